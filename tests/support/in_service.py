@@ -237,7 +237,7 @@ def service(service_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     service.project.git("remote", "set-url", "origin", str(tmp_path / "origin.git"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://registry.lab.example")
     monkeypatch.setattr("beampermit.registry.models.fetch_model", lambda event, *_: service.models[event.digest])
-    monkeypatch.setattr("beampermit.models.scoring.score", score)
+    monkeypatch.setattr("beampermit.models.scoring.score_rows", score)
     return service
 
 

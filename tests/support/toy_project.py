@@ -216,7 +216,7 @@ def trainable(trained_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A copy of the project for one test, its remote beside it, its reproductions in a folder of the test's own."""
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("beampermit.models.scoring.score", score)
+    monkeypatch.setattr("beampermit.models.scoring.score_rows", score)
     for name in ("project", "storage"):
         shutil.copytree(trained_once / name, tmp_path / name, symlinks=True)
     return Project(tmp_path / "project")

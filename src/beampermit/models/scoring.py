@@ -92,15 +92,25 @@ def describe(environment: Environment, model: Path, signals: Signals) -> Descrip
 
 
 def score(environment: Environment, model: Path, inputs: Path, out: Path, signals: Signals) -> Scores:
+    """As `score_rows`, and how long it took.
+
+    The scores of single rows, for `compare_scores`, go to `single_row_scores(out)`. Raises `Failed` as it does.
+    """
+    with scratch_folder() as scratch:
+        options = (*_score_options(environment, scratch, model, inputs, out, signals), *_single(out))
+        return _read_scores(_run_worker(environment, scratch, model, "score", *options), inputs, out)
+
+
+def score_rows(environment: Environment, model: Path, inputs: Path, out: Path, signals: Signals) -> None:
     """Give the model its inputs of the Parquet file `inputs`; write one row of scores for each row to `out`.
 
     There is a column for each output, under the name that the model gives it; an array without a name is the contract's
-    only output. The scores of single rows, for `compare_scores`, go to `single_row_scores(out)`. Raises `Failed` when
-    the model fails.
+    only output. Raises `Failed` when the model fails.
     """
     with scratch_folder() as scratch:
         options = _score_options(environment, scratch, model, inputs, out, signals)
-        return _read_scores(_run_worker(environment, scratch, model, "score", *options), inputs, out)
+        _run_worker(environment, scratch, model, "score_rows", *options)
+        _read_ranges(inputs, out)
 
 
 def describe_and_score(
@@ -108,7 +118,7 @@ def describe_and_score(
 ) -> tuple[Description, Scores]:
     """Both in one process, which loads the model once. Raises `Failed` when either fails."""
     with scratch_folder() as scratch:
-        options = _score_options(environment, scratch, model, inputs, out, signals)
+        options = (*_score_options(environment, scratch, model, inputs, out, signals), *_single(out))
         answer = _run_worker(environment, scratch, model, "describe_and_score", *options)
         return _parse(Description, answer.get("description")), _read_scores(answer.get("scores"), inputs, out)
 
@@ -147,8 +157,11 @@ def _score_options(
     rows.parent.mkdir()
     named = ["--columns", ",".join(signal.name for signal in signals.inputs)]
     _run(environment, scratch, model, "select", *named, "--inputs", inputs.resolve(), "--out", rows)
-    files = {"--inputs": rows, "--out": out.resolve(), "--single": single_row_scores(out).resolve()}
-    return [*named, *_outputs(signals), *(word for name, path in files.items() for word in (name, path))]
+    return [*named, *_outputs(signals), "--inputs", rows, "--out", out.resolve()]
+
+
+def _single(out: Path) -> tuple[str, Path]:
+    return "--single", single_row_scores(out).resolve()
 
 
 def _outputs(signals: Signals) -> tuple[str, str]:
@@ -157,11 +170,17 @@ def _outputs(signals: Signals) -> tuple[str, str]:
 
 
 def _read_scores(answer: Any, inputs: Path, out: Path) -> Scores:
-    timing, ranges, expected = _parse(Timing, answer), value_ranges(out), _count_rows(inputs)
+    timing, ranges = _parse(Timing, answer), _read_ranges(inputs, out)
+    return Scores(**timing.model_dump(), rows=next(iter(ranges.values())).rows, columns=ranges)
+
+
+def _read_ranges(inputs: Path, out: Path) -> dict[str, ValueRange]:
+    """The ranges of the scores, of which there must be a row for each of the inputs. Raises `Failed`."""
+    ranges, expected = value_ranges(out), _count_rows(inputs)
     rows = next(iter(ranges.values())).rows
     if rows != expected:
         raise Failed(f"the model gave {rows} rows for the {expected} rows of {inputs.name}")
-    return Scores(**timing.model_dump(), rows=rows, columns=ranges)
+    return ranges
 
 
 def _run_worker(

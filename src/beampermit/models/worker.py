@@ -84,26 +84,7 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     model = _load(options.model)
-    table = pq.ParquetFile(options.inputs)
-    start = time.perf_counter()
-    parts: list[dict[str, np.ndarray]] = []
-    sample: dict[int, Any] = {}
-    chosen = np.array(_spread(table.metadata.num_rows, MOST_SINGLE_ROWS))
-    first = 0
-    for batch in table.iter_batches(BATCH_ROWS, columns=options.columns):
-        inputs = _inputs(model, batch)
-        in_batch = chosen[(chosen >= first) & (chosen < first + batch.num_rows)].tolist()
-        sample |= {number: _inputs(model, batch.slice(number - first, 1)) for number in in_batch}
-        first += batch.num_rows
-        outputs = arrays.outputs_of(model.predict(inputs), options.outputs)
-        for name, values in outputs.items():
-            if values.shape[:1] != (batch.num_rows,):
-                raise arrays.Refused(f"{batch.num_rows} rows went in and {name!r} came out with shape {values.shape}")
-        parts.append(outputs)
-    seconds = time.perf_counter() - start
-    if not parts:
-        raise arrays.Refused(f"{options.inputs.name} has no rows")
-    pq.write_table(pa.table(arrays.columns(parts)), options.out)
+    seconds, sample = _score_all(model, options, MOST_SINGLE_ROWS)
     rows = _score_single_rows(model, sample, options.outputs)
     numbers, rounds, milliseconds = (np.array([row[index] for row in rows]) for index in range(3))
     keys = {"beampermit.row": numbers, "beampermit.round": rounds, "beampermit.milliseconds": milliseconds}
@@ -120,6 +101,12 @@ def score(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def score_rows(options: argparse.Namespace) -> dict[str, Any]:
+    """Score every row of `--inputs` to `--out`."""
+    seconds, _ = _score_all(_load(options.model), options, 0)
+    return {"seconds": seconds}
+
+
 def describe_and_score(options: argparse.Namespace) -> dict[str, Any]:
     return {"description": describe(options), "scores": score(options)}
 
@@ -130,7 +117,8 @@ def _load(folder: Path) -> Any:
         import mlflow.pyfunc
     except ImportError as error:
         raise arrays.Refused(f"the environment cannot load saved models: {error}") from None
-    return mlflow.pyfunc.load_model(str(folder))
+    # Nobody reads its warnings, and to know whether to warn it reads the metadata of every installed package.
+    return mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
 
 
 def _inputs(model: Any, batch: Any) -> Any:
@@ -153,6 +141,35 @@ def _accepts(model: Any, inputs: Any) -> bool:
     except Exception:
         return False
     return True
+
+
+def _score_all(model: Any, options: argparse.Namespace, singly: int) -> tuple[float, dict[int, Any]]:
+    """Score every row of `--inputs` to `--out`: the seconds, and row number -> inputs of at most `singly` rows."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(options.inputs)
+    start = time.perf_counter()
+    parts: list[dict[str, np.ndarray]] = []
+    sample: dict[int, Any] = {}
+    chosen = np.array(_spread(table.metadata.num_rows, singly))
+    first = 0
+    for batch in table.iter_batches(BATCH_ROWS, columns=options.columns):
+        inputs = _inputs(model, batch)
+        in_batch = chosen[(chosen >= first) & (chosen < first + batch.num_rows)].tolist()
+        sample |= {number: _inputs(model, batch.slice(number - first, 1)) for number in in_batch}
+        first += batch.num_rows
+        outputs = arrays.outputs_of(model.predict(inputs), options.outputs)
+        for name, values in outputs.items():
+            if values.shape[:1] != (batch.num_rows,):
+                raise arrays.Refused(f"{batch.num_rows} rows went in and {name!r} came out with shape {values.shape}")
+        parts.append(outputs)
+    seconds = time.perf_counter() - start
+    if not parts:
+        raise arrays.Refused(f"{options.inputs.name} has no rows")
+    pq.write_table(pa.table(arrays.columns(parts)), options.out)
+    return seconds, sample
 
 
 def _score_single_rows(
@@ -207,7 +224,7 @@ def _peak_memory() -> float:
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in (describe, select, score, describe_and_score):
+    for verb in (describe, select, score, score_rows, describe_and_score):
         command = verbs.add_parser(verb.__name__)
         command.set_defaults(verb=verb)
         command.add_argument("--report", type=Path, required=True)

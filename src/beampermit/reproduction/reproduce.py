@@ -124,7 +124,10 @@ def reproduce(
             compared = _compare(prepared, base_contract, own, committed, environment)
             problems, unsteady = _problems(prepared, base_contract, compared, own, committed, environment, progress)
             of_seeds = [retrained for retrained in done if retrained.seed in seeds]
-            spreads = _compare_seeds(prepared, base_contract, of_seeds, committed, environment) if seeds else None
+            scored = {prepared.seed: RETRAINED} if compared.predictions else {}
+            spreads = (
+                _compare_seeds(prepared, base_contract, of_seeds, committed, environment, scored) if seeds else None
+            )
         repeat = lambda: _repeat(prepared, own, environment, progress)  # noqa: E731
         diagnosis = diagnose(compared, prepared.record, record, repeat, problems)
         made = (*prepared.plan.dataset_outputs, *prepared.plan.trained, *prepared.plan.made_later)
@@ -237,8 +240,8 @@ def _predictions(
     contract = prepared.contract
     inputs = committed / contract.evaluation.inputs
     before, after = prepared.results / COMMITTED, prepared.results / RETRAINED
-    scoring.score(environment, committed / contract.model.path, inputs, before, contract.signals)
-    scoring.score(environment, done.folder / contract.model.path, inputs, after, contract.signals)
+    scoring.score_rows(environment, committed / contract.model.path, inputs, before, contract.signals)
+    scoring.score_rows(environment, done.folder / contract.model.path, inputs, after, contract.signals)
     return compare_predictions(before, after, base_contract.signals.outputs)
 
 
@@ -338,15 +341,23 @@ def _repeat(prepared: Prepared, done: Retrained, environment: Environment, progr
 
 
 def _compare_seeds(
-    prepared: Prepared, base_contract: Contract, done: list[Retrained], committed: Path, environment: Environment
+    prepared: Prepared,
+    base_contract: Contract,
+    done: list[Retrained],
+    committed: Path,
+    environment: Environment,
+    scored: dict[int, str],
 ) -> SeedSpreads:
+    """`scored`: seed -> the table of scores that is there already."""
     metrics = {each.seed: _project_metrics(prepared, base_contract, each) for each in done}
     if measured_metrics(base_contract, prepared.contract.signals):
         contract = prepared.contract
         inputs = committed / contract.evaluation.inputs
         for each in done:
             name, model = f"seed-{each.seed}.parquet", each.folder / contract.model.path
-            scoring.score(environment, model, inputs, prepared.results / name, contract.signals)
+            if each.seed not in scored:
+                scoring.score_rows(environment, model, inputs, prepared.results / name, contract.signals)
+            name = scored.get(each.seed, name)
             metrics[each.seed] |= _measured(prepared, base_contract, name, committed)
     return compare_seeds(base_contract, metrics, {each.seed: _record(prepared, each) for each in done})
 

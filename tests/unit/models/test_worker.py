@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.environments import Environment
 from beampermit.errors import Failed
-from beampermit.models.scoring import describe, describe_and_score, score
+from beampermit.models.scoring import describe, describe_and_score, score, score_rows, single_row_scores
 from support.tiny_model import SIGNALS, TENSOR, declared, saved
 
 pytestmark = pytest.mark.slow
@@ -111,7 +111,8 @@ def test_what_a_model_answers_can_be_the_input_of_another(probed: Environment, t
     """Fixed-size lists of lists, as the worker writes them."""
     out, (image,) = tmp_path / "images.parquet", declared(2, 3).outputs
     first = SIGNALS.model_copy(update={"outputs": (image.model_copy(update={"name": "turns"}),)})
-    score(probed, saved(tmp_path / "first", result=IMAGE), table, out, first)
+    score_rows(probed, saved(tmp_path / "first", result=IMAGE), table, out, first)
+    assert not single_row_scores(out).exists()
     second = saved(tmp_path / "second", inputs=TENSOR.replace("-1, 3", "-1, 2, 3"), result="turns.mean(axis=(1, 2))")
     (second / "input_example.json").write_text(json.dumps({"turns": [[[0.0] * 3] * 2]}))
     found = score(probed, second, out, tmp_path / "out.parquet", declared(rows_of=(2, 3)))

@@ -48,7 +48,7 @@ class InService:
 
         with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch:
             completed = self._completed(project, rows, asked, Path(scratch, "rows.parquet"))
-            scoring.score(self.environment, self.folder, completed, out, self.contract.signals)
+            scoring.score_rows(self.environment, self.folder, completed, out, self.contract.signals)
 
     def _completed(self, project: Project, rows: Path, asked: Contract, out: Path) -> Path:
         from beampermit.datasets.completing import complete_rows
