@@ -117,7 +117,6 @@ class Promotions:
             if promoted := state.promoted.get(found.version):
                 return self.declare(promoted)
             statement = verify_envelope(found.permit, ledger.keys(), "permit.dsse.json", now=datetime.now(UTC))
-            verify_name(statement, self.wanted.model)
             # Nobody but its key vouches for it yet.
             require_committed(self.mirror.project_of(statement), statement)
             return self._declared(found.version, None, found.permit, statement)
@@ -141,7 +140,8 @@ class Promotions:
             if not file.is_file() or digest_file(file) != bound.digest:
                 raise Failed(f"at commit {facts.commit[:12]}, {DIFFERS}", file=bound.file)
         contract = load_contract(root)
-        verify_name(statement, contract.model.name)
+        for name in (self.wanted.model, contract.model.name):
+            verify_name(statement, name)
         return Declared(version, event, permit, statement, contract, root)
 
     def _export(self, git: Git, commit: str) -> Path:

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from beampermit.digest import manifest
+from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.live.promoted import Follower, Promoted, Promotions, Wanted, find
 from beampermit.live.promoted.job import FIRST
 from beampermit.live.wiring import wire
-from beampermit.permit.keys import generate_keys
+from beampermit.permit.keys import generate_keys, load_signing_key
+from beampermit.permit.statement import BoundFile
+from support.attacks import attack_case
 from support.permits import KEY
 from support.promoted_project import Followed, promote
 from support.registry_project import Laboratory, sign_promotion
@@ -288,6 +290,64 @@ def test_another_packaged_contract_never_replaces_the_champion(serving: Followed
     assert (again.look().version, again.version, again.look().refused) == (1, 1, "")
     assert said in again.follower.standing.note
     again.promotions.close()
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_a_retired_version_does_not_come_back_because_its_successor_cannot_be_served(
+    serving: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(3)(serving.lab)
+    serving.lab.retire(version=1)
+    again = serving.again()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{serving.lab.uri}.away")
+    for _ in range(2):
+        assert "no champion could be verified" in again.look().refused
+    assert again.version == 0
+    again.promotions.close()
+
+
+@pytest.mark.parametrize(
+    ("bound", "other"),
+    [
+        attack_case(
+            "environment",
+            "pyproject.toml",
+            guard="serve",
+            tried="signs another lock than that of the commit, with a stolen key",
+            said="this file differs from the one that the permit binds",
+        ),
+        attack_case(
+            "contract",
+            "losses/contract.yaml",
+            guard="serve",
+            tried="signs the contract of another project of the repository, with a stolen key",
+            said="the permit is for model 'bpm-faults', not for 'bpm-losses'",
+        ),
+    ],
+)
+def test_a_permit_that_is_not_of_its_commit_is_refused(followed: Followed, said: str, bound: str, other: str) -> None:
+    lab = followed.lab
+    (lab.root / "losses").mkdir()
+    for name in ("contract.yaml", "uv.lock", "devices.csv"):
+        text = (lab.root / name).read_text()
+        (lab.root / "losses" / name).write_text(text.replace("name: bpm-faults", "name: bpm-losses"))
+    lab.change(3)
+    plain = lab.sign().statement.predicate
+    changed = BoundFile(file=getattr(plain, bound).file, digest=digest_file(lab.root / other))
+    base = changed.digest if bound == "contract" else plain.base_contract
+    predicate = plain.model_copy(update={bound: changed, "base_contract": base})
+    like = lab.sign().statement.model_copy(update={"predicate": predicate})
+    commit = lab.project.git.head()
+    line = lab.last().model_copy(update={"sequence": 2, "version": 2, "expected": 1, "commit": commit})
+    event, permit = sign_promotion(line, manifest(lab.root / "model"), like, load_signing_key(str(lab.key)))
+    lab.forge(event, permits={f"permits/{event.permit.removeprefix('sha256:')}.json": permit})
+    assert said in followed.look().refused
+
+
+def test_a_commit_without_its_device_table_cannot_be_served(followed: Followed) -> None:
+    (followed.lab.root / "devices.csv").unlink()
+    promote(3)(followed.lab)
+    assert "does not have the device table" in followed.look().refused
 
 
 # Keys
