@@ -53,6 +53,10 @@ def serve(
     http: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Answer questions, health and metrics.", show_default="no HTTP")
     ] = "",
+    observe: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT", help="Health and metrics alone, for others to see.", show_default="no HTTP"),
+    ] = "",
     access: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Access security file: who may write limits.", show_default="nobody"),
@@ -85,6 +89,7 @@ def serve(
         log=log.absolute() if log else None,
         log_disk=_bytes(log_disk),
         http=http,
+        observe=observe,
         access=access,
         challenger=shadow is not None,
     )

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 from beampermit.errors import Conflict
 from beampermit.live.challenger import FollowChallenger
 from beampermit.live.extra import require_live
+from beampermit.live.http.observed import Observed
+from beampermit.live.http.server import serve_http
 from beampermit.live.lane import Lane
 from beampermit.live.loop import Loop, ModelError, Standing
 from beampermit.live.observation.changes import Changes
+from beampermit.live.observation.metrics import Metrics
 from beampermit.live.observation.notify import Notifier
 from beampermit.live.observation.vitals import Vitals
 from beampermit.live.promoted.follower import Follower
@@ -53,6 +56,8 @@ class Options:
     log_disk: int = 10 * 10**9
     http: str = ""
     """HOST:PORT; nothing where empty."""
+    observe: str = ""
+    """The same, for health and metrics alone."""
     access: Path | None = None
     challenger: bool = False
     """Whether the version with the alias `challenger` runs beside the champion."""
@@ -130,17 +135,12 @@ class _Assembly:
         """There is nothing to close."""
 
     def _observers(self) -> list[Sink]:
-        vitals = Vitals()
-        if not self._options.http:
-            return [vitals, Changes()]
-        from beampermit.live.http.observed import Observed
-        from beampermit.live.http.server import serve_http
-        from beampermit.live.observation.metrics import Metrics
-
-        name = self._options.wanted.model
+        name, vitals = self._options.wanted.model, Vitals()
         metrics = Metrics(name, lambda: self._service.loop, lambda: sum(log.lost for log in self._logs.values()))
-        server = serve_http(self._options.http, Observed(name, lambda: self._service.loop, vitals, metrics))
-        self._stack.callback(server.close)
+        observed = Observed(name, lambda: self._service.loop, vitals, metrics)
+        for address, questions in ((self._options.http, True), (self._options.observe, False)):
+            if address:
+                self._stack.callback(serve_http(address, observed, questions=questions).close)
         return [vitals, metrics, Changes()]
 
     # What the ledger says, told by another thread

@@ -82,6 +82,9 @@ def serve_http(address: str, observed: Observed, *, questions: bool = True) -> H
     require_live("HTTP")
     server = HttpServer(_listen(*parse_address(address)), observed, questions)
     server.start()
+    host, port = server.address
+    what = "questions, health and metrics" if questions else "health and metrics"
+    logger.info("%s at http://%s:%d", what, f"[{host}]" if ":" in host else host, port)
     return server
 
 

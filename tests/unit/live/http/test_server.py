@@ -50,6 +50,17 @@ def test_only_the_address_that_is_asked_for_answers(serving: Served, browse: Bro
         other.connect(("127.0.0.2", http.server.address[1]))
 
 
+@pytest.mark.parametrize(
+    ("questions", "what"), [(True, "questions, health and metrics"), (False, "health and metrics")]
+)
+def test_the_log_says_where_what_is_answered(
+    serving: Served, browse: Browse, caplog: pytest.LogCaptureFixture, questions: bool, what: str
+) -> None:
+    caplog.set_level("INFO", "beampermit")
+    http = browse(serving, questions=questions)
+    assert caplog.messages == [f"{what} at http://127.0.0.1:{http.server.address[1]}"]
+
+
 def test_a_closed_server_answers_nobody(serving: Served, browse: Browse) -> None:
     http = browse(serving)
     http.get("/healthz")
