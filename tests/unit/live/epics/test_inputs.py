@@ -11,17 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from beampermit.contract.service import Serving
-from beampermit.contract.signals import Signal
-from beampermit.datasets.devices import Devices
 from beampermit.errors import BadInput
 from beampermit.live.epics.inputs import EpicsInputs
 from beampermit.live.epics.living import living
-from beampermit.live.latest import Fault, Latest
+from beampermit.live.latest import Fault
 from beampermit.live.severity import Severity, Status
-from beampermit.live.trigger import Trigger
-from beampermit.live.wiring import Wire, Wiring
 from support.epics import Ioc, Network, client, pva_server, soft_ioc, until
+from support.read_inputs import Inputs, reading
 from support.served import NOW, Serve
 
 RECORDS: dict[str, Any] = {
@@ -50,49 +46,6 @@ STRUCTURES: dict[str, Any] = {
 }
 SHAPES = dict.fromkeys(("TURNS", "RAW", "PART", "SHORT", "EMPTY"), (3,))
 BOTH = ("pva://", "ca://")
-
-
-class Reading(NamedTuple):
-    value: Any
-    at: float
-    severity: int
-    fault: Fault
-    message: str
-    count: int
-
-
-class Inputs:
-    """The source with an input for each PV, which has a shape."""
-
-    def __init__(self, pvs: Mapping[str, tuple[int, ...]], **keys: Any):
-        signals = [
-            Signal(name=f"x{number}", pv=pv, shape=shape, unit="1", range=(-1e300, 1e300), **keys)
-            for number, (pv, shape) in enumerate(pvs.items())
-        ]
-        wires = tuple(Wire(signal, (str(signal.pv),), (0,)) for signal in signals)
-        wiring = Wiring(("",), wires, (), Devices((), ((),)))
-        self._places = {pv: number for number, pv in enumerate(pvs)}
-        self.latest, self.source = Latest(wiring), EpicsInputs()
-        self.source.start(self.latest, wiring, Trigger(wiring, Serving()))
-
-    def __getitem__(self, pv: str) -> Reading:
-        read, place = self.latest.read(), self._places[pv]
-        value = read.arrays[place][0].tolist() if place in read.arrays else float(read.lowest[place])
-        fault = Fault(int(read.fault[place]))
-        return Reading(value, read.time[place], read.severity[place], fault, read.messages[place], read.count[place])
-
-    def wait(self) -> None:
-        """Until something came of each PV."""
-        until(lambda: bool(np.all(self.latest.read().count)))
-
-
-@contextmanager
-def reading(pvs: Mapping[str, tuple[int, ...]], **keys: Any) -> Iterator[Inputs]:
-    inputs = Inputs(pvs, **keys)
-    try:
-        yield inputs
-    finally:
-        inputs.source.close()
 
 
 class Machine(NamedTuple):
