@@ -12,7 +12,7 @@ from beampermit.deployment.deployment import deployment_of
 from beampermit.deployment.files import write
 from beampermit.project import Project
 
-DEVICES = "device,plane\nBPM.1,X\nBPM.1,Y\nBPM.2,X\n"
+DEVICES = "device,plane\nBPM1,X\nBPM1,Y\nBPM2,X\n"
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from beampermit.contract.causes import SEVERITIES, limits
 from beampermit.contract.signals import Signal
 from beampermit.datasets.devices import PLACEHOLDER
 from beampermit.documents.alarm_tree import Tree, alarm_tree
+from beampermit.live.epics.names import require_record_names
 from beampermit.live.status_pvs import STATUS_PVS, prefix_of, status_pv
 from beampermit.live.wiring import Wiring, wire
 from beampermit.project import Project
@@ -20,7 +21,7 @@ FOLDER = "deploy"
 """Where the files go while the contract names no folder (`serving.deployment`)."""
 OF_SERVER = 512
 """MiB of the server itself, beside its models."""
-FIELD = re.compile(r"\.[A-Z][A-Z0-9]*$")
+FIELD = re.compile(r"\.[A-Z][A-Z0-9]*\$?$")
 """A field of a record, behind the name of a PV."""
 LONGEST_CYCLE = 30.0
 """Seconds without a cycle after which the service is taken for dead; longer where the model may take longer."""
@@ -79,9 +80,10 @@ class Deployment:
 
 def deployment_of(project: Project) -> Deployment:
     """Raises `BadInput` or `Failed` where the contract, the device table or a PV cannot be served."""
-    contract = project.contract
+    contract, wiring = project.contract, wire(project.contract, project.root)
+    require_record_names(contract, wiring)
     patterns = (pattern for one in (contract, project.base_contract) for pattern in _patterns(one))
-    return Deployment(contract, wire(contract, project.root), alarm_tree(project), tuple(dict.fromkeys(patterns)))
+    return Deployment(contract, wiring, alarm_tree(project), tuple(dict.fromkeys(patterns)))
 
 
 def limits_of(signal: Signal) -> str:

@@ -24,6 +24,8 @@ ABOUT_LIMITS = "limits of "
 """How the name of the widget begins that shows the contract's limits of an output."""
 RUNBOOK = "RUNBOOK.html"
 LOGBOOK = "Logbook"
+WHOLE, STRING = ".VAL$", "6"
+"""A record's text beyond the 40 characters of channel access, and Display Builder's number of the format for it."""
 PV_TAGS = ("pv_name", "x_pv", "y_pv")
 
 
@@ -83,9 +85,9 @@ class _Drawing:
             font = ET.SubElement(ET.SubElement(widget, "font"), "font")
             font.attrib = {"name": "Default Bold", "family": "Liberation Sans", "style": "BOLD", "size": "14.0"}
 
-    def value(self, pv: str, x: int, y: int, width: int) -> None:
+    def value(self, pv: str, x: int, y: int, width: int, **texts: str) -> None:
         """A PV's value, with the border of its alarm, which a text update has by default."""
-        self.add("textupdate", pv, x, y, width, pv_name=pv)
+        self.add("textupdate", pv, x, y, width, pv_name=pv, **texts)
 
     def button(self, text: str, x: int, y: int, action: dict[str, str], **texts: str) -> None:
         widget = self.add("action_button", text, x, y, NUMBER, LINE + GAP, text=text, tooltip="$(actions)", **texts)
@@ -122,7 +124,7 @@ def _status(drawing: _Drawing, deployment: Deployment) -> None:
     for pv in [pv for pv in shown if pv.kind == "text"]:
         y = drawing.bottom + GAP
         drawing.label(pv.name, LEFT, y, NAME, tooltip=pv.description)
-        drawing.value(status_pv(deployment.contract, pv.name), LEFT + NAME, y, 5 * NUMBER)
+        drawing.value(status_pv(deployment.contract, pv.name) + WHOLE, LEFT + NAME, y, 5 * NUMBER, format=STRING)
     numbers = [pv for pv in shown if pv.kind != "text"]
     top = drawing.bottom + GAP
     for number, pv in enumerate(numbers):
