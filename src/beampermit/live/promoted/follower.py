@@ -111,7 +111,7 @@ class Follower:
     # What is prepared, and handed over
 
     def _begin(self, state: ModelState) -> None:
-        seen = len(state.events), self._promotions.mirror.ledger.protected
+        seen = len(state.events), self._promotions.keys_at
         if seen != self._seen:  # what failed may be repaired: signed again, another key
             self._failures = {key: Failure(one.error, 0, 0.0) for key, one in self._failures.items()}
             self._seen = seen
@@ -190,9 +190,16 @@ class Follower:
             return error
         self.standing = standing
         if promoted.event:
-            self._served = promoted.event
-            keep_served(self._promotions.wanted.state, promoted.event)
+            self._keep(promoted.event)
         return None
+
+    def _keep(self, event: Event) -> None:
+        self._served = event
+        try:
+            keep_served(self._promotions.wanted.state, event)
+        except OSError as error:
+            # Only the next start without its champion would need it.
+            logger.warning("version %d cannot be kept for the next start: %s", event.version, error.strerror)
 
     def _is_current(self, event: Event) -> bool:
         return self.current is not None and self.current.event is not None and _key(self.current.event) == _key(event)

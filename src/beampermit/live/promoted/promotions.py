@@ -69,6 +69,15 @@ class Promotions:
         with self._lock:
             return self.mirror.ledger.state(self.wanted.model)
 
+    @property
+    def keys_at(self) -> str:
+        """The commit that keys are read at; empty where there is no protected branch."""
+        with self._lock:
+            try:
+                return self.mirror.ledger.protected
+            except BadInput:
+                return ""
+
     def champion(self) -> Event:
         """As last fetched. Raises `Failed` where no version is in service."""
         state = self.state()
