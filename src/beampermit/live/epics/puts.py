@@ -102,4 +102,5 @@ def _log(put: Put, refused: str) -> None:
     """One line of JSON, which has no NaN."""
     values = {key: value if value == value else "NaN" for key, value in asdict(put).items()}  # noqa: PLR0124
     line = {"put": "refused" if refused else "accepted", **values, **({"reason": refused} if refused else {})}
-    LOG.log(logging.WARNING if refused else logging.INFO, "%s", json.dumps(line, default=str))
+    level = logging.WARNING if refused else logging.INFO
+    LOG.log(level, "%s", json.dumps(line, default=str), extra={"fields": line})

@@ -25,6 +25,8 @@ MOST_WAITING = 16
 PATIENCE = 10.0
 """Seconds that a question may take to arrive."""
 LATER = {"Retry-After": "1"}
+BINARY = "inference-header-content-length"
+"""A header of the protocol's extension for binary data, which is not read here."""
 
 
 def routes(observed: Observed, answerer: ThreadPoolExecutor) -> list[Route]:
@@ -99,6 +101,8 @@ class _Infer:
 
     async def endpoint(self, request: Request) -> Response:
         loop = _asked_for(self._observed, request)
+        if BINARY in request.headers:
+            return error_of(400, "binary data are not read here: send the data as JSON")
         if self._waiting >= MOST_WAITING:
             return error_of(503, f"{MOST_WAITING} questions wait already", LATER)
         self._waiting += 1

@@ -75,13 +75,14 @@ class Metrics:
         return family
 
     def _of_health(self, health: Health) -> Iterator[Metric]:
-        from prometheus_client.core import InfoMetricFamily, StateSetMetricFamily
+        from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
         about = {"version": str(health.version), "permit": health.permit, "beampermit": __version__}
         info = InfoMetricFamily("beampermit_served", "What is in service", labels=MODEL)
         info.add_metric([self._model], about)
-        status = StateSetMetricFamily("beampermit_status", "Whether the outputs can be trusted", labels=MODEL)
-        status.add_metric([self._model], {state: state == health.status for state in get_args(State)})
+        status = GaugeMetricFamily("beampermit_status", "1 for what it is", labels=[*MODEL, "status"])
+        for state in get_args(State):
+            status.add_metric([self._model, state], state == health.status)
         yield info
         yield status
         yield self._counter("cycles", "Cycles of the inference loop", health.cycles)

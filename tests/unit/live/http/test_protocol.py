@@ -185,6 +185,16 @@ def test_a_question_that_is_too_large_is_refused_before_it_is_read(serving: Serv
     assert http.client.post(path, content=b" " * MOST_BYTES).status_code == 400
 
 
+def test_binary_data_are_refused_in_words(serving: Served, browse: Browse) -> None:
+    http = browse(serving)
+    headers = {"Inference-Header-Content-Length": "2"}
+    refused = http.client.post(f"{MODEL}/infer", content=b"{}\x00\x01", headers=headers)
+    assert (refused.status_code, refused.json()) == (
+        400,
+        {"error": "binary data are not read here: send the data as JSON"},
+    )
+
+
 def test_more_questions_than_can_wait_are_sent_away(
     serving: Served, browse: Browse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

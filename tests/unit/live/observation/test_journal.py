@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import pytest
 
+from beampermit.live.epics.puts import Put, _log
 from beampermit.live.observation.changes import Changes
 from beampermit.live.observation.journal import EVERY, MOST, MOST_WAITING, Bounded, Form, Journal, start_journal
 from support.served import Serve
@@ -131,6 +132,14 @@ def test_lines_of_a_kind_are_bounded_and_what_was_left_out_is_told() -> None:
 def test_all_writes_of_clients_are_kept() -> None:
     bounded = Bounded(lambda: 0.0)
     assert all(bounded.filter(line("put", "beampermit.puts")) for _ in range(10 * MOST))
+
+
+def test_a_write_of_a_client_has_its_parts_as_keys() -> None:
+    journal, stream = started("json")
+    _log(Put("ada", "10.0.0.5", "B1:FAULT", "HIHI", 90.0, 80.0), refused="")
+    (line,) = map(json.loads, written(journal, stream))
+    assert (line["put"], line["user"], line["host"]) == ("accepted", "ada", "10.0.0.5")
+    assert (line["pv"], line["field"], line["old"], line["new"]) == ("B1:FAULT", "HIHI", 90.0, 80.0)
 
 
 def test_what_was_left_out_stands_in_the_line() -> None:
