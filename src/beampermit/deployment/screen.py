@@ -24,8 +24,10 @@ ABOUT_LIMITS = "limits of "
 """How the name of the widget begins that shows the contract's limits of an output."""
 RUNBOOK = "RUNBOOK.html"
 LOGBOOK = "Logbook"
-WHOLE, STRING = ".VAL$", "6"
-"""A record's text beyond the 40 characters of channel access, and Display Builder's number of the format for it."""
+WHOLE = ".VAL$"
+"""A record's text beyond the 40 characters of channel access."""
+DEFAULT, STRING = "0", "6"
+"""Formats, as Display Builder numbers them."""
 PV_TAGS = ("pv_name", "x_pv", "y_pv")
 
 
@@ -85,9 +87,9 @@ class _Drawing:
             font = ET.SubElement(ET.SubElement(widget, "font"), "font")
             font.attrib = {"name": "Default Bold", "family": "Liberation Sans", "style": "BOLD", "size": "14.0"}
 
-    def value(self, pv: str, x: int, y: int, width: int, **texts: str) -> None:
+    def value(self, pv: str, x: int, y: int, width: int, *, format: str = DEFAULT) -> None:
         """A PV's value, with the border of its alarm, which a text update has by default."""
-        self.add("textupdate", pv, x, y, width, pv_name=pv, **texts)
+        self.add("textupdate", pv, x, y, width, pv_name=pv, format=format)
 
     def button(self, text: str, x: int, y: int, action: dict[str, str], **texts: str) -> None:
         widget = self.add("action_button", text, x, y, NUMBER, LINE + GAP, text=text, tooltip="$(actions)", **texts)
