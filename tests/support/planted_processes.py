@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -57,7 +58,7 @@ def asked_contract(text: str, **sections: Any) -> Contract:
     page = yaml.safe_load(text)
     operations = {**page["operations"], "alarms": ALARMS}
     usual = {"signals": SIGNALS, "operations": operations, "serving": {"timeout": PATIENCE}}
-    return parse_contract(yaml.safe_dump({**page, **usual, **sections}))
+    return parse_contract(json.dumps({**page, **usual, **sections}, default=str))  # without aliases
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ import numpy as np
 import pytest
 
 from beampermit.environments import Environment
+from beampermit.environments.platforms import driver_version, torch_gpus
+from beampermit.errors import Failed
 from beampermit.live.loop import ModelError
 from beampermit.live.process import worker
 from beampermit.live.process.child import Child
@@ -175,12 +176,13 @@ def mean(turns):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(shutil.which("nvidia-smi") is None, reason="this machine has no driver of a GPU")
 def test_a_served_model_computes_on_the_gpu(request: pytest.FixtureRequest, ask: Plant, tmp_path: Path) -> None:
-    inside = Environment(request.getfixturevalue("environment_prefix"))
-    sees = inside.run(["-c", "import torch; print(torch.cuda.is_available())"], project=tmp_path, own_code=False)
-    if sees.out.strip() != "True":
-        pytest.skip("torch of the project's environment sees no GPU")
+    try:
+        driver_version()
+        inside = Environment(request.getfixturevalue("environment_prefix"))
+        torch_gpus(inside, tmp_path)
+    except Failed as error:
+        pytest.skip(f"needs a GPU: {error.message}")
     folder = saved(tmp_path / "model")
     (folder / "code/tiny.py").write_text(ON_DEVICE)
     asked = ask(folder, inside=inside, sections={"environment": {"accelerators": ["cpu", "cuda"]}})
