@@ -248,3 +248,18 @@ def _edit(project: Project, module: str, old: str, new: str) -> None:
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, new))
+
+
+DEVICES = """\
+import os
+from bpm_faults.model import Model
+from bpm_faults.pipeline.served import DEVICE, on_device
+print(on_device(Model.load))
+os.environ[DEVICE] = "cuda"
+print(on_device(Model.load), on_device(lambda folder: None))
+"""
+
+
+def test_a_model_is_served_where_it_is_told_to_be(trained_project: Project) -> None:
+    done = python(trained_project, "-c", DEVICES)
+    assert done.out.splitlines() == ["{}", "{'device': 'cuda'} {}"], done.err

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,9 @@ import pandas as pd
 from mlflow.pyfunc import PythonModel
 
 from . import contract, tables
+
+DEVICE = "MLFLOW_DEFAULT_PREDICTION_DEVICE"
+"""MLflow's variable. `beampermit serve` sets it to `cuda` where the contract has that, and the machine a GPU."""
 
 
 class Served(PythonModel):
@@ -21,7 +27,7 @@ class Served(PythonModel):
 
         file = Path(context.artifacts[contract.CONTRACT.name])
         self.signals = contract.of(contract.ForPackage, file)
-        self.model = Model.load(file.parent)
+        self.model = Model.load(file.parent, **on_device(Model.load))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """The outputs, one row for each row of the inputs; an array is a list.
@@ -35,3 +41,9 @@ class Served(PythonModel):
         outputs = self.model(inputs)
         columns = {output.name: np.asarray(outputs[output.name], np.float64) for output in self.signals.outputs}
         return pd.DataFrame({name: values.tolist() if values.ndim > 1 else values for name, values in columns.items()})
+
+
+def on_device(load: Callable[..., Any]) -> dict[str, str]:
+    """What `Model.load` gets besides the folder: the device, where somebody chose one and it takes one."""
+    device = os.environ.get(DEVICE)
+    return {"device": device} if device and "device" in signature(load).parameters else {}
