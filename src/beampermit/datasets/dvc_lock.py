@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -61,7 +62,7 @@ def locked_outputs(text: str, name: str, folders: Mapping[str, str] | None = Non
     `folders` are those in which stages run, from the file's, where they are others. Entries of an unknown form are left
     out. Raises `BadInput` if it is not YAML.
     """
-    tree = parse_yaml(text, name)
+    tree = _tree(text, name)
     stages = tree.get("stages", {"": tree}) if isinstance(tree, dict) else None
     outputs = {}
     for stage, body in stages.items() if isinstance(stages, dict) else ():
@@ -71,6 +72,12 @@ def locked_outputs(text: str, name: str, folders: Mapping[str, str] | None = Non
             value = out.get("md5") or out.get("etag") or out.get("checksum") or ""
             outputs[path] = LockedOutput(path, str(value), count_of(out.get("size")), count_of(out.get("nfiles")))
     return outputs
+
+
+@lru_cache(maxsize=8)  # of head and base, several checks ask; it takes a tenth of a second to read
+def _tree(text: str, name: str) -> Any:
+    """What is written there, to be read only. Raises `BadInput`."""
+    return parse_yaml(text, name)
 
 
 def _work_folders(text: str, name: str) -> dict[str, str]:

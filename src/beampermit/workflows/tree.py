@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from beampermit.errors import BadInput
 from beampermit.reading import alias_fault, naming_yaml_errors
 
 
+@lru_cache(maxsize=64)  # every check of the workflows, and each look at what they call, asks for the same files
 def read_tree(text: str, file: str) -> Mapping[Any, Any]:
-    """Read a workflow or action file; `file` is its name in errors. Raises `BadInput` with file and line.
+    """Read a workflow or action file; `file` is its name in errors. Nobody changes what it gives.
+
+    Raises `BadInput` with file and line.
 
     YAML aliases are allowed, as on GitHub, up to the limit of `alias_fault`. What GitHub
     reads in another way than this reader, or not at all, is refused.
