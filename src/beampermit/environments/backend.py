@@ -182,8 +182,15 @@ class Backend(Protocol):
         """Where the lock is not a solution of the specification, found without the network."""
         ...
 
+    def is_complete(self, root: Path, prefix: Path) -> bool:
+        """Whether the environment at `prefix`, which has the lock's stamp, is the lock's in every file.
+
+        Raises as `install` does for a lock that must not be installed.
+        """
+        ...
+
     def install(self, root: Path, prefix: Path, *, cached: bool = True, progress: Progress) -> None:
-        """Install the lock at `prefix`, past all caches if not `cached`. Raises `Failed` or `Outside`."""
+        """Install the lock at `prefix`, with each file fetched again if not `cached`. Raises `Failed` or `Outside`."""
         ...
 
     def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:

@@ -52,22 +52,21 @@ def shared_prefix(lock: Lock) -> Path:
 def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, progress: Progress) -> Installation:
     """Install the lock of the project at `root` into `prefix`.
 
-    With `reuse`, a complete environment of the same lock is kept as it is. The stamp is written last, after every
-    package was compared with the lock; an environment without it is installed again. Raises `Failed` where the
-    installed packages differ from the lock, `Outside` where a file or a Python is not available, `BadInput` where the
-    folder holds something else, and on Windows.
+    An environment of the same lock in which no file differs stays; with `reuse`, its packages are not even compared.
+    The stamp is written last, after every package was compared with the lock; an environment without it is installed
+    again. Raises `Failed` where the installed packages differ from the lock, `Outside` where a file or a Python is not
+    available, `BadInput` where the folder holds something else, and on Windows.
     """
     if sys.platform == "win32":
         raise BadInput("environments are not built on Windows", hint="wsl, and the same command in it")
     began = time.monotonic()
     lock = backend.read(root)
     with _exclusive(prefix, progress):
-        sound = _sound(prefix)
-        complete = sound and stamp_of(prefix) == lock.stamp
         try:
-            if not (reuse and complete):
+            kept = stamp_of(prefix) == lock.stamp and (_sound(prefix) if reuse else backend.is_complete(root, prefix))
+            if not kept:
                 _end_orphans(prefix)
-                if not sound:
+                if not _sound(prefix):
                     _clear(prefix)
                 _build(backend, root, prefix, lock, progress)
                 forget_gone()
@@ -76,7 +75,7 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
     names = {path.resolve() for path in prefix.glob(INSTALLER)}
     by_uv = (path.read_text(encoding="utf-8", errors="replace") for path in names)
     packages = sum(1 for _ in prefix.glob("conda-meta/*.json")) + sum(name.strip() == "uv" for name in by_uv)
-    return Installation(Environment(prefix), lock.digest, complete, packages, time.monotonic() - began)
+    return Installation(Environment(prefix), lock.digest, kept, packages, time.monotonic() - began)
 
 
 def write_github_env(environment: Environment) -> bool:
@@ -108,11 +107,12 @@ def write_github_summary(done: Installation, backend: Backend) -> bool:
 
 def _build(backend: Backend, root: Path, prefix: Path, lock: Lock, progress: Progress) -> None:
     (prefix / STAMP).unlink(missing_ok=True)
+    # uv looks neither into what is installed nor into its cache: where something differs, it begins from nothing.
+    further = (True, False) if prefix.exists() else (False,)
     backend.install(root, prefix, progress=progress)
     problems = _compared(backend, prefix, lock, progress)
-    for cached in (True, False):
+    for cached in further:
         if problems:
-            # uv does not look into installed packages: start from nothing, at last without uv's cache.
             progress(f"{problems[0].message}: installing from scratch")
             shutil.rmtree(prefix)
             backend.install(root, prefix, cached=cached, progress=progress)

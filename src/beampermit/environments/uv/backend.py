@@ -88,6 +88,18 @@ class Uv:
     def stale(self, specification: Specification, lock: Lock) -> tuple[Problem, ...]:
         return freshness.stale(specification, lock)
 
+    def is_complete(self, root: Path, prefix: Path) -> bool:
+        """Whether no file of the environment differs from the lock. Raises `Failed` for a lock that is stale."""
+        lock = self.read(root)
+        try:
+            if self.bundle or self.installed(lock, prefix):
+                return False
+        except BadInput:  # its Python does not start
+            return False
+        self._refuse(root, lock)
+        self._sync(root, prefix, lock, "--dry-run")
+        return True
+
     def install(self, root: Path, prefix: Path, *, cached: bool = True, progress: Progress) -> None:
         """Run `uv sync --locked`: it never solves, and refuses a stale lock or a file with a wrong hash.
 
@@ -95,9 +107,7 @@ class Uv:
         only where its files are recorded from one that was fetched.
         """
         lock = self.read(root)
-        specification.refuse_settings(self.specification(root))
-        if problem := excluded(lock):
-            raise Failed(problem.message, file=problem.file, line=problem.line)
+        self._refuse(root, lock)
         # What was there and is not ours may hold anything that is no package.
         ours = not prefix.exists() or is_sealed(prefix)
         if self.bundle:
@@ -106,26 +116,23 @@ class Uv:
             return
         platform = current_platform()
         candidates = files.packages_for(lock, platform).values() if platform in TAGS else lock.packages
-        fresh = sorted({package.name for package in candidates if not (package.own or recorded(package))})
-        if cached and fresh:
+        fresh = sorted({one.name for one in candidates if not (one.own or (cached and recorded(one)))})
+        if fresh:
             uv(["cache", "clean", *fresh], cwd=root)
         progress(f"installing the lock into {prefix}")
+        self._sync(root, prefix, lock, *(part for name in fresh for part in ("--reinstall-package", name)))
+        remember(lock, prefix, fresh, seal=ours)
+
+    def _refuse(self, root: Path, lock: Lock) -> None:
+        specification.refuse_settings(self.specification(root))
+        if problem := excluded(lock):
+            raise Failed(problem.message, file=problem.file, line=problem.line)
+
+    def _sync(self, root: Path, prefix: Path, lock: Lock, *options: str) -> None:
         folders = [source for source in lock.sources if "://" not in source]
-        uv(
-            [
-                "sync",
-                "--locked",
-                "--no-install-project",
-                "--all-groups",
-                *(["--extra", lock.variant] if lock.variant else []),
-                *(part for name in fresh for part in ("--reinstall-package", name)),
-                *([] if cached else ["--no-cache", "--reinstall"]),
-                *(part for folder in folders for part in ("--find-links", folder)),
-            ],
-            cwd=root,
-            env={PREFIX: str(prefix)},
-        )
-        remember(lock, prefix, fresh if cached else None, seal=ours)
+        chosen = ["--no-install-project", "--all-groups", *(["--extra", lock.variant] if lock.variant else [])]
+        links = [part for folder in folders for part in ("--find-links", folder)]
+        uv(["sync", "--locked", *chosen, *options, *links], cwd=root, env={PREFIX: str(prefix)})
 
     def installed(self, lock: Lock, prefix: Path) -> tuple[Problem, ...]:
         return tuple(installed(_stamped(lock, prefix), prefix))
