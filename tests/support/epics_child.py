@@ -13,7 +13,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import cache
@@ -189,7 +191,8 @@ def caproto(_: Request) -> Answer:
 
 
 def pvapy(_: Request) -> Answer:
-    """A client over PVA that does not use pvxs."""
+    """A client over PVA that does not use pvxs. It asks one port of a host, so what it asks is handed on to all."""
+    os.environ.update(EPICS_PVA_ADDR_LIST="127.0.0.1", EPICS_PVA_BROADCAST_PORT=str(_handed_on()))
     import pvaccess
 
     @cache  # a channel that goes away may take the process with it
@@ -214,6 +217,22 @@ def pvapy(_: Request) -> Answer:
         channel(name).put(value)
 
     return _client(get, put)
+
+
+def _handed_on() -> int:
+    """A port from which each datagram goes on to all of `EPICS_PVA_ADDR_LIST`; answers go straight to who asked."""
+    places = [place.split(":") for place in os.environ["EPICS_PVA_ADDR_LIST"].split()]
+    asked = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    asked.bind(("127.0.0.1", 0))
+
+    def hand_on() -> None:
+        while True:
+            question = asked.recv(65536)
+            for host, port in places:
+                asked.sendto(question, (host, int(port)))
+
+    threading.Thread(target=hand_on, daemon=True).start()
+    return asked.getsockname()[1]
 
 
 def _client(get: Callable[[str], Request], put: Callable[[str, Any], None]) -> Answer:
