@@ -13,103 +13,23 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from beampermit.demo.network import Network, Place
+
+__all__ = ["Network", "Place", "client", "epics", "pva_server", "soft_ioc", "until"]
 PATIENCE = 60.0
 """Seconds after which a child that does not answer has failed; a loaded machine is slow."""
-PLACES = 4
-"""IOCs that can serve at the same time."""
-HERE = "127.0.0.1"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one IOC serves."""
-
-    ca: int
-    pva: int
-    broadcast: int
-
-    @property
-    def variables(self) -> dict[str, str]:
-        """What a server of its own needs beside the variables of the network."""
-        return {
-            "EPICS_CA_SERVER_PORT": str(self.ca),
-            "EPICS_CAS_SERVER_PORT": str(self.ca),
-            "EPICS_PVA_SERVER_PORT": str(self.pva),
-            "EPICS_PVAS_SERVER_PORT": str(self.pva),
-            "EPICS_PVA_BROADCAST_PORT": str(self.broadcast),
-            "EPICS_PVAS_BROADCAST_PORT": str(self.broadcast),
-        }
-
-
-class Network:
-    """Each IOC has ports of its own, which it keeps when it is started again; clients ask on all of them."""
-
-    def __init__(self) -> None:
-        ports = _free_ports(3 * PLACES + 1)
-        self._free = [Place(*ports[3 * place : 3 * place + 3]) for place in range(PLACES)]
-        self._for_pvapy = {  # it keeps one address a host, and asks name servers over TCP
-            "EPICS_PVA_ADDR_LIST": "",
-            "EPICS_PVA_NAME_SERVERS": " ".join(f"{HERE}:{place.pva}" for place in self._free),
-        }
-        self.variables = {
-            **self._free[0].variables,
-            "EPICS_CA_ADDR_LIST": " ".join(f"{HERE}:{place.ca}" for place in self._free),
-            "EPICS_CA_AUTO_ADDR_LIST": "NO",
-            "EPICS_CA_REPEATER_PORT": str(ports[-1]),
-            "EPICS_CA_MAX_ARRAY_BYTES": "10000000",
-            "EPICS_CAS_INTF_ADDR_LIST": HERE,
-            "EPICS_CAS_BEACON_ADDR_LIST": HERE,
-            "EPICS_CAS_AUTO_BEACON_ADDR_LIST": "NO",
-            "EPICS_PVA_ADDR_LIST": " ".join(f"{HERE}:{place.broadcast}" for place in self._free),
-            "EPICS_PVA_AUTO_ADDR_LIST": "NO",
-            "EPICS_PVAS_INTF_ADDR_LIST": HERE,
-            "EPICS_PVAS_BEACON_ADDR_LIST": HERE,
-            "EPICS_PVAS_AUTO_BEACON_ADDR_LIST": "NO",
-        }
-
-    @contextmanager
-    def place(self) -> Iterator[Place]:
-        """Ports for one server, until the block ends: give its process the environment `server(place)`."""
-        place = self._free.pop()
-        try:
-            yield place
-        finally:
-            self._free.append(place)
-
-    def server(self, place: Place) -> dict[str, str]:
-        """The environment of a server."""
-        return {**os.environ, **self.variables, **place.variables}
-
-    def client(self, kind: str) -> dict[str, str]:
-        """The environment of a client: aioca, caproto or pvapy."""
-        return {**os.environ, **self.variables, **(self._for_pvapy if kind == "pvapy" else {})}
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free for TCP and UDP, below those that the system hands out by itself."""
-    ports: list[int] = []
-    while len(ports) < count:
-        port = random.SystemRandom().randrange(20000, 32000)
-        with ExitStack() as stack, suppress(OSError):
-            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                stack.enter_context(socket.socket(socket.AF_INET, kind)).bind((HERE, port))
-            ports += [port] if port not in ports else []
-    return ports
 
 
 @pytest.fixture(scope="session")

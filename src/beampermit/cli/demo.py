@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,23 +15,31 @@ if TYPE_CHECKING:
     from beampermit.demo.stage import Stage
 
 
+class Only(StrEnum):
+    """Parts that can be played alone."""
+
+    SERVICE = "service"
+
+
 def demo(
     directory: Annotated[
         Path, typer.Option("--dir", help="Folder of the demo; that of an earlier demo is replaced.")
     ] = Path("demo"),
+    only: Annotated[Only | None, typer.Option(help="Play this part alone, in the folder of an earlier demo.")] = None,
     as_json: Json = False,
 ) -> None:
     """Play the whole loop on this machine.
 
-    Generate, lock, train, promote; good and bad pull requests; merge; roll back.
+    Generate, lock, train, promote; good and bad pull requests; merge; roll back; the control room.
     """
-    from beampermit.demo.loop import steps
+    from beampermit.demo.loop import in_service, steps
     from beampermit.demo.stage import Stage
 
     player = _Player()
-    stage = Stage.prepare(directory, player.show)
+    stage = Stage.played(directory, player.show) if only else Stage.prepare(directory, player.show)
     start = time.perf_counter()
-    done = [{"step": step.title, **player.play(step, stage)} for step in steps()]
+    played = in_service() if only else steps()
+    done = [{"step": step.title, **player.play(step, stage)} for step in played]
     seconds = round(time.perf_counter() - start, 1)
     show({"steps": done, "seconds": seconds, "folder": str(stage.root)}, lambda: _summary(stage, seconds), as_json)
 

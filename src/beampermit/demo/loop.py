@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from beampermit.demo.control_room import ControlRoom
 from beampermit.demo.stage import Stage, UnexpectedError
 from beampermit.environments.environment import environment_of
 from beampermit.files import write_text
@@ -50,6 +52,15 @@ def steps() -> Iterator[Step]:
     yield Step("Pull request: data outside the contract's physical range", data_outside_range)
     yield Step("Merge the better model and release it", merge)
     yield Step("Roll back to the first model", roll_back)
+    yield from in_service()
+
+
+def in_service() -> Iterator[Step]:
+    """The part that a demo that was played before can play again alone."""
+    with closing(ControlRoom()) as room:
+        yield Step("In the control room: the champion serves", room.open)
+        yield Step("An input turns NaN, the machine is gone, the model is killed", room.disturb)
+        yield Step("Another champion takes over without a gap, and back", room.switch)
 
 
 def generate(stage: Stage) -> str:

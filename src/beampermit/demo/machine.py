@@ -21,7 +21,6 @@ from beampermit.live.wiring import Wiring, wire
 
 EVERY = 0.5
 """Seconds between two acquisitions."""
-READY = "serving"
 
 
 def acquisitions(wiring: Wiring, table: Path) -> Iterator[dict[int, list[float]]]:
@@ -51,8 +50,6 @@ def play(wiring: Wiring, table: Path) -> None:
     softioc.iocInit(asyncio_dispatcher.AsyncioDispatcher())
     broken: set[str] = set()
     threading.Thread(target=_listen, args=(broken,), daemon=True).start()
-    sys.stdout.write(f"{READY}\n")
-    sys.stdout.flush()
     for acquisition in acquisitions(wiring, table):
         now = time.time()
         for number, values in acquisition.items():

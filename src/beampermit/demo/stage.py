@@ -50,6 +50,14 @@ class Stage:
         (root / MARK).write_text("Made by `beampermit demo`, which removes this folder when it is run again.\n")
         return cls(root, progress)
 
+    @classmethod
+    def played(cls, root: Path, progress: Progress = silent) -> Stage:
+        """The folder of a demo that was played to its end. Raises `BadInput`."""
+        stage = cls(root.resolve(), progress)
+        if not (stage.root / MARK).is_file() or not (stage.documents / "runbook.html").is_file():
+            raise BadInput("no demo was played here to its end", file=stage.root, hint="make demo")
+        return stage
+
     @property
     def project(self) -> Path:
         return self.root / PROJECT
