@@ -111,6 +111,8 @@ class Base:
         ctypes.c_int.in_dll(self._common, "asCheckClientIP").value = 1
         file.write_text(rules)
         self._core.asSetFilename(os.fsencode(file))
+        # As root, EPICS would lock all memory of the process, also what is only reserved, such as stacks of threads.
+        ctypes.c_int.in_dll(self._core, "dbThreadRealtimeLock").value = 0
         failed = self._core.iocBuild()
         if not ctypes.c_int.in_dll(self._common, "asActive").value:  # then anybody could write
             raise BadInput("EPICS cannot read this access security file, and has said above why", file=access)
