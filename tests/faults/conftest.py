@@ -74,7 +74,7 @@ class Completed:
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Completed]:
     """Run `beampermit WORDS` in a laboratory, with a simple test deployment instead of the real one."""
-    monkeypatch.setattr("beampermit.registry.deployment.deploy", lambda *given: loads(given[-1]))
+    monkeypatch.setattr("beampermit.live.deployment.deploy", lambda *given: loads(given[-1]))
     load_interlocks()  # so that no module imports what is replaced
     monkeypatch.setattr("beampermit.environments.environment.environment_of", Environment)
 

@@ -12,8 +12,8 @@ from safetensors.numpy import load_file
 
 from beampermit.digest import digest_bytes, manifest
 from beampermit.interlocks.families import load_interlocks
+from beampermit.live.deployment import deploy
 from beampermit.models import evaluation, scoring
-from beampermit.registry.deployment import deploy
 from beampermit.verdicts.verdict import write_verdicts
 from support.registry_project import Laboratory, verdicts
 
@@ -45,10 +45,11 @@ def _commit(laboratory: Laboratory, weight: int, metrics: dict[str, float]) -> N
 
 @pytest.fixture
 def first(prepared: Callable[..., Laboratory], command: Command, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
-    """A champion; the test deployment is the real one, without the processes that score and evaluate."""
+    """A champion; the test deployment is the real one, without the processes that score, serve and evaluate."""
     tried: list[Path] = []
     scored = scoring.Scores(seconds=1, memory=1, single_rows=100, p50=1, p99=2, worst=3, rows=7, columns={})
-    monkeypatch.setattr("beampermit.registry.deployment.deploy", deploy)
+    monkeypatch.setattr("beampermit.live.deployment.deploy", deploy)
+    monkeypatch.setattr("beampermit.live.deployment.require_served", lambda *_: None)
     monkeypatch.setattr(scoring, "score", lambda _, model, *__: tried.append(model) or scored)
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: _measured(tried[-1]))
     return prepared("once", Laboratory.promote)

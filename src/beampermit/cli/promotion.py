@@ -44,10 +44,10 @@ def promote(
 
     from beampermit.environments.environment import environment_of
     from beampermit.interlocks.families import load_interlocks
+    from beampermit.live.deployment import deploy
     from beampermit.permit.envelope import read_envelope
     from beampermit.permit.verification import verify_interlocks
     from beampermit.project import Project
-    from beampermit.registry.deployment import deploy
     from beampermit.registry.ledger import Ledger
     from beampermit.registry.promotion import Promotion
 

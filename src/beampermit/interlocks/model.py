@@ -70,6 +70,8 @@ class Examined:
     scored: Any
     scores: Path
     digest: str = ""
+    inputs: Path | None = None
+    """The table that was scored."""
 
     def unchanged_scores(self) -> Path:
         """The table of scores. Raises `Failed` where code that ran after the model has written to it."""
@@ -123,7 +125,7 @@ def examined(contract: Contract, environment: Environment, model: SavedModel, ju
     scores = folder / "scores.parquet"
     try:
         answers = describe_and_score(environment, model.folder, judged_rows, scores, contract.signals)
-        examined = Examined(*answers, scores, digest_file(scores))
+        examined = Examined(*answers, scores, digest_file(scores), judged_rows)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -315,7 +317,8 @@ class MDL005(Interlock):
         """The saved model scores a row differently from training, or depending on the rows before it. Use one transform
         object for both: fitted in training, saved with the model, without state between rows. Then run `dvc repro`.
         `evaluation.scores` in `contract.yaml` names the scores of training, a Parquet file that evaluation writes with
-        the columns of `{scores}`, and that the manifest lists."""
+        the columns of `{scores}`, and that the manifest lists. A row that `beampermit serve` would ask the model for
+        has an answer that it would show: finite, and within the output's `range`."""
         from beampermit.models.replay import compare_scores
 
         recorded = contract.evaluation.scores
@@ -328,12 +331,29 @@ class MDL005(Interlock):
         evidence = comparison.model_dump(mode="json")
         if comparison.problem:
             return failed(comparison.problem, recorded, **evidence)
+        problem, refusals = _in_service(contract, examined)
+        if problem:
+            return failed(problem, contract.evaluation.inputs, **evidence)
         worst = comparison.worst
         return passed(
             f"{counted(comparison.rows, 'row')} as in training, {comparison.single_rows} also alone: "
-            f"at most {worst.size:.2g} apart in {worst.output}, {worst.allowed} allowed",
+            f"at most {worst.size:.2g} apart in {worst.output}, {worst.allowed} allowed{refusals}",
             **evidence,
         )
+
+
+def _in_service(contract: Contract, examined: Examined) -> tuple[str, str]:
+    """The first row whose answer the service would not show, and for how many rows it would not ask the model."""
+    from beampermit.live.recorded import RecordedRows
+    from beampermit.models.score_table import read_scores
+
+    if examined.inputs is None:
+        return "", ""
+    rows = RecordedRows(contract, examined.inputs)
+    judged = rows.judge()
+    problem = rows.not_shown(judged, read_scores(examined.scores))
+    refusals = f"; a service would not ask for {judged.refused} of them, such as {judged.refusal}"
+    return problem, refusals if judged.refused else ""
 
 
 def _foreign_code(project: Project, model: SavedModel) -> list[str]:

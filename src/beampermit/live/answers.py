@@ -21,7 +21,14 @@ def judge(output: Signal, answers: Mapping[str, np.ndarray], rows: int) -> list[
     if values.shape != (rows, *output.shape):
         wrong = f"the model gave {output.name} in shape {values.shape} instead of {(rows, *output.shape)}"
         return [Problem(Status.CALC, wrong)] * rows
-    return [_judged(output, value) for value in values]
+    unsound = set(np.flatnonzero(_unsound(output, values)).tolist())
+    return [_problem(output, value) if row in unsound else value for row, value in enumerate(values)]
+
+
+def first_problem(output: Signal, answers: np.ndarray, rows: np.ndarray) -> tuple[int, Problem] | None:
+    """Of answers of shape (all, *shape) to these `rows`, the first that is not true, and what is wrong with it."""
+    wrong = np.flatnonzero(_unsound(output, answers[rows]))
+    return (int(rows[wrong[0]]), _problem(output, answers[rows[wrong[0]]])) if wrong.size else None
 
 
 def shown(answer: np.ndarray, rows: Rows, row: int, limits: Mapping[str, float]) -> Value:
@@ -34,16 +41,24 @@ def shown(answer: np.ndarray, rows: Rows, row: int, limits: Mapping[str, float])
     return Value(number, severity, status, message, float(rows.time[row]))
 
 
-def _judged(output: Signal, value: np.ndarray) -> np.ndarray | Problem:
+def _unsound(output: Signal, values: np.ndarray) -> np.ndarray:
+    """Of each row, whether a number of it is not finite, or outside the output's range."""
+    flat = values.reshape(len(values), -1)
+    low, high = output.range
+    with np.errstate(invalid="ignore"):
+        sound = (flat >= low) & (flat <= high)
+    return np.logical_not(sound.all(axis=1))
+
+
+def _problem(output: Signal, value: np.ndarray) -> Problem:
+    """Of a row that is not true."""
     flat = value.reshape(-1)
     if not np.isfinite(flat).all():
         wrong = flat[~np.isfinite(flat)][0]
         word = "NaN" if np.isnan(wrong) else "infinity"
         return Problem(Status.CALC, f"the model gave {word} for {output.name}")
     low, high = output.range
-    outside = flat[(flat < low) | (flat > high)]
-    if outside.size:
-        return Problem(
-            Status.CALC, f"the model gave {outside[0]:.6g} for {output.name}, outside its range [{low:g}, {high:g}]"
-        )
-    return value
+    outside = flat[(flat < low) | (flat > high)][0]
+    return Problem(
+        Status.CALC, f"the model gave {outside:.6g} for {output.name}, outside its range [{low:g}, {high:g}]"
+    )

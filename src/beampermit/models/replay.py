@@ -144,6 +144,23 @@ def compare_scores(scores: Path, recorded: Path, signals: Sequence[Signal]) -> R
     )
 
 
+def differing_scores(
+    scores: Mapping[str, np.ndarray],
+    served: Mapping[str, np.ndarray],
+    numbers: Sequence[int],
+    signals: Sequence[Signal],
+) -> Difference | None:
+    """The largest difference beyond its tolerance of answers that were `served` for these rows from their `scores`.
+
+    `scores` are those of all rows; only outputs that both have are compared.
+    """
+    both = [name for name in served if name in scores]
+    limits = {name: Limit.of(scores[name], of_output(signals, name, "score_tolerance")) for name in both}
+    of_rows = {name: scores[name][list(numbers)] for name in both}
+    worst = _largest_difference(of_rows, {name: served[name] for name in both}, numbers, limits) if both else None
+    return worst if worst and worst.excess > 1 else None
+
+
 def _largest_difference(
     first: dict[str, np.ndarray],
     second: dict[str, np.ndarray],

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
+import yaml
 from safetensors.numpy import load_file, save_file
 
 from beampermit.contract import parse_contract
@@ -873,6 +874,43 @@ def test_scores_are_compared_within_the_tolerance_of_the_base_branch(
     base, head = (base.replace("default: 1.0", f"default: 1.0, score_tolerance: {one}") for one in (1e-4, tolerance))
     seen = Examined(LOADED, SCORED, scores)
     assert MDL005().check(project, parse_contract(head), parse_contract(base), seen).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        pytest.param(
+            (1.0, 5.0),
+            "2 rows as in training, 2 also alone: at most 0 apart in score, 0.01% of 4 allowed; a service would "
+            "not ask for 1 of them, such as row 1: turns is 33, outside its range [-20, 20]",
+            id="just inside",
+        ),
+        pytest.param(
+            (1.1, 0.5),
+            "row 0 would be INVALID in service: the model gave 1.1 for score, outside its range [0, 1]",
+            marks=pytest.mark.plants("MDL005"),
+            id="just outside",
+        ),
+    ],
+)
+def test_an_answer_that_the_service_would_not_show_fails_where_it_would_ask_for_the_row(
+    contract_text: str, project: Project, answers: tuple[float, float], reason: str
+) -> None:
+    scores, inputs = project.root / "scores.parquet", project.root / "inputs.parquet"
+    for file in (scores, project.root / "training.parquet"):
+        table(file, "score", *((answer,) for answer in answers))
+    alone = [(row, turn, answer) for turn in (0, 1) for row, answer in enumerate(answers)]
+    table(single_row_scores(scores), '"beampermit.row", "beampermit.round", score', *alone)
+    with duckdb.connect() as connection:
+        connection.sql("SELECT * FROM (VALUES ([1, 2]), ([1, 33])) t(turns)").write_parquet(str(inputs))
+    page = yaml.safe_load(contract_text)
+    (turns,) = page["signals"]["inputs"]
+    page["signals"]["inputs"] = [{**turns, "name": "turns", "shape": [2], "range": [-20, 20]}]
+    page["evaluation"]["scores"] = "training.parquet"
+    contract = parse_contract(yaml.safe_dump(page))
+    finding = MDL005().check(project, contract, contract, Examined(LOADED, SCORED, scores, "", inputs))
+    assert finding.reason == reason
+    assert finding.outcome is (Outcome.PASSED if "training" in reason else Outcome.FAILED)
 
 
 @pytest.mark.slow

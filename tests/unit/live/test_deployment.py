@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import duckdb
 import pytest
 
 from beampermit.contract.judging import SAME
@@ -13,13 +16,18 @@ from beampermit.environments import Environment
 from beampermit.environments.environment import environment_of
 from beampermit.errors import BadInput, Failed
 from beampermit.files import write_json
+from beampermit.live import deployment
+from beampermit.live.deployment import deploy
+from beampermit.live.process import child
 from beampermit.models import evaluation, scoring
 from beampermit.project import Project
 from beampermit.reading import read_json
-from beampermit.registry.deployment import deploy
+from support.planted_models import THIS_ENVIRONMENT
+from support.planted_processes import SPEAKS, asked_contract
 from support.trained_project import metrics_of
 
 INPUTS = b"recorded"
+Served = Callable[..., None]
 
 
 class _Permit:
@@ -41,6 +49,7 @@ def deployed(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     def run(judged: dict[str, float], found: dict[str, float], **cost: float) -> None:
         monkeypatch.setattr(scoring, "score", lambda *_: SCORED.model_copy(update=cost))
         monkeypatch.setattr(evaluation, "evaluate", lambda *_: found)
+        monkeypatch.setattr(deployment, "require_served", lambda *_: None)
         deploy(project, Environment(tmp_path), _Permit(**judged), tmp_path)  # pyright: ignore[reportArgumentType]
 
     return run
@@ -91,6 +100,57 @@ def test_missing_inputs_tell_how_to_get_them(deployed: Any, project: Project) ->
 def test_a_model_over_its_budget_fails(deployed: Any, cost: dict[str, float], words: str) -> None:
     with pytest.raises(Failed, match=words):
         deployed(JUDGED, JUDGED, **cost)
+
+
+@pytest.fixture
+def served(contract_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """Require what a planted process answers, the mean of turns, to be the `scores` of rows of turns."""
+    contract = asked_contract(contract_text)
+    rows, scores_file = tmp_path / contract.evaluation.inputs, tmp_path / "scores.parquet"
+    rows.parent.mkdir(parents=True)
+    project: Any = SimpleNamespace(contract=contract, root=tmp_path, path=tmp_path.joinpath)
+
+    def run(asked: str, *scores: float) -> None:
+        script, model = tmp_path / "worker.py", tmp_path / "saved"
+        script.write_text(SPEAKS.replace("BEFORE", "").replace("ASKED", asked))
+        model.mkdir()
+        monkeypatch.setattr(child, "WORKER", script)
+        table(rows, "turns", *(f"[{n}, {n}, {n}]::DOUBLE[]" for n in (1, 2, 33)))
+        table(scores_file, "score", *(f"{score}::DOUBLE" for score in scores))
+        deployment.require_served(project, THIS_ENVIRONMENT, model, scores_file)
+
+    return run
+
+
+def table(file: Path, column: str, *rows: str) -> None:
+    with duckdb.connect() as connection:
+        values = ", ".join(f"({row})" for row in rows)
+        connection.execute(f"COPY (SELECT * FROM (VALUES {values}) t({column})) TO '{file}'")
+
+
+@pytest.mark.parametrize(
+    ("asked", "scores", "words"),
+    [
+        ("pass", (1, 2, 99), ""),  # the third row would be refused
+        ("pass", (1, 2.1, 33), "as deployed, score of row 1 is 2.1 as scored and 2 as served"),
+        ("pass", (1, 12, 33), "as deployed, row 1 would be INVALID in service: the model gave 12 for score, outside"),
+        ("turns = turns * float('nan')", (1, 2, 33), "as deployed, row 0 would be INVALID in service: the model gave"),
+        ("os._exit(3)", (1, 2, 33), "as deployed, asked for row 0, the model's process ended: exit status 3"),
+    ],
+)
+def test_what_the_service_would_show_is_what_was_judged(
+    served: Served, asked: str, scores: tuple[float, ...], words: str
+) -> None:
+    if not words:
+        served(asked, *scores)
+        return
+    with pytest.raises(Failed, match=words):
+        served(asked, *scores)
+
+
+def test_a_model_that_cannot_be_loaded_as_in_service_fails(served: Served) -> None:
+    with pytest.raises(Failed, match=r"the model's process ended while it was loaded: exit status 1, .*SyntaxError"):
+        served("a line that is no Python", 1, 2, 33)
 
 
 @pytest.mark.slow

@@ -162,7 +162,7 @@ def test_the_address_of_a_registry_is_taken(monkeypatch: pytest.MonkeyPatch, uri
 def test_the_first_promotion_creates_the_registry_that_its_address_names(
     laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("beampermit.registry.deployment.deploy", lambda *_: None)
+    monkeypatch.setattr("beampermit.live.deployment.deploy", lambda *_: None)
     load_interlocks()  # so that no module imports what is replaced
     monkeypatch.setattr("beampermit.environments.environment.environment_of", lambda *_: None)
     uri = f"sqlite:///{laboratory.root.parent / 'new.db'}"

@@ -1,0 +1,55 @@
+"""A model in a process that is asked as in service, and not started again: for replays and test deployments."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from beampermit.errors import Failed
+from beampermit.live.loop import ModelError
+from beampermit.live.process.child import Child
+from beampermit.live.process.model_process import LOADING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from beampermit.contract import Contract
+    from beampermit.environments import Environment
+
+
+class LoadedModel:
+    """A `Model`."""
+
+    restarts = 0
+
+    def __init__(self, child: Child):
+        self._child = child
+
+    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._child.ask(inputs)
+
+
+@contextmanager
+def loaded_model(environment: Environment, folder: Path, contract: Contract, rows: int = 1) -> Iterator[LoadedModel]:
+    """A copy of the saved model in `folder`, in a process that ends with the context; asked for `rows` at once.
+
+    Raises `Failed` where it cannot be loaded.
+    """
+    with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
+        copy = Path(scratch, "model")
+        shutil.copytree(folder, copy, symlinks=True)  # it neither sees other files nor changes what was verified
+        child = Child(environment, copy, contract, Path(scratch))
+        try:
+            child.wait_until_ready(rows, time.monotonic() + LOADING)
+        except ModelError as error:
+            child.end()
+            raise Failed(str(error).replace(f"{scratch}/", "")) from None
+        try:
+            yield LoadedModel(child)
+        finally:
+            child.end()
