@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -10,6 +11,8 @@ from beampermit.contract.direction import Absent, Loosens
 from beampermit.contract.part import InsidePath, Name, Part, Seconds, Span, Text
 from beampermit.contract.tolerance import NEAR, Tolerance
 
+PROTOCOL = re.compile("(?:pva|ca)://")
+"""What may stand before a PV name; the PV has the same data without it."""
 Severity = Literal["MINOR", "MAJOR", "INVALID"]
 """Alarm severity in EPICS."""
 
@@ -21,7 +24,9 @@ class Signal(Part):
     source: Annotated[Literal["pv", "derived", "constant"], Loosens.NEVER] = "pv"
     """Read from a PV, derived from other signals, or constant."""
     pv: Annotated[Text | None, Loosens.NEVER] = None
-    """PV name; may contain columns of the device table, such as `{device}`."""
+    """PV name; may contain columns of the device table, such as `{device}`. Of an input, `pva://` or `ca://` before it
+    says by which protocol the service reads it (both are asked if none is given), `#COLUMN` after it which column of a
+    table."""
     value: Annotated[float | None, Loosens.NEVER] = None
     """The value of a `constant`."""
     shape: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Loosens.NEVER] = ()

@@ -12,6 +12,7 @@ from typing import Any
 
 from beampermit.contract import FILE_NAME
 from beampermit.contract.request import Request, RequestedSignal
+from beampermit.contract.signals import PROTOCOL
 from beampermit.datasets.devices import PLACEHOLDER, load_devices
 from beampermit.datasets.requests.gaps import Gaps
 from beampermit.digest import digest_json
@@ -99,7 +100,7 @@ class Query:
     def _channel(self, signal: RequestedSignal, device: tuple[str, ...]) -> Channel:
         values = dict(zip(self.columns, device, strict=False))
         placeholders = set(PLACEHOLDER.findall(signal.pv or ""))
-        pv = PLACEHOLDER.sub(lambda match: values[match[1]], signal.pv or "")
+        pv = PLACEHOLDER.sub(lambda match: values[match[1]], PROTOCOL.sub("", signal.pv or "", count=1))
         own = {column: value for column, value in values.items() if column in placeholders}
         return Channel(pv, signal, tuple(own.values()), tuple(own))
 

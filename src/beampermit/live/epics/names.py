@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 
 from beampermit.contract import FILE_NAME, Contract
+from beampermit.contract.signals import PROTOCOL
 from beampermit.errors import BadInput
+from beampermit.live.epics.addresses import parse_address
 from beampermit.live.status_pvs import STATUS_PVS, status_pv
 from beampermit.live.wiring import Wiring
 
@@ -25,6 +27,8 @@ def require_record_names(contract: Contract, wiring: Wiring) -> None:
 
 def fault(name: str) -> str:
     """Why no record can have this name; empty where one can."""
+    if PROTOCOL.match(name):
+        return f"{name} says a protocol, and an output is served over both"
     if "." in name:
         return f"{name} has a dot, after which EPICS reads a field of {name.partition('.')[0] or 'a record'}"
     if found := IMPOSSIBLE.search(name):
@@ -47,7 +51,7 @@ def _status(contract: Contract) -> Iterator[tuple[str, str]]:
 
 def _require_own_names(contract: Contract, wiring: Wiring) -> None:
     records = {*wiring.output_pvs, *(name for _, name in _status(contract))}
-    inputs = {pv.partition(".")[0]: pv for wire in wiring.inputs for pv in wire.pvs}
+    inputs = {parse_address(pv).name.partition(".")[0]: pv for wire in wiring.inputs for pv in wire.pvs}
     if both := next((record for record in inputs if record in records), None):
         raise BadInput(f"{inputs[both]} is an input, and {both} a record of the service itself", file=FILE_NAME)
     if len(records) < len(wiring.output_pvs) + len(STATUS_PVS):

@@ -43,6 +43,13 @@ def test_an_archiver_that_fails_twice_is_retried(
     assert sum(sound.asked.values()) == 4
 
 
+def test_the_protocol_that_the_service_reads_by_is_no_part_of_the_archived_name(
+    ask_archiver: Ask, sound: Archiver
+) -> None:
+    signals = [{"name": "current", "pv": "ca://BEAM:CURRENT", "unit": "mA", "range": [0, 500]}]
+    assert ask_archiver(signals=signals).sidecar["rows"] == 10
+
+
 @pytest.mark.parametrize("fault", [busy, hang, reset], ids=["busy", "hangs", "resets"])
 def test_an_archiver_that_keeps_failing_is_the_outside_world(
     ask_archiver: Ask, sound: Archiver, project: Project, fault: Fault

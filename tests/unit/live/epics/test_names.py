@@ -26,6 +26,7 @@ def test_names_of_real_laboratories_are_names_of_records(name: str) -> None:
         ("A:B.VAL", "A:B.VAL has a dot, after which EPICS reads a field of A:B"),
         (".B", ".B has a dot, after which EPICS reads a field of a record"),
         ("x" * 61, f"{'x' * 61} has 61 characters, 60 is the limit"),
+        ("pva://A:B", "pva://A:B says a protocol, and an output is served over both"),
         ("A B", "'A B' has ' ', which no record's name may have"),
         ("A$B", "'A$B' has '$', which no record's name may have"),
         ("Strahl:größe", "'Strahl:größe' has 'ö', which no record's name may have"),
@@ -71,9 +72,9 @@ def test_an_output_that_has_the_name_of_a_status_pv_is_refused(refused: Refused)
     assert said == "B1:REASON is an output and one of the service's status PVs"
 
 
-@pytest.mark.parametrize("turns", ["{device}:FAULT.VAL", "{device}:ORBIT.NORD"])
+@pytest.mark.parametrize("turns", ["{device}:FAULT.VAL", "{device}:ORBIT.NORD", "ca://{device}:FAULT"])
 def test_an_input_that_is_a_field_of_an_output_is_refused(refused: Refused, turns: str) -> None:
-    record = turns.replace("{device}", "B1").partition(".")[0]
+    record = turns.replace("{device}", "B1").partition(".")[0].removeprefix("ca://")
     assert (
         refused({}, turns)
         == f"{turns.replace('{device}', 'B1')} is an input, and {record} a record of the service itself"
