@@ -88,8 +88,7 @@ class Channel:
     ) -> None:
         """Raises `TooLarge`, and `OSError` where the other side is gone."""
         layout: Layout = tuple((name, values.shape) for name, values in (arrays or {}).items())
-        header = _header(kind, layout, text)
-        count = _count(layout)
+        header, count = _header(kind, layout, text)
         if len(header) > LONGEST or count > MOST_NUMBERS:
             raise TooLarge(f"{count * 8 / 2**20:.0f} MiB in {len(layout)} arrays are more than a message holds")
         if arrays:
@@ -109,16 +108,11 @@ class Channel:
             raise Broken(f"message {given} instead of {number}")
         if length > LONGEST:
             raise Broken(f"a header of {length} bytes")
-        kind, layout, text = _parsed(self._read(length, until))
-        count = _count(layout)
+        kind, places, count, text = _parsed(self._read(length, until))
         if count > most:
             raise Broken(f"{count} numbers, and {most} are the most that was waited for")
         numbers = self._in[:count].copy()  # the other side may still write to its own
-        arrays, first = {}, 0
-        for name, shape in layout:
-            after = first + math.prod(shape)
-            arrays[name] = numbers[first:after].reshape(shape)
-            first = after
+        arrays = {name: numbers[first:after].reshape(shape) for name, shape, first, after in places}
         return given, Message(kind, arrays, text)
 
     def close(self) -> None:
@@ -145,17 +139,15 @@ def _left(until: float | None) -> float | None:
     return left
 
 
-def _count(layout: Layout) -> int:
-    return sum(math.prod(shape) for _, shape in layout)
-
-
 @lru_cache(maxsize=16)  # headers repeat: with a hundred inputs, making and parsing one takes longer than all the rest
-def _header(kind: str, layout: Layout, text: str) -> bytes:
-    return json.dumps([kind, layout, text]).encode()
+def _header(kind: str, layout: Layout, text: str) -> tuple[bytes, int]:
+    """The header, and how many numbers its arrays have."""
+    return json.dumps([kind, layout, text]).encode(), sum(math.prod(shape) for _, shape in layout)
 
 
 @lru_cache(maxsize=16)
-def _parsed(header: bytes) -> tuple[str, Layout, str]:
+def _parsed(header: bytes) -> tuple[str, list[tuple[str, tuple[int, ...], int, int]], int, str]:
+    """Kind; name, shape, first number and the one after the last of each array; how many numbers; text."""
     try:
         kind, layout, text = json.loads(header)
         named = tuple((name, tuple(shape)) for name, shape in layout)
@@ -165,7 +157,11 @@ def _parsed(header: bytes) -> tuple[str, Layout, str]:
         raise Broken("a header that says something else than a message's")
     if len({name for name, _ in named}) != len(named):
         raise Broken("two arrays of one name")
-    return kind, named, text
+    places, count = [], 0
+    for name, shape in named:
+        places.append((name, shape, count, count + math.prod(shape)))
+        count = places[-1][-1]
+    return kind, places, count, text
 
 
 def _is_array(name: Any, shape: tuple[Any, ...]) -> bool:

@@ -134,13 +134,31 @@ def test_a_process_that_cannot_be_asked_says_why(plant: Plant, monkeypatch: pyte
     assert said.endswith(AGAIN)
 
 
-def test_what_must_not_be_loaded_is_not_started(plant: Plant, tmp_path: Path) -> None:
-    def refuse() -> None:
-        raise Failed("this file differs from the one that the permit binds", file=tmp_path / "model.bin")
+def test_what_must_not_be_loaded_is_not_started_until_it_may(plant: Plant, tmp_path: Path) -> None:
+    faults = [Failed("this file differs from the one that the permit binds", file="model.bin")]
 
-    asked = plant(before=TELLS, verify=refuse)
-    assert f"model.bin: this file differs from the one that the permit binds{AGAIN}" in asked.reason_for_not_starting()
+    def verify() -> None:
+        if faults:
+            raise faults[0]
+
+    asked = plant(before=TELLS, verify=verify)
+    assert asked.reason_for_not_starting() == (
+        f"the model's process cannot be started: model.bin: this file differs from the one that the permit binds{AGAIN}"
+    )
     assert not (tmp_path / "pid").exists()
+    faults.clear()
+    asked.until_ready()
+    assert asked.answers()
+
+
+SLOW = "receive = channel.receive; channel.receive = lambda: (time.sleep(0.5), receive())[1]"
+
+
+def test_first_answers_may_take_longer_than_those_of_the_service(plant: Plant) -> None:
+    asked = plant(before=SLOW, sections={"serving": {"timeout": "0.2s"}})
+    asked.until_ready()
+    assert asked.process.restarts == 0
+    assert asked.reason(0.0) == f"the model did not answer within 0.2 s{AGAIN}"
 
 
 def test_an_environment_that_is_not_there_is_said(plant: Plant, tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def served(model: Path, contract_text: str) -> Iterator[Asked]:
-    """One process for all tests of a model that stays alive."""
+    """One process for all tests of a model that stays alive, and leaves its folder as its permit binds it."""
+    before = sorted(model.rglob("*"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BEAMPERMIT_SIGNING_KEY", KEY)
         asked = begin(model, asked_contract(contract_text))
@@ -65,6 +66,7 @@ def served(model: Path, contract_text: str) -> Iterator[Asked]:
     yield asked
     assert asked.process.restarts == 0
     asked.process.close()
+    assert sorted(model.rglob("*")) == before, "no compiled code is left in it"
 
 
 def test_answers_are_numbers_of_double_precision(served: Asked) -> None:
