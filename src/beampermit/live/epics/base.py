@@ -1,7 +1,6 @@
 """EPICS base and its servers for CA and PVA in this process, through softioc and ctypes. One start a process.
 
-Records are updated in their own memory, under their lock, and then processed: pythonSoftIOC's own way goes through a
-queue of 2,000 callbacks, which a large device table overflows, and knows no alarm messages.
+Records are updated in their own memory, under their lock, and processed at once (decision 24).
 """
 
 from __future__ import annotations
