@@ -81,10 +81,10 @@ def _settings(text: str) -> Iterator[tuple[str, str, int]]:
     section, begun, first = "", "", 0
     for number, one in enumerate(text.splitlines(), 1):
         line = one.strip()
-        if not begun and line.startswith(("#", ";", "[")):
-            section = line if line.startswith("[") else section
-            continue
         if line.startswith(("#", ";")):
+            continue
+        if not begun and line.startswith("["):
+            section = line
             continue
         first = first if begun else number
         begun += line

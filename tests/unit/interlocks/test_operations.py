@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from beampermit.deployment import files
 from beampermit.interlocks.operations import OPS002
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
@@ -69,6 +70,12 @@ def test_a_contract_that_names_no_folder_is_held_to_none(project: Project) -> No
 
 DEFECTS = {
     "another model in the unit": (UNIT, "--model bpm-faults", "--model others", "--model is others, not bpm-faults"),
+    "a second model in the unit, which is the one that counts": (
+        UNIT,
+        "    --http",
+        "    --model=b --http",
+        "--model is b",
+    ),
     "a unit that starts something else": (UNIT, "beampermit serve", "beampermit server", "--model is missing"),
     "a unit without readiness": (UNIT, "Type=notify", "Type=simple", "Type is simple, not notify"),
     "a watchdog that a slow model sets off": (UNIT, "=30s\nR", "=5s\nR", "WatchdogSec is 5, not at least 30"),
@@ -140,6 +147,7 @@ LABORATORY = {
         ("WatchdogSec=30s", "WatchdogSec=1min 30s"),
         ("--state /var/lib/bpm-faults ", "--state=/data/faults --shadow challenger "),
         ("/opt/beampermit", "/usr/local"),
+        ("    --http", "    # not that of the other service\n    --http"),
         ("Description=", "# ours\nDescription=the faults of "),
     ),
     PROCSERV: (("user = softioc", "user = ioc\nport = 20000"), ("[bpm-faults]", "[ioc-faults]")),
@@ -225,6 +233,7 @@ UNREADABLE = {
     "no XML": (SCREEN, "<display>\n</widget>\n", "not XML: mismatched tag"),
     "entities": (SCREEN, '<!DOCTYPE d [<!ENTITY a "a">]>\n<display/>\n', "a document type is not allowed here"),
     "no YAML": (POD, "kind: [\n", "not YAML"),
+    "YAML that repeats itself": (POD, "a: &a [*a]\n", "stands inside of what it repeats"),
     "another kind of YAML": (POD, "- 1\n- {spec: 2}\n", "kind is missing"),
     "no JSON": (ARCHIVER, "[{]\n", "not JSON"),
     "no list": (ARCHIVER, "{}\n", "not a list of PVs to archive"),
@@ -245,6 +254,14 @@ def test_a_file_that_nothing_can_read_is_told(deployed: Project, faults: list[st
     verdict = judge(deployed)
     assert verdict.outcome is Outcome.FAILED
     assert [name for name in faults if UNREADABLE[name][2] not in told(verdict, UNREADABLE[name][0])] == []
+
+
+def test_a_file_of_gigabytes_is_not_read(deployed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = deployed.path(SCREEN).stat().st_size
+    monkeypatch.setattr(files, "LARGEST", largest)
+    assert judge(deployed).passed
+    monkeypatch.setattr(files, "LARGEST", largest - 1)
+    assert told(judge(deployed), SCREEN) == f"this file is larger than {largest - 1} bytes, the limit"
 
 
 def test_a_link_and_a_file_that_git_ignores_are_no_files_of_the_commit(deployed: Project) -> None:

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from beampermit.contract import parse_contract
+from beampermit.deployment.archiver import archiver_list, archiver_statements
+from beampermit.deployment.deployment import Deployment
+from beampermit.deployment.screen import FIELDS, screen, screen_statements
+from beampermit.deployment.statements import PV
+from beampermit.documents.alarm_tree import Tree
 from beampermit.live.status_pvs import STATUS_PVS
+from beampermit.live.wiring import wire
 from support.epics import Child, Client, Network, client, until
 from support.served import NOW, SIGNALS
 
@@ -365,3 +372,13 @@ def test_changed_limits_survive_a_restart_and_end_with_another_promotion(
 
 def test_leave_ends_the_process_at_once(served: Records) -> None:
     assert served.left(3) == 3
+
+
+def test_every_pv_of_screen_and_archiver_is_served(served: Records, start: dict[str, Any], aioca: Client) -> None:
+    contract = parse_contract(start["text"])
+    deployment = Deployment(contract, wire(contract, Path(start["root"])), Tree(contract, (), ()), ())
+    said = [*screen_statements(screen(deployment), ""), *archiver_statements(archiver_list(deployment), "")]
+    names = {one.subject.removeprefix(PV) for one in said if one.subject.startswith(PV)}
+    assert {SCORE, ORBIT, "FAULTS:REASON.VAL$", "FAULTS:RESTART"} <= names
+    for name in sorted(names | {f"{SCORE}.{field}" for field in FIELDS}):
+        aioca.get(name)  # fails where nobody serves it
