@@ -8,6 +8,7 @@ import pytest
 
 from beampermit.errors import BadInput
 from beampermit.live.epics.access import Rule, access_rules, rules
+from support.attacks import attack_case
 
 SOUND = """\
 UAG(operators) {ada}  # ASG(LIMITS) { RULE(1, WRITE) }
@@ -41,8 +42,6 @@ def test_what_the_file_does_not_name_is_written_by_nobody(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        ("ASG(LIMITS) {\n RULE(1, WRITE, TRAPWRITE)\n}\n", 2, "RULE(1, WRITE) lets write values too"),
-        ("ASG(RESTART) {\n\n RULE(0, WRITE)\n}\n", 3, "writes to ASG(RESTART) would not be logged"),
         ("ASG(RESTART) { RULE(0, WRITE, NOTRAPWRITE) }\n", 1, "writes to ASG(RESTART) would not be logged"),
         ("ASG(LIMITS) {}\nASG(DEFAULT) { RULE(0,WRITE,TRAPWRITE) }\n", 2, "ASG(DEFAULT) lets write status PVs"),
         ('ASG(LIMITS) { RULE(0, READ) { CALC("A#1") } RULE(1, WRITE) }\n', 1, "RULE(1, WRITE) lets write values too"),
@@ -60,3 +59,29 @@ def test_a_file_that_lets_write_more_or_unseen_is_refused(
         access_rules(file)
     assert said in caught.value.message
     assert (caught.value.file, caught.value.line) == (str(file), line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        attack_case(
+            "ASG(LIMITS) {\n RULE(1, WRITE, TRAPWRITE)\n}\n",
+            guard="serve",
+            tried="lets clients write the values of outputs, in the access security file",
+            said="RULE(1, WRITE) lets write values too",
+        ),
+        attack_case(
+            "ASG(RESTART) {\n RULE(0, WRITE)\n}\n",
+            guard="serve",
+            tried="lets clients write unseen, in the access security file",
+            said="writes to ASG(RESTART) would not be logged",
+        ),
+    ],
+)
+def test_whoever_writes_the_access_file_opens_no_more_than_limits(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "site.acf"
+    file.write_text(text)
+    with pytest.raises(BadInput) as caught:
+        access_rules(file)
+    assert said in caught.value.message
+    assert caught.value.line == 2

@@ -146,6 +146,16 @@ def test_at_first_all_is_undefined(served: Records, aioca: Client, pvapy: Client
             assert alarm(aioca.get(f"FAULTS:{status.name}")) == (INVALID, UNDEFINED), status.name
 
 
+def test_every_pv_of_screen_and_archiver_is_served(served: Records, start: dict[str, Any], aioca: Client) -> None:
+    contract = parse_contract(start["text"])
+    deployment = Deployment(contract, wire(contract, Path(start["root"])), Tree(contract, (), ()), ())
+    said = [*screen_statements(screen(deployment), ""), *archiver_statements(archiver_list(deployment), "")]
+    names = {one.subject.removeprefix(PV) for one in said if one.subject.startswith(PV)}
+    assert {SCORE, ORBIT, "FAULTS:REASON.VAL$", "FAULTS:RESTART"} <= names
+    for name in sorted(names | {f"{SCORE}.{field}" for field in FIELDS}):
+        aioca.get(name)  # fails where nobody serves it
+
+
 def test_three_clients_see_value_severity_status_message_and_time(
     served: Records, aioca: Client, caproto: Client, pvapy: Client
 ) -> None:
@@ -276,7 +286,6 @@ def test_a_limit_that_the_contract_does_not_have_gets_its_severity(served: Recor
     [
         ("HIGH", 95.0, "alarm limits must rise: LOLO, LOW, HIGH, HIHI"),
         ("HIHI", math.nan, "a limit is a number"),
-        ("HIHI", 100.5, "100.5 is outside the output's range [-100, 100], where it is never shown"),
     ],
 )
 def test_a_limit_that_cannot_be_is_put_back(
@@ -309,10 +318,28 @@ def test_monitors_see_each_update_also_of_the_same_value(served: Records, pva: C
             until(lambda second=second: NOW + second in times)
 
 
-def test_who_is_not_in_the_access_file_writes_no_limit(served: Records, epics: Network) -> None:
+@pytest.mark.attack(
+    guard="serve",
+    tried="moves an alarm limit to where no value is shown, so that there is never an alarm",
+    said="100.5 is outside the output's range [-100, 100], where it is never shown",
+)
+def test_an_operator_cannot_silence_an_alarm(served: Records, aioca: Client, said: str) -> None:
+    before = len(served.puts())
+    aioca.put("B2:FAULT.HIHI", 100.5)
+    until(lambda: len(served.puts()) > before)
+    assert served.puts()[-1]["reason"] == said
+    assert aioca.get("B2:FAULT")["limits"]["hihi"] == 90.0
+
+
+@pytest.mark.attack(
+    guard="serve",
+    tried="writes an alarm limit from an account that the access security file does not name",
+    said="Write access denied",
+)
+def test_who_is_not_in_the_access_file_writes_no_limit(served: Records, epics: Network, said: str) -> None:
     stranger = {**epics.client("caproto"), **dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "mallory")}
     one = Client("caproto", {}, stranger)
-    with pytest.raises(AssertionError, match=r"[Ww]rite access denied"):
+    with pytest.raises(AssertionError, match=said):
         one.put(f"{SCORE}.HIHI", 70.0)
     one.kill()
 
@@ -372,13 +399,3 @@ def test_changed_limits_survive_a_restart_and_end_with_another_promotion(
 
 def test_leave_ends_the_process_at_once(served: Records) -> None:
     assert served.left(3) == 3
-
-
-def test_every_pv_of_screen_and_archiver_is_served(served: Records, start: dict[str, Any], aioca: Client) -> None:
-    contract = parse_contract(start["text"])
-    deployment = Deployment(contract, wire(contract, Path(start["root"])), Tree(contract, (), ()), ())
-    said = [*screen_statements(screen(deployment), ""), *archiver_statements(archiver_list(deployment), "")]
-    names = {one.subject.removeprefix(PV) for one in said if one.subject.startswith(PV)}
-    assert {SCORE, ORBIT, "FAULTS:REASON.VAL$", "FAULTS:RESTART"} <= names
-    for name in sorted(names | {f"{SCORE}.{field}" for field in FIELDS}):
-        aioca.get(name)  # fails where nobody serves it
