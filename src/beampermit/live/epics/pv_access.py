@@ -67,6 +67,8 @@ class _Monitor:
         self._lock = threading.Lock()
         self._subscription: Subscription | None = None
         self._operation: Any = None
+        self._reads = False
+        """Whether an answer is waited for."""
         subscription = context.monitor(feed.name, self._read, request=REQUEST)
         with self._lock:
             self._subscription = subscription
@@ -79,19 +81,29 @@ class _Monitor:
             one.close()
 
     def get(self) -> None:
-        if self._operation is None:
+        if not self._reads:
+            self._reads = True
             self._operation = self._context.get(self.feed.name, self._got)
 
     def _got(self, answer: object) -> None:
-        self._operation = None
+        self._reads = False
         if isinstance(answer, Value):
-            self.feed.take("pva", pva_sample(answer))
+            self._take(answer)
+
+    def _take(self, structure: Value) -> None:
+        try:
+            sample = pva_sample(structure)
+        except Exception:  # whatever it is: the value before must not stay
+            logger.exception("%s: an update that is not understood", self.feed.name)
+            self.feed.refuse("pva", "an update that is not understood")
+            return
+        self.feed.take("pva", sample)
 
     def _read(self) -> None:
         with self._lock:
             while self._subscription and (event := self._subscription.pop()) is not None:
-                if not isinstance(event, Exception):
-                    self.feed.take("pva", pva_sample(event))
+                if isinstance(event, Value):
+                    self._take(event)
                 elif isinstance(event, Disconnected):
                     self.feed.lose("pva")
                 else:
@@ -99,6 +111,6 @@ class _Monitor:
 
     def _end(self, error: Exception) -> None:
         """The server refuses the subscription, or has ended it."""
-        logger.warning("%s: the server ended the subscription: %s", self.feed.name, error)
+        logger.warning("%s: the server ended the subscription: %a", self.feed.name, str(error))
         self.feed.refuse("pva", f"no subscription at its server ({str(error)!a})")
         self.ended = time.monotonic()

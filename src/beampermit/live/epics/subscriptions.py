@@ -56,7 +56,7 @@ class Subscriptions:
         now = time.monotonic()
         for feed in self._feeds:
             for client in (pva, ca):
-                if _wanted(feed, client.protocol, now):
+                if wanted(feed, client.protocol, now):
                     client.ask(feed)
                 else:
                     client.leave(feed)
@@ -66,7 +66,7 @@ class Subscriptions:
         ca.tend()
 
 
-def _wanted(feed: Feed, protocol: Protocol, now: float) -> bool:
+def wanted(feed: Feed, protocol: Protocol, now: float) -> bool:
     """Whether a PV is asked for by this protocol: by that which answers, or by both while none does."""
     if protocol not in feed.protocols:
         return False

@@ -1,0 +1,156 @@
+"""Which protocol a PV is read by, and servers that end a subscription, with stand-ins for the libraries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from p4p import Type, Value
+from p4p.client.raw import Disconnected, RemoteError
+from p4p.nt import NTScalar
+
+from beampermit.live.epics import pv_access, subscriptions
+from beampermit.live.epics.addresses import Protocol
+from beampermit.live.epics.feed import Feed
+from beampermit.live.epics.pv_access import PvAccess
+from beampermit.live.epics.sample import Sample, Unreadable
+from beampermit.live.epics.subscriptions import PVA_FIRST, wanted
+
+
+class Kept:
+    """A reader that keeps what it is told."""
+
+    fresh_for = 10.0
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+
+    def take(self, sample: Sample) -> None:
+        self.told.append(sample.value)
+
+    def lose(self) -> None:
+        self.told.append("lost")
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def feed(kept: Kept) -> Feed:
+    return Feed("RING:CURRENT", ("pva", "ca"), [kept], lambda: None)
+
+
+def at(value: float) -> Sample:
+    return Sample(value, 1.8e9, 0, "")
+
+
+def asked(feed: Feed, after: float = 0.0) -> list[Protocol]:
+    """By which protocols the PV is asked for, so many s after it was silent or heard."""
+    return [protocol for protocol in ("pva", "ca") if wanted(feed, protocol, feed.silent_since + after)]
+
+
+def test_pva_is_asked_before_ca(feed: Feed) -> None:
+    assert asked(feed) == ["pva"]
+    assert asked(feed, PVA_FIRST) == ["pva"]
+    assert asked(feed, PVA_FIRST + 0.01) == ["pva", "ca"]
+    assert asked(Feed("A", ("ca",), feed.readers, lambda: None)) == ["ca"]
+
+
+@pytest.mark.parametrize(("first", "second"), [("pva", "ca"), ("ca", "pva")])
+def test_the_protocol_that_answers_first_is_read_until_it_is_disconnected(
+    feed: Feed, kept: Kept, first: Protocol, second: Protocol
+) -> None:
+    feed.take(first, at(1.0))
+    feed.take(second, at(2.0))
+    feed.lose(second)
+    assert kept.told == [1.0]
+    assert asked(feed, 100.0) == [first]
+    feed.lose(first)
+    feed.take(second, at(3.0))
+    assert kept.told == [1.0, "lost", 3.0]
+    assert asked(feed, 100.0) == [second]
+
+
+def test_a_pv_is_fresh_for_as_long_as_its_readers_say(feed: Feed) -> None:
+    feed.take("pva", at(1.0))
+    assert feed.fresh(feed.arrived + 9.9)
+    assert not feed.fresh(feed.arrived + 10.0)
+
+
+class Scripted:
+    """p4p's context: each subscription gives the next list of events, and says so before it is there."""
+
+    def __init__(self, *events: list[Any]):
+        self._events = list(events)
+        self.closed = 0
+
+    def monitor(self, _: str, handler: Callable[[], None], **__: Any) -> Any:
+        self._now = self._events.pop(0)
+        handler()
+        return self
+
+    def pop(self) -> Any:
+        return self._now.pop(0) if self._now else None
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def disconnect(self, _: str) -> None: ...
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[PvAccess, Scripted]]:
+    def made(*events: list[Any]) -> tuple[PvAccess, Scripted]:
+        context = Scripted(*events)
+        monkeypatch.setattr(pv_access, "Context", lambda *_, **__: context)
+        return PvAccess(), context
+
+    return made
+
+
+def number(value: float) -> Value:
+    return NTScalar("d").wrap(value, timestamp=1.8e9)
+
+
+def test_what_came_before_the_subscription_was_there_is_read(feed: Feed, kept: Kept, scripted: Any) -> None:
+    pva, _ = scripted([number(1.0), number(2.0)])
+    pva.ask(feed)
+    pva.ask(feed)
+    assert kept.told == [1.0, 2.0]
+
+
+def test_a_server_that_ends_the_subscription_is_asked_again(
+    feed: Feed, kept: Kept, scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pva, context = scripted([number(1.0), RemoteError("\x1bno")], [number(2.0)])
+    pva.ask(feed)
+    assert kept.told == [1.0, Unreadable(r"no subscription at its server ('\x1bno')")]
+    pva.tend()
+    assert len(kept.told) == 2
+    later = time.monotonic() + pv_access.AGAIN
+    monkeypatch.setattr(pv_access.time, "monotonic", lambda: later + 1)
+    pva.tend()
+    assert (kept.told[2:], context.closed) == ([2.0], 1)
+
+
+def test_an_update_that_is_not_understood_does_not_leave_the_value_before(
+    feed: Feed, kept: Kept, scripted: Any
+) -> None:
+    odd = Value(Type([("value", "d"), ("timeStamp", ("S", None, [("secondsPastEpoch", "s"), ("nanoseconds", "i")]))]))
+    pva, _ = scripted([number(1.0), odd, Disconnected()])
+    pva.ask(feed)
+    assert kept.told == [1.0, Unreadable("an update that is not understood"), "lost"]
+
+
+def test_a_thread_that_fails_leaves_no_value(feed: Feed, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise OSError("no sockets left")
+
+    monkeypatch.setattr(subscriptions, "PvAccess", broken)
+    feed.take("pva", at(1.0))
+    subscriptions.Subscriptions([feed], subscriptions.threading.Event()).close()
+    assert kept.told == [1.0, "lost"]
