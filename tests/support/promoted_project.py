@@ -12,7 +12,9 @@ import pytest
 from beampermit.digest import digest_folder
 from beampermit.live.loop import Standing
 from beampermit.live.promoted import Declared, Follower, Promoted, Promotions, Repository, Wanted, from_registry
-from support.registry_project import MODEL, Laboratory
+from beampermit.registry.event import Event, Kind, provenance
+from beampermit.registry.ledger_state import ModelState
+from support.registry_project import MODEL, WHY, Laboratory
 from support.shared import shared_folder
 
 LOCK = """\
@@ -41,17 +43,7 @@ def package(lab: Laboratory) -> None:
     shutil.copy(contract, lab.root / "model/artifacts/contract.yaml")
 
 
-def promote(weight: float) -> Callable[[Laboratory], object]:
-    """A step: another model, promoted."""
-
-    def step(lab: Laboratory) -> None:
-        lab.change(weight)
-        lab.promote()
-
-    return step
-
-
-IN_SERVICE = (package, promote(2))
+IN_SERVICE = (package, lambda lab: lab.change(2), Laboratory.promote)
 """Version 1 is champion."""
 
 
@@ -105,6 +97,36 @@ class Followed:
         """The saved model of the work tree as if it had been fetched: MLflow takes seconds to start."""
         model = self.lab.root / "model"
         return shutil.copytree(model, self.models / digest_folder(model).removeprefix("sha256:"))
+
+    def promote(self, weight: float) -> None:
+        """Another model is champion, by the ledger alone: MLflow would take a second."""
+        self.lab.change(weight)
+        signed = self.lab.sign()
+        permit = signed.statement
+        facts = {"digest": permit.model_digest, "permit": permit.digest, "commit": permit.predicate.commit}
+        version = max(self._state().promoted) + 1
+        self._append("promote", self._state().promoted[1], signed.content, version=version, **facts)
+
+    def write(self, kind: Kind, version: int = 0, reason: str = WHY) -> Event:
+        """An event about a version, by default the one that was last put into service."""
+        state = self._state()
+        of = state.promoted[version] if version else state.last_in_service
+        assert of is not None
+        return self._append(kind, of, None, reason=reason)
+
+    def _state(self) -> ModelState:
+        ledger = self.lab.ledger
+        ledger.fetch()
+        return ledger.state(MODEL)
+
+    def _append(self, kind: Kind, of: Event, envelope: bytes | None, reason: str = WHY, **facts: object) -> Event:
+        ledger, git = self.lab.ledger, self.lab.project.git
+        ledger.fetch()
+        expected, line = ledger.state(MODEL).champion_version, ledger.read(MODEL).length + 1
+        told = {"event": kind, "sequence": line, "expected": expected, **provenance(git, reason), **facts}
+        event = of.model_copy(update=told)
+        ledger.append(event, permit=envelope)
+        return event
 
     def lose_the_network(self) -> None:
         """Neither ledger nor registry can be reached."""

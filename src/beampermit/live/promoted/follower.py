@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from beampermit.errors import BeampermitError, Outside
 from beampermit.live.loop import Standing
-from beampermit.live.promoted.job import Failure, Job
+from beampermit.live.promoted.job import Failure, Job, as_error
 from beampermit.live.promoted.promoted import Declared, Promoted
 from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.served import keep_served, read_served
@@ -88,19 +88,19 @@ class Follower:
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            self._wake.clear()
             try:
                 self.look()
             except Exception:
                 # A thread that ended would never see that the version in service is retired.
                 logger.exception("the ledger could not be followed")
             self._wake.wait(self._every)
+            self._wake.clear()
 
     def _fetch(self) -> None:
         try:
             self._promotions.look()
         except BeampermitError as error:
-            if self._trouble is None:
+            if self._trouble is None or type(error) is not type(self._trouble[1]):
                 logger.warning("%s", plain(error), extra={"hint": plain(error.hint)})
                 self._trouble = time_of(datetime.now(UTC)), error
             return
@@ -185,9 +185,9 @@ class Follower:
         try:
             self._promotions.verify_permit(promoted)  # keys may have changed while it was prepared
             self._on_champion(promoted, standing)
-        except BeampermitError as error:
+        except Exception as error:
             self.current = before
-            return error
+            return as_error(error, f"version {promoted.version}")
         self.standing = standing
         if promoted.event:
             self._keep(promoted.event)

@@ -29,15 +29,19 @@ class Job(threading.Thread):
     def run(self) -> None:
         try:
             self.result = self._work(self.event)
-        except BeampermitError as error:
-            self.error = error
         except Exception as error:
-            # Whatever it is, the version in service goes on, and this one is tried again.
-            logger.exception("%s failed", self.name)
-            known = from_os_error(error) if isinstance(error, OSError) else None
-            self.error = known or Outside(f"{type(error).__name__}: {error}")
+            self.error = as_error(error, self.name)
         finally:
             self._done()
+
+
+def as_error(error: Exception, what: str) -> BeampermitError:
+    """Whatever it is, the version in service goes on, and this one is tried again; `what` failed, for the log."""
+    if isinstance(error, BeampermitError):
+        return error
+    logger.error("%s failed", what, exc_info=error)
+    known = from_os_error(error) if isinstance(error, OSError) else None
+    return known or Outside(f"{type(error).__name__}: {error}")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from beampermit.permit import envelope, keys
 from beampermit.permit.statement import Sha256, Subject
 from beampermit.registry.promotion import CHALLENGER, Promotion
 from support.attacks import attack_case
-from support.promoted_project import Followed, promote
+from support.promoted_project import Followed
 from support.registry_project import MODEL, Laboratory
 
 pytestmark = pytest.mark.usefixtures("in_this_process")
@@ -55,15 +55,15 @@ def test_a_signed_version_that_is_not_champion_can_be_shadowed(lab: Laboratory, 
 
 
 def test_a_former_champion_can_be_a_challenger_and_a_retired_one_cannot(
-    lab: Laboratory, promotions: Promotions
+    lab: Laboratory, followed: Followed, promotions: Promotions
 ) -> None:
-    promote(3)(lab)
+    followed.promote(3)
     lab.registry.set_alias(MODEL, CHALLENGER, 1)
     promotions.look()
     declared = promotions.challenger()
     assert declared.version == 1
     assert declared.event == promotions.state().promoted[1]
-    lab.retire(version=1)
+    followed.write("retire", 1)
     promotions.look()
     with pytest.raises(Failed, match=r"version 1 was retired by Ada Operator .*: drifts"):
         promotions.challenger()
@@ -93,11 +93,12 @@ def test_a_challenger_that_another_key_signed_is_refused(lab: Laboratory, promot
 
 
 @pytest.mark.parametrize(
-    ("model", "weight"),
+    ("model", "weight", "until"),
     [
         attack_case(
             MODEL,
             9,
+            "",
             guard="serve",
             tried="signs other bytes as a challenger, with a stolen key",
             said="the permit does not bind what commit",
@@ -105,24 +106,35 @@ def test_a_challenger_that_another_key_signed_is_refused(lab: Laboratory, promot
         attack_case(
             "bpm-losses",
             2,
+            "",
             guard="serve",
             tried="gives the alias challenger to a version with the permit of another model",
             said="the permit is for model 'bpm-losses', not for 'bpm-faults'",
         ),
+        attack_case(
+            MODEL,
+            2,
+            "not-after: 2026-06-01\n",
+            guard="serve",
+            tried="dates the permit of a challenger back, with a key that has expired",
+            said="is valid until 2026-06-01",
+        ),
     ],
 )
-def test_a_challenger_of_another_commit_or_model_is_refused(
-    lab: Laboratory, promotions: Promotions, said: str, model: str, weight: float
+def test_a_challenger_of_another_commit_or_model_or_of_a_former_key_is_refused(
+    lab: Laboratory, promotions: Promotions, said: str, model: str, weight: float, until: str
 ) -> None:
     plain = lab.sign().statement
     weights = lab.model(weight)
     files = manifest(weights)
     subject = Subject(name=model, digest=Sha256(sha256=digest_json(files).removeprefix("sha256:")))
-    predicate = plain.predicate.model_copy(update={"model": files})
+    predicate = plain.predicate.model_copy(update={"model": files, "issued": "2026-05-01T08:00:00Z"})
     forged = plain.model_copy(update={"subject": (subject,), "predicate": predicate})
     content = envelope.sign_statement(forged, keys.load_signing_key(str(lab.key)))
     run = lab.registry.store(MODEL, weights, forged.digest, {"permit.dsse.json": content.decode()})
     lab.registry.set_alias(MODEL, CHALLENGER, lab.registry.create_version(MODEL, run, permit=forged.digest))
+    lab.trust(lab.public, prefix=until)
+    promotions.look()
     with pytest.raises(Failed, match=said):
         promotions.challenger()
 

@@ -16,7 +16,7 @@ from beampermit.permit.keys import generate_keys, load_signing_key
 from beampermit.permit.statement import BoundFile
 from support.attacks import attack_case
 from support.permits import KEY
-from support.promoted_project import Followed, promote
+from support.promoted_project import Followed
 from support.registry_project import Laboratory, sign_promotion
 
 GOES_ON = "version 1 goes on"
@@ -24,7 +24,7 @@ GOES_ON = "version 1 goes on"
 
 def other_model(service: Followed, weight: float) -> None:
     """A further version is promoted, and its bytes are here."""
-    promote(weight)(service.lab)
+    service.promote(weight)
     service.have_the_model()
 
 
@@ -63,7 +63,7 @@ def test_find_gives_the_champion_and_names_what_it_does(lab: Laboratory, followe
 
 
 def test_find_says_why_there_is_no_champion(followed: Followed) -> None:
-    followed.lab.retire()
+    followed.write("retire")
     followed.promotions.close()
     with pytest.raises(Failed, match=r"version 1 was retired by Ada Operator .*: drifts"):
         find(followed.wanted)
@@ -92,7 +92,7 @@ def test_a_new_champion_is_handed_over_once_it_is_ready_and_a_rollback_as_well(s
     serving.follower.look()
     assert serving.version == 1  # it goes on while the other one is prepared
     assert serving.look().version == 2
-    serving.lab.rollback()
+    serving.write("rollback", 1)
     assert serving.look().version == 1
     assert [champion.version for champion in serving.champions] == [1, 2, 1]
     assert serving.follower.standing.note == ""
@@ -102,13 +102,13 @@ def test_a_champion_that_is_replaced_while_it_is_prepared_is_not_handed_over(ser
     other_model(serving, 3)
     serving.follower.look()
     serving.follower.settle(60)
-    serving.lab.rollback()
+    serving.write("rollback", 1)
     serving.follower.look()
     assert [champion.version for champion in serving.champions] == [1]
 
 
 def test_retired_is_said_with_who_when_and_why(serving: Followed) -> None:
-    serving.lab.retire(reason="drifts\x1b[2J\u202e in the cold")
+    serving.write("retire", reason="drifts\x1b[2J\u202e in the cold")
     standing = serving.look()
     at = serving.lab.last().at
     assert standing.retired
@@ -119,7 +119,7 @@ def test_retired_is_said_with_who_when_and_why(serving: Followed) -> None:
     assert again.look() == standing
     assert again.version == 0
     assert again.declared[0].version == 1  # its PVs stay
-    again.lab.rollback(to=1, retired=True)
+    again.write("rollback", 1)
     assert (again.look().retired, again.version) == (False, 1)
     again.promotions.close()
 
@@ -131,28 +131,28 @@ def test_what_is_retired_while_its_successor_cannot_be_served_names_it(
         raise Outside("the registry does not answer")
 
     monkeypatch.setattr(serving.promotions, "prepare", unreachable)
-    promote(3)(serving.lab)
-    serving.lab.retire(version=1)
+    serving.promote(3)
+    serving.write("retire", 1)
     standing = serving.look()
     assert standing.retired
     assert standing.refused.endswith("drifts; version 2 is champion now")
 
 
 def test_when_the_champion_is_retired_before_it_was_served_nothing_is_in_service(serving: Followed) -> None:
-    promote(3)(serving.lab)
-    serving.lab.retire()
+    serving.promote(3)
+    serving.write("retire")
     standing = serving.look()
     assert (standing.retired, serving.version) == (True, 1)
     assert standing.refused.startswith("version 2 was retired")
 
 
 def test_frozen_promotions_are_a_note(serving: Followed) -> None:
-    serving.lab.freeze(reason="machine studies")
+    serving.write("freeze", reason="machine studies")
     standing = serving.look()
     assert standing.refused == ""
     assert standing.note.startswith("promotions were frozen by Ada Operator")
     assert standing.note.endswith("machine studies")
-    serving.lab.thaw()
+    serving.write("thaw")
     assert serving.look().note == ""
 
 
@@ -223,7 +223,7 @@ def test_a_line_without_a_permit_is_never_served(serving: Followed, said: str) -
 def test_a_ledger_that_is_set_back_changes_nothing(
     serving: Followed, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    serving.lab.retire()
+    serving.write("retire")
     retired = serving.look()
     assert retired.retired
     serving.lab.forge(back=1)
@@ -296,8 +296,8 @@ def test_another_packaged_contract_never_replaces_the_champion(serving: Followed
 def test_a_retired_version_does_not_come_back_because_its_successor_cannot_be_served(
     serving: Followed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    promote(3)(serving.lab)
-    serving.lab.retire(version=1)
+    serving.promote(3)
+    serving.write("retire", 1)
     again = serving.again()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{serving.lab.uri}.away")
     for _ in range(2):
@@ -346,7 +346,7 @@ def test_a_permit_that_is_not_of_its_commit_is_refused(followed: Followed, said:
 
 def test_a_commit_without_its_device_table_cannot_be_served(followed: Followed) -> None:
     (followed.lab.root / "devices.csv").unlink()
-    promote(3)(followed.lab)
+    followed.promote(3)
     assert "does not have the device table" in followed.look().refused
 
 
@@ -368,6 +368,16 @@ def test_a_key_that_is_taken_out_ends_what_it_signed_until_it_is_signed_again(se
     again.lab.re_sign(1, private)
     assert (again.look().refused, again.version) == ("", 1)
     again.promotions.close()
+
+
+def test_a_champion_whose_key_is_taken_out_while_it_is_prepared_is_not_handed_over(serving: Followed) -> None:
+    other_model(serving, 3)
+    serving.follower.look()
+    serving.follower.settle(60)
+    serving.lab.trust(serving.lab.new_key("new")[1])
+    serving.follower.look()
+    assert [champion.version for champion in serving.champions] == [1]
+    assert "signed with an untrusted key" in serving.follower.standing.refused
 
 
 def test_a_key_vouches_for_what_was_issued_until_its_last_day(serving: Followed) -> None:
