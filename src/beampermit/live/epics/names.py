@@ -13,8 +13,8 @@ from beampermit.live.status_pvs import STATUS_PVS, status_pv
 from beampermit.live.wiring import Wiring
 
 LONGEST = 60
-IMPOSSIBLE = re.compile(r"""[^!-~]|['"$\\]""")
-"""A record's name has no space, no quotes, no `$`, and nothing beyond ASCII."""
+IMPOSSIBLE = re.compile(r"""[^!-~]|['"$#\\]""")
+"""A record's name has no space, no quotes, no `$`, and nothing beyond ASCII; `#` begins a column where PVs are read."""
 
 
 def require_record_names(contract: Contract, wiring: Wiring) -> None:

@@ -28,6 +28,7 @@ def test_names_of_real_laboratories_are_names_of_records(name: str) -> None:
         ("x" * 61, f"{'x' * 61} has 61 characters, 60 is the limit"),
         ("pva://A:B", "pva://A:B says a protocol, and an output is served over both"),
         ("A B", "'A B' has ' ', which no record's name may have"),
+        ("A#B", "'A#B' has '#', which no record's name may have"),
         ("A$B", "'A$B' has '$', which no record's name may have"),
         ("Strahl:größe", "'Strahl:größe' has 'ö', which no record's name may have"),
     ],
