@@ -15,7 +15,10 @@ from beampermit.errors import BadInput
 from beampermit.generation import generate
 from beampermit.generation.answers import complete
 from beampermit.generation.template import questions
+from beampermit.interlocks.operations import OPS002
+from beampermit.interlocks.runner import check
 from beampermit.processes import run
+from beampermit.project import Project
 from beampermit.template import template_folder
 from support.filled_projects import project_to_read
 
@@ -86,6 +89,15 @@ def test_a_project_has_the_pipelines_bytes_and_its_example_alone(generated: Path
     }
     assert not list(generated.rglob("_examples")) + list(generated.rglob("_libraries"))
     assert {name for name in OWN if (generated / "src/other_name" / name).is_file()} == set(OWN)
+
+
+def test_an_example_has_the_deployment_files_of_its_contract(generated: Path, request: pytest.FixtureRequest) -> None:
+    project = Project(generated)
+    verdict = check(project, [OPS002])[0]
+    assert verdict.passed, verdict.reason
+    made = {name for name in project.git.tracked() if name.startswith("deploy/")}
+    filled = request.node.callspec.params["generated"] in FILLED
+    assert len(made) == (0 if filled else 8), "they are in the first commit; a person writes PVs of a table first"
 
 
 def test_a_stage_depends_on_every_module_that_it_imports(generated: Path) -> None:
