@@ -88,6 +88,7 @@ SITUATIONS = {
         Status.TIMEOUT,
         "the inputs are more than <within> s apart",
     ),
+    "no snapshot": _invalid("the PV of `serving.snapshot` is disconnected", Status.LINK, "<PV> is disconnected"),
     "shape": _invalid("an input has another shape", Status.READ, "<PV> has <its shape> instead of <the contract's>"),
     "type": _invalid("an input is no number", Status.READ, "<PV> has <its type> instead of a number"),
     "other device": Situation("one of many devices is bad: all others", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""),
