@@ -59,6 +59,15 @@ def test_the_loop_goes_before_others_that_wait_longer() -> None:
     assert model.order == [2, 1, 3]
 
 
+def test_nobody_else_begins_while_the_loop_waits() -> None:
+    model = Slow()
+    shared = SharedModel(model)
+    shared._loop_waits = True
+    with pytest.raises(Busy):
+        shared.ask_after_the_loop(ROW, time.monotonic() + 0.01)
+    assert model.order == []
+
+
 def test_others_give_up_where_the_model_has_no_time() -> None:
     model = Slow()
     shared = SharedModel(model)

@@ -80,12 +80,14 @@ def test_a_fallback_value_is_no_answer(serve: Serve, browse: Browse, fallback: d
 
 def test_severity_and_time_of_inputs_count_as_they_do_for_pvs(serving: Served, browse: Browse) -> None:
     http = browse(serving)
-    answer = http.ask(TURNS, {**CURRENT, "parameters": {"severity": ["MINOR", "INVALID"]}}).json()
-    assert answer["outputs"][0]["data"] == [4.0, None]
+    turns = {**TURNS, "shape": [3, 3], "data": [1, 2, 3] * 3}
+    severities = {"severity": ["NO_ALARM", "MINOR", "INVALID"]}
+    answer = http.ask(turns, {**CURRENT, "shape": [3], "data": [300] * 3, "parameters": severities}).json()
+    assert answer["outputs"][0]["data"] == [4.0, 4.0, None]
     assert answer["outputs"][0]["parameters"] == {
-        "severity": ["MINOR", "INVALID"],
-        "status": ["LINK", "LINK"],
-        "reason": ["current of row 0 has severity MINOR", "current of row 1 has severity INVALID"],
+        "severity": ["NO_ALARM", "MINOR", "INVALID"],
+        "status": ["NO_ALARM", "LINK", "LINK"],
+        "reason": ["", "current of row 1 has severity MINOR", "current of row 2 has severity INVALID"],
     }
     answer = http.ask({**TURNS, "parameters": {"time": [1.0, 4e9]}}, CURRENT).json()
     assert answer["outputs"][0]["data"] == [None, None]
