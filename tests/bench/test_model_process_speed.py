@@ -22,7 +22,7 @@ from support.tiny_model import saved
 
 pytestmark = pytest.mark.bench
 Say = Callable[[str], None]
-MANY, SCALARS = 500, 100
+MANY, SCALARS = 1000, 100
 ECHO = f"""\
 import socket, sys
 sys.path.insert(0, {str(Path(frames.__file__).parent)!r})
@@ -43,7 +43,8 @@ while True:
         left = left[connection.recv_into(left):]
     connection.sendall(held if sys.argv[3] == "all" else held[:8])
 """
-COLUMN = '{"name": "x%d", "type": "double", "required": true}'
+SCALAR = '{"name": "x%d", "type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1]}}'
+"""As the pipeline of a project writes it."""
 
 
 @contextmanager
@@ -85,13 +86,14 @@ def test_a_megabyte_there_and_back(say: Say, back: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of MLflow's own code, as it is imported
 def test_a_row_of_a_hundred_scalars(say: Say, tmp_path: Path, contract_text: str) -> None:
-    columns = f"[{', '.join(COLUMN % number for number in range(SCALARS))}]"
-    folder = saved(tmp_path / "model", inputs=columns, result='pd.DataFrame({"score": model_input.mean(axis=1)})')
+    inputs = f"[{', '.join(SCALAR % number for number in range(SCALARS))}]"
+    result = 'pd.DataFrame({"score": np.mean(list(model_input.values()), axis=0)})'
+    folder = saved(tmp_path / "model", inputs=inputs, result=result)
     serving = folder / "serving.py"
     serving.write_text(serving.read_text().replace('turns = np.stack(list(model_input["turns"]))', "pass"))
     signal = {"unit": "1", "range": (-10, 10)}
-    inputs = [{"name": f"x{number}", "pv": f"X:{number}", **signal} for number in range(SCALARS)]
-    signals = {"inputs": inputs, "outputs": [{"name": "score", "pv": "SCORE", **signal}]}
+    declared = [{"name": f"x{number}", "pv": f"X:{number}", **signal} for number in range(SCALARS)]
+    signals = {"inputs": declared, "outputs": [{"name": "score", "pv": "SCORE", **signal}]}
     contract = asked_contract(contract_text, signals=signals)
     given = {f"x{number}": np.ones(1) for number in range(SCALARS)}
     ready: list[int] = []
@@ -101,12 +103,11 @@ def test_a_row_of_a_hundred_scalars(say: Say, tmp_path: Path, contract_text: str
     there = times(lambda: process.ask(given))
     process.close()
     import mlflow.pyfunc
-    import pandas as pd
 
     model = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
-    here = times(lambda: model.predict(pd.DataFrame(given)))
-    ratio = np.median(there) / np.median(here)
-    say(f"a row of {SCALARS} scalars: {spread(there)} in its process, {spread(here)} in this one, ratio {ratio:.2f}")
+    here = times(lambda: model.predict(given))
+    ratio = np.percentile(there, 10) / np.percentile(here, 10)
+    say(f"a row of {SCALARS} scalars: {spread(there)} in its process; {spread(here)} in this one; ratio {ratio:.2f}")
 
 
 def times(what: Callable[[], object]) -> np.ndarray:
@@ -122,5 +123,6 @@ def times(what: Callable[[], object]) -> np.ndarray:
 
 
 def spread(seconds: np.ndarray) -> str:
-    p50, p99 = np.percentile(seconds * 1000, [50, 99])
-    return f"p50 {p50:.2f} ms, p99 {p99:.2f} ms"
+    """The fastest tenth is what nobody else on the machine disturbed."""
+    p10, p50, p99 = np.percentile(seconds * 1000, [10, 50, 99])
+    return f"p10 {p10:.2f}, p50 {p50:.2f}, p99 {p99:.2f} ms"

@@ -39,6 +39,8 @@ def tensor(column: Any, name: str) -> np.ndarray:
 def shaped(values: np.ndarray, shape: Sequence[int], name: str) -> np.ndarray:
     """Rows in the `shape` of the signature, -1 for any length; a flat list of the right length takes that shape."""
     rows, own = len(values), values.shape[1:]
+    if own == tuple(shape):
+        return values
     if len(own) == len(shape) and all(length in (-1, side) for length, side in zip(shape, own, strict=True)):
         return values
     if len(own) > 1 or (-1 in shape and len(shape) > 1) or (-1 not in shape and math.prod(shape) != math.prod(own)):
@@ -85,9 +87,11 @@ def _typed(values: np.ndarray, kind: Any, name: str) -> np.ndarray:
     import numpy as np
 
     kind = np.dtype(kind)
+    if values.dtype == kind:
+        return values
     if kind.kind in "iu" and values.dtype.kind == "f" and (broken := values[values != np.trunc(values)]).size:
         raise Refused(f"{name!r} is {broken[0]:.6g}, the model takes whole numbers")
-    return values.astype(kind, copy=False)
+    return values.astype(kind)
 
 
 def _words(shape: Sequence[int]) -> str:

@@ -110,7 +110,8 @@ class Child:
         try:
             answers = self._ask(inputs, time.monotonic() + self._timeout)
         except TimeoutError:
-            raise Gone(f"the model did not answer within {self._timeout:g} s") from None
+            # What it started may keep the channel open, so that its end is not seen there.
+            raise Gone(self.ended or f"the model did not answer within {self._timeout:g} s") from None
         self._last_answer = time.monotonic()
         self._first_answer = self._first_answer or self._last_answer
         return answers
@@ -141,10 +142,10 @@ class Child:
             return 0
 
     def kill(self) -> None:
-        """End it with all that it started, without waiting for that."""
-        if self._process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        """End it with all that it started, without waiting for that. Whoever asks it is told at once."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._channel.shut()
 
     def end(self) -> None:
         stop(self._process)

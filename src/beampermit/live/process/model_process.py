@@ -128,7 +128,8 @@ class ModelProcess:
     def _wait_for_a_start(self) -> bool:
         """False where there is none to wait for: it is closed."""
         while True:
-            self._bury()
+            if self._dead:
+                self._bury()
             with self._changed:
                 if self._closed:
                     return False
@@ -146,6 +147,7 @@ class ModelProcess:
         if child is None:
             return
         if ended := child.ended:
+            child.kill()
             self._child = None
             self._dead.append(child)
             self._fail(ended, child.answered_for)

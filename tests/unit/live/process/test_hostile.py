@@ -203,9 +203,10 @@ def test_a_restart_loses_no_answer(plant: Plant) -> None:
 
 
 FORKS = "child = os.fork() or time.sleep(60); open(options['--model'] + '/pid', 'w').write(str(child))"
+"""It writes the number of a process that it starts into the model's folder."""
 
 
-def test_what_a_process_started_ends_with_it(plant: Plant) -> None:
+def test_what_a_process_started_ends_with_the_service(plant: Plant) -> None:
     asked = plant(before=FORKS)
     asked.until_ready()
     left = int((asked.folder / "pid").read_text())
@@ -213,6 +214,14 @@ def test_what_a_process_started_ends_with_it(plant: Plant) -> None:
     asked.process.close()
     wait_for(lambda: not runs(left))
     assert asked.reason()
+
+
+def test_what_a_process_started_ends_with_a_process_that_ends_by_itself(plant: Plant) -> None:
+    asked = plant(f"{FORKS}; os._exit(3)")
+    asked.until_ready()
+    assert "exit status 3" in asked.reason()
+    left = int((asked.folder / "pid").read_text())
+    wait_for(lambda: not runs(left))
 
 
 def test_closing_does_not_wait_for_a_model_that_is_being_loaded(plant: Plant) -> None:
