@@ -40,9 +40,9 @@ class Base:
 
         Raises `BadInput` where EPICS cannot read them.
         """
-        require_live()
         if "softioc" in sys.modules:
             raise RuntimeError("there is one IOC in a process, and its record types are loaded once")
+        require_live()
         with TemporaryDirectory() as folder:
             _load_record_types(Path(folder))
             from softioc import imports

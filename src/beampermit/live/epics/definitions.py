@@ -37,7 +37,7 @@ IN_ASCII = str.maketrans({"μ": "u", "°": "deg", "Ω": "Ohm", "–": "-", "—"
 # Nothing processes these records but the service (a scan by an event that never comes), which gives each its time.
 OF_ALL = {"SCAN": "Event", "TSE": "-2"}
 EACH_UPDATE = {"MDEL": "-1", "ADEL": "-1"}
-"""Monitors see each update: one with the same value has a newer time."""
+"""Monitors see each update of an output: one with the same value has a newer time."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def _of_status(name: str, status: StatusPV) -> Definition:
         return Definition(name, "lsi", fields, {"ASG": READ_ONLY, "SIZV": str(LONGEST_TEXT)})
     fields["EGU"] = status.unit
     if status.kind == "int":
-        return Definition(name, "int64in", fields, {"ASG": READ_ONLY, **EACH_UPDATE})
-    return Definition(name, "ai", {**fields, "PREC": "4"}, {"ASG": READ_ONLY, **EACH_UPDATE})
+        return Definition(name, "int64in", fields, {"ASG": READ_ONLY})
+    return Definition(name, "ai", {**fields, "PREC": "4"}, {"ASG": READ_ONLY})
 
 
 def _quoted(text: str) -> str:

@@ -91,7 +91,7 @@ class Records:
         return _fixed(self._definitions) == _fixed(others)
 
     def begin(self, contract: Contract, wiring: Wiring, limits: Limits, promotion: str) -> None:
-        """Show another version: its limits, units, decimals and texts. Changes that operators made are dropped."""
+        """Show another version: its limits, units and texts. What operators changed ends with its promotion."""
         with self._lock:
             self._changed = ChangedLimits(wiring, limits, promotion, self._state)
             self._contract, self._limits = contract, limits

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from p4p.client.thread import Context
 
 SCORE, ORBIT = "B1:FAULT", "B1:ORBIT"
+UNTOUCHED = "B4:FAULT"
+"""Nobody changes its limits."""
 UNDEFINED, INVALID, MAJOR, MINOR = 17, 3, 2, 1
 LINK, CALC, HIHI = 14, 12, 3
 PROMOTION = "sha256:1"
@@ -38,6 +40,12 @@ HAG(consoles)  {{127.0.0.1}}
 ASG(DEFAULT) {{ RULE(1, READ) }}
 ASG(LIMITS)  {{ RULE(1, READ) RULE(0, WRITE, TRAPWRITE) {{ UAG(operators) HAG(consoles) }} }}
 ASG(RESTART) {{ RULE(1, READ) RULE(0, WRITE, TRAPWRITE) {{ UAG(operators) HAG(consoles) }} }}
+"""
+OTHERS = """\
+UAG(operators) {mallory}
+HAG(consoles)  {10.0.0.5}
+ASG(LIMITS)  { RULE(1, READ) RULE(0, WRITE, TRAPWRITE) { HAG(consoles) } }
+ASG(RESTART) { RULE(1, READ) RULE(0, WRITE, TRAPWRITE) { UAG(operators) } }
 """
 
 
@@ -70,7 +78,7 @@ class Records(Child):
         return [json.loads(line) for line in self.ask(state=None)["log"] if line.startswith("{")]
 
 
-def contract_of(text: str, **score: Any) -> str:
+def contract_of(text: str, prefix: str = "FAULTS", **score: Any) -> str:
     """The contract of `support.served`; `score` replaces keys of its scalar output."""
     signals = deepcopy(SIGNALS)
     signals["outputs"][0].update(
@@ -79,7 +87,7 @@ def contract_of(text: str, **score: Any) -> str:
     signals["outputs"][0].update(score)
     image = {"name": "image", "pv": "{device}:IMAGE", "shape": [2, 3], "unit": "1", "range": [0, 9]}
     signals["outputs"].append(image)
-    model = {**yaml.safe_load(text), "signals": signals, "serving": {"prefix": "FAULTS"}}
+    model = {**yaml.safe_load(text), "signals": signals, "serving": {"prefix": prefix}}
     return yaml.safe_dump({**model, "fallback": {"on_invalid": "invalid"}})
 
 
@@ -87,7 +95,7 @@ def contract_of(text: str, **score: Any) -> str:
 def start(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> dict[str, Any]:
     """What the process is started with."""
     root = tmp_path_factory.mktemp("served")
-    (root / "devices.csv").write_text("device\nB1\nB2\nB3\n")
+    (root / "devices.csv").write_text("device\nB1\nB2\nB3\nB4\n")
     (root / "site.acf").write_text(ACCESS.format(user=getpass.getuser()))
     text = contract_of(contract_text)
     access, state = str(root / "site.acf"), str(root / "state")
@@ -131,19 +139,6 @@ def pva(epics: Network) -> Iterator[Context]:
 
 def alarm(read: dict[str, Any]) -> tuple[int, int]:
     return read["severity"], read["status"]
-
-
-def test_at_first_all_is_undefined(served: Records, aioca: Client, pvapy: Client) -> None:
-    of_score = aioca.get("B3:FAULT")
-    assert math.isnan(of_score["value"])
-    assert alarm(of_score) == (INVALID, UNDEFINED)
-    of_orbit = pvapy.get("B3:ORBIT")
-    assert len(of_orbit["value"]) == 3
-    assert all(math.isnan(number) for number in of_orbit["value"])
-    assert of_orbit["severity"] == INVALID
-    for status in STATUS_PVS:
-        if status.name != "RESTART":
-            assert alarm(aioca.get(f"FAULTS:{status.name}")) == (INVALID, UNDEFINED), status.name
 
 
 def test_every_pv_of_screen_and_archiver_is_served(served: Records, start: dict[str, Any], aioca: Client) -> None:
@@ -192,24 +187,24 @@ def test_arrays_are_flattened_row_after_row(served: Records, aioca: Client, capr
 
 
 def test_limits_of_a_record_agree_with_the_service(served: Records, aioca: Client, pvapy: Client) -> None:
-    served.show(SCORE, 90.0, severity="MAJOR", status="HIHI", time=NOW + 3)
-    assert alarm(aioca.get(SCORE)) == (MAJOR, HIHI)
-    assert pvapy.get(SCORE)["message"] == "HIHI"
+    served.show(UNTOUCHED, 90.0, severity="MAJOR", status="HIHI", time=NOW + 3)
+    assert alarm(aioca.get(UNTOUCHED)) == (MAJOR, HIHI)
+    assert pvapy.get(UNTOUCHED)["message"] == "HIHI"
 
 
 def test_the_contract_gives_the_fields(served: Records, aioca: Client, pvapy: Client) -> None:
-    read = aioca.get(SCORE)
+    read = aioca.get(UNTOUCHED)
     assert (read["unit"], read["precision"]) == ("um2", 2)
     limits = read["limits"]
     assert [limits[key] for key in ("high", "hihi", "display_low", "display_high")] == [50.0, 90.0, -100.0, 100.0]
     assert math.isnan(limits["lolo"])
     assert math.isnan(limits["low"])
-    display = pvapy.get(SCORE)["fields"]["display"]
+    display = pvapy.get(UNTOUCHED)["fields"]["display"]
     assert display["description"] == "Fault score - of a beam position moni..."
     assert (display["units"], display["precision"], display["limitHigh"]) == ("um2", 2, 100.0)
     of_array = pvapy.get(ORBIT)["fields"]["display"]
     assert (of_array["units"], of_array["precision"], of_array["limitLow"]) == ("mm", 3, -40.0)
-    assert [aioca.get(f"{SCORE}.{field}")["value"] for field in ("HHSV", "HSV", "LSV", "LLSV")] == [2, 1, 0, 0]
+    assert [aioca.get(f"{UNTOUCHED}.{field}")["value"] for field in ("HHSV", "HSV", "LSV", "LLSV")] == [2, 1, 0, 0]
 
 
 def test_status_pvs_say_how_the_service_is(served: Records, aioca: Client, pvapy: Client) -> None:
@@ -262,7 +257,9 @@ def test_clients_write_nothing_but_limits(served: Records, request: pytest.Fixtu
 
 
 @pytest.mark.parametrize("kind", ["aioca", "caproto", "pvapy"])
-def test_an_operator_changes_a_limit(served: Records, request: pytest.FixtureRequest, kind: str) -> None:
+def test_an_operator_changes_a_limit(
+    served: Records, start: dict[str, Any], request: pytest.FixtureRequest, kind: str
+) -> None:
     one: Client = request.getfixturevalue(kind)
     new = {"aioca": 80.0, "caproto": 81.0, "pvapy": 82.0}[kind]
     old, before = one.get(f"{SCORE}.HIHI")["value"], len(served.puts())
@@ -272,6 +269,8 @@ def test_an_operator_changes_a_limit(served: Records, request: pytest.FixtureReq
     assert put == {"put": "accepted", "user": getpass.getuser(), "host": "127.0.0.1", "pv": SCORE, "field": "HIHI",
                    "old": old, "new": new}  # fmt: skip
     assert served.ask(limits=SCORE) == {"high": 50.0, "hihi": new}
+    kept = json.loads((Path(start["state"]) / "limits.json").read_text())
+    assert (kept["promotion"], kept["limits"][SCORE]) == (PROMOTION, {"hihi": new})
 
 
 def test_a_limit_that_the_contract_does_not_have_gets_its_severity(served: Records, aioca: Client) -> None:
@@ -372,30 +371,55 @@ def test_other_pvs_are_other_records(served: Records, contract_text: str) -> Non
         assert served.ask(same={"text": changed}) is same, change
 
 
-def test_changed_limits_survive_a_restart_and_end_with_another_promotion(
-    served: Records, start: dict[str, Any], epics: Network, aioca: Client, contract_text: str
+def test_a_restart_keeps_changed_limits_and_another_promotion_ends_them(
+    start: dict[str, Any], epics: Network, contract_text: str, tmp_path: Path
 ) -> None:
-    aioca.put(f"{SCORE}.HIHI", 77.0)
-    until(lambda: served.ask(limits=SCORE)["hihi"] == 77.0)
-    served.again({**start, "access": None})
-    assert served.ask(limits=SCORE)["hihi"] == 77.0
-    with client(epics, "aioca") as fresh:
-        assert fresh.get(SCORE)["limits"]["hihi"] == 77.0
-        with pytest.raises(AssertionError, match="Write access denied"):  # without a file, nobody changes limits either
-            fresh.put(f"{SCORE}.HIHI", 80.0)
-        # The first value of another version comes before its limits, so that the record judges it by the old ones.
-        served.show(SCORE, 60.0, time=NOW + 9)
-        assert alarm(fresh.get(SCORE)) == (MINOR, 4)
-        other = contract_of(contract_text, unit="mm", description="°C " + "x" * 35, high=65, hihi=95, resolution=0.5)
-        served.ask(begin={"text": other, "promotion": "sha256:2"})
-        read = fresh.get(SCORE)
-        assert (read["unit"], read["precision"]) == ("mm", 1)
-        assert (read["limits"]["high"], read["limits"]["hihi"]) == (65.0, 95.0)
-        assert fresh.get(f"{SCORE}.DESC$")["value"] == "degC " + "x" * 35
-        assert (read["value"], read["timestamp"], *alarm(read)) == (60.0, NOW + 9, 0, 0)
-    served.again(start)
-    assert served.ask(limits=SCORE) == {"high": 50.0, "hihi": 90.0}
+    from p4p.client.thread import Context, RemoteError
+
+    (tmp_path / "devices.csv").write_text("device\nC1\n")
+    (tmp_path / "elsewhere.acf").write_text(OTHERS)
+    (tmp_path / "limits.json").write_text(json.dumps({"promotion": PROMOTION, "limits": {"C1:FAULT": {"hihi": 77}}}))
+    text = contract_of(contract_text, "OTHERS")
+    own_start = {**start, "text": text, "root": str(tmp_path), "state": str(tmp_path), "access": None}
+    with epics.place() as place:
+        own = Records("records", own_start, epics.server(place))
+        assert own.ask(limits="C1:FAULT")["hihi"] == 77.0
+        with client(epics, "aioca") as fresh:
+            all_is_undefined(fresh)
+            assert fresh.get("C1:FAULT")["limits"]["hihi"] == 77.0
+            with pytest.raises(AssertionError, match="Write access denied"):  # without a file, nobody changes limits
+                fresh.put("C1:FAULT.HIHI", 80.0)
+            another_promotion(own, fresh, contract_text)
+        own.again({**own_start, "access": str(tmp_path / "elsewhere.acf")})
+        assert own.ask(limits="C1:FAULT") == {"high": 50.0, "hihi": 90.0}
+        with Context("pva") as fresh:  # PVA obeys accounts and hosts as CA does
+            for name in ("C1:FAULT.HIHI", "OTHERS:RESTART"):
+                with pytest.raises(RemoteError, match="Put not permitted"):
+                    fresh.put(name, 1, timeout=20.0)
+        assert own.left(3) == 3
 
 
-def test_leave_ends_the_process_at_once(served: Records) -> None:
-    assert served.left(3) == 3
+def all_is_undefined(aioca: Client) -> None:
+    of_score, of_orbit = aioca.get("C1:FAULT"), aioca.get("C1:ORBIT")
+    assert math.isnan(of_score["value"])
+    assert len(of_orbit["value"]) == 3
+    assert all(math.isnan(number) for number in of_orbit["value"])
+    assert alarm(of_score) == alarm(of_orbit) == (INVALID, UNDEFINED)
+    for status in STATUS_PVS:
+        if status.name != "RESTART":
+            assert alarm(aioca.get(f"OTHERS:{status.name}")) == (INVALID, UNDEFINED), status.name
+
+
+def another_promotion(served: Records, aioca: Client, contract_text: str) -> None:
+    # The first value of another version comes before its limits, so that the record judges it by the old ones.
+    served.show("C1:FAULT", 60.0, time=NOW + 9)
+    assert alarm(aioca.get("C1:FAULT")) == (MINOR, 4)
+    other = contract_of(
+        contract_text, "OTHERS", unit="mm", description="°C " + "x" * 35, high=65, hihi=95, resolution=0.5
+    )
+    served.ask(begin={"text": other, "promotion": "sha256:2"})
+    read = aioca.get("C1:FAULT")
+    assert (read["unit"], read["precision"]) == ("mm", 1)
+    assert (read["limits"]["high"], read["limits"]["hihi"]) == (65.0, 95.0)
+    assert aioca.get("C1:FAULT.DESC$")["value"] == "degC " + "x" * 35
+    assert (read["value"], read["timestamp"], *alarm(read)) == (60.0, NOW + 9, 0, 0)
