@@ -58,7 +58,7 @@ class Recorded:
 
     def moments(self) -> Iterator[Moment]:
         """In order of time. Raises `BadInput` for a column that is not there, `Failed` for what cannot be read."""
-        self._require()
+        self.require()
         inputs = [(number, wire) for number, wire in enumerate(self.wiring.inputs) if wire.pvs]
         places = {values: row for row, values in enumerate(self.wiring.devices.values)}
         width = len(self.wiring.devices.columns)
@@ -93,7 +93,8 @@ class Recorded:
         column = self.severity or f"{name}_severity"
         return f"CAST(coalesce({quoted(column)}, 3) AS INTEGER)" if column in self.names else "0"
 
-    def _require(self) -> None:
+    def require(self) -> None:
+        """Raises `BadInput` for a column that is not there."""
         needed = [self.at, self.time, *self.wiring.devices.columns]
         needed += [wire.signal.name for wire in self.wiring.inputs if wire.pvs]
         for name in needed:

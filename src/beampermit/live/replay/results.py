@@ -28,6 +28,8 @@ class Summary:
     """Rows that the model was asked."""
     shown: Counter[Severity] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    strange: int = 0
+    """Rows of devices that the device table does not have."""
 
     def count(self, update: Update) -> None:
         self.cycles += 1

@@ -1,0 +1,57 @@
+"""A replay with the saved model of a project, in a process as in service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from beampermit.datasets.pull import absence
+from beampermit.environments import Environment
+from beampermit.live.log.reading import Selection
+from beampermit.live.loop import Loop, Standing
+from beampermit.live.process.loaded import loaded_model
+from beampermit.live.replay.moments import Moment, open_recorded
+from beampermit.live.replay.replay import replay
+from beampermit.live.replay.results import Summary, write_results
+from beampermit.live.wiring import wire
+from beampermit.progress import Progress, silent
+from beampermit.project import Project
+
+NOT_PROMOTED = Standing(0, "")
+"""The model of a work tree has no version and no permit."""
+
+
+def replay_project(
+    project: Project,
+    environment: Environment,
+    recorded: Path,
+    out: Path,
+    time: str = "",
+    selection: Selection | None = None,
+    speed: float | None = None,
+    progress: Progress = silent,
+) -> Summary:
+    """Write to `out` what the service would have shown of the rows in `recorded`, a table or the folder of a log.
+
+    Raises `BadInput` where there are none, `Failed` where the project cannot be served or its model not be loaded.
+    """
+    contract = project.contract
+    wiring, folder = wire(contract, project.root), project.path(contract.model.path)
+    if not folder.is_dir():
+        raise absence(project, contract.model.path, "the model folder is missing")
+    column = time or contract.dataset.split.time or "acquired_at"
+    with open_recorded(recorded, wiring, column, selection) as rows:
+        rows.require()  # loading a model takes seconds
+        progress("load the model")
+        with loaded_model(environment, folder, contract, len(wiring.rows)) as model:
+            loop = Loop(contract, wiring, model, NOT_PROMOTED, lambda _: None)
+            updates = replay(loop, _counted(rows.moments(), progress), speed=speed)
+            summary = write_results(updates, wiring, NOT_PROMOTED.version, out)
+    summary.strange = rows.strange
+    return summary
+
+
+def _counted(moments: Iterator[Moment], progress: Progress) -> Iterator[Moment]:
+    for number, moment in enumerate(moments, 1):
+        progress(f"replay: moment {number:,}")
+        yield moment

@@ -1,0 +1,89 @@
+"""`beampermit replay`: recorded rows through a model in its own process, and what is said of the result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.errors import BadInput, Failed
+from beampermit.live.process import child
+from beampermit.project import Project
+from support.planted_models import THIS_ENVIRONMENT
+from support.planted_processes import ALARMS, SIGNALS, SPEAKS
+from support.prediction_logs import rows
+
+
+@pytest.fixture
+def replay(project: Project, contract_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Replay four seconds of turns of 1, 2, 33 and 4 mm; the process does `asked` before it answers."""
+    page = yaml.safe_load(contract_text)
+    signals = {"inputs": [{**SIGNALS["inputs"][0], "stale_after": "2s"}], "outputs": SIGNALS["outputs"]}
+    operations = {**page["operations"], "alarms": ALARMS}
+    page |= {"signals": signals, "operations": operations, "serving": {"timeout": 60}, "fallback": {"on_invalid": "invalid"}}
+    (project.root / "contract.yaml").write_text(json.dumps(page, default=str))
+    (project.root / "model").mkdir()
+    with duckdb.connect() as connection:
+        values = ", ".join(f"(make_timestamptz({n * 10**6}), [{n}, {n}, {n}]::DOUBLE[])" for n in (1, 2, 33, 34))
+        values = values.replace("[34, 34, 34]", "[4, 4, 4]")
+        connection.execute(f"COPY (SELECT * FROM (VALUES {values}) t(acquired_at, turns)) TO '{tmp_path}/rows.parquet'")
+    monkeypatch.setattr("beampermit.environments.environment.environment_of", lambda *_: THIS_ENVIRONMENT)
+
+    def run(*words: str, asked: str = "pass") -> Any:
+        script = tmp_path / "worker.py"
+        script.write_text(SPEAKS.replace("BEFORE", "").replace("ASKED", asked))
+        monkeypatch.setattr(child, "WORKER", script)
+        options = ["--project", str(project.root), "--out", str(tmp_path / "out.parquet")]
+        return CliRunner().invoke(app, ["replay", *(words or [str(tmp_path / "rows.parquet")]), *options])
+
+    return run
+
+
+def test_the_table_is_what_operators_would_have_seen(replay: Any, tmp_path: Path) -> None:
+    done = replay()
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[1:] == [
+        "values shown: 3 NO_ALARM, 2 INVALID",
+        "       1  BPM:TBT is older than 2 s",
+        "       1  BPM:TBT is 33, outside its range [-10, 10]",
+    ]
+    shown = rows(tmp_path / "out.parquet", "served.at", "score.shown", "score.severity", "served.version")
+    assert [(round(row["served.at"], 1), row["score.severity"]) for row in shown] == [
+        (1, 0), (2, 0), (4.2, 3), (33, 3), (34, 0)
+    ]  # fmt: skip
+    assert [row["score.shown"] for row in shown if row["score.severity"] == 0] == [1, 2, 4]
+
+
+def test_json_counts_what_was_shown(replay: Any, tmp_path: Path) -> None:
+    body = json.loads(replay(str(tmp_path / "rows.parquet"), "--json", asked="os._exit(3)").stdout)
+    assert body["shown"] == {"INVALID": 4}
+    assert body["reasons"]["the model's process ended: exit status 3"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "said"),
+    [
+        (("nothing.parquet",), BadInput, "there is no such table"),
+        (("rows.parquet", "--time", "noon"), BadInput, "there is no column 'noon'"),
+        ((".",), BadInput, "there is no prediction log in this folder"),
+    ],
+)
+def test_what_is_not_there_is_said(
+    replay: Any, tmp_path: Path, words: tuple[str, ...], kind: type[Exception], said: str
+) -> None:
+    done = replay(str(tmp_path / words[0]), *words[1:])
+    assert isinstance(done.exception, kind)
+    assert said in str(done.exception)
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_a_model_that_cannot_be_loaded_fails(replay: Any) -> None:
+    done = replay(asked="no Python")
+    assert isinstance(done.exception, Failed)
+    assert "the model's process ended while it was loaded" in str(done.exception)
