@@ -9,7 +9,7 @@ from pathlib import Path
 
 from beampermit.contract import FILE_NAME
 from beampermit.digest import digest_bytes, digest_file
-from beampermit.errors import Failed, Outside
+from beampermit.errors import Conflict, Failed, Outside
 from beampermit.git import OF_ORIGIN, Git
 from beampermit.live.promoted.wanted import Repository
 from beampermit.permit.statement import Statement
@@ -33,6 +33,8 @@ class Mirror:
         self._folder = state / f"ledger-{digest_bytes(repository.address.encode())[7:19]}"
         self._lock = threading.RLock()
         self._ledger: Ledger | None = None
+        self._complete = False
+        """Whether ledger and keys were read once."""
         if (self._folder / ".git/HEAD").is_file():
             self._open()
 
@@ -43,23 +45,21 @@ class Mirror:
     @property
     def ledger(self) -> Ledger:
         """Raises `Outside` where the repository was never reached."""
-        if self._ledger is None:
+        if self._ledger is None or not self._complete:
             raise Outside("the ledger was never read on this machine", hint=f"git ls-remote {self._repository.name}")
         return self._ledger
 
     def look(self) -> None:
         """Fetch ledger and keys. Raises as `Ledger.fetch`; what was fetched before stays."""
         with self._lock:
-            if self._ledger is None:
-                self._clone()
-            self.ledger.fetch()
-            tip = self.ledger.protected
-            if self.git.ref(PROTECTED) == tip:
-                return
-            self._require(tip, "the tip of the protected branch")
-            # Without a network, keys are those of the protected branch as it was last seen here.
-            self.git("update-ref", PROTECTED, tip)
-            self.git("symbolic-ref", f"{OF_ORIGIN}HEAD", PROTECTED)
+            ledger = self._ledger or self._clone()
+            try:
+                ledger.fetch()
+            except Conflict:
+                self._keep_keys(ledger)  # whoever rewrites the ledger does not stop that keys are taken out
+                raise
+            self._keep_keys(ledger)
+            self._complete = True
 
     def project_of(self, statement: Statement) -> Git:
         """git in the folder of the project that a permit is for, at whose commit the contract has the digest there.
@@ -68,7 +68,7 @@ class Mirror:
         """
         facts, bound = statement.predicate, statement.predicate.contract
         with self._lock:
-            self._require(facts.commit, f"commit {facts.commit[:12]}")
+            self._require(self.git, facts.commit, f"commit {facts.commit[:12]}")
             paths = [path for path in self.git.files_at(facts.commit) if f"/{path}".endswith(f"/{FILE_NAME}")]
             with scratch_folder() as scratch:
                 for path in sorted(paths, key=lambda path: path.count("/")):
@@ -78,7 +78,14 @@ class Mirror:
                         return Git(folder)
         raise Failed(f"commit {facts.commit[:12]} has no {FILE_NAME} with the digest that the permit binds")
 
-    def _clone(self) -> None:
+    def _keep_keys(self, ledger: Ledger) -> None:
+        """Without a network, keys are those of the protected branch as it was last seen here."""
+        tip = ledger.protected
+        if ledger.git.ref(PROTECTED) != tip:
+            self._require(ledger.git, tip, "the tip of the protected branch")
+            ledger.git("update-ref", PROTECTED, tip)
+
+    def _clone(self) -> Ledger:
         with tempfile.TemporaryDirectory(prefix=BEGUN, dir=self._state) as scratch:
             made = Path(scratch, "made")
             settings = (part for name, value in self._repository.settings for part in ("--config", f"{name}={value}"))
@@ -94,9 +101,9 @@ class Mirror:
                 raise self._unreachable(finished)
             shutil.rmtree(self._folder, ignore_errors=True)
             made.replace(self._folder)
-        self._open()
+        return self._open()
 
-    def _open(self) -> None:
+    def _open(self) -> Ledger:
         """A git that was killed leaves its locks, and nobody else works here."""
         for lock in (self._folder / ".git").rglob("*.lock"):
             lock.unlink(missing_ok=True)
@@ -105,16 +112,18 @@ class Mirror:
             git.try_("config", "--unset-all", name)
         for name, value in settings:
             git("config", "--add", name, value)
-        self._ledger = Ledger(git)
+        git("symbolic-ref", f"{OF_ORIGIN}HEAD", PROTECTED)
+        self._ledger, self._complete = Ledger(git), git.ref(PROTECTED) is not None
+        return self._ledger
 
-    def _require(self, commit: str, name: str) -> None:
+    def _require(self, git: Git, commit: str, name: str) -> None:
         """Fetch a commit that is not here: alone, or with all branches where the server gives no single commits."""
-        if self.git.resolve(commit):
+        if git.resolve(commit):
             return
         kept = f"{commit}:refs/served/{commit}"  # a ref, so that git does not clean it away
         for words in (("--depth=1", "origin", kept), (WHOLE, "origin", "+refs/heads/*:refs/branches/*")):
-            finished = self.git.try_(*FETCH, *words, timeout=PATIENCE)
-            if finished.code == 0 and self.git.resolve(commit):
+            finished = git.try_(*FETCH, *words, timeout=PATIENCE)
+            if finished.code == 0 and git.resolve(commit):
                 return
         raise self._unreachable(finished) if finished.code else Outside(f"the repository no longer has {name}")
 

@@ -233,6 +233,26 @@ def test_a_ledger_that_is_set_back_changes_nothing(
 
 @pytest.mark.attack(
     guard="serve",
+    tried="rewrites the ledger, so that the service does not see that a key was taken out, and cuts the network",
+    said="its permit is signed with an untrusted key",
+)
+def test_keys_are_followed_although_the_ledger_was_rewritten(serving: Followed, said: str) -> None:
+    serving.write("freeze")
+    serving.look()
+    serving.lab.forge(back=1)
+    standing = serving.look()
+    assert (standing.refused, "was rewritten" in standing.note) == ("", True)
+    serving.lab.trust(serving.lab.new_key("new")[1])
+    assert said in serving.look().refused
+    serving.lose_the_network()
+    again = serving.again()
+    assert said in again.look().refused
+    assert again.version == 0
+    again.promotions.close()
+
+
+@pytest.mark.attack(
+    guard="serve",
     tried="changes the bytes of the champion on the service's disk",
     said="this file differs from the one that the permit binds",
 )

@@ -14,6 +14,7 @@ from beampermit.live.promoted.mirror import Mirror
 from beampermit.live.promoted.wanted import Repository
 from beampermit.permit.statement import BoundFile, Statement
 from beampermit.project import Project
+from beampermit.registry.ledger import Ledger
 from support.permits import statement
 
 
@@ -80,6 +81,24 @@ def test_the_protected_branch_is_followed_and_kept(origin: Path) -> None:
     last = mirror.ledger.protected
     origin.rename(origin.with_name("away"))
     assert mirror_of(origin).ledger.protected == last
+
+
+def test_a_first_copy_without_its_ledger_is_not_taken_for_an_empty_one(
+    origin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loses_the_network(_: Ledger) -> None:
+        raise Outside("origin does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "fetch", loses_the_network)
+        first = mirror_of(origin)
+        with pytest.raises(Outside, match="origin does not answer"):
+            first.look()
+    for mirror in (first, mirror_of(origin)):
+        with pytest.raises(Outside, match="the ledger was never read on this machine"):
+            _ = mirror.ledger
+    mirror.look()
+    assert mirror.ledger.protected == Git(origin)("rev-parse", "HEAD")
 
 
 def test_settings_of_the_checkout_count_anew_at_each_start(origin: Path) -> None:
