@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
-def state_of(paths: Iterable[Path], *, below: bool = True) -> str:
+def state_of(paths: Iterable[Path | str], *, below: bool = True) -> str:
     """A digest of names, sizes and times of files and of what is below folders, and of what links lead to.
 
     Cheap to read, and different once anything is written: the time of the last change of a file's status cannot be set

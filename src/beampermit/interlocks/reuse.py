@@ -338,16 +338,23 @@ def _checker(contract: Contract | None) -> list[Any]:
     """The code that judges, its packages, and the variables that it looks at."""
     package = Path(beampermit.__file__).parent
     folders = [package, *(package.parents[1] / name for name in (".github/workflows", "actions"))]
-    own = [path for folder in folders for path in sorted(folder.rglob("*")) if "__pycache__" not in path.parts]
-    packages = Path(sysconfig.get_path("purelib")).glob("*.dist-info")
+    own = [path for folder in folders for path in _below(folder)]
+    packages = sorted(map(str, Path(sysconfig.get_path("purelib")).glob("*.dist-info")))
     passed = clean_variables(contract.environment.variables if contract else ())
     names = {*passed, *(name for name in os.environ if name.startswith(VARIABLES))} - UNREAD
     return [
         state_of(own, below=False),
-        state_of(sorted(packages), below=False),
+        state_of(packages, below=False),
         sys.version,
         digest_json({name: os.environ[name] for name in names}),
     ]
+
+
+def _below(folder: Path) -> Iterator[str]:
+    """All files and folders but compiled code. `Path.rglob`, and paths that are sorted, take ten times as long."""
+    for at, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name != "__pycache__")
+        yield from (f"{at}/{name}" for name in (*folders, *sorted(files)))
 
 
 def _settings() -> Path:

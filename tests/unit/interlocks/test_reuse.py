@@ -269,6 +269,21 @@ def test_tests_on_a_gpu_run_each_time_and_a_new_driver_is_seen(
     assert key(project, "TST001"), "the contract can be read"
 
 
+def test_the_code_that_judges_counts_and_what_python_compiles_of_it_does_not(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "src/beampermit"
+    (package / "datasets/__pycache__").mkdir(parents=True)
+    (package / "datasets/rows.py").write_text("")
+    monkeypatch.setattr("beampermit.__file__", str(package / "__init__.py"))
+    before = key(project, "GIT003")
+    assert before
+    (package / "datasets/__pycache__/rows.cpython-311.pyc").write_bytes(b"")
+    assert key(project, "GIT003") == before
+    (package / "datasets/more.py").write_text("")
+    assert key(project, "GIT003") not in (before, None)
+
+
 def test_a_remote_that_is_no_folder_is_asked_each_time(dvc_project: Project) -> None:
     replace(dvc_project.root / ".dvc/config", "url = ", "url = https://127.0.0.1/")
     subprocess.run(["git", "commit", "-qam", "A server"], cwd=dvc_project.root, check=True)
