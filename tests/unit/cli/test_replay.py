@@ -26,7 +26,8 @@ def replay(project: Project, contract_text: str, tmp_path: Path, monkeypatch: py
     page = yaml.safe_load(contract_text)
     signals = {"inputs": [{**SIGNALS["inputs"][0], "stale_after": "2s"}], "outputs": SIGNALS["outputs"]}
     operations = {**page["operations"], "alarms": ALARMS}
-    page |= {"signals": signals, "operations": operations, "serving": {"timeout": 60}, "fallback": {"on_invalid": "invalid"}}
+    page |= {"signals": signals, "operations": operations, "serving": {"timeout": 60}}
+    page["fallback"] = {"on_invalid": "invalid"}
     (project.root / "contract.yaml").write_text(json.dumps(page, default=str))
     (project.root / "model").mkdir()
     with duckdb.connect() as connection:

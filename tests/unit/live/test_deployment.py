@@ -45,11 +45,11 @@ def deployed(project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     file = project.path("data/dataset/test.parquet")
     file.parent.mkdir(parents=True)
     file.write_bytes(INPUTS)
+    monkeypatch.setattr(deployment, "require_served", lambda *_: None)
 
     def run(judged: dict[str, float], found: dict[str, float], **cost: float) -> None:
         monkeypatch.setattr(scoring, "score", lambda *_: SCORED.model_copy(update=cost))
         monkeypatch.setattr(evaluation, "evaluate", lambda *_: found)
-        monkeypatch.setattr(deployment, "require_served", lambda *_: None)
         deploy(project, Environment(tmp_path), _Permit(**judged), tmp_path)  # pyright: ignore[reportArgumentType]
 
     return run
@@ -75,6 +75,13 @@ def test_a_missing_metric_fails(deployed: Any, missing: str) -> None:
     less = {"auc": 0.98}
     with pytest.raises(Failed, match="false_alarm_rate is"):
         deployed(less if missing == "judged" else JUDGED, less if missing == "found" else JUDGED)
+
+
+def test_what_the_service_would_show_is_part_of_it(deployed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(deployment, "require_served", lambda *given: asked.append(given[2]))
+    deployed(JUDGED, JUDGED)
+    assert len(asked) == 1
 
 
 def test_other_inputs_than_those_judged_fail(deployed: Any, project: Project) -> None:

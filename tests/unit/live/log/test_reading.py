@@ -109,6 +109,12 @@ def test_an_open_file_that_is_closed_meanwhile_is_read_all_the_same(
     assert len(found(folder)) == 6
 
 
+def test_a_file_that_is_there_open_and_closed_is_read_once(folder: Path) -> None:
+    (stream,) = (folder / "log").rglob("*.arrow")
+    reading.write_parquet(stream, stream.with_suffix(".parquet"))
+    assert len(found(folder)) == 6
+
+
 def test_an_output_that_is_not_there_is_said(folder: Path) -> None:
     with pytest.raises(BadInput, match="no output 'scor' is in this log; it has score, orbit"):
         found(folder, outputs=("scor",))
