@@ -130,7 +130,7 @@ def test_a_process_ends_with_the_thread_that_started_it(model: Path, contract_te
         children.append(Child(THIS_ENVIRONMENT, model, asked_contract(contract_text), tmp_path))
         ended.wait()
 
-    thread = threading.Thread(target=start)
+    thread = threading.Thread(target=start, daemon=True)
     thread.start()
     wait_for(lambda: bool(children) and oom_score(children[0]) == 500)
     assert not children[0].ended
