@@ -92,14 +92,14 @@ class _Channel:
         self.layout = dbr.DbrCodeToType[self._code]
         self.reads = False
         place = ctypes.byref(self._event)
-        cadef.ca_create_subscription(self._code, 0, self._id, EVENTS, _on_event, ctypes.py_object(self), place)
+        cadef.ca_create_subscription(self._code, 0, self._id, EVENTS, on_event, ctypes.py_object(self), place)
 
     def read(self) -> None:
         if self.kind < 0 or self.reads:
             return
         self.reads = True
         try:
-            cadef.ca_array_get_callback(self._code, 0, self._id, _on_event, ctypes.py_object(self))
+            cadef.ca_array_get_callback(self._code, 0, self._id, on_event, ctypes.py_object(self))
         except (cadef.CAException, cadef.Disconnected):
             self.reads = False
 
@@ -117,7 +117,7 @@ def _on_connection(args: cadef.ca_connection_handler_args) -> None:
 
 
 @cadef.event_handler
-def _on_event(args: cadef.event_handler_args) -> None:
+def on_event(args: cadef.event_handler_args) -> None:
     channel: _Channel = args.usr
     channel.reads = False
     if args.status == cadef.ECA_DISCONN:

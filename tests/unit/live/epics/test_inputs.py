@@ -18,7 +18,7 @@ from beampermit.live.latest import Fault
 from beampermit.live.severity import Severity, Status
 from support.epics import Ioc, Network, client, pva_server, soft_ioc, until
 from support.read_inputs import Inputs, reading
-from support.served import NOW, Serve
+from support.served import NOW, SIGNALS, Serve
 from support.truth import Situation
 
 RECORDS: dict[str, Any] = {
@@ -191,14 +191,17 @@ def test_who_is_served_already_is_known_over_both_protocols(machine: Machine, mo
     assert living([]) == []
 
 
-@pytest.fixture(params=["pva", "ca"])
-def over(request: pytest.FixtureRequest, epics: Network, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Only this protocol finds anybody, and it gives a silent server up after seconds."""
+@pytest.fixture(params=BOTH)
+def over(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The protocol of the inputs, which gives a silent server up after seconds."""
     for name in ("EPICS_PVA_CONN_TMO", "EPICS_CA_CONN_TMO"):
         monkeypatch.setenv(name, "2")
-    other = "EPICS_CA_ADDR_LIST" if request.param == "pva" else "EPICS_PVA_ADDR_LIST"
-    monkeypatch.setenv(other, "127.0.0.1:1")
     return request.param
+
+
+def signals_over(protocol: str) -> dict[str, Any]:
+    inputs = [{**one, "pv": f"{protocol}{one['pv']}"} if "pv" in one else one for one in SIGNALS["inputs"]]
+    return {**SIGNALS, "inputs": inputs}
 
 
 DEVICES = ("B1", "B2", "B3")
@@ -229,7 +232,7 @@ def served_from(epics: Network, serve: Serve, pvs: Mapping[str, Any] = SOUND, **
 def test_a_connection_to_a_stopped_ioc_is_stale_then_disconnected_then_sound(
     epics: Network, serve: Serve, over: str, truth: Situation
 ) -> None:
-    with served_from(epics, serve) as (served, ioc):
+    with served_from(epics, serve, signals=signals_over(over)) as (served, ioc):
         served.cycle()
         assert served.says("B1:FAULT") == (Severity.NO_ALARM, Status.NO_ALARM, "")
         ioc.pause()
@@ -237,7 +240,7 @@ def test_a_connection_to_a_stopped_ioc_is_stale_then_disconnected_then_sound(
         assert served.says("B1:FAULT")[0] == Severity.NO_ALARM
         served.cycle(after=0.1)
         assert truth.holds(served.shown("B1:FAULT"))
-        _until_says(served, (Severity.INVALID, Status.LINK, "B1:TBT is disconnected"))
+        _until_says(served, (Severity.INVALID, Status.LINK, f"{over}B1:TBT is disconnected"))
         ioc.go_on()
         until(lambda: not np.any(served.loop.latest.read().fault))
         ioc.set_all(changed(), timestamp=served.at)
@@ -245,12 +248,12 @@ def test_a_connection_to_a_stopped_ioc_is_stale_then_disconnected_then_sound(
 
 
 def test_an_ioc_that_starts_again_is_read_again_whatever_its_types_are(epics: Network, serve: Serve, over: str) -> None:
-    with served_from(epics, serve) as (served, ioc):
+    with served_from(epics, serve, signals=signals_over(over)) as (served, ioc):
         served.cycle()
         ioc.kill()
-        _until_says(served, (Severity.INVALID, Status.LINK, "B1:TBT is disconnected"))
+        _until_says(served, (Severity.INVALID, Status.LINK, f"{over}B1:TBT is disconnected"))
         ioc.start({**SOUND, "B1:TBT": "text", "RING:CURRENT": 200})
-        _until_says(served, (Severity.INVALID, Status.READ, "B1:TBT has text 'text' instead of a number"))
+        _until_says(served, (Severity.INVALID, Status.READ, f"{over}B1:TBT has text 'text' instead of a number"))
         until(lambda: np.count_nonzero(served.loop.latest.read().fault) == 1)
         ioc.set_all({**changed(), "B1:TBT": "text"}, timestamp=served.at)
         _until_says(served, (Severity.NO_ALARM, Status.NO_ALARM, ""), of="B2:FAULT")

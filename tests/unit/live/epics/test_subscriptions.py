@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from epicscorelibs.ca import cadef
 from p4p import Type, Value
 from p4p.client.raw import Disconnected, RemoteError
 from p4p.nt import NTScalar
 
-from beampermit.live.epics import pv_access, subscriptions
+from beampermit.live.epics import channel_access, pv_access, subscriptions
 from beampermit.live.epics.addresses import Protocol
 from beampermit.live.epics.feed import Feed
 from beampermit.live.epics.pv_access import PvAccess
 from beampermit.live.epics.sample import Sample, Unreadable
 from beampermit.live.epics.subscriptions import PVA_FIRST, wanted
+
+
+NO_READ_ACCESS = 46 << 3
+"""ECA_NORDACCESS of libca."""
 
 
 class Kept:
@@ -144,6 +150,23 @@ def test_an_update_that_is_not_understood_does_not_leave_the_value_before(
     pva, _ = scripted([number(1.0), odd, Disconnected()])
     pva.ask(feed)
     assert kept.told == [1.0, Unreadable("an update that is not understood"), "lost"]
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (NO_READ_ACCESS, [Unreadable("no value that can be read: Read access denied")]),
+        (cadef.ECA_DISCONN, []),
+        (cadef.ECA_NORMAL, [Unreadable("an update that is not understood")]),
+    ],
+    ids=["no access", "disconnected", "not understood"],
+)
+def test_an_answer_of_ca_without_a_value_leaves_no_value(
+    feed: Feed, kept: Kept, status: int, told: list[Unreadable]
+) -> None:
+    channel = SimpleNamespace(feed=feed, layout=None, reads=True)
+    channel_access.on_event(cadef.event_handler_args(channel, None, 20, 1, None, status))
+    assert (kept.told, channel.reads) == (told, False)
 
 
 def test_a_thread_that_fails_leaves_no_value(feed: Feed, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
