@@ -20,7 +20,6 @@ from beampermit.live.epics.pv_access import PvAccess
 from beampermit.live.epics.sample import Sample, Unreadable
 from beampermit.live.epics.subscriptions import PVA_FIRST, wanted
 
-
 NO_READ_ACCESS = 46 << 3
 """ECA_NORDACCESS of libca."""
 
