@@ -1,8 +1,7 @@
-"""The trained project with two promoted versions, its machine as a soft IOC, and `beampermit serve` beside it."""
+"""The trained project with a promoted version, and `beampermit serve` beside it."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import subprocess
@@ -11,11 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from beampermit.contract import load_contract
-from beampermit.digest import digest_file
-from beampermit.live.wiring import Wiring, wire
 from beampermit.permit import keys
 from beampermit.permit.assemble import assemble
 from beampermit.permit.envelope import Signed, sign_statement
@@ -27,8 +22,6 @@ from support.epics import Network, Place
 from support.registry_project import INTERLOCKS, Laboratory, verdicts
 
 PATIENCE = 120.0
-LIMIT = ("high: 0.5", "high: 0.4")
-"""What version 2 has otherwise."""
 
 
 @dataclass
@@ -37,10 +30,6 @@ class ServedProject:
 
     lab: Laboratory
     state: Path
-
-    @property
-    def wiring(self) -> Wiring:
-        return wire(load_contract(self.lab.root), self.lab.root)
 
     @contextmanager
     def service(self, network: Network, place: Place, *options: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -63,19 +52,15 @@ class ServedProject:
 
 
 def put_into_service(project: Project, folder: Path) -> ServedProject:
-    """Promote the project's model as version 1, and the same with another limit as version 2; then roll back to 1."""
+    """Promote the project's model as version 1."""
     _, public = keys.generate_keys(folder / "keys")
     shutil.copy(public, project.root / ".github/permit.pub")
     lab = Laboratory(project.root, folder / "keys/permit.key", f"sqlite:///{folder / 'mlflow.db'}")
     Registry(lab.uri, create=True)
-    for change in (None, LIMIT):
-        if change:
-            _change_contract(project, *change)
-        lab.git("add", "--all")
-        lab.git("commit", "--quiet", "--message", "A version")
-        lab.git("push", "--quiet", "origin", "main")
-        Promotion(lab.project, lab.ledger, lab.registry, _signed(lab), lambda _: None, lambda *_: None).run()
-    lab.rollback(to=1)
+    lab.git("add", "--all")
+    lab.git("commit", "--quiet", "--message", "A key")
+    lab.git("push", "--quiet", "origin", "main")
+    Promotion(lab.project, lab.ledger, lab.registry, _signed(lab), lambda _: None, lambda *_: None).run()
     return ServedProject(lab, folder / "state")
 
 
@@ -91,16 +76,3 @@ def _signed(lab: Laboratory) -> Signed:
     told = gates.model_copy(update={"evidence": Gates(metrics=tuple(rows))})
     statement = assemble(lab.project, [file.model_copy(update={"verdicts": (*others, told)})], ids)
     return Signed(statement, sign_statement(statement, keys.load_signing_key(str(lab.key))))
-
-
-def _change_contract(project: Project, before: str, after: str) -> None:
-    """In the contract, in that which is packaged with the model, and in the manifest."""
-    packaged = project.root / "model/artifacts/contract.yaml"
-    text = (project.root / "contract.yaml").read_text().replace(before, after)
-    packaged.unlink()
-    for file in (project.root / "contract.yaml", packaged):
-        file.write_text(text)
-    manifest = project.root / "manifest.json"
-    content: dict[str, Any] = json.loads(manifest.read_text())
-    content["files"]["model/artifacts/contract.yaml"] = digest_file(packaged)
-    manifest.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,4 +1,7 @@
-"""A watch in the control room: `beampermit serve` with a trained model, a soft IOC, and clients that judge its PVs."""
+"""`beampermit serve` as operators see it: a trained model, a soft IOC, and clients that the service does not use.
+
+What it shows when inputs or model fail, and how another champion takes over, is played by the demo.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +22,9 @@ from beampermit.project import Project
 from support.epics import Client, Network, client, until
 from support.served_project import PATIENCE, ServedProject, put_into_service
 from support.trained_project import SLUG
-from support.truth import SITUATIONS
 
-PV, OTHER = "BPM-01S1:X:FAULT", "BPM-02S1:Y:FAULT"
+PV = "BPM-01S1:X:FAULT"
 PREFIX = "BPM-FAULTS"
-
-
-@dataclass
-class Machine:
-    """The machine of the demo, which plays the project's own data."""
-
-    process: subprocess.Popen[str]
-
-    def break_(self, *pvs: str) -> None:
-        """These turn NaN; without any, all are good."""
-        assert self.process.stdin
-        self.process.stdin.write(" ".join(pvs) + "\n")
-        self.process.stdin.flush()
 
 
 @pytest.fixture
@@ -48,12 +37,12 @@ def served(_trained_folder: Path, environment_prefix: Path, tmp_path: Path) -> S
 
 
 @contextmanager
-def machine(network: Network, root: Path) -> Iterator[Machine]:
+def machine(network: Network, root: Path) -> Iterator[subprocess.Popen[str]]:
     with network.place() as place:
         command = [sys.executable, "-m", "beampermit.demo.machine", str(root / "data/raw.parquet"), str(root)]
         process = subprocess.Popen(command, env=network.server(place), stdin=subprocess.PIPE, text=True)
         try:
-            yield Machine(process)
+            yield process
         finally:
             process.send_signal(signal.SIGCONT)
             process.kill()
@@ -77,7 +66,11 @@ class Screen:
         return int(self.aioca.get(f"{PREFIX}:VERSION")["value"])
 
     def wait(self, what: Callable[[], object]) -> None:
-        until(what, PATIENCE)
+        def holds() -> object:
+            with suppress(AssertionError):  # a client that finds no PV yet
+                return what()
+
+        until(holds, PATIENCE)
 
     def is_good(self, pv: str = PV) -> bool:
         shown = self.value(pv)
@@ -86,7 +79,6 @@ class Screen:
 
 @pytest.mark.slow
 @pytest.mark.truth("half-open")
-@pytest.mark.truth("killed")
 def test_a_watch(served: ServedProject, epics: Network, tmp_path: Path) -> None:
     root = served.lab.root
     with (
@@ -104,41 +96,12 @@ def test_a_watch(served: ServedProject, epics: Network, tmp_path: Path) -> None:
         assert (screen.version(), screen.text("STATUS")) == (1, "SERVING")
         assert psutil.Process(service.pid).memory_info().rss < 2**30, "EPICS has locked all that is reserved"
 
-        # One input turns NaN: its output alone says so.
-        played.break_("BPM-01S1:X:TBT")
-        screen.wait(lambda: "BPM-01S1:X:TBT is NaN" in screen.text("REASON"))
-        assert screen.is_good(OTHER)
-        played.break_()
-        screen.wait(screen.is_good)
-
-        # The model's process is killed: all outputs say so, and it is started again.
-        (worker,) = _workers(service.pid)
-        worker.kill()
-        screen.wait(lambda: SITUATIONS["killed"].message.partition("<")[0] in screen.text("REASON"))
-        screen.wait(screen.is_good)
-
-        # The IOC hangs with its sockets open: the age of the values says so.
-        played.process.send_signal(signal.SIGSTOP)
+        # An IOC hangs with its sockets open: the age of the values says so.
+        played.send_signal(signal.SIGSTOP)
         screen.wait(lambda: "is older than 5 s" in screen.text("REASON"))
-        played.process.send_signal(signal.SIGCONT)
+        played.send_signal(signal.SIGCONT)
         screen.wait(screen.is_good)
-
-        # Another version becomes champion, and takes over with its limits; then the first again.
-        served.lab.rollback(to=2)
-        screen.wait(lambda: screen.version() == 2 and screen.is_good())
-        screen.wait(lambda: aioca.get(PV)["limits"]["high"] == 0.4)
-        served.lab.rollback(to=1, reason="The first was better")
-        screen.wait(lambda: screen.version() == 1 and screen.is_good())
-        screen.wait(lambda: len(_workers(service.pid)) == 1)
 
         with pytest.raises(AssertionError):
             aioca.put(PV, 0.1)
     assert list((tmp_path / "log").rglob("*.parquet"))
-
-
-def _workers(service: int) -> list[psutil.Process]:
-    workers = []
-    for child in psutil.Process(service).children(recursive=True):
-        with suppress(psutil.Error):
-            workers += [child] if any(part.endswith("process/worker.py") for part in child.cmdline()) else []
-    return workers
