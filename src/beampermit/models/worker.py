@@ -135,6 +135,24 @@ def _inputs(model: Any, batch: Any) -> Any:
     return arrays.as_signed(schema, {name: arrays.tensor(batch.column(name), name) for name in names})
 
 
+def _as_served(model: Any, row: Any) -> Any:
+    """A row in the form in which the service gives it: numbers of double precision, in the types of the signature.
+
+    One with a null or a text stays as it is in the table, for the service would not ask for it.
+    """
+    import numpy as np
+
+    try:
+        given = {name: arrays.tensor(row.column(name), name) for name in row.schema.names}
+    except arrays.Refused:
+        return _inputs(model, row)
+    if any(values.dtype.kind not in "biuf" for values in given.values()):
+        return _inputs(model, row)
+    return arrays.as_signed(
+        model.metadata.signature.inputs, {name: values.astype(np.float64) for name, values in given.items()}
+    )
+
+
 def _accepts(model: Any, inputs: Any) -> bool:
     try:
         model.predict(inputs)
@@ -158,7 +176,7 @@ def _score_all(model: Any, options: argparse.Namespace, singly: int) -> tuple[fl
     for batch in table.iter_batches(BATCH_ROWS, columns=options.columns):
         inputs = _inputs(model, batch)
         in_batch = chosen[(chosen >= first) & (chosen < first + batch.num_rows)].tolist()
-        sample |= {number: _inputs(model, batch.slice(number - first, 1)) for number in in_batch}
+        sample |= {number: _as_served(model, batch.slice(number - first, 1)) for number in in_batch}
         first += batch.num_rows
         outputs = arrays.outputs_of(model.predict(inputs), options.outputs)
         for name, values in outputs.items():

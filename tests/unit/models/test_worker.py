@@ -68,6 +68,19 @@ def test_every_row_is_scored_in_order_and_the_model_stays_unchanged(
     assert sorted(model.rglob("*")) == before, "no compiled code is left in it"
 
 
+def test_a_row_alone_is_given_as_the_service_gives_it(probed: Environment, tmp_path: Path) -> None:
+    """The service has numbers of double precision, in which a whole number of 2^53 and one more is 2^53."""
+    whole = json.dumps([{"name": "turns", "type": "long", "required": True}])
+    model = saved(tmp_path / "model", inputs=whole, result='pd.DataFrame({"score": (turns % 2).astype(float)})')
+    file, out = tmp_path / "rows.parquet", tmp_path / "scores.parquet"
+    with duckdb.connect() as connection:
+        connection.sql(f"SELECT unnest([{2**53 + 1}, 3]) AS turns").write_parquet(str(file))
+        score(probed, model, file, out, SIGNALS)
+        alone = connection.read_parquet(str(single_row_scores(out))).project('score, "beampermit.row"').distinct()
+        assert connection.read_parquet(str(out)).fetchall() == [(1.0,), (1.0,)]
+        assert sorted(alone.fetchall()) == [(0.0, 0), (1.0, 1)]
+
+
 DEFECTS = {
     "it raises while it is loaded": ({"load": "raise OSError('no weights')"}, "cannot be used: OSError: no weights"),
     "it ends the process": ({"load": "os._exit(7)"}, "ended with status 7"),
