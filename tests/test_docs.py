@@ -36,6 +36,12 @@ def test_the_page_on_attacks_is_what_the_tests_try() -> None:
     assert (ROOT / "docs/attacks.md").read_text() == made.stdout, "python scripts/attacks.py > docs/attacks.md"
 
 
+def test_the_page_on_what_the_service_shows_is_what_the_tests_assert() -> None:
+    made = subprocess.run([sys.executable, ROOT / "scripts/truth.py"], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    assert (ROOT / "docs/truth.md").read_text() == made.stdout, "python scripts/truth.py > docs/truth.md"
+
+
 def test_every_link_in_the_documents_leads_to_a_file() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):

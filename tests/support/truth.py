@@ -32,10 +32,13 @@ class Situation:
     def holds(self, shown: Value) -> bool:
         """Asserts each column but the last; `within` is a matter of the test."""
         assert (shown.severity, shown.status) == (self.severity, self.status), shown
-        assert re.fullmatch(re.sub(r"<[^>]*>", ".+", re.escape(self.message)), shown.message), shown.message
+        assert self.says(shown.message), shown.message
         assert shown.origin == ORIGINS[self.value]
         assert bool(np.isnan(shown.value).all()) == (self.value == NONE)
         return True
+
+    def says(self, message: str) -> bool:
+        return bool(re.fullmatch(re.sub(r"<[^>]*>", ".+", re.escape(self.message)), message))
 
 
 def _invalid(when: str, status: Status, message: str, within: str = AT_ONCE) -> Situation:
@@ -97,10 +100,23 @@ SITUATIONS = {
     "warning": Situation("the answer is beyond HIGH", MODELS, Severity.MINOR, Status.HIGH, ""),
     "raises": _invalid("the model raises", Status.CALC, "the model raised <error>"),
     "hangs": _invalid(
-        "the model hangs", Status.CALC, "the model did not answer within <timeout> s", "`serving.timeout`"
+        "the model hangs",
+        Status.CALC,
+        "the model did not answer within <timeout> s; its process is started again",
+        "`serving.timeout`",
     ),
-    "killed": _invalid("the model's process is killed", Status.CALC, "the model's process ended: <how>"),
-    "leaks": _invalid("the model's process takes too much memory", Status.CALC, "the model's process <how much>"),
+    "killed": _invalid(
+        "the model's process is killed",
+        Status.CALC,
+        "the model's process ended: <how>; its process is started again",
+    ),
+    "leaks": Situation(
+        "the memory of the model's process grows: another one takes over",
+        MODELS,
+        Severity.NO_ALARM,
+        Status.NO_ALARM,
+        "",
+    ),
     "answers nan": _invalid("the model answers NaN", Status.CALC, "the model gave NaN for <output>"),
     "answers outside": _invalid(
         "the model answers outside the output's range",
@@ -133,7 +149,7 @@ SITUATIONS = {
     # what may serve
     "no permit": _invalid("the champion's permit is not believed", Status.DISABLE, "<why>", "`--follow`"),
     "wrong bytes": _invalid("the bytes are not those of the permit", Status.DISABLE, "<why>", "the start"),
-    "key gone": _invalid("the key of its permit is expired or taken out", Status.DISABLE, "<why>", "`--follow`"),
+    "key gone": _invalid("the key of its permit is taken out, or expired before it was issued", Status.DISABLE, "<why>", "`--follow`"),
     "retired": _invalid("the version is retired", Status.DISABLE, "<retired by whom, when, why>", "`--follow`"),
     "unreachable": Situation(
         "ledger or registry do not answer: the champion goes on", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""

@@ -14,6 +14,7 @@ from beampermit.live.process import model_process, policy
 from beampermit.live.process.policy import too_much_memory
 from support.attacks import attack_case
 from support.planted_processes import Plant, runs, wait_for
+from support.truth import SITUATIONS, truth_case
 
 AGAIN = "; its process is started again"
 HEADER = """header = json.dumps(["answer", [["score", [2**27]]], ""]).encode()"""
@@ -32,12 +33,23 @@ DEFECTS = {
 }
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
-def test_a_process_that_fails_is_started_again_and_says_why(plant: Plant, defect: str) -> None:
+@pytest.mark.parametrize(
+    "defect",
+    [
+        truth_case("hangs", "it hangs"),
+        truth_case("killed", "it is killed"),
+        *(defect for defect in DEFECTS if defect not in ("it hangs", "it is killed")),
+    ],
+)
+def test_a_process_that_fails_is_started_again_and_says_why(
+    plant: Plant, defect: str, request: pytest.FixtureRequest
+) -> None:
     does, reason = DEFECTS[defect]
     asked = plant(does, sections=SHORT if "0.3" in reason else None)
     asked.until_ready()
     assert asked.reason() == reason + AGAIN
+    if row := request.node.get_closest_marker("truth"):
+        assert SITUATIONS[row.args[0]].says(reason + AGAIN)
     asked.until_ready(2)
     assert asked.process.restarts == 1
     assert "0.3" in reason or asked.answers()
@@ -171,6 +183,7 @@ def test_an_environment_that_is_not_there_is_said(plant: Plant, tmp_path: Path) 
 LEAKS = "held = globals().setdefault('held', []); held.append(b'x' * (160 * 2**20))"
 
 
+@pytest.mark.truth("leaks")
 @pytest.mark.parametrize(("budget", "replaced"), [(60, True), (200, False)])
 def test_a_process_that_leaks_is_replaced_and_no_answer_is_missing(
     plant: Plant, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, budget: int, replaced: bool
