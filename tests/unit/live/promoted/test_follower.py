@@ -256,6 +256,7 @@ def test_keys_are_followed_although_the_ledger_was_rewritten(serving: Followed, 
     tried="changes the bytes of the champion on the service's disk",
     said="this file differs from the one that the permit binds",
 )
+@pytest.mark.truth("wrong bytes")
 @pytest.mark.usefixtures("in_this_process")
 def test_changed_bytes_are_not_loaded(serving: Followed, said: str) -> None:
     (champion,) = serving.champions
@@ -373,6 +374,7 @@ def test_a_commit_without_its_device_table_cannot_be_served(followed: Followed) 
 # Keys
 
 
+@pytest.mark.truth("key gone")
 def test_a_key_that_is_taken_out_ends_what_it_signed_until_it_is_signed_again(serving: Followed) -> None:
     private, public = serving.lab.new_key("new")
     serving.lab.trust(public)
