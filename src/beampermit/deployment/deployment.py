@@ -75,7 +75,16 @@ class Deployment:
 
     @cached_property
     def _rules(self) -> tuple[re.Pattern[str], ...]:
-        return tuple(_rule(pattern) for pattern in self.patterns if PLACEHOLDER.sub("", pattern).strip(":-._"))
+        """Which names the patterns can stand for; a device has no more parts than those of the table."""
+        with_colons = any(
+            pv.count(":") > _literal(plug.signal).count(":") for plug in self.wiring.outputs for pv in plug.pvs
+        )
+        value = "[^ ]+" if with_colons else "[^ :]+"
+        return tuple(
+            re.compile(value.join(map(re.escape, PLACEHOLDER.split(pattern)[::2])))
+            for pattern in self.patterns
+            if PLACEHOLDER.sub("", pattern).strip(":-_")
+        )
 
 
 def deployment_of(project: Project) -> Deployment:
@@ -96,7 +105,6 @@ def _patterns(contract: Contract) -> Iterable[str]:
     yield from (f"{prefix_of(contract)}:{pv.name}" for pv in STATUS_PVS)
 
 
-def _rule(pattern: str) -> re.Pattern[str]:
-    """Which names the pattern of a PV can stand for."""
-    literal = PLACEHOLDER.split(pattern)[::2]
-    return re.compile("[^ ]+".join(map(re.escape, literal)))
+def _literal(signal: Signal) -> str:
+    """The PV without what the device table fills in."""
+    return PLACEHOLDER.sub("", signal.pv or "")

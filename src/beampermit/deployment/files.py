@@ -56,8 +56,11 @@ def problems(project: Project, folder: str, deployment: Deployment) -> dict[str,
 def write(project: Project, folder: str, deployment: Deployment, *, anew: bool = False) -> dict[str, bool]:
     """Write the files that are missing or say something else than the contract; with `anew`, all.
 
-    Returns for each file whether it was written: one that agrees keeps what the laboratory changed in it.
+    Returns for each file whether it was written: one that agrees keeps what the laboratory changed in it. Raises
+    `BadInput` where the folder is not in the project, or a link leads out of it.
     """
+    if not project.path(folder).resolve().is_relative_to(project.root.resolve()):
+        raise BadInput("this folder is not in the project, or a link leads out of it", file=folder)
     found = problems(project, folder, deployment)
     made = texts(deployment)
     for name, text in made.items():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from beampermit.project import Project
 from support.deployed_project import deployed, deployed_repository
 from support.forked_commands import beampermit
@@ -63,3 +65,13 @@ def test_a_model_that_cannot_be_served_gets_no_files(deployed: Project) -> None:
     assert done.returncode == 1
     assert "input turns is derived from other signals, which the service does not do" in done.stderr
     assert not deployed.path("ops").exists()
+
+
+@pytest.mark.parametrize("folder", ["../beside", "beside"])
+def test_nothing_is_written_outside_of_the_project(deployed: Project, folder: str) -> None:
+    (deployed.root.parent / "beside").mkdir()
+    deployed.path("beside").symlink_to("../beside")
+    done = beampermit("deployment", "--out", folder, cwd=deployed.root)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{folder}: this folder is not in the project, or a link leads out of it" in done.stderr
+    assert list((deployed.root.parent / "beside").iterdir()) == []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from beampermit.deployment import files
+from beampermit.deployment.deployment import deployment_of
 from beampermit.interlocks.operations import OPS002
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
@@ -167,6 +168,7 @@ LABORATORY = {
     SCREEN: (
         ("<width>110", "<width>150"),
         ("</display>", '<widget type="textupdate"><pv_name>RING:CURRENT</pv_name></widget></display>'),
+        ("</display>", '<widget type="textupdate"><pv_name>BOOSTER:BPM1:X:FAULT</pv_name></widget></display>'),
         ("</display>", '<widget type="textupdate"><pv_name>ca://BPM1:X:FAULT.HIHI</pv_name></widget></display>'),
     ),
     ARCHIVER: (
@@ -213,6 +215,15 @@ def test_pvs_of_what_has_gone_are_told_where_they_stayed(deployed: Project) -> N
     names = {place.reason.split()[0] for place in gone}
     assert {"BPM2:X:FAULT", "BPM-FAULTS:STATUS"} <= names
     assert {place.file for place in gone if "BPM2" in place.reason} == {SCREEN, ARCHIVER, ALARMS}
+
+
+def test_devices_may_have_colons(deployed: Project) -> None:
+    change(deployed, "devices.csv", "BPM1,X\n", "SR:BPM1,X\nSR:BPM3,X\n")
+    project = Project(deployed.root)
+    files.write(project, "deploy", deployment_of(project))
+    assert judge(deployed).passed
+    change(deployed, "devices.csv", "SR:BPM3,X\n", "")
+    assert "SR:BPM3:X:FAULT is no PV of this model" in told(judge(deployed), ALARMS)
 
 
 def test_a_renamed_output_leaves_no_pv_of_its_old_name(deployed: Project) -> None:
