@@ -26,6 +26,8 @@ LARGEST = 128 * 2**20
 """Bytes of one open file."""
 MOST_WAITING = 64 * 2**20
 """Bytes that may wait for the disk."""
+SAY_AGAIN = 60.0
+"""Seconds after which the service's own log has the problem again."""
 PATIENCE = 10.0
 """Seconds that the last write may take."""
 DISK = 10 * 10**9
@@ -65,11 +67,21 @@ class PredictionLog:
         self._lock = threading.Lock()
         self._stream: Stream | None = None
         self._until = 0.0
+        self._said = -SAY_AGAIN
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"prediction log {version}", daemon=True)
         self._thread.start()
 
     def publish(self, update: Update) -> None:
+        if not self._try(lambda: self._queue(update)):  # it is called by the inference loop, which must not end
+            self.lost += 1
+
+    def close(self) -> None:
+        """Write what waits, and close the file. What the disk does not take in 10 s is lost, or closed next time."""
+        self._stop.set()
+        self._thread.join(PATIENCE)
+
+    def _queue(self, update: Update) -> None:
         entry = self._entries.of(update, shadow=self._shadow(), lost=self.lost)
         if entry is None:
             return
@@ -79,11 +91,6 @@ class PredictionLog:
                 return
             self._waiting.append(entry)
             self._bytes += entry.nbytes
-
-    def close(self) -> None:
-        """Write what waits, and close the file. What the disk does not take in 10 s is lost, or closed next time."""
-        self._stop.set()
-        self._thread.join(PATIENCE)
 
     def _run(self) -> None:
         self._try(self._tidy)
@@ -130,27 +137,31 @@ class PredictionLog:
         self._tidy()
 
     def _tidy(self) -> None:
-        """Close what is left open, and keep room for a version in service and one beside it: what both will write until
-        the next time, and a Parquet file of each that is being made."""
-        close_left(self._model)
+        """Make room for what a version in service and one beside it will write until the next time, and for a Parquet
+        file of each that is being made; then close what is left open."""
         for name in make_room(self._model, self._disk - 4 * self._largest):
             logger.info("the prediction log has removed %s: it may take %d bytes", name, self._disk)
+        close_left(self._model)
 
     def _try(self, step: Callable[[], None]) -> bool:
         """Whatever is wrong with the log, the service goes on and says it."""
         try:
             step()
         except Exception as error:
-            problem = f"the prediction log cannot be written: {_reason(error)}"
-            if problem != self.problem:
-                logger.warning("%s", problem)
-            self.problem = problem
+            self._say(f"the prediction log cannot be written: {_reason(error)}")
             return False
         return True
 
     def _lose(self, rows: int, why: str) -> None:
         self.lost += rows
-        self.problem = why
+        self._say(why)
+
+    def _say(self, problem: str) -> None:
+        """For health and metrics at once, and for the service's own log now and then."""
+        self.problem, now = problem, time.monotonic()
+        if now - self._said >= SAY_AGAIN:
+            self._said = now
+            logger.warning("%s; %d rows are lost so far", problem, self.lost)
 
 
 def _reason(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,30 @@ def test_a_slow_disk_is_not_waited_for(
     assert (log.lost, log.problem) == (9, "the prediction log's disk is too slow")
     log.close()
     assert (log.written, len(rows(tmp_path))) == (6, 6)
+
+
+def test_what_cannot_be_logged_does_not_end_the_inference_loop(serving: Served, logged: Logged) -> None:
+    log = logged(serving)
+    serving.at += 1
+    serving.put()
+    update = serving.cycle()
+    log.publish(replace(update, values={"OTHER:PV": update.values["B1:FAULT"]}))
+    assert (log.lost, log.problem) == (1, "the prediction log cannot be written: KeyError: 'OTHER:PV'")
+    log.publish(update)
+    log.close()
+    assert (log.written, log.problem) == (3, "")
+
+
+def test_a_problem_is_in_the_service_s_own_log_once_a_minute(
+    serving: Served, logged: Logged, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "log").write_text("a file")
+    log = logged(serving)
+    for _ in range(3):
+        serving.put()
+        log.publish(serving.cycle(after=1))
+        log._write()
+    assert len([record for record in caplog.records if "cannot be written: not a directory" in record.message]) == 1
 
 
 def test_a_file_that_somebody_removed_is_begun_again(serving: Served, logged: Logged, tmp_path: Path) -> None:
