@@ -1,6 +1,6 @@
 """The access security groups that records are in (field ASG), to which the file of `--access` gives rules.
 
-`RULE(0, WRITE, TRAPWRITE)` lets write what is there to be changed: the alarm limits of an output, and the PV that starts
+`RULE(0, WRITE, TRAPWRITE)` lets write what is there to be changed: alarm limits of an output, and the PV that starts
 the model again. `RULE(1, WRITE)` would let write all fields, and is refused.
 """
 

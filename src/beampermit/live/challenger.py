@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from beampermit.errors import BeampermitError
+from beampermit.errors import BeampermitError, Outside
 from beampermit.live.loop import Standing
 from beampermit.live.promoted.promoted import Declared
 from beampermit.live.promoted.promotions import Promotions
@@ -19,10 +19,10 @@ PATIENCE = 10.0
 
 
 class FollowChallenger:
-    """`run` is called with each version that gets the alias."""
+    """`begin` is called with each version that gets the alias, and `end` where none may run any more."""
 
-    def __init__(self, promotions: Promotions, run: Callable[[Declared, Standing], None]):
-        self._promotions, self._run_beside = promotions, run
+    def __init__(self, promotions: Promotions, begin: Callable[[Declared, Standing], None], end: Callable[[], None]):
+        self._promotions, self._begin, self._end = promotions, begin, end
         self._version = 0
         self._problem = ""
         self._closed = threading.Event()
@@ -33,24 +33,37 @@ class FollowChallenger:
 
     def close(self) -> None:
         self._closed.set()
-        self._thread.join(PATIENCE)
+        if self._thread.ident:
+            self._thread.join(PATIENCE)
 
     def look(self) -> None:
-        """Look once; what is wrong is said once."""
+        """Look once: whether there is another version, and whether the one that runs is still permitted."""
         try:
             declared = self._promotions.challenger()
             if declared.version == self._version:
                 return
             promoted = self._promotions.prepare(declared)
+        except Outside as error:
+            self._say(error)  # what runs goes on
         except BeampermitError as error:
-            if str(error) != self._problem:
-                logger.warning("no challenger runs: %s", plain(error), extra={"hint": plain(error.hint)})
-            self._problem = str(error)
-            return
-        self._version, self._problem = promoted.version, ""
-        self._run_beside(promoted, Standing(promoted.version, promoted.statement.digest))
+            self._say(error)
+            if self._version:
+                self._version = 0
+                self._end()
+        else:
+            self._version, self._problem = promoted.version, ""
+            self._begin(promoted, Standing(promoted.version, promoted.statement.digest))
+
+    def _say(self, error: BeampermitError) -> None:
+        """Once."""
+        if str(error) != self._problem:
+            logger.warning("no other challenger runs: %s", plain(error), extra={"hint": plain(error.hint)})
+        self._problem = str(error)
 
     def _run(self) -> None:
         while not self._closed.is_set():
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                logger.exception("the challenger could not be followed")
             self._closed.wait(EVERY)

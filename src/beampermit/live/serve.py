@@ -28,6 +28,7 @@ from beampermit.live.promoted.promoted import Declared, Promoted
 from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.wanted import Wanted
 from beampermit.live.service import Service, StartAgain
+from beampermit.live.source import load_source
 from beampermit.live.switch import Switch
 from beampermit.live.update import Sink, Update
 from beampermit.live.wiring import Wiring, wire
@@ -50,6 +51,8 @@ class Options:
     """What the command line says."""
 
     wanted: Wanted
+    inputs: str = "epics"
+    """The source of the inputs, by its name."""
     follow: float = 15.0
     """Seconds between two looks at the ledger."""
     log: Path | None = None
@@ -71,6 +74,7 @@ def serve(options: Options, progress: Progress = silent) -> None:
     error: what was verified before is served, and else every output is INVALID.
     """
     require_live()
+    load_source(options.inputs)
     with Promotions(options.wanted) as promotions, ExitStack() as stack:
         try:
             _Assembly(options, promotions, stack, progress).run()
@@ -121,7 +125,7 @@ class _Assembly:
         follower.start()
         self._stack.callback(follower.close)
         if self._options.challenger:
-            challenger = FollowChallenger(self._promotions, self._service.challenge)
+            challenger = FollowChallenger(self._promotions, self._service.challenge, self._service.end_challenge)
             challenger.start()
             self._stack.callback(challenger.close)
         self._service.run()
@@ -162,9 +166,7 @@ class _Assembly:
     # What a version needs
 
     def _make_lane(self, declared: Declared, standing: Standing, publish: Callable[[Update], None]) -> Lane:
-        from beampermit.live.epics.inputs import EpicsInputs
-
-        name, sources = f"version {declared.version}", [EpicsInputs()]
+        name, sources = f"version {declared.version}", [load_source(self._options.inputs)]
         wiring = wire(declared.contract, declared.root)
         if not isinstance(declared, Promoted):
             loop = Loop(declared.contract, wiring, NoModel(), standing, publish)

@@ -81,6 +81,10 @@ class Service:
         """Run this version beside the champion; it never takes over."""
         self._orders.put(lambda: self._run_beside(promoted, standing, take_over=None))
 
+    def end_challenge(self) -> None:
+        """End the version beside the champion, unless it is to take over."""
+        self._orders.put(self._end_challenge)
+
     def stand(self, standing: Standing) -> None:
         """What ledger, permit and registry say now of the version that serves."""
         self._orders.put(lambda: self._stand(standing))
@@ -157,6 +161,10 @@ class Service:
         self._adopt(running.lane.loop)
         if old:
             old.lane.stop()
+
+    def _end_challenge(self) -> None:
+        if self._next and not self._next.channel.take_over:
+            self._withdraw()
 
     def _withdraw(self) -> None:
         """End the version beside the champion, unless it took over a moment ago."""

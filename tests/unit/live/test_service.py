@@ -162,6 +162,13 @@ def test_a_challenger_runs_beside_the_champion_until_the_next_promotion(playing:
     playing.until(lambda: playing.serves(5))
 
 
+def test_a_challenger_that_may_not_run_any_more_ends(playing: Playing) -> None:
+    playing.service.challenge(playing.promoted(5), Standing(5, "sha256:5"))
+    playing.until(lambda: playing.updates[-1].health.shadow.startswith("version 5: "))
+    playing.service.end_challenge()
+    playing.until(lambda: playing.closed == [3, 5] and not playing.updates[-1].health.shadow)
+
+
 def test_what_is_said_of_the_champion_reaches_its_outputs(playing: Playing) -> None:
     playing.service.stand(Standing(3, "sha256:3", refused="retired by A: drifts", retired=True))
     playing.until(lambda: playing.updates[-1].health.status == "RETIRED")
