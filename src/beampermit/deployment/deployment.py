@@ -47,8 +47,8 @@ class Deployment:
 
     @property
     def memory(self) -> int:
-        """MiB: the server, and two versions of the model while one takes over from the other."""
-        return OF_SERVER + 2 * round(self.contract.budget.memory)
+        """MiB: the server, a model that has grown to twice its budget, and the process that takes over from it."""
+        return OF_SERVER + 3 * round(self.contract.budget.memory)
 
     @property
     def usual_memory(self) -> int:

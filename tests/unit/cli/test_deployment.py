@@ -38,13 +38,13 @@ def test_files_that_agree_keep_what_a_laboratory_changed(deployed: Project) -> N
 def test_what_disagrees_is_told_with_file_line_and_command(deployed: Project) -> None:
     unit = deployed.path(UNIT)
     assert beampermit("deployment", "--check", cwd=deployed.root).stdout == "deploy/ says what the contract says\n"
-    unit.write_text("# ours\n" + unit.read_text().replace("MemoryMax=4608M", "MemoryMax=1G"))
+    unit.write_text("# ours\n" + unit.read_text().replace("MemoryMax=6656M", "MemoryMax=1G"))
     deployed.path("deploy/archiver.json").unlink()
     before = unit.read_text()
     done = beampermit("deployment", "--check", cwd=deployed.root)
     assert done.returncode == 1
     line = before[: before.index("MemoryMax")].count("\n") + 1
-    assert f"{UNIT}:{line}: MemoryMax is 1024, not at least 4608" in done.stderr
+    assert f"{UNIT}:{line}: MemoryMax is 1024, not at least 6656" in done.stderr
     assert "deploy/archiver.json: the file is missing" in done.stderr
     assert "next: the same command without --check writes them" in done.stderr
     assert unit.read_text() == before

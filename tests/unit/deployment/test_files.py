@@ -106,7 +106,7 @@ def test_kubernetes_takes_the_manifest_and_runs_one_server(made: dict[str, str],
     assert (manifest["kind"], manifest["spec"]["replicas"]) == ("StatefulSet", 1)
     container = pod(made["kubernetes.yaml"])["containers"][0]
     assert container["securityContext"]["readOnlyRootFilesystem"]
-    assert container["resources"]["limits"] == {"memory": "4608Mi"}
+    assert container["resources"]["limits"] == {"memory": "6656Mi"}
     taken = yaml.safe_load(made["kustomization.yaml"])
     (access,) = (one for one in pod(made["kubernetes.yaml"])["volumes"] if one["name"] == "access")
     assert taken["configMapGenerator"] == [{"name": access["configMap"]["name"], "files": ["access.acf"]}]
@@ -118,7 +118,7 @@ def test_a_pod_has_names_and_hardware_that_the_contract_asks_for(surrogate: Depl
     assert yaml.safe_load(text)["metadata"]["name"] == "bpm-faults", "Kubernetes has no underscores"
     container = pod(text)["containers"][0]
     assert "--model=bpm_faults" in container["args"]
-    assert container["resources"]["limits"] == {"memory": "712Mi", "nvidia.com/gpu": 1}
+    assert container["resources"]["limits"] == {"memory": "812Mi", "nvidia.com/gpu": 1}
 
 
 def test_a_unit_says_text_of_people_in_one_line(surrogate: Deployment) -> None:

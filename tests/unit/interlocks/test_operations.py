@@ -81,7 +81,7 @@ DEFECTS = {
     "a unit without readiness": (UNIT, "Type=notify", "Type=simple", "Type is simple, not notify"),
     "a watchdog that a slow model sets off": (UNIT, "=30s\nR", "=5s\nR", "WatchdogSec is 5, not at least 30"),
     "no watchdog": (UNIT, "WatchdogSec=30s", "WatchdogSec=0", "WatchdogSec is 0, not at least 30"),
-    "no limit of memory": (UNIT, "MemoryMax=4608M", "", "MemoryMax is missing"),
+    "no limit of memory": (UNIT, "MemoryMax=6656M", "", "MemoryMax is missing"),
     "another model in procServ": (PROCSERV, "--model bpm-faults", "--model=b", "--model is b, not bpm-faults"),
     "another model in the pod": (POD, "--model=bpm-faults", "--model=b", "--model is b, not bpm-faults"),
     "two servers": (POD, "replicas: 1", "replicas: 2", "replicas is 2, not 1"),
@@ -130,8 +130,8 @@ def test_ops002_fails_for_what_the_contract_decides_otherwise(deployed: Project,
 
 def test_each_difference_is_told_with_its_line(deployed: Project) -> None:
     lines = [
-        (UNIT, change(deployed, UNIT, "MemoryMax=4608M", "MemoryMax=4G")),
-        (POD, change(deployed, POD, "limits: {memory: 4608Mi}", "limits: {memory: 4Gi}")),
+        (UNIT, change(deployed, UNIT, "MemoryMax=6656M", "MemoryMax=4G")),
+        (POD, change(deployed, POD, "limits: {memory: 6656Mi}", "limits: {memory: 4Gi}")),
         (ACCESS, change(deployed, ACCESS, "RULE(0, WRITE, TRAPWRITE) { UAG(restart) }", "RULE(0, WRITE, TRAPWRITE)")),
         (SCREEN, change(deployed, SCREEN, "<pv_name>BPM1:Y:FAULT", "<pv_name>BPM3:Y:FAULT")),
         (ARCHIVER, change(deployed, ARCHIVER, "BPM1:Y:FAULT", "BPM3:Y:FAULT")),
@@ -144,7 +144,7 @@ def test_each_difference_is_told_with_its_line(deployed: Project) -> None:
 LABORATORY = {
     UNIT: (
         ("DynamicUser=yes", "User=softioc\nIOSchedulingClass=best-effort"),
-        ("MemoryMax=4608M", "MemoryMax=8G"),
+        ("MemoryMax=6656M", "MemoryMax=8G"),
         ("WatchdogSec=30s", "WatchdogSec=1min 30s"),
         ("--state /var/lib/bpm-faults ", "--state=/data/faults --shadow challenger "),
         ("/opt/beampermit", "/usr/local"),
@@ -155,7 +155,7 @@ LABORATORY = {
     POD: (
         ("8765", "9100"),
         ("runAsUser: 10001", "runAsUser: 2000"),
-        ("4608Mi", "8Gi"),
+        ("6656Mi", "8Gi"),
         ("failureThreshold: 90", "failureThreshold: 200"),
         ("apiVersion: apps/v1", "apiVersion: v1\nkind: Namespace\nmetadata: {name: ml}\n---\napiVersion: apps/v1"),
         ("      volumes:", "        - name: logs\n          image: fluent-bit\n      volumes:"),
@@ -191,9 +191,11 @@ def test_what_a_laboratory_makes_its_own_is_no_difference(deployed: Project) -> 
     assert verdict.passed, [str(place) for place in verdict.locations]
 
 
-@pytest.mark.parametrize(("memory", "passes"), [("4607M", False), ("4608M", True), ("infinity", True)])
-def test_memory_is_at_least_that_of_two_versions_and_the_server(deployed: Project, memory: str, passes: bool) -> None:
-    change(deployed, UNIT, "MemoryMax=4608M", f"MemoryMax={memory}")
+@pytest.mark.parametrize(("memory", "passes"), [("6655M", False), ("6656M", True), ("infinity", True)])
+def test_memory_is_at_least_that_of_the_server_and_of_a_model_that_is_replaced(
+    deployed: Project, memory: str, passes: bool
+) -> None:
+    change(deployed, UNIT, "MemoryMax=6656M", f"MemoryMax={memory}")
     assert judge(deployed).passed is passes
 
 
@@ -202,8 +204,8 @@ def test_a_contract_that_decides_otherwise_is_held_against_files_that_stayed(dep
     change(deployed, "contract.yaml", "memory: 2048", "memory: 4096")
     reasons = {f"{place.file}: {place.reason}" for place in judge(deployed).locations}
     assert reasons == {
-        f"{UNIT}: MemoryMax is 4608, not at least 8704",
-        f"{POD}: the limit of memory (Mi) is 4608, not at least 8704",
+        f"{UNIT}: MemoryMax is 6656, not at least 12800",
+        f"{POD}: the limit of memory (Mi) is 6656, not at least 12800",
         f"{SCREEN}: limits of score is high 0.5 MINOR, hihi 0.9 MAJOR, not high 0.5 MINOR, hihi 0.8 MAJOR",
     }
 
