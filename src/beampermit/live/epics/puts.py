@@ -9,6 +9,7 @@ import ctypes
 import json
 import logging
 import queue
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from beampermit.live.epics.base import Base
 
 LOG = logging.getLogger("beampermit.puts")
+BEYOND_FIELD = re.compile(r"[^A-Z0-9_]")
 CLOSED = None
 PATIENCE = 10.0
 """Seconds for what was written before the end."""
@@ -72,20 +74,14 @@ class Puts:
     def _hear(self, pointer: Any, after: int) -> None:
         """Called by a thread of a server, which waits: the work is done elsewhere."""
         message = pointer[0]
-        name = message.channel[0].decode(errors="replace")
+        record, field = channel_of(message.channel[0].decode(errors="replace"))
+        value = self._base.number(f"{record}.{field}")
         if not after:
             message.ours = number = next(self._numbers)
-            self._old[number] = self._base.number(name)
+            self._old[number] = value
             return
-        record, _, field = name.partition(".")
-        put = Put(
-            message.user.decode(errors="replace"),
-            message.host.decode(errors="replace"),
-            record,
-            field or "VAL",
-            self._old.pop(message.ours, None),
-            self._base.number(name),
-        )
+        user, host = (text.decode(errors="replace") for text in (message.user, message.host))
+        put = Put(user, host, record, field, self._old.pop(message.ours, None), value)
         self._waiting.put(put)
 
     def _work(self) -> None:
@@ -96,6 +92,12 @@ class Puts:
                 LOG.exception("a put could not be taken: %s", put)
                 continue
             _log(put, refused)
+
+
+def channel_of(name: str) -> tuple[str, str]:
+    """Record and field of a channel's name, which may end in filters: `A:B.HIHI{"ts":{}}`."""
+    record, _, rest = name.partition(".")
+    return record, BEYOND_FIELD.split(rest, maxsplit=1)[0] or "VAL"
 
 
 def _log(put: Put, refused: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -156,8 +157,11 @@ class Records:
         refused = "only alarm limits may be changed"
         if put.field in LIMITS:
             refused = self._changed.set(put.pv, LIMITS[put.field], math.nan if put.new is None else put.new)
-            for field, value in limit_fields(self._limits.of(put.pv)).items():
+            fields = limit_fields(self._limits.of(put.pv))
+            for field, value in fields.items():
                 self._base.set_field(put.pv, field, value)
+            definition = self._definitions[put.pv]
+            self._definitions[put.pv] = replace(definition, fields={**definition.fields, **fields})
         self._show(put.pv, self._shown[put.pv])
         return refused
 

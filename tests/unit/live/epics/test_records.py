@@ -43,7 +43,7 @@ ASG(RESTART) {{ RULE(1, READ) RULE(0, WRITE, TRAPWRITE) {{ UAG(operators) HAG(co
 """
 OTHERS = """\
 UAG(operators) {mallory}
-HAG(consoles)  {10.0.0.5}
+HAG(consoles)  {127.0.0.1}
 ASG(LIMITS)  { RULE(1, READ) RULE(0, WRITE, TRAPWRITE) { HAG(consoles) } }
 ASG(RESTART) { RULE(1, READ) RULE(0, WRITE, TRAPWRITE) { UAG(operators) } }
 """
@@ -336,6 +336,20 @@ def test_an_operator_cannot_silence_an_alarm(served: Records, aioca: Client, sai
 
 @pytest.mark.attack(
     guard="serve",
+    tried="moves an alarm limit through a channel with a filter, under whose name nobody looks for it",
+    said="alarm limits must rise: LOLO, LOW, HIGH, HIHI",
+)
+def test_a_filter_hides_no_put(served: Records, aioca: Client, said: str) -> None:
+    before = len(served.puts())
+    aioca.put('B2:FAULT.HIHI{"ts":{}}', 40.0)
+    until(lambda: len(served.puts()) > before)
+    put = served.puts()[-1]
+    assert (put["pv"], put["field"], put["new"], put["reason"]) == ("B2:FAULT", "HIHI", 40.0, said)
+    assert aioca.get("B2:FAULT")["limits"]["hihi"] == 90.0
+
+
+@pytest.mark.attack(
+    guard="serve",
     tried="writes an alarm limit from an account that the access security file does not name",
     said="Write access denied",
 )
@@ -397,9 +411,13 @@ def test_a_restart_keeps_changed_limits_and_another_promotion_ends_them(
         own.again({**own_start, "access": str(tmp_path / "elsewhere.acf")})
         assert own.ask(limits="C1:FAULT") == {"high": 50.0, "hihi": 90.0}
         with Context("pva") as fresh:  # PVA obeys accounts and hosts as CA does
-            for name in ("C1:FAULT.HIHI", "OTHERS:RESTART"):
-                with pytest.raises(RemoteError, match="Put not permitted"):
-                    fresh.put(name, 1, timeout=20.0)
+            with pytest.raises(RemoteError, match="Put not permitted"):
+                fresh.put("OTHERS:RESTART", 1, timeout=20.0)
+            fresh.put("C1:FAULT.HIHI", 80.0, timeout=20.0)
+            until(lambda: own.ask(limits="C1:FAULT") == {"high": 50.0, "hihi": 80.0})
+            own.ask(begin={"promotion": "sha256:3"})
+            assert own.ask(limits="C1:FAULT") == {"high": 50.0, "hihi": 90.0}
+            assert fresh.get("C1:FAULT.HIHI", timeout=20.0) == 90.0
         assert own.left(3) == 3
 
 
