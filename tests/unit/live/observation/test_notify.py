@@ -98,6 +98,7 @@ def test_a_full_queue_does_not_lose_that_the_service_is_ready(
     assert caplog.messages == ["systemd does not hear of the service: No such file or directory"]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(20)
         notifier.publish(serving.cycle())
         assert told(listener)[0] == "READY=1"
     notifier.close()
