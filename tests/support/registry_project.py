@@ -286,7 +286,7 @@ def append_promotion(
 
 
 def loads(model: Path) -> None:
-    """A test deployment for a model that is one number; the real one is tested in `tests/unit/registry`."""
+    """A test deployment for a model that is one number; the real one is tested in `tests/unit/live`."""
     from safetensors.numpy import load_file
 
     assert load_file(model / "weights.safetensors")["weight"].shape == (1,)

@@ -38,12 +38,13 @@ class LoadedModel:
 def loaded_model(environment: Environment, folder: Path, contract: Contract, rows: int = 1) -> Iterator[LoadedModel]:
     """A copy of the saved model in `folder`, in a process that ends with the context; asked for `rows` at once.
 
-    Raises `Failed` where it cannot be loaded.
+    Where the contract has a GPU as its only accelerator and this machine has none, its CPU answers. Raises `Failed`
+    where the model cannot be loaded.
     """
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
         copy = Path(scratch, "model")
         shutil.copytree(folder, copy, symlinks=True)  # it neither sees other files nor changes what was verified
-        child = Child(environment, copy, contract, Path(scratch))
+        child = Child(environment, copy, _on_any_machine(contract), Path(scratch))
         try:
             child.wait_until_ready(rows, time.monotonic() + LOADING)
         except ModelError as error:
@@ -53,3 +54,10 @@ def loaded_model(environment: Environment, folder: Path, contract: Contract, row
             yield LoadedModel(child)
         finally:
             child.end()
+
+
+def _on_any_machine(contract: Contract) -> Contract:
+    """A promotion may run on a machine without the GPU of the service."""
+    rules = contract.environment
+    accelerators = tuple(dict.fromkeys((*rules.accelerators, "cpu")))
+    return contract.model_copy(update={"environment": rules.model_copy(update={"accelerators": accelerators})})

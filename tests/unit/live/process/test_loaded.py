@@ -1,0 +1,40 @@
+"""A model is loaded as in service where there is no service: its bytes stay, and its GPU may be missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from beampermit.live.process import child
+from beampermit.live.process.loaded import loaded_model
+from support.planted_models import THIS_ENVIRONMENT
+from support.planted_processes import SPEAKS, asked_contract
+
+
+def test_a_copy_is_asked_and_a_missing_gpu_is_no_fault_of_the_model(
+    contract_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, folder = tmp_path / "worker.py", tmp_path / "model"
+    writes = 'open(options["--model"] + "/written", "w").close()'
+    script.write_text(SPEAKS.replace("BEFORE", writes).replace("ASKED", "pass"))
+    monkeypatch.setattr(child, "WORKER", script)
+    folder.mkdir()
+    (folder / "MLmodel").write_text("flavors: {}")
+    contract = asked_contract(contract_text)
+    environment: Any = contract.environment.model_copy(update={"accelerators": ("cuda",)})
+    contract = contract.model_copy(update={"environment": environment})
+    said: list[str] = []
+    start = child.start
+
+    def noted(command: Any, **options: Any) -> Any:
+        said.append(command[command.index("--device") + 1])
+        return start(command, **options)
+
+    monkeypatch.setattr(child, "start", noted)
+    with loaded_model(THIS_ENVIRONMENT, folder, contract) as model:
+        assert model.ask({"turns": np.full((1, 3), 2.0)})["score"].tolist() == [2.0]
+    assert [file.name for file in folder.iterdir()] == ["MLmodel"]
+    assert said == ["any"]
