@@ -46,6 +46,9 @@ def serve(
             metavar="FOLDER", help="The service's own folder; one service for each.", show_default=".beampermit/serve"
         ),
     ] = None,
+    inputs: Annotated[
+        str, typer.Option(metavar="NAME", help="Where inputs come from: PVs, or a source of your laboratory.")
+    ] = "epics",
     log: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the prediction log here.", show_default="no log")
     ] = None,
@@ -85,6 +88,7 @@ def serve(
     start_journal(log_format.value if log_format else None)
     options = Options(
         wanted=_wanted(model, ledger, project, state, registry=registry, bundle=bundle, variant=variant),
+        inputs=inputs,
         follow=_seconds(follow, "--follow"),
         log=log.absolute() if log else None,
         log_disk=_bytes(log_disk),
