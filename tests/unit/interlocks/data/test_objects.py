@@ -22,6 +22,7 @@ from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome
 from support.attacks import attack_case
 from support.dvc_repositories import append, edit, leaf, plant_manifest, remake, replace, without_data
+from support.shared import made_once, shared_folder
 
 pytestmark = pytest.mark.slow
 
@@ -113,19 +114,38 @@ def test_dat001_fails_where_a_stage_ran_on_another_version_than_its_producer_mad
     assert "it ran on another version of data/labels.parquet than stage raw made" in dat001(dvc_project).reason
 
 
-def with_code(project: Project) -> None:
-    """A stage that reads a folder of code and data that `dvc add` recorded."""
+def _add_code(folder: Path, template: Path) -> None:
     from dvc.repo import Repo
 
+    for name in ("project", "storage"):
+        shutil.copytree(template / name, folder / name, symlinks=True)
+    project = Project(folder / "project")
     (project.root / "code").mkdir()
     for name in ("train.py", "README.md"):
         (project.root / "code" / name).write_text("x = 1\n")
     (project.root / "reference.csv").write_text("1,2\n")
-    with Repo(str(project.root)) as repository:
-        repository.add(str(project.root / "reference.csv"))
-    replace(project.root / "dvc.yaml", "deps: [make.py]", "deps: [make.py, code, reference.csv]")
-    remake(project.root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
+        with Repo(str(project.root)) as repository:
+            repository.add(str(project.root / "reference.csv"))
+        replace(project.root / "dvc.yaml", "deps: [make.py]", "deps: [make.py, code, reference.csv]")
+        remake(project.root)
     project.git("add", "--all")
+
+
+@pytest.fixture(scope="session")
+def code_template(tmp_path_factory: pytest.TempPathFactory, dvc_template: Path) -> Path:
+    return made_once(shared_folder(tmp_path_factory) / "dvc-code", lambda folder: _add_code(folder, dvc_template))
+
+
+@pytest.fixture
+def with_code(dvc_project: Project, code_template: Path) -> Project:
+    """A project with a stage that reads a folder of code and data that `dvc add` recorded."""
+    for name in ("project", "storage"):
+        shutil.rmtree(dvc_project.root.parent / name)
+        shutil.copytree(code_template / name, dvc_project.root.parent / name, symlinks=True)
+    dvc_project.git("switch", "--quiet", "--create", "change")
+    return dvc_project
 
 
 def hidden(file: str, *patterns: str) -> Callable[[Project], None]:
@@ -186,35 +206,32 @@ def another_repository(project: Project) -> None:
     ],
 )
 def test_dat001_fails_where_something_that_counts_is_hidden_from_dvc(
-    dvc_project: Project, plant: Callable[[Project], None], said: str
+    with_code: Project, plant: Callable[[Project], None], said: str
 ) -> None:
-    with_code(dvc_project)
-    assert dat001(dvc_project).outcome is Outcome.PASSED
-    plant(dvc_project)
-    finding = dat001(Project(dvc_project.root))
+    assert dat001(with_code).outcome is Outcome.PASSED
+    plant(with_code)
+    finding = dat001(Project(with_code.root))
     assert finding.outcome is Outcome.FAILED
     assert said in finding.reason
 
 
-def test_dat001_fails_where_code_seems_to_be_of_another_dvc_repository(dvc_project: Project) -> None:
-    with_code(dvc_project)
-    another_repository(dvc_project)
-    assert dat001(Project(dvc_project.root)).outcome is Outcome.FAILED
+def test_dat001_fails_where_code_seems_to_be_of_another_dvc_repository(with_code: Project) -> None:
+    another_repository(with_code)
+    assert dat001(Project(with_code.root)).outcome is Outcome.FAILED
 
 
-def test_dat001_passes_what_dvcignore_may_hide(dvc_project: Project) -> None:
+def test_dat001_passes_what_dvcignore_may_hide(with_code: Project) -> None:
     """Caches, documents, what is in no folder that a stage reads, and the pipeline of an example."""
-    with_code(dvc_project)
-    (dvc_project.root / "code/__pycache__").mkdir()
-    (dvc_project.root / "code/__pycache__/train.cpython-311.pyc").write_bytes(b"x")
+    (with_code.root / "code/__pycache__").mkdir()
+    (with_code.root / "code/__pycache__/train.cpython-311.pyc").write_bytes(b"x")
     for name in ("dvc.yaml", "dvc.lock"):
-        (dvc_project.root / "example").mkdir(exist_ok=True)
-        (dvc_project.root / "example" / name).write_text("stages: {}\n")
-    (dvc_project.root / "notes.py").write_text("x = 1\n")
-    hidden(".dvcignore", "__pycache__", "*.pyc", "*.md", "*.log", "/notes.py", "/example/", ".DS_Store")(dvc_project)
-    remake(dvc_project.root)
-    dvc_project.git("add", "--all")
-    assert dat001(Project(dvc_project.root)).outcome is Outcome.PASSED
+        (with_code.root / "example").mkdir(exist_ok=True)
+        (with_code.root / "example" / name).write_text("stages: {}\n")
+    (with_code.root / "notes.py").write_text("x = 1\n")
+    hidden(".dvcignore", "__pycache__", "*.pyc", "*.md", "*.log", "/notes.py", "/example/", ".DS_Store")(with_code)
+    remake(with_code.root)
+    with_code.git("add", "--all")
+    assert dat001(Project(with_code.root)).outcome is Outcome.PASSED
 
 
 def test_dat001_does_not_pass_where_it_cannot_tell(dvc_project: Project, storage: Path) -> None:
@@ -341,11 +358,10 @@ def test_a_remote_that_only_dvc_yaml_names_is_not_configured(dvc_project: Projec
         dat002(dvc_project)
 
 
-def test_the_file_that_binds_an_object_is_named(dvc_project: Project, storage: Path) -> None:
-    with_code(dvc_project)
-    leaf(dvc_project.root, storage, "reference.csv").unlink()
-    append("reference.csv")(dvc_project)
-    for finding in (dat002(dvc_project), dat003(dvc_project)):
+def test_the_file_that_binds_an_object_is_named(with_code: Project, storage: Path) -> None:
+    leaf(with_code.root, storage, "reference.csv").unlink()
+    append("reference.csv")(with_code)
+    for finding in (dat002(with_code), dat003(with_code)):
         assert [place.file for place in finding.locations] == ["reference.csv.dvc"]
 
 
