@@ -90,7 +90,7 @@ class Child:
             for _ in range(WARM_UP):
                 self._warm(given, until)
         except TimeoutError:
-            raise Gone("the model cannot be loaded: it takes too long") from None
+            raise Gone(self.ended or "the model cannot be loaded: it takes too long") from None
 
     def _wait_until_loaded(self, until: float) -> None:
         try:
@@ -154,8 +154,8 @@ class Child:
 
     def _require_contract(self, text: str) -> None:
         try:
-            ready = _Ready.model_validate(json.loads(text))
-        except (ValueError, ValidationError):
+            ready = _Ready.model_validate_json(text)
+        except ValidationError:
             raise Gone("the model's process sent a signature that cannot be read") from None
         found = Description(inputs=ready.inputs, outputs=ready.outputs, example={}, accepted=())
         if problems := list(signature_problems(self._signals, found)):

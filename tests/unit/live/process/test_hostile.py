@@ -124,6 +124,10 @@ STARTS = {
         "os.fork() or channel.send('ready', 0, text=json.dumps(signature)) or time.sleep(60); os._exit(0)",
         "the model cannot be loaded: it takes too long",
     ),
+    "it sends lists without an end": (
+        "channel.send('ready', 0, text='[' * 100_000)",
+        "the model's process sent a signature that cannot be read",
+    ),
     "it sends something else": ("channel.send('ready', 0, text='{}')", "sent a signature that cannot be read"),
     "it takes something else": (
         "signature['inputs'][0]['shape'] = [-1, 4]",
@@ -204,8 +208,12 @@ def test_a_process_that_leaks_is_replaced_and_no_answer_is_missing(
     assert (f"more than twice budget.memory, {2 * budget} MiB" in caplog.text) == replaced
 
 
-def test_a_restart_loses_no_answer(plant: Plant) -> None:
-    asked = plant(before=TELLS)
+FORKS = "child = os.fork() or time.sleep(60); open(options['--model'] + '/pid', 'w').write(str(child))"
+"""It writes the number of a process that it starts into the model's folder."""
+
+
+def test_a_restart_loses_no_answer_and_leaves_nothing_of_the_former_process(plant: Plant) -> None:
+    asked = plant(before=FORKS)
     asked.until_ready()
     first = (asked.folder / "pid").read_text()
     asked.process.restart()
@@ -213,10 +221,6 @@ def test_a_restart_loses_no_answer(plant: Plant) -> None:
     assert (asked.folder / "pid").read_text() != first
     wait_for(lambda: not runs(int(first)))
     assert asked.process.restarts == 1
-
-
-FORKS = "child = os.fork() or time.sleep(60); open(options['--model'] + '/pid', 'w').write(str(child))"
-"""It writes the number of a process that it starts into the model's folder."""
 
 
 def test_what_a_process_started_ends_with_the_service(plant: Plant) -> None:
@@ -242,3 +246,15 @@ def test_closing_does_not_wait_for_a_model_that_is_being_loaded(plant: Plant) ->
     wait_for((asked.folder / "pid").exists)
     asked.process.close()
     assert not runs(int((asked.folder / "pid").read_text()))
+
+
+def test_a_process_that_hangs_is_ended_at_once_also_while_another_is_loaded(plant: Plant) -> None:
+    second_sleeps = f"os.path.exists(options['--model'] + '/pid') and time.sleep(600); {TELLS}"
+    asked = plant("time.sleep(600)", before=second_sleeps, sections=SHORT)
+    asked.until_ready()
+    first = int((asked.folder / "pid").read_text())
+    asked.process.restart()
+    wait_for(lambda: asked.process.restarts == 1)
+    assert asked.reason() == f"the model did not answer within 0.3 s{AGAIN}"
+    wait_for(lambda: not runs(first))
+    assert len(asked.fires) == 1
