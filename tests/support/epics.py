@@ -146,7 +146,7 @@ def pva_server(network: Network, pvs: Mapping[str, Mapping[str, Any]]) -> Iterat
 @contextmanager
 def client(network: Network, kind: str) -> Iterator[Client]:
     """A client that the project does not use: aioca or caproto over CA, pvapy over PVA."""
-    with _ended(Client(kind, {}, {**os.environ, **network.variables})) as made:
+    with _ended(Client(kind, {}, network.client())) as made:
         yield made
 
 

@@ -41,10 +41,6 @@ class Network:
     def __init__(self) -> None:
         ports = _free_ports(3 * PLACES + 1)
         self._free = [Place(*ports[3 * place : 3 * place + 3]) for place in range(PLACES)]
-        self._for_pvapy = {  # it keeps one address a host, and asks name servers over TCP
-            "EPICS_PVA_ADDR_LIST": "",
-            "EPICS_PVA_NAME_SERVERS": " ".join(f"{HERE}:{place.pva}" for place in self._free),
-        }
         self.variables = {
             **self._free[0].variables,
             "EPICS_CA_ADDR_LIST": " ".join(f"{HERE}:{place.ca}" for place in self._free),
@@ -74,9 +70,9 @@ class Network:
         """The environment of a server."""
         return {**os.environ, **self.variables, **place.variables}
 
-    def client(self, kind: str) -> dict[str, str]:
-        """The environment of a client: aioca, caproto or pvapy."""
-        return {**os.environ, **self.variables, **(self._for_pvapy if kind == "pvapy" else {})}
+    def client(self) -> dict[str, str]:
+        """The environment of a client."""
+        return {**os.environ, **self.variables}
 
 
 def _free_ports(count: int) -> list[int]:

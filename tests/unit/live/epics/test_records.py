@@ -354,7 +354,7 @@ def test_a_filter_hides_no_put(served: Records, aioca: Client, said: str) -> Non
     said="Write access denied",
 )
 def test_who_is_not_in_the_access_file_writes_no_limit(served: Records, epics: Network, said: str) -> None:
-    stranger = {**epics.client("caproto"), **dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "mallory")}
+    stranger = {**epics.client(), **dict.fromkeys(("LOGNAME", "USER", "LNAME", "USERNAME"), "mallory")}
     one = Client("caproto", {}, stranger)
     with pytest.raises(AssertionError, match=said):
         one.put(f"{SCORE}.HIHI", 70.0)
