@@ -83,6 +83,7 @@ def serve(options: Options, progress: Progress = silent) -> None:
         else:
             return
     logger.info("%s: the service starts again", again)
+    logging.shutdown()  # what was logged is written
     sys.stdout.flush()
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very command
 
@@ -128,7 +129,11 @@ class _Assembly:
             challenger = FollowChallenger(self._promotions, self._service.challenge, self._service.end_challenge)
             challenger.start()
             self._stack.callback(challenger.close)
-        self._service.run()
+        try:
+            self._service.run()
+        except StartAgain:
+            self._notifier.start_again()
+            raise
 
     def publish(self, update: Update) -> None:
         """To the records, which are there as soon as their names are known."""

@@ -49,8 +49,17 @@ class Notifier:
         lines = [*["READY=1"][self._ready :], *["WATCHDOG=1"] * self._watched, f"STATUS={_describe(update.health)}"]
         self._ready = self._send(lines) or self._ready
 
+    def start_again(self) -> None:
+        """This process goes on as a new one, which will say that it is ready; after `STOPPING=1` it would be killed."""
+        microseconds = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._send(["RELOADING=1", f"MONOTONIC_USEC={microseconds}", "STATUS=starting again"])
+        self._leave()
+
     def close(self) -> None:
         self._send(["STOPPING=1"])
+        self._leave()
+
+    def _leave(self) -> None:
         if self._socket:
             self._socket.close()
             self._socket = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +63,22 @@ def test_systemd_hears_of_the_first_update_of_life_and_of_the_end(
     notifier.close()
     assert told(systemd) == ["STOPPING=1"]
     notifier.close()
+
+
+def test_a_service_that_starts_again_does_not_say_that_it_stops(
+    systemd: socket.socket, name: str, serving: Served
+) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": name})
+    notifier.publish(serving.cycle())
+    assert told(systemd)[0] == "READY=1"
+    notifier.start_again()
+    reloading, when, status = told(systemd)
+    assert (reloading, status) == ("RELOADING=1", "STATUS=starting again")
+    assert 0 <= time.monotonic() - int(when.removeprefix("MONOTONIC_USEC=")) / 1e6 < 60
+    notifier.close()
+    assert nothing(systemd)
+    Notifier({"NOTIFY_SOCKET": name}).publish(serving.cycle())
+    assert told(systemd)[0] == "READY=1"
 
 
 def test_invalid_outputs_are_a_first_update_too(systemd: socket.socket, name: str, serve: Serve) -> None:
