@@ -44,8 +44,8 @@ HEALTH = {
     "HEARTBEAT": "cycles",
 }
 """Status PV -> part of the health. Who waits for the last two finds all else new."""
-
-LIMITS: dict[str, Name] = {field: name for name, (field, _) in LIMIT_FIELDS.items()}
+LIMIT_OF: dict[str, Name] = {field: name for name, (field, _) in LIMIT_FIELDS.items()}
+"""HIHI -> hihi and so on."""
 _SOUND, _UNDEFINED = (Severity.NO_ALARM, Status.NO_ALARM), (Severity.INVALID, Status.UDF)
 
 
@@ -155,8 +155,8 @@ class Records:
 
     def _judge_limit(self, put: Put) -> str:
         refused = "only alarm limits may be changed"
-        if put.field in LIMITS:
-            refused = self._changed.set(put.pv, LIMITS[put.field], math.nan if put.new is None else put.new)
+        if put.field in LIMIT_OF:
+            refused = self._changed.set(put.pv, LIMIT_OF[put.field], math.nan if put.new is None else put.new)
             fields = limit_fields(self._limits.of(put.pv))
             for field, value in fields.items():
                 self._base.set_field(put.pv, field, value)
