@@ -12,6 +12,7 @@ from beampermit.contract.causes import SEVERITIES, limits
 from beampermit.contract.signals import Signal
 from beampermit.datasets.devices import PLACEHOLDER
 from beampermit.documents.alarm_tree import Tree, alarm_tree
+from beampermit.live.epics.addresses import parse_address
 from beampermit.live.epics.names import require_record_names
 from beampermit.live.status_pvs import STATUS_PVS, prefix_of, status_pv
 from beampermit.live.wiring import Wiring, wire
@@ -63,7 +64,7 @@ class Deployment:
     @cached_property
     def pvs(self) -> frozenset[str]:
         """Every PV of the service: inputs, outputs, status."""
-        inputs = (pv for wire in self.wiring.inputs for pv in wire.pvs)
+        inputs = (parse_address(pv).name for wire in self.wiring.inputs for pv in wire.pvs)
         status = (status_pv(self.contract, pv.name) for pv in STATUS_PVS)
         return frozenset((*inputs, *self.wiring.output_pvs, *status))
 

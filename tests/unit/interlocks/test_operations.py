@@ -219,6 +219,14 @@ def test_pvs_of_what_has_gone_are_told_where_they_stayed(deployed: Project) -> N
     assert {place.file for place in gone if "BPM2" in place.reason} == {SCREEN, ARCHIVER, ALARMS}
 
 
+@pytest.mark.parametrize("pv", ["pva://BPM9:X:FAULT", "BPM9:X:FAULT#score"])
+def test_an_input_that_looks_like_an_output_is_not_gone_however_it_is_read(deployed: Project, pv: str) -> None:
+    change(deployed, "contract.yaml", "{device}:{plane}:TBT", pv)
+    deployment = deployment_of(Project(deployed.root))
+    assert not deployment.is_gone("BPM9:X:FAULT")
+    assert deployment.is_gone("BPM8:X:FAULT")
+
+
 def test_devices_may_have_colons(deployed: Project) -> None:
     change(deployed, "devices.csv", "BPM1,X\n", "SR:BPM1,X\nSR:BPM3,X\n")
     project = Project(deployed.root)
