@@ -68,7 +68,7 @@ class Columns:
         import pyarrow as pa
 
         numbers = [number for entry in entries for number in entry.numbers]
-        asked = np.array([number in {*entry.asked} for entry in entries for number in entry.numbers], bool)
+        asked = np.concatenate([np.isin(entry.numbers, entry.asked) for entry in entries])
         arrays = {
             AT: _times(np.array(_repeat(entries, lambda entry: entry.update.at))),
             TIME: _times(np.array([time for entry in entries for time in _newest(entry, self._wiring)])),
@@ -115,16 +115,15 @@ def _repeat(entries: Sequence[Entry], of: Callable[[Entry], Any]) -> list[Any]:
 
 
 def _newest(entry: Entry, wiring: Wiring) -> list[float]:
-    """The time of each row's newest input: as the outputs show it."""
-    times = []
-    for number in entry.numbers:
-        shown = (entry.shown.get(plug.pvs[number]) for plug in wiring.outputs)
-        times.append(max((value.time for value in shown if value and math.isfinite(value.time)), default=math.nan))
-    if rows := entry.update.rows:
-        places = {number: place for place, number in enumerate(entry.numbers)}
-        for number, time in zip(entry.asked, rows.time.tolist(), strict=True):
-            times[places[number]] = time
-    return times
+    """The time of each row's newest input; of one that was not asked, as its outputs show it."""
+    rows = entry.update.rows
+    of_asked = dict(zip(entry.asked, rows.time.tolist(), strict=True)) if rows else {}
+    return [of_asked[number] if number in of_asked else _shown_time(entry, wiring, number) for number in entry.numbers]
+
+
+def _shown_time(entry: Entry, wiring: Wiring, number: int) -> float:
+    shown = (entry.shown.get(plug.pvs[number]) for plug in wiring.outputs)
+    return max((value.time for value in shown if value and math.isfinite(value.time)), default=math.nan)
 
 
 def _times(seconds: np.ndarray) -> Any:
