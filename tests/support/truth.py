@@ -149,7 +149,9 @@ SITUATIONS = {
     # what may serve
     "no permit": _invalid("the champion's permit is not believed", Status.DISABLE, "<why>", "`--follow`"),
     "wrong bytes": _invalid("the bytes are not those of the permit", Status.DISABLE, "<why>", "the start"),
-    "key gone": _invalid("the key of its permit is taken out, or expired before it was issued", Status.DISABLE, "<why>", "`--follow`"),
+    "key gone": _invalid(
+        "the key of its permit is taken out, or expired before it was issued", Status.DISABLE, "<why>", "`--follow`"
+    ),
     "retired": _invalid("the version is retired", Status.DISABLE, "<retired by whom, when, why>", "`--follow`"),
     "unreachable": Situation(
         "ledger or registry do not answer: the champion goes on", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""

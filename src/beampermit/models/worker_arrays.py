@@ -1,7 +1,7 @@
 """Arrays that go into a saved model and come out of it: a part of each `worker.py`, in the project's environment."""
 
 # pandas and pyarrow are installed in the project's environment only.
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
