@@ -33,7 +33,13 @@ def test_the_loop_closes(tmp_path: Path) -> None:
         ("promote", 1),
         ("promote", 2),
         ("rollback", 1),
+        ("rollback", 2),
+        ("rollback", 1),
     ]
+    serves, disturbed, switched = results[-3:]
+    assert serves.startswith("version 1 serves: BPM-01S1:X:FAULT is "), "operators see a number"
+    assert disturbed == "an input is NaN; disconnected; model killed", "and each time the reason, and a number again"
+    assert switched.startswith("version 1 → 2 → 1; "), "no update was missing"
     assert {document.name for document in (folder / "documents").glob("*.html")} == {
         "report-better-model.html",
         "report-stale-lock.html",

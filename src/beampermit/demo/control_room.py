@@ -14,6 +14,7 @@ from typing import Any
 
 from beampermit.demo.network import Network
 from beampermit.demo.stage import Stage, UnexpectedError
+from beampermit.environments.environment import FOLDER, VARIABLE
 
 PREFIX = "BPM-FAULTS"
 PV, INPUT = "BPM-01S1:X:FAULT", "BPM-01S1:X:TBT"
@@ -124,7 +125,8 @@ class ControlRoom:
         process = subprocess.Popen(
             (sys.executable, "-m", module, *words),
             cwd=stage.project,
-            env={**environment, **stage.environment},
+            # The environment of the lock is there already, beside the project.
+            env={**environment, **stage.environment, VARIABLE: str(stage.project / FOLDER)},
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
