@@ -74,8 +74,8 @@ class Followed:
         """Look, wait for what that began, and look again, `after` so many s."""
         self.at += after
         self.follower.look()
-        self.follower.settle(60)
-        self.follower.look()
+        if self.follower.settle(60):
+            self.follower.look()
         return self.follower.standing
 
     @property

@@ -81,10 +81,11 @@ class Follower:
             self._begin(state)
         self._say(self._standing(state, unread))
 
-    def settle(self, timeout: float) -> None:
-        """Wait until what is being prepared is ready or failed."""
+    def settle(self, timeout: float) -> bool:
+        """Wait until what is being prepared is ready or failed; whether there is anything."""
         if self._job:
             self._job.join(timeout)
+        return self._job is not None
 
     def _run(self) -> None:
         while not self._closed.is_set():

@@ -426,7 +426,7 @@ def test_what_cannot_begin_is_tried_again_later_each_time(serving: Followed) -> 
 
     def refuse(promoted: Promoted, _: object) -> None:
         asked.append(promoted.version)
-        raise Failed("FAULT is served already")
+        raise Failed("FAULT is served already") if len(asked) == 1 else RuntimeError("no port")
 
     serving.follower._on_champion = refuse
     other_model(serving, 3)
@@ -435,7 +435,8 @@ def test_what_cannot_begin_is_tried_again_later_each_time(serving: Followed) -> 
     assert serving.follower.current == serving.champions[0]
     serving.look(FIRST - 1)
     assert asked == [2]
-    serving.look(1)
+    assert "cannot be served: RuntimeError: no port" in serving.look(1).note
+    assert serving.follower.current == serving.champions[0]
     assert asked == [2, 2]
     serving.look(2 * FIRST - 1)
     assert asked == [2, 2]
