@@ -21,6 +21,10 @@ class Reader(Interface):
 
     def take(self, sample: Sample) -> None: ...
 
+    def refuse(self, words: str) -> None:
+        """The server answers, and gives no value; `words` follow "NAME has"."""
+        ...
+
     def lose(self) -> None:
         """The PV is disconnected."""
         ...
@@ -48,13 +52,15 @@ class Feed:
         for reader in self.readers:
             reader.take(sample)
 
+    def refuse(self, protocol: Protocol, words: str) -> None:
+        """The server answers, and gives no value."""
+        if self.answering == protocol or self._claim(protocol):
+            for reader in self.readers:
+                reader.refuse(words)
+
     def fresh(self, now: float) -> bool:
         """Whether there is no need to read the PV: a record that is processed and keeps its value sends nothing."""
         return now - self.arrived < self._fresh_for
-
-    def refuse(self, protocol: Protocol, words: str) -> None:
-        """The server answers, and gives no value."""
-        self.take(protocol, Sample(Unreadable(words), 0.0, 0, ""))
 
     def lose(self, protocol: Protocol) -> None:
         with self._lock:
@@ -85,33 +91,41 @@ class InputReader:
         if type(value) is not float or self._column:
             value = column_of(value, self._column)
             if isinstance(value, Unreadable):
-                self._latest.fail(self._wire, self._pv, Fault.WRONG_TYPE, value.words)
+                self.refuse(value.words)
                 return
         self._latest.put(self._wire, self._pv, value, at, severity, message)
+
+    def refuse(self, words: str) -> None:
+        self._latest.fail(self._wire, self._pv, Fault.WRONG_TYPE, words)
 
     def lose(self) -> None:
         self._latest.fail(self._wire, self._pv, Fault.DISCONNECTED)
 
 
 class SnapshotReader:
-    """Rows are made at each update of `serving.snapshot`; the first after a connection is none."""
+    """Rows are made at each update of `serving.snapshot`, whatever it says; the first after a connection is none."""
 
     fresh_for = float("inf")
 
     def __init__(self, trigger: Trigger, name: str):
         self._trigger, self._name = trigger, name
-        self._first = True
+        self._last: Sample | None = None
         trigger.lose(f"{name} has sent nothing yet")
 
     def take(self, sample: Sample) -> None:
-        if isinstance(sample.value, Unreadable):
-            self._trigger.lose(f"{self._name} has {sample.value.words}")
-            return
-        first, self._first = self._first, False
+        last, self._last = self._last, sample
         self._trigger.find()
-        if not first:
+        if last is not None and not _read_again(sample, last):
             self._trigger.fire()
 
+    def refuse(self, words: str) -> None:
+        self._trigger.lose(f"{self._name} has {words}")
+
     def lose(self) -> None:
-        self._first = True
+        self._last = None
         self._trigger.lose(f"{self._name} is disconnected")
+
+
+def _read_again(sample: Sample, last: Sample) -> bool:
+    """Whether this is no update: the PV is an input too, and was read to see how old it is."""
+    return type(sample.value) in (float, int) and (sample.value, sample.at) == (last.value, last.at)

@@ -43,5 +43,8 @@ class _Ear:
     def take(self, sample: Sample) -> None:  # noqa: ARG002 - it answers, whatever it says
         self._answered.add(self._pv)
 
+    def refuse(self, words: str) -> None:  # noqa: ARG002 - the same
+        self._answered.add(self._pv)
+
     def lose(self) -> None:
         """It has answered, and that is all that is asked."""

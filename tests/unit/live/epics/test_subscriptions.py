@@ -13,12 +13,16 @@ from p4p import Type, Value
 from p4p.client.raw import Disconnected, RemoteError
 from p4p.nt import NTScalar
 
+from beampermit.contract.service import Serving
+from beampermit.datasets.devices import Devices
 from beampermit.live.epics import channel_access, pv_access, subscriptions
 from beampermit.live.epics.addresses import Protocol
-from beampermit.live.epics.feed import Feed
+from beampermit.live.epics.feed import Feed, SnapshotReader
 from beampermit.live.epics.pv_access import PvAccess
-from beampermit.live.epics.sample import Sample, Unreadable
+from beampermit.live.epics.sample import Sample, text
 from beampermit.live.epics.subscriptions import PVA_FIRST, wanted
+from beampermit.live.trigger import Trigger
+from beampermit.live.wiring import Wiring
 
 NO_READ_ACCESS = 46 << 3
 """ECA_NORDACCESS of libca."""
@@ -34,6 +38,9 @@ class Kept:
 
     def take(self, sample: Sample) -> None:
         self.told.append(sample.value)
+
+    def refuse(self, words: str) -> None:
+        self.told.append(words)
 
     def lose(self) -> None:
         self.told.append("lost")
@@ -86,6 +93,29 @@ def test_a_pv_is_fresh_for_as_long_as_its_readers_say(feed: Feed) -> None:
     assert not feed.fresh(feed.arrived + 10.0)
 
 
+def test_the_snapshot_makes_rows_at_each_update_whatever_it_says() -> None:
+    trigger = Trigger(Wiring(("",), (), (), Devices((), ((),))), Serving(snapshot="SHOT"))
+    fired = list[str]()
+    trigger.fire = lambda: fired.append("row")  # pyright: ignore[reportAttributeAccessIssue]
+    shots = Feed("SHOT", ("pva",), [SnapshotReader(trigger, "SHOT")], lambda: None)
+    assert trigger.lost == "SHOT has sent nothing yet"
+    shots.take("pva", at(1.0))
+    assert (trigger.lost, fired) == ("", [])
+    shots.take("pva", at(2.0))
+    assert len(fired) == 1
+    shots.take("pva", at(2.0))  # read again, to see how old it is
+    assert len(fired) == 1
+    shots.take("pva", at(2.0)._replace(at=1.9e9))
+    shots.take("pva", at(2.0)._replace(value=text("shot 12")))
+    assert len(fired) == 3
+    shots.refuse("pva", "no value that can be read")
+    assert trigger.lost == "SHOT has no value that can be read"
+    shots.take("pva", at(3.0))
+    shots.lose("pva")
+    shots.take("pva", at(3.0))
+    assert (trigger.lost, len(fired)) == ("", 4)
+
+
 class Scripted:
     """p4p's context: each subscription gives the next list of events, and says so before it is there."""
 
@@ -133,7 +163,7 @@ def test_a_server_that_ends_the_subscription_is_asked_again(
 ) -> None:
     pva, context = scripted([number(1.0), RemoteError("\x1bno")], [number(2.0)])
     pva.ask(feed)
-    assert kept.told == [1.0, Unreadable(r"no subscription at its server ('\x1bno')")]
+    assert kept.told == [1.0, r"no subscription at its server ('\x1bno')"]
     pva.tend()
     assert len(kept.told) == 2
     later = time.monotonic() + pv_access.AGAIN
@@ -148,21 +178,19 @@ def test_an_update_that_is_not_understood_does_not_leave_the_value_before(
     odd = Value(Type([("value", "d"), ("timeStamp", ("S", None, [("secondsPastEpoch", "s"), ("nanoseconds", "i")]))]))
     pva, _ = scripted([number(1.0), odd, Disconnected()])
     pva.ask(feed)
-    assert kept.told == [1.0, Unreadable("an update that is not understood"), "lost"]
+    assert kept.told == [1.0, "an update that is not understood", "lost"]
 
 
 @pytest.mark.parametrize(
     ("status", "told"),
     [
-        (NO_READ_ACCESS, [Unreadable("no value that can be read: Read access denied")]),
+        (NO_READ_ACCESS, ["no value that can be read: Read access denied"]),
         (cadef.ECA_DISCONN, []),
-        (cadef.ECA_NORMAL, [Unreadable("an update that is not understood")]),
+        (cadef.ECA_NORMAL, ["an update that is not understood"]),
     ],
     ids=["no access", "disconnected", "not understood"],
 )
-def test_an_answer_of_ca_without_a_value_leaves_no_value(
-    feed: Feed, kept: Kept, status: int, told: list[Unreadable]
-) -> None:
+def test_an_answer_of_ca_without_a_value_leaves_no_value(feed: Feed, kept: Kept, status: int, told: list[str]) -> None:
     channel = SimpleNamespace(feed=feed, layout=None, reads=True)
     channel_access.on_event(cadef.event_handler_args(channel, None, 20, 1, None, status))
     assert (kept.told, channel.reads) == (told, False)
