@@ -121,7 +121,7 @@ STARTS = {
         "the model cannot be loaded: OSError: no weights",
     ),
     "its first answers take too long": (
-        "os.fork() or channel.send('ready', 0, text=json.dumps(signature)) or time.sleep(60); os._exit(0)",
+        "channel.send('ready', 0, text=json.dumps(signature)); time.sleep(60)",
         "the model cannot be loaded: it takes too long",
     ),
     "it sends lists without an end": (
@@ -233,10 +233,15 @@ def test_what_a_process_started_ends_with_the_service(plant: Plant) -> None:
     assert asked.reason()
 
 
-def test_what_a_process_started_ends_with_a_process_that_ends_by_itself(plant: Plant) -> None:
-    asked = plant(f"{FORKS}; os._exit(3)")
+@pytest.mark.parametrize(("look", "timeout"), [(0.05, 60), (600.0, 3)])
+def test_what_a_process_started_ends_with_a_process_that_ends_by_itself(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, look: float, timeout: int
+) -> None:
+    """What it started holds the channel open: its end is seen by a look at it, or when its time is up."""
+    monkeypatch.setattr(model_process, "LOOK", look)
+    asked = plant(f"{FORKS}; os._exit(3)", sections={"serving": {"timeout": timeout}})
     asked.until_ready()
-    assert "exit status 3" in asked.reason()
+    assert asked.reason() == f"the model's process ended: exit status 3{AGAIN}"
     left = int((asked.folder / "pid").read_text())
     wait_for(lambda: not runs(left))
 
