@@ -13,8 +13,8 @@ from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.words import plain
 
 logger = logging.getLogger(__name__)
-EVERY = 60.0
-"""Seconds between two looks: the registry is asked, which takes a process of its own."""
+EVERY = 600.0
+"""Seconds between two looks: the registry is asked, by a process that imports MLflow for it."""
 PATIENCE = 10.0
 
 
