@@ -13,6 +13,9 @@ PROTOCOLS: dict[str | None, tuple[Protocol, ...]] = {None: ("pva", "ca"), "pva":
 """As it is written -> in the order in which they are asked."""
 WRITTEN = re.compile(r"(?:(?P<protocol>[a-z]+)://)?(?P<name>(?:(?!://)[^\s#])+)(?:#(?P<column>\S+))?")
 
+LONGEST = 1000
+"""Bytes of a name: what libca puts into one packet."""
+
 
 class Address(NamedTuple):
     name: str
@@ -31,6 +34,8 @@ def parse_address(pv: str) -> Address:
     if not written:
         raise BadInput(f"{pv!r} is no name of a PV", file=FILE_NAME, hint="write NAME, pva://NAME or NAME#COLUMN")
     protocol, name, column = written["protocol"], written["name"], written["column"] or ""
+    if len(name.encode()) > LONGEST:
+        raise BadInput(f"{name[:20]!r}... is a name of more than {LONGEST} bytes", file=FILE_NAME)
     if protocol not in PROTOCOLS:
         raise BadInput(f"{pv!r} has protocol {protocol}; EPICS has pva and ca", file=FILE_NAME)
     protocols = PROTOCOLS[protocol]

@@ -130,6 +130,7 @@ def test_a_name_says_protocol_and_column() -> None:
     assert parse_address("RING:CURRENT") == Address("RING:CURRENT", ("pva", "ca"))
     assert parse_address("ca://RING:CURRENT.RVAL") == Address("RING:CURRENT.RVAL", ("ca",))
     assert parse_address("pva://B1:TBT#x") == Address("B1:TBT", ("pva",), "x")
+    assert len(parse_address("x" * 1000).name) == 1000
     assert parse_address("B1:TBT#x") == Address("B1:TBT", ("pva",), "x")
 
 
@@ -141,6 +142,7 @@ def test_a_name_says_protocol_and_column() -> None:
         ("A B", "'A B' is no name of a PV"),
         ("A#", "'A#' is no name of a PV"),
         ("pva://", "'pva://' is no name of a PV"),
+        ("x" * 1001, "'xxxxxxxxxxxxxxxxxxxx'... is a name of more than 1000 bytes"),
     ],
 )
 def test_a_name_that_is_none_is_refused(pv: str, message: str) -> None:
