@@ -208,7 +208,7 @@ def test_a_process_that_leaks_is_replaced_and_no_answer_is_missing(
     assert (f"more than twice budget.memory, {2 * budget} MiB" in caplog.text) == replaced
 
 
-FORKS = "child = os.fork() or time.sleep(60); open(options['--model'] + '/pid', 'w').write(str(child))"
+FORKS = "child = os.fork() or time.sleep(600); open(options['--model'] + '/pid', 'w').write(str(child))"
 """It writes the number of a process that it starts into the model's folder."""
 
 
