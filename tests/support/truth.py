@@ -92,6 +92,12 @@ SITUATIONS = {
         "the inputs are more than <within> s apart",
     ),
     "no snapshot": _invalid("the PV of `serving.snapshot` is disconnected", Status.LINK, "<PV> is disconnected"),
+    "no row": _invalid(
+        "inputs arrive, and what makes rows (`event`, `snapshot`) does not",
+        Status.TIMEOUT,
+        "no row was made since its inputs became too old",
+        f"`stale_after` and {WATCHED}",
+    ),
     "shape": _invalid("an input has another shape", Status.READ, "<PV> has <its shape> instead of <the contract's>"),
     "type": _invalid("an input is no number", Status.READ, "<PV> has <its type> instead of a number"),
     "other device": Situation("one of many devices is bad: all others", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""),

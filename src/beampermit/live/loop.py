@@ -86,6 +86,7 @@ class Loop:
         self._shown: dict[str, Value] = {}
         self._good = {pv: LastGood(plug.signal, contract.fallback) for plug in wiring.outputs for pv in plug.pvs}
         self._asked = np.full(len(wiring.rows), -1, np.int64)
+        self._expires = np.full(len(wiring.rows), np.inf)
         self._answered: list[dict[str, np.ndarray | Problem]] = [{} for _ in wiring.rows]
         self._failure: Problem | None = None
         self._latencies: deque[float] = deque(maxlen=REMEMBERED)
@@ -140,7 +141,7 @@ class Loop:
         judged = {plug.signal.name: judge(plug.signal, answers, len(new)) for plug in self.wiring.outputs}
         for place, row in enumerate(new.tolist()):
             self._answered[row] = {name: values[place] for name, values in judged.items()}
-        self._asked[new] = rows.count[new]
+        self._asked[new], self._expires[new] = rows.count[new], rows.expires[new]
         return asked, answers, time.monotonic() - began
 
     def _new(self, rows: Rows) -> np.ndarray:
@@ -165,7 +166,10 @@ class Loop:
         if problem is not None or answer is None or isinstance(answer, Problem):
             return self._good[pv].instead(problem or _NO_ANSWER, float(rows.time[row]), now)
         if rows.count[row] != self._asked[row] and pv in self._shown:
-            return self._shown[pv]  # something arrived, and the moment to ask has not come
+            # Something arrived, and the moment to ask has not come.
+            if now <= self._expires[row]:
+                return self._shown[pv]
+            return self._good[pv].instead(_NO_ROW, float(rows.time[row]), now)
         value = shown(answer, rows, row, self.limits.of(pv))
         self._good[pv].keep(value, now)
         return value
@@ -217,6 +221,7 @@ class Loop:
         return "DEGRADED" if invalid or doubtful else "SERVING"
 
 
+_NO_ROW = Problem(Status.TIMEOUT, "no row was made since its inputs became too old")
 _NO_ANSWER = Problem(Status.UDF, "there was no answer yet")
 
 

@@ -44,6 +44,8 @@ class Rows:
     """Of the newest input, s since 1970; NaN before the first."""
     oldest: np.ndarray
     """The same of the oldest."""
+    expires: np.ndarray
+    """When the first input of a row will be older than its `stale_after`, s since 1970."""
     count: np.ndarray
     """Of samples that the row had so far: tells whether something is new."""
     problems: tuple[Problem | None, ...]
@@ -63,6 +65,7 @@ class Rows:
             self.severity[numbers],
             self.time[numbers],
             self.oldest[numbers],
+            self.expires[numbers],
             self.count[numbers],
             tuple(self.problems[number] for number in numbers),
             tuple(self.worst[number] for number in numbers),
@@ -96,6 +99,7 @@ def assemble(wiring: Wiring, readings: Readings, serving: Serving, now: float) -
         worst,
         newest,
         oldest,
+        np.fmin.reduce(times + layout.stale_after[places], axis=0),
         readings.count[places].sum(axis=0),
         tuple(problems),
         tuple(words),

@@ -71,12 +71,12 @@ class Trigger:
 
     def _moment(self) -> float:
         """When rows are due, by the monotonic clock; infinite where nothing says so yet."""
-        serving = self._serving
+        serving, earliest = self._serving, self._last + (self._serving.at_most or 0.0)
         if self._first < 0:
-            return 0.0
+            return earliest
         if serving.period is not None:
-            return self._last + serving.period
+            return max(self._last + serving.period, earliest)
         if not self._first:
             return float("inf")
         ready = self._first if len(self._changed) == self._all else self._first + serving.gather
-        return max(ready, self._last + (serving.at_most or 0.0))
+        return max(ready, earliest)

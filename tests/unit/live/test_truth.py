@@ -105,6 +105,19 @@ def test_inputs_that_are_too_far_apart(serve: Serve, truth: Situation) -> None:
     assert served.cycle().values["B2:FAULT"].value == 4.0
 
 
+@pytest.mark.truth("no row")
+def test_an_answer_grows_old_where_nothing_makes_rows(serve: Serve, truth: Situation) -> None:
+    served = _answered(serve(serving={"snapshot": "RING:SHOT"}))
+    for after in (4.9, 0.2):
+        served.at += after
+        served.put()
+        served.cycle(due=False)
+        old = served.shown("B2:FAULT")
+        assert old.origin == "model" if after == 4.9 else truth.holds(old)
+    served.put()
+    assert served.cycle().values["B2:FAULT"].value == 4.0
+
+
 @pytest.mark.truth("other device")
 def test_one_bad_device_of_120(serve: Serve, truth: Situation) -> None:
     served = serve(devices=120)

@@ -1,0 +1,100 @@
+"""When rows are made: lower bounds of time, which no load can break, and that silence is looked at."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beampermit.live.trigger import WATCH, Trigger
+from beampermit.live.wiring import wire
+from support.served import DEVICES, served_contract
+
+FIRST_TURNS, LAST_TURNS, CURRENT = (0, 0), (0, 2), (1, 0)
+ALL = (FIRST_TURNS, (0, 1), LAST_TURNS, CURRENT)
+LONG = 3600.0
+
+
+@pytest.fixture
+def trigger(tmp_path: Path, contract_text: str, request: pytest.FixtureRequest) -> Trigger:
+    """With `serving` of the contract as the test's parameter says."""
+    (tmp_path / "devices.csv").write_text("device\n" + "\n".join(DEVICES) + "\n")
+    contract = served_contract(contract_text, serving=request.param)
+    return Trigger(wire(contract, tmp_path), contract.serving)
+
+
+def serving(**keys: Any) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("trigger", [keys], indirect=True)
+
+
+@serving(gather=LONG)
+def test_rows_are_made_as_soon_as_all_inputs_have_changed(trigger: Trigger) -> None:
+    for pv in ALL[:-1]:
+        trigger.changed(*pv)
+    assert not trigger.wait(), "one is missing, and is waited for"
+    trigger.changed(*CURRENT)
+    assert trigger.wait()
+    assert not trigger.wait(), "nothing has changed since"
+
+
+@serving(gather=0.05)
+def test_others_are_waited_for_no_longer_than_the_contract_says(trigger: Trigger) -> None:
+    began = time.monotonic()
+    trigger.changed(*FIRST_TURNS)
+    assert trigger.wait()
+    assert time.monotonic() - began >= 0.05
+
+
+@serving(event="current", gather=0.001)
+def test_an_event_makes_rows_and_no_other_input_does(trigger: Trigger) -> None:
+    trigger.changed(*FIRST_TURNS)
+    assert not trigger.wait()
+    trigger.changed(*CURRENT)
+    assert trigger.wait()
+
+
+@serving(period=0.05)
+def test_a_period_makes_rows_whatever_arrives(trigger: Trigger) -> None:
+    assert trigger.wait()
+    began = time.monotonic()
+    trigger.changed(*FIRST_TURNS)
+    assert trigger.wait()
+    assert time.monotonic() - began >= 0.04
+
+
+@serving(snapshot="RING:SHOT")
+def test_a_snapshot_makes_rows_and_no_input_does(trigger: Trigger) -> None:
+    for pv in ALL:
+        trigger.changed(*pv)
+    assert not trigger.wait()
+    trigger.fire()
+    assert trigger.wait()
+
+
+@pytest.mark.parametrize(
+    "trigger",
+    [{"at_most": 0.15, "gather": 0.001}, {"at_most": 0.15, "snapshot": "RING:SHOT"}, {"at_most": 0.15, "period": 0.01}],
+    indirect=True,
+    ids=["changes", "snapshot", "period"],
+)
+def test_rows_are_never_closer_than_at_most_says(trigger: Trigger) -> None:
+    def due() -> float:
+        for pv in ALL:
+            trigger.changed(*pv)
+        if trigger.snapshot:
+            trigger.fire()
+        while not trigger.wait():
+            pass
+        return time.monotonic()
+
+    first = due()
+    assert due() - first >= 0.15 - 0.01
+
+
+@serving()
+def test_silence_is_looked_at(trigger: Trigger) -> None:
+    began = time.monotonic()
+    assert not trigger.wait()
+    assert time.monotonic() - began >= WATCH - 0.01
