@@ -157,7 +157,7 @@ class PredictionLog:
         self._say(why)
 
     def _say(self, problem: str) -> None:
-        """For health and metrics at once, and for the service's own log now and then."""
+        """In the service's own log now and then."""
         self.problem, now = problem, time.monotonic()
         if now - self._said >= SAY_AGAIN:
             self._said = now
