@@ -17,10 +17,10 @@ HEAD = """# What the service shows
 What the PV of an output shows in each situation: value, severity, alarm status and message, and how soon. A held or
 default value is MAJOR, so that nobody takes it for an answer.
 
-Each row has a test. It asserts value, severity, status and message where the inference loop shows them, and the message
-where a process of the model or the ledger gives it. `within` follows from how the loop works: a cycle begins when rows are
-due, and inputs are judged again every 0.2 s. In the PV itself AMSG is cut at 39 bytes; `REASON` has the whole message of the
-worst. This page is written from the tests: `python scripts/truth.py > docs/truth.md`.
+Each row has a test. It asserts value, severity, status and message where the inference loop shows them, and the
+message where a process of the model or the ledger gives it. `within` follows from how the loop works: a cycle begins
+when rows are due, and inputs are judged again every 0.2 s. In the PV itself AMSG is cut at 39 bytes; `REASON` has the
+whole message of the worst. This page is written from the tests: `python scripts/truth.py > docs/truth.md`.
 
 | situation | value | severity | status | message | within | test |
 |---|---|---|---|---|---|---|
