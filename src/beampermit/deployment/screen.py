@@ -116,7 +116,7 @@ def _head(drawing: _Drawing, deployment: Deployment) -> None:
         {"type": "write_pv", "pv_name": restart, "value": "1"},
         pv_name=restart,
         confirm_dialog="true",
-        confirm_message="Outputs are INVALID until the model has started again.",
+        confirm_message="The process of the model is replaced by a new one. Outputs go on meanwhile.",
     )
 
 
