@@ -23,7 +23,9 @@ def deployment(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail where the files say something else than the contract.")
     ] = False,
-    anew: Annotated[bool, typer.Option("--anew", help="Write also files that agree, without your changes.")] = False,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Write all files, also those that agree: your changes of them are lost.")
+    ] = False,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:

@@ -35,16 +35,17 @@ def log(
     folder: Annotated[
         Path, typer.Argument(metavar="[FOLDER]", help="What `beampermit serve --log` names, or a folder in it.")
     ] = FOLDER,
-    since: Annotated[str | None, typer.Option(help="A time with a zone, or so long ago: 2h.")] = None,
-    until: Annotated[str | None, typer.Option(help="A time with a zone, or so long ago; excluded.")] = None,
+    since: Annotated[str | None, typer.Option(help="First time: with a zone, or so long ago, such as 2h.")] = None,
+    until: Annotated[str | None, typer.Option(help="The same of the end, which is excluded.")] = None,
     version: Annotated[list[int] | None, typer.Option(help="Only this version; may be given again.")] = None,
     output: Annotated[list[str] | None, typer.Option(help="Only this output; may be given again.")] = None,
     invalid: Annotated[bool, typer.Option("--invalid", help="Only rows of which an output is INVALID.")] = False,
     rows: Annotated[
-        int | None, typer.Option(min=1, help="So many rows, the newest.", show_default="20, and all with --out")
+        int | None, typer.Option(min=1, help="At most so many rows, the newest.", show_default="20, and all with --out")
     ] = None,
     format: Annotated[
-        Format | None, typer.Option(help="How.", show_default="by the name of --out, else a table")
+        Format | None,
+        typer.Option(help="Format of what is printed or written.", show_default="by the name of --out, else a table"),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A file to write, instead of printing.")] = None,
 ) -> None:

@@ -22,10 +22,15 @@ def replay(
     ],
     out: Annotated[Path, typer.Option(help="The table to write, like a prediction log.")] = Path("replayed.parquet"),
     time: Annotated[
-        str, typer.Option(metavar="COLUMN", help="Of the table.", show_default="dataset.split.time, or acquired_at")
+        str,
+        typer.Option(
+            metavar="COLUMN",
+            help="The table's column of times.",
+            show_default="dataset.split.time, or acquired_at",
+        ),
     ] = "",
-    since: Annotated[str | None, typer.Option(help="Of a log: a time with a zone, or so long ago.")] = None,
-    until: Annotated[str | None, typer.Option(help="Of a log; excluded.")] = None,
+    since: Annotated[str | None, typer.Option(help="Of a log: first time, with a zone, or so long ago.")] = None,
+    until: Annotated[str | None, typer.Option(help="Of a log: the same of the end, which is excluded.")] = None,
     version: Annotated[list[int] | None, typer.Option(help="Of a log: only what this version was asked.")] = None,
     speed: Annotated[
         float | None, typer.Option(min=0.001, help="1 is real time.", show_default="as fast as possible")
@@ -35,7 +40,8 @@ def replay(
 ) -> None:
     """Show what operators would have seen of recorded inputs.
 
-    The project's saved model answers them, with rows, limits and fallback as in service; two runs give the same table.
+    The project's saved model answers them, with limits and fallback as in service. A row is made at each time of the
+    table; two runs give the same result.
     """
     from beampermit.environments.environment import environment_of
     from beampermit.live.extra import require_live

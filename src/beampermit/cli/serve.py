@@ -32,10 +32,16 @@ class LogFormat(StrEnum):
 
 
 def serve(
-    model: Annotated[str, typer.Option(help="The model, by its name; without it, that of this project.")] = "",
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="The model, by its name.", show_default="that of the project")
+    ] = "",
     ledger: Annotated[
         str,
-        typer.Option(metavar="REPOSITORY", help="With --model: git repository of the ledger.", show_default="origin"),
+        typer.Option(
+            metavar="REPOSITORY",
+            help="Git repository of the ledger; needed with --model, and only there.",
+            show_default="origin of the project",
+        ),
     ] = "",
     registry: Annotated[
         str, typer.Option(metavar="URI", help="MLflow registry.", show_default="MLFLOW_TRACKING_URI")
@@ -43,18 +49,26 @@ def serve(
     state: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="The service's own folder; one service for each.", show_default=".beampermit/serve"
+            metavar="FOLDER",
+            help="The service's own folder; one service for each.",
+            show_default=".beampermit/serve of the project; with --model, NAME in the user's state folder",
         ),
     ] = None,
     inputs: Annotated[
-        str, typer.Option(metavar="NAME", help="Where inputs come from: PVs, or a source of your laboratory.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Source of the inputs: epics, or an entry point in the group beampermit.inputs.",
+        ),
     ] = "epics",
     log: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write the prediction log here.", show_default="no log")
     ] = None,
-    log_disk: Annotated[str, typer.Option(help="What the prediction log may take; the oldest files go.")] = "10GB",
+    log_disk: Annotated[
+        str, typer.Option(metavar="SIZE", help="What the prediction log may take; the oldest files go.")
+    ] = "10GB",
     http: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="Answer questions, health and metrics.", show_default="no HTTP")
+        str, typer.Option(metavar="HOST:PORT", help="Questions, health and metrics.", show_default="no HTTP")
     ] = "",
     observe: Annotated[
         str,
@@ -62,24 +76,37 @@ def serve(
     ] = "",
     access: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Access security file: who may write limits.", show_default="nobody"),
+        typer.Option(
+            metavar="FILE",
+            help="Access security file: who may write alarm limits and RESTART.",
+            show_default="nobody",
+        ),
     ] = None,
-    follow: Annotated[str, typer.Option(help="How often the ledger is read.")] = "15s",
+    follow: Annotated[str, typer.Option(metavar="DURATION", help="How often the ledger is read.")] = "15s",
     shadow: Annotated[
-        Shadow | None, typer.Option(help="Run the version with alias challenger beside the champion.")
+        Shadow | None,
+        typer.Option(help="Run the version with alias challenger beside the champion; its answers are in the log."),
     ] = None,
     bundle: Annotated[
-        Path | None, typer.Option(help="Packages for the environment, made by `env bundle`.", show_default="the index")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER|FILE.tar",
+            help="Packages for the environment, made by `env bundle`.",
+            show_default="the index",
+        ),
     ] = None,
-    variant: Annotated[str, typer.Option(help="Variant of the lock.", show_default="that of this machine")] = "",
+    variant: Annotated[
+        str, typer.Option(metavar="NAME", help="Variant of the lock.", show_default="that of this machine")
+    ] = "",
     log_format: Annotated[
-        LogFormat | None, typer.Option(help="Of the service's own log.", show_default="text on a terminal, else json")
+        LogFormat | None,
+        typer.Option(help="Format of the service's own log.", show_default="text on a terminal, else json"),
     ] = None,
     project: Folder = Path(),
 ) -> None:
     """Serve the champion's outputs as PVs, with its permit verified.
 
-    A new champion takes over without a gap. What is not true is shown as INVALID, with the reason.
+    A new champion takes over between two cycles. What is not the model's answer to good inputs says so, and why.
     """
     from beampermit.live.observation.journal import start_journal
     from beampermit.live.serve import Options

@@ -26,7 +26,7 @@ def status(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Show how services are.
+    """Show a table of services: version, status, ages.
 
     Exit codes: 0 all serve, 1 one of them is degraded, invalid, retired or stands still, 4 one does not answer.
     """
