@@ -108,9 +108,9 @@ def serve(
 
     A new champion takes over between two cycles. What is not the model's answer to good inputs says so, and why.
 
-    Exit codes: 0 it was told to end, 1 its inference loop has ended by itself, 2 an option or the access security file is
-    wrong, or another service has the state folder, 3 somebody serves one of the PVs, 4 an address cannot be listened at,
-    or EPICS does not start.
+    Exit codes: 0 it was told to end, 1 its inference loop has ended by itself, 2 an option or the access security file
+    is wrong, or another service has the state folder, 3 somebody serves one of the PVs, 4 an address cannot be listened
+    at, or EPICS does not start.
     """
     from beampermit.live.observation.journal import start_journal
     from beampermit.live.serve import Options
