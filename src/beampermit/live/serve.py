@@ -6,12 +6,13 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from beampermit.contract import Contract
 from beampermit.errors import Conflict
 from beampermit.live.challenger import FollowChallenger
 from beampermit.live.extra import require_live
@@ -29,6 +30,7 @@ from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.wanted import Wanted
 from beampermit.live.service import Service, StartAgain
 from beampermit.live.source import load_source
+from beampermit.live.status_pvs import STATUS_PVS, status_pv
 from beampermit.live.switch import Switch
 from beampermit.live.update import Sink, Update
 from beampermit.live.wiring import Wiring, wire
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from beampermit.live.process.model_process import ModelProcess
 
 logger = logging.getLogger(__name__)
+EPICS = "epics"
+"""The source of inputs whose names are those of EPICS."""
 ANSWERS = 1.0
 """Seconds in which somebody who serves one of our PVs already has to answer."""
 
@@ -51,7 +55,7 @@ class Options:
     """What the command line says."""
 
     wanted: Wanted
-    inputs: str = "epics"
+    inputs: str = EPICS
     """The source of the inputs, by its name."""
     follow: float = 15.0
     """Seconds between two looks at the ledger."""
@@ -103,6 +107,8 @@ class _Assembly:
     def __init__(self, options: Options, promotions: Promotions, stack: ExitStack, progress: Progress):
         self._options, self._promotions, self._stack, self._progress = options, promotions, stack, progress
         self._records: Records | None = None
+        self._served = frozenset[str]()
+        """PVs that the records have."""
         self._logs: dict[int, PredictionLog] = {}
         self._models: dict[int, ModelProcess] = {}
         self._notifier = Notifier()
@@ -155,12 +161,16 @@ class _Assembly:
     # What the ledger says, told by another thread
 
     def _on_declared(self, declared: Declared) -> None:
-        wire(declared.contract, declared.root)
+        _require_servable(declared, self._options.inputs)
         refused = f"version {declared.version} is being prepared"
         self._service.declare(declared, Standing(declared.version, declared.statement.digest, refused=refused))
 
     def _on_champion(self, promoted: Promoted, standing: Standing) -> None:
-        wire(promoted.contract, promoted.root)  # what cannot be served is an error of its version, not of the service
+        _require_servable(
+            promoted, self._options.inputs
+        )  # what cannot be served is an error of its version, not of the service
+        if not self._fits(promoted):
+            _require_free(_pvs(promoted.contract, wire(promoted.contract, promoted.root)) - self._served)
         self._service.promote(promoted, standing)
 
     def _on_standing(self, standing: Standing) -> None:
@@ -236,7 +246,7 @@ class _Assembly:
             return
         from beampermit.live.epics.records import Records
 
-        _require_free(loop.wiring)
+        _require_free(pvs := _pvs(loop.contract, loop.wiring))
         self._records = Records(
             loop.contract,
             loop.wiring,
@@ -246,6 +256,7 @@ class _Assembly:
             access=self._options.access,
             state=self._options.wanted.state,
         )
+        self._served = pvs
         self._stack.callback(self._records.close)
 
     def _restart(self) -> None:
@@ -255,10 +266,28 @@ class _Assembly:
             model.restart()
 
 
-def _require_free(wiring: Wiring) -> None:
+def _require_servable(declared: Declared, inputs: str) -> None:
+    """Raises `BadInput` or `Failed` for PV names that cannot be read from this source, or not be served."""
+    from beampermit.live.epics.addresses import parse_address
+    from beampermit.live.epics.names import require_record_names
+
+    contract = declared.contract
+    wiring = wire(contract, declared.root)
+    require_record_names(contract, wiring)
+    for pv in (*wiring.layout.pvs, *filter(None, [contract.serving.snapshot])) if inputs == EPICS else ():
+        parse_address(pv)
+
+
+def _pvs(contract: Contract, wiring: Wiring) -> frozenset[str]:
+    """All that this service has records for."""
+    return frozenset((*wiring.output_pvs, *(status_pv(contract, one.name) for one in STATUS_PVS)))
+
+
+def _require_free(pvs: Set[str]) -> None:
+    """Raises `Conflict` where somebody serves one of these already."""
     from beampermit.live.epics.living import living
 
-    others = living(wiring.output_pvs, ANSWERS)
+    others = living(sorted(pvs), ANSWERS)
     if others:
         raise Conflict(
             f"somebody serves {others[0]} already" + (f", and {len(others) - 1} more" if others[1:] else ""),

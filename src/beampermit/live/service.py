@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from beampermit.errors import BeampermitError, Failed
 from beampermit.live.lane import Lane
 from beampermit.live.loop import Loop, Standing
 from beampermit.live.shadow import Shadow
@@ -30,7 +31,7 @@ class StartAgain(Exception):
     """Records cannot be added to a running IOC: the process has to start again to serve other PVs."""
 
 
-class LoopEnded(Exception):
+class LoopEnded(Failed):
     """The thread of a loop ended by itself."""
 
 
@@ -63,6 +64,7 @@ class Service:
         self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._current: _Running | None = None
         self._next: _Running | None = None
+        self._challenger: tuple[Declared, Standing] | None = None
 
     @property
     def loop(self) -> Loop | None:
@@ -78,8 +80,8 @@ class Service:
         self._orders.put(lambda: self._promote(promoted, standing))
 
     def challenge(self, promoted: Declared, standing: Standing) -> None:
-        """Run this version beside the champion; it never takes over."""
-        self._orders.put(lambda: self._run_beside(promoted, standing, take_over=None))
+        """Run this version beside the champion, whenever nothing else does; it never takes over."""
+        self._orders.put(lambda: self._challenge(promoted, standing))
 
     def end_challenge(self) -> None:
         """End the version beside the champion, unless it is to take over."""
@@ -96,10 +98,19 @@ class Service:
         """Until `stop`. Raises `StartAgain`, and `LoopEnded` where a loop died: a number would be shown for ever."""
         try:
             while (order := self._next_order()) is not None:
-                order()
+                self._carry_out(order)
         finally:
             for running in filter(None, (self._next, self._current)):
                 running.lane.stop()
+
+    def _carry_out(self, order: Callable[[], None]) -> None:
+        """A version that cannot begin never ends the one that serves."""
+        try:
+            order()
+        except BeampermitError as error:
+            if self._current is None or not self._current.serves or isinstance(error, LoopEnded):
+                raise
+            logger.error("a version cannot be served: %s", error, extra={"hint": error.hint})  # noqa: TRY400
 
     def _next_order(self) -> Callable[[], None] | None:
         while True:
@@ -121,21 +132,38 @@ class Service:
         running.lane.start()
         if old:
             old.lane.stop()
+        self._run_challenger()
 
     def _promote(self, promoted: Declared, standing: Standing) -> None:
         if self._next and self._next.promoted.version != promoted.version:
             self._withdraw()
         current = self._current
+        if current and current.serves and current.promoted.version == promoted.version:
+            self._withdraw()  # the ledger went back to it before another one took over
+            current.lane.loop.standing = standing
+            self._run_challenger()
+            return
+        if current and not self._fits(promoted):
+            raise StartAgain(f"version {promoted.version} has other output PVs")
         if current is None or not current.serves:
             self._begin(promoted, standing)
             return
-        if current.promoted.version == promoted.version:
-            self._withdraw()
-            current.lane.loop.standing = standing
-            return
-        if not self._fits(promoted):
-            raise StartAgain(f"version {promoted.version} has other output PVs")
         self._run_beside(promoted, standing, take_over=self._took_over)
+
+    def _challenge(self, promoted: Declared, standing: Standing) -> None:
+        self._challenger = promoted, standing
+        if self._next and not self._next.channel.take_over:
+            self._withdraw()
+        self._run_challenger()
+
+    def _run_challenger(self) -> None:
+        """Where a champion serves and nothing is to take over from it."""
+        current = self._current
+        if self._challenger is None or self._next or current is None or not current.serves:
+            return
+        promoted, standing = self._challenger
+        if promoted.version != current.promoted.version:
+            self._run_beside(promoted, standing, take_over=None)
 
     def _run_beside(self, promoted: Declared, standing: Standing, take_over: Callable[[_Running], None] | None) -> None:
         running, there = self._next, True
@@ -144,7 +172,9 @@ class Service:
             running, there = self._made(promoted, standing), False
             logger.info("version %s runs beside the champion", promoted.version)
         self._next = running
-        shadow = running.channel.shadow or Shadow(promoted.version, promoted.contract.serving.shadow)
+        needed = promoted.contract.serving.shadow if take_over else None
+        shadow = running.channel.shadow or Shadow(promoted.version, needed)
+        shadow.needed = needed
         called = (lambda: self._orders.put(lambda: take_over(running))) if take_over else None
         self._switch.beside(running.channel, shadow, called)
         if not there:
@@ -161,8 +191,10 @@ class Service:
         self._adopt(running.lane.loop)
         if old:
             old.lane.stop()
+        self._run_challenger()
 
     def _end_challenge(self) -> None:
+        self._challenger = None
         if self._next and not self._next.channel.take_over:
             self._withdraw()
 

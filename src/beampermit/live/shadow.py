@@ -20,7 +20,8 @@ class Shadow:
     """`cycles` are those that the model answered and of which nothing but the inputs was wrong."""
 
     version: int
-    needed: int
+    needed: int | None
+    """Cycles until it may take over; None for a challenger, which never does."""
     cycles: int = 0
     began: float = field(default_factory=time.monotonic)
     furthest: tuple[str, float] = ("", 0.0)
@@ -47,6 +48,8 @@ class Shadow:
 
     def ready(self, in_service: Mapping[str, Value]) -> bool:
         """Whether it may take over: it answered often enough, or it answered and there is nothing to lose."""
+        if self.needed is None:
+            return False
         if self.cycles >= max(self.needed, 1):
             return True
         waited = time.monotonic() - self.began > LONGEST
@@ -55,7 +58,8 @@ class Shadow:
 
     def describe(self) -> str:
         """For the status PV: `version 4: 13 of 20 cycles, furthest B1:FAULT by 0.02`."""
-        words = f"version {self.version}: {self.cycles} of {self.needed} cycles"
+        of = "" if self.needed is None else f" of {self.needed}"
+        words = f"version {self.version}: {self.cycles}{of} cycles"
         if self.furthest[1]:
             words += f", furthest {self.furthest[0]} by {self.furthest[1]:.3g}"
         if self.differing:

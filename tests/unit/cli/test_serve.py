@@ -82,12 +82,12 @@ def test_a_pv_that_lives_already_is_not_served_a_second_time(
 ) -> None:
     monkeypatch.setattr("beampermit.live.epics.living.living", lambda pvs, timeout: [pv for pv in pvs if pv in there])
     with pytest.raises(Conflict, match=said):
-        serving._require_free(wiring)
+        serving._require_free(frozenset(wiring.output_pvs))
 
 
 def test_nothing_living_is_no_conflict(wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("beampermit.live.epics.living.living", lambda pvs, timeout: [])
-    serving._require_free(wiring)
+    serving._require_free(frozenset(wiring.output_pvs))
 
 
 def test_for_other_output_pvs_the_same_command_starts_again(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from beampermit.errors import BadInput
 from beampermit.live.lane import Lane
 from beampermit.live.latest import Latest
 from beampermit.live.loop import Loop, Standing
@@ -89,6 +90,8 @@ def playing(tmp_path: Path, contract_text: str) -> Iterator[Playing]:
         return SimpleNamespace(version=version, contract=contract, root=tmp_path)
 
     def make_lane(promoted: Any, standing: Standing, publish: Callable[[Update], None]) -> Lane:
+        if error := getattr(promoted, "fails", None):
+            raise error
         model = models.setdefault(promoted.version, Doubling())
         loop = Loop(contract, wire(contract, tmp_path), model, standing, publish)
         return Lane(f"version {promoted.version}", loop, [Beam()], lambda: closed.append(promoted.version))
@@ -167,6 +170,42 @@ def test_a_challenger_that_may_not_run_any_more_ends(playing: Playing) -> None:
     playing.until(lambda: playing.updates[-1].health.shadow.startswith("version 5: "))
     playing.service.end_challenge()
     playing.until(lambda: playing.closed == [3, 5] and not playing.updates[-1].health.shadow)
+
+
+def test_a_challenger_goes_on_beside_the_next_champion(playing: Playing) -> None:
+    playing.service.challenge(playing.promoted(5), Standing(5, "sha256:5"))
+    playing.until(lambda: playing.updates[-1].health.shadow.startswith("version 5: "))
+    playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
+    playing.until(lambda: playing.serves(4))
+    playing.until(lambda: playing.updates[-1].health.shadow.startswith("version 5: "))
+    assert " of " not in playing.updates[-1].health.shadow, "it has no cycles to go"
+
+
+def test_the_same_champion_once_more_leaves_the_challenger(playing: Playing) -> None:
+    playing.service.challenge(playing.promoted(5), Standing(5, "sha256:5"))
+    playing.service.promote(playing.promoted(3), Standing(3, "sha256:3"))
+    playing.until(lambda: playing.updates[-1].health.shadow.startswith("version 5: "))
+
+
+def test_a_version_that_cannot_begin_leaves_the_one_that_serves(
+    playing: Playing, caplog: pytest.LogCaptureFixture
+) -> None:
+    faulty = playing.promoted(4)
+    faulty.contract = None
+    faulty.fails = BadInput("tango://a/b has protocol tango; EPICS has pva and ca")
+    playing.service.promote(faulty, Standing(4, "sha256:4"))
+    playing.until(lambda: "a version cannot be served" in caplog.text)
+    beside = len(playing.updates)
+    playing.until(lambda: len(playing.updates) > beside + 5)
+    assert playing.serves(3)
+
+
+def test_other_pvs_than_those_of_a_version_that_was_only_declared_need_a_new_start(playing: Playing) -> None:
+    playing.service._current = replace(playing.service._current, serves=False)  # pyright: ignore[reportArgumentType]
+    playing.fits[0] = False
+    playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
+    playing.until(lambda: bool(playing.ended))
+    assert isinstance(playing.ended[0], StartAgain)
 
 
 def test_what_is_said_of_the_champion_reaches_its_outputs(playing: Playing) -> None:

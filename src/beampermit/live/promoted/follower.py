@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from beampermit.errors import BeampermitError, Outside
@@ -156,7 +157,9 @@ class Follower:
         declared = self._promotions.declare(event)
         if self.current is None:
             self._declared = declared
-            self._on_declared(declared)
+            # Another version than was served before may have other PVs, and may not be servable.
+            if self._served is None or _key(self._served) == _key(event):
+                self._on_declared(declared)
         return declared
 
     def _collect(self, state: ModelState) -> None:
@@ -174,6 +177,9 @@ class Follower:
         failure = Failure.after(self._failures.get(_key(job.event)), error, self._clock())
         self._failures[_key(job.event)] = failure
         logger.warning("version %d: %s", job.event.version, plain(error), extra={"hint": plain(error.hint)})
+        if self.current is None and self._declared and self._served_before(state) is None:
+            with suppress(BeampermitError):
+                self._on_declared(self._declared)
 
     def _is_wanted(self, event: Event, state: ModelState) -> bool:
         served = self._served_before(state) if self.current is None else None

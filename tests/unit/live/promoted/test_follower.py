@@ -371,6 +371,20 @@ def test_a_commit_without_its_device_table_cannot_be_served(followed: Followed) 
     assert "does not have the device table" in followed.look().refused
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_after_a_restart_the_version_that_was_served_is_shown_where_the_champion_cannot_be(serving: Followed) -> None:
+    """Its PVs, and no others: the champion's may be others, and its limits would end those of operators."""
+    serving.promote(3)
+    shutil.rmtree(serving.lab.home / "mlartifacts")
+    again = serving.again()
+    again.look()
+    assert not again.declared
+    again.look()
+    assert [declared.version for declared in again.declared] == [1]
+    assert again.version == 1
+    again.promotions.close()
+
+
 # Keys
 
 
