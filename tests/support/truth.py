@@ -86,6 +86,7 @@ SITUATIONS = {
     "future": _invalid(
         "an input's time is in the future", Status.TIMEOUT, "<PV> has a time more than <ahead> s in the future"
     ),
+    "no time": _invalid("an input's source gives no time", Status.TIMEOUT, "<PV> has no time"),
     "apart": _invalid(
         "the inputs of a row are further apart in time than `serving.within`",
         Status.TIMEOUT,
@@ -136,6 +137,9 @@ SITUATIONS = {
     ),
     "answers nothing": _invalid("the model leaves an output out", Status.CALC, "the model gave no <output>"),
     "service fails": _invalid("the service itself fails", Status.CALC, "the service failed: <error>"),
+    "ended": _invalid(
+        "the service is told to end, or starts again", Status.DISABLE, "the service has ended", "the cycle that runs"
+    ),
     # fallback
     "held": Situation(
         "`fallback: hold`, and there is no answer",

@@ -38,12 +38,16 @@ class Lane:
         except Exception:
             logger.exception("the loop of %s ended", self._thread.name)
 
-    def stop(self) -> None:
-        """End the loop after its cycle, then what it reads and asks. Not from the loop's own thread."""
+    def stop(self, ended: Callable[[], None] = lambda: None) -> None:
+        """End the loop after its cycle, then what it reads and asks. Not from the loop's own thread.
+
+        `ended` is called as soon as there are no cycles any more.
+        """
         self._stop.set()
         self.loop.trigger.fire()
         if self._thread.ident:
             self._thread.join(PATIENCE)
+        ended()
         for source in self._sources:
             source.close()
         self._close_model()

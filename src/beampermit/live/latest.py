@@ -74,17 +74,17 @@ class Latest:
         A value that is no number, or of another shape than the contract's, is a fault of that PV.
         """
         shape = self._shapes[wire]
-        plain = not shape and type(value) in (float, int)
+        plain = not shape and type(value) is float
         number, fault, why = (value, Fault.NONE, "") if plain else _number(value, shape)
-        place = self._first[wire] + pv
+        place, at, severity = self._first[wire] + pv, float(at), int(severity)
         with self._lock:
-            self._note(place, fault, why or message)
-            self._time[place], self._severity[place] = at, severity
             if fault == Fault.NONE and shape:
                 self._arrays[wire][pv] = number
                 self._lowest[place], self._highest[place] = np.min(number), np.max(number)  # pyright: ignore
             elif fault == Fault.NONE:
                 self._lowest[place] = self._highest[place] = number
+            self._time[place], self._severity[place] = at, severity
+            self._note(place, fault, why or message)
         if self._on_change:
             self._on_change(wire, pv)
 
@@ -131,8 +131,13 @@ class Latest:
 def _number(value: object, shape: tuple[int, ...]) -> tuple[object, Fault, str]:
     """The value as what can be stored, or what is wrong with it."""
     try:
-        number = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
+        if type(value) is int and not shape:
+            return float(value), Fault.NONE, ""
+        raw = np.asarray(value)
+        number = raw.astype(np.float64) if raw.dtype.kind in "biuf" else None
+    except (TypeError, ValueError, OverflowError):
+        number = None
+    if number is None:
         return None, Fault.WRONG_TYPE, f"{type(value).__name__} instead of a number"
     if number.shape == shape:
         return number, Fault.NONE, ""

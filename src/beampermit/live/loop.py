@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from beampermit.contract.service import Fallback
 from beampermit.live.answers import judge, shown
 from beampermit.live.fallback import LastGood
 from beampermit.live.latest import Latest
-from beampermit.live.limits import Limits
+from beampermit.live.limits import Limits, alarm
 from beampermit.live.rows import Problem, Rows, assemble
 from beampermit.live.severity import Severity, Status
 from beampermit.live.sharing import SharedModel
@@ -86,6 +86,7 @@ class Loop:
         self._shown: dict[str, Value] = {}
         self._good = {pv: LastGood(plug.signal, contract.fallback) for plug in wiring.outputs for pv in plug.pvs}
         self._asked = np.full(len(wiring.rows), -1, np.int64)
+        self._owed = np.zeros(len(wiring.rows), bool)
         self._expires = np.full(len(wiring.rows), np.inf)
         self._answered: list[dict[str, np.ndarray | Problem]] = [{} for _ in wiring.rows]
         self._failure: Problem | None = None
@@ -117,13 +118,26 @@ class Loop:
         self._cycles += 1
         arrived = self.latest.arrived
         rows = assemble(self.wiring, self.latest.read(), self.contract.serving, now)
-        asked, answers, took = self._ask(rows) if due or self._failure else (None, None, 0.0)
+        due = self._is_due(rows, due)
+        asked, answers, took = self._ask(rows) if due else (None, None, 0.0)
         values = self._values(rows, now)
         changed = {pv: value for pv, value in values.items() if _differs(value, self._shown.get(pv))}
         self._shown = values
         if answers is not None:
             self._latencies.append(time.monotonic() - arrived)
         return Update(changed, self._health(rows, values, now), asked, answers, took, now)
+
+    def _is_due(self, rows: Rows, due: bool) -> bool:
+        """Rows that could not be asked for when they were due are owed: as soon as nothing is wrong with them."""
+        sound = np.zeros(len(rows.names), bool)
+        if not self.standing.refused:
+            sound[rows.sound] = True
+        if due:
+            self._owed = np.logical_not(sound)
+            return True
+        owed = bool((self._owed & sound).any())
+        self._owed = self._owed & np.logical_not(sound)
+        return owed or bool(self._failure)
 
     def _ask(self, rows: Rows) -> tuple[Rows | None, dict[str, np.ndarray] | None, float]:
         """The rows that the model was asked, its answers, and how long it took."""
@@ -166,13 +180,22 @@ class Loop:
         if problem is not None or answer is None or isinstance(answer, Problem):
             return self._good[pv].instead(problem or _NO_ANSWER, float(rows.time[row]), now)
         if rows.count[row] != self._asked[row] and pv in self._shown:
-            # Something arrived, and the moment to ask has not come.
-            if now <= self._expires[row]:
-                return self._shown[pv]
-            return self._good[pv].instead(_NO_ROW, float(rows.time[row]), now)
+            return self._unasked(pv, row, rows, now)
         value = shown(answer, rows, row, self.limits.of(pv))
         self._good[pv].keep(value, now)
         return value
+
+    def _unasked(self, pv: str, row: int, rows: Rows, now: float) -> Value:
+        """Something arrived, and the moment to ask has not come: what is shown stays, as long as it may."""
+        before = self._shown[pv]
+        if before.origin != "model":
+            return self._good[pv].instead(_NOT_YET, float(rows.time[row]), now)
+        if now > self._expires[row]:
+            return self._good[pv].instead(_NO_ROW, float(rows.time[row]), now)
+        severity, status = alarm(self.limits.of(pv), before.value)
+        if before.status == Status.LINK and before.severity >= severity:
+            return before
+        return replace(before, severity=severity, status=status, message="")
 
     def _problem(self, rows: Rows, row: int) -> Problem | None:
         if self.standing.refused:
@@ -181,9 +204,16 @@ class Loop:
             return Problem(Status.LINK, self.trigger.lost)
         return rows.problems[row] or self._failure
 
+    def ended(self) -> Update:
+        """All outputs INVALID: nobody judges them any more. Once the loop has stopped."""
+        return self._nothing(Problem(Status.DISABLE, "the service has ended"))
+
     def _failed(self, error: Exception) -> Update:
         """All outputs INVALID; the next cycle begins from nothing."""
-        problem, now = Problem(Status.CALC, f"the service failed: {type(error).__name__}"), self._clock()
+        return self._nothing(Problem(Status.CALC, f"the service failed: {type(error).__name__}"))
+
+    def _nothing(self, problem: Problem) -> Update:
+        now = self._clock()
         nothing = Fallback(on_invalid="invalid")
         outputs = {pv: LastGood(plug.signal, nothing) for plug in self.wiring.outputs for pv in plug.pvs}
         values = {pv: output.instead(problem, now, now) for pv, output in outputs.items()}
@@ -221,6 +251,7 @@ class Loop:
         return "DEGRADED" if invalid or doubtful else "SERVING"
 
 
+_NOT_YET = Problem(Status.TIMEOUT, "no row was made since nothing is wrong with its inputs any more")
 _NO_ROW = Problem(Status.TIMEOUT, "no row was made since its inputs became too old")
 _NO_ANSWER = Problem(Status.UDF, "there was no answer yet")
 

@@ -126,6 +126,7 @@ def _bad(layout: Layout, readings: Readings, serving: Serving, now: float) -> np
         return (
             (readings.fault != Fault.NONE)
             | (readings.severity > SEVERITIES.index(serving.worst))
+            | np.isnan(readings.time)
             | (readings.time - now > serving.ahead)
             | (now - readings.time > layout.stale_after)
             # NaN is neither.
@@ -146,6 +147,8 @@ def _problem(  # noqa: PLR0911 - one line for each thing that can be wrong, the 
             return Problem(Status.READ, f"{name} has {message}")
     if readings.severity[place] > SEVERITIES.index(serving.worst):
         return Problem(Status.LINK, _severity(name, int(readings.severity[place]), message))
+    if np.isnan(readings.time[place]):
+        return Problem(Status.TIMEOUT, f"{name} has no time")
     if readings.time[place] - now > serving.ahead:
         return Problem(Status.TIMEOUT, f"{name} has a time more than {serving.ahead:g} s in the future")
     if now - readings.time[place] > layout.stale_after[place]:

@@ -80,12 +80,15 @@ def serve(options: Options, progress: Progress = silent) -> None:
     require_live()
     load_source(options.inputs)
     with Promotions(options.wanted) as promotions, ExitStack() as stack:
+        assembly = _Assembly(options, promotions, stack, progress)
         try:
-            _Assembly(options, promotions, stack, progress).run()
+            assembly.run()
         except StartAgain as why:
             again = str(why)
         else:
             return
+    if assembly.told_to_end:
+        return
     logger.info("%s: the service starts again", again)
     logging.shutdown()  # what was logged is written
     sys.stdout.flush()
@@ -106,6 +109,7 @@ class _Assembly:
 
     def __init__(self, options: Options, promotions: Promotions, stack: ExitStack, progress: Progress):
         self._options, self._promotions, self._stack, self._progress = options, promotions, stack, progress
+        self.told_to_end = False
         self._records: Records | None = None
         self._served = frozenset[str]()
         """PVs that the records have."""
@@ -119,7 +123,7 @@ class _Assembly:
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._service.stop())
+            signal.signal(number, lambda *_: self._end())
         self._notifier.say("reading the ledger")
         follower = Follower(
             self._promotions,
@@ -140,6 +144,10 @@ class _Assembly:
         except StartAgain:
             self._notifier.start_again()
             raise
+
+    def _end(self) -> None:
+        self.told_to_end = True
+        self._service.stop()
 
     def publish(self, update: Update) -> None:
         """To the records, which are there as soon as their names are known."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -100,25 +101,39 @@ class Service:
             while (order := self._next_order()) is not None:
                 self._carry_out(order)
         finally:
-            for running in filter(None, (self._next, self._current)):
-                running.lane.stop()
+            if self._next:
+                self._next.lane.stop()
+            if current := self._current:
+                current.lane.stop(lambda: current.channel.publish(current.lane.loop.ended()))
 
     def _carry_out(self, order: Callable[[], None]) -> None:
         """A version that cannot begin never ends the one that serves."""
         try:
             order()
+        except StartAgain:
+            raise
         except BeampermitError as error:
-            if self._current is None or not self._current.serves or isinstance(error, LoopEnded):
+            if self._current is None or not self._current.serves:
                 raise
             logger.error("a version cannot be served: %s", error, extra={"hint": error.hint})  # noqa: TRY400
+        except Exception:
+            if self._current is None or not self._current.serves:
+                raise
+            logger.exception("a version cannot be served")
 
     def _next_order(self) -> Callable[[], None] | None:
         while True:
-            try:
+            self._look_at_lanes()
+            with suppress(queue.Empty):
                 return self._orders.get(timeout=WATCH)
-            except queue.Empty:
-                if self._current and not self._current.lane.alive:
-                    raise LoopEnded(f"the loop of version {self._current.promoted.version} ended") from None
+
+    def _look_at_lanes(self) -> None:
+        """A number must not be shown for ever, nor a version run beside the champion that does not run at all."""
+        if self._current and not self._current.lane.alive:
+            raise LoopEnded(f"the loop of version {self._current.promoted.version} ended")
+        if self._next and not self._next.lane.alive:
+            logger.error("the loop of version %s ended beside the champion", self._next.promoted.version)
+            self._withdraw()
 
     def _declare(self, declared: Declared, standing: Standing) -> None:
         if self._current is None:
@@ -176,9 +191,15 @@ class Service:
         shadow = running.channel.shadow or Shadow(promoted.version, needed)
         shadow.needed = needed
         called = (lambda: self._orders.put(lambda: take_over(running))) if take_over else None
-        self._switch.beside(running.channel, shadow, called)
-        if not there:
+        self._switch.beside(running.channel, shadow, called, lambda: self._adopt(running.lane.loop))
+        running.lane.loop.standing = standing
+        if there:
+            return
+        try:
             running.lane.start()
+        except BaseException:
+            self._withdraw()
+            raise
 
     def _took_over(self, running: _Running) -> None:
         """Its first update is out already: the switch was made between two cycles."""
@@ -188,7 +209,6 @@ class Service:
         if self._next is running:
             self._next = None
         logger.info("version %s serves", running.promoted.version)
-        self._adopt(running.lane.loop)
         if old:
             old.lane.stop()
         self._run_challenger()
@@ -211,7 +231,7 @@ class Service:
 
     def _stand(self, standing: Standing) -> None:
         for running in filter(None, (self._current, self._next)):
-            if running.promoted.version == standing.version:
+            if running.promoted.version == standing.version or not running.serves:
                 running.lane.loop.standing = standing
 
     def _made(self, promoted: Declared, standing: Standing, serves: bool = True) -> _Running:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from beampermit.live.severity import Severity
+from beampermit.live.severity import Severity, Status
 from beampermit.live.update import Update, Value
 
 LONGEST = 300.0
@@ -28,16 +28,20 @@ class Shadow:
     """The PV whose value was furthest from the one in service, and how far."""
     differing: int = 0
     """Values with another severity than in service."""
+    losing: int = 0
+    """Values of the model in service for which this one has none."""
     failure: str = ""
     """Why its last cycle does not count."""
 
-    def count(self, update: Update) -> None:
-        """One cycle of this version."""
-        if update.answers is not None:
-            self.failure = "" if update.health.version else update.health.reason
-            self.cycles += not self.failure
-        elif update.rows is not None:
-            self.cycles, self.failure = 0, update.health.reason
+    def count(self, update: Update, shown: Mapping[str, Value]) -> None:
+        """One cycle of this version, after which it would show `shown`. What cannot be true is no answer."""
+        if update.rows is None:
+            return
+        untrue = next((value.message for value in shown.values() if value.status == Status.CALC), "")
+        if update.answers is None or untrue:
+            self.cycles, self.failure = 0, untrue or update.health.reason
+            return
+        self.cycles, self.failure = self.cycles + 1, ""
 
     def compare(self, values: Mapping[str, Value], others: Mapping[str, Value]) -> None:
         """New values of one of both versions with those that the other one shows: of the same PV and the same time."""
@@ -45,6 +49,12 @@ class Shadow:
             other = others.get(pv)
             if other and value.time == other.time and value.origin == other.origin == "model":
                 self._compare(pv, value, other)
+
+    def look(self, shown: Mapping[str, Value], in_service: Mapping[str, Value]) -> None:
+        """Count the PVs that would lose their value."""
+        self.losing = sum(
+            value.origin == "model" and pv in shown and shown[pv].origin != "model" for pv, value in in_service.items()
+        )
 
     def ready(self, in_service: Mapping[str, Value]) -> bool:
         """Whether it may take over: it answered often enough, or it answered and there is nothing to lose."""
@@ -64,6 +74,8 @@ class Shadow:
             words += f", furthest {self.furthest[0]} by {self.furthest[1]:.3g}"
         if self.differing:
             words += f", {self.differing} of another severity"
+        if self.losing:
+            words += f", {self.losing} without a value"
         return f"{words}; {self.failure}" if self.failure else words
 
     def _compare(self, pv: str, value: Value, other: Value) -> None:

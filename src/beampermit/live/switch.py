@@ -34,10 +34,14 @@ class Switch:
         with self._lock:
             self._current, self._beside = channel, None
 
-    def beside(self, channel: Channel, shadow: Shadow, take_over: Callable[[], None] | None) -> None:
-        """Run a version beside the one in service; `take_over` is called, once, when it may take over."""
+    def beside(
+        self, channel: Channel, shadow: Shadow, take_over: Callable[[], None] | None, adopt: Callable[[], None]
+    ) -> None:
+        """Run a version beside the one in service. When it takes over, `adopt` is called before its first update goes
+        out, and `take_over` after it, each once, by its own thread.
+        """
         with self._lock:
-            channel.shadow, channel.take_over = shadow, take_over
+            channel.shadow, channel.take_over, channel.adopt = shadow, take_over, adopt
             self._beside = channel
 
     def withdraw(self, channel: Channel) -> bool:
@@ -71,13 +75,17 @@ class Switch:
         if shadow is None:
             return
         shown = current.shown() if current else {}
-        shadow.count(update)
+        shadow.count(update, channel.shown())
         shadow.compare(update.values, shown)
+        shadow.look(channel.shown(), shown)
         if channel.take_over is None or not shadow.ready(shown):
             return
         self._current, self._beside = channel, None
-        self._forward(channel, update)
-        channel.take_over()
+        try:
+            channel.adopt()
+            self._forward(channel, update)
+        finally:
+            channel.take_over()
 
 
 class Channel:
@@ -90,6 +98,7 @@ class Channel:
         self.began = False
         self.shadow: Shadow | None = None
         self.take_over: Callable[[], None] | None = None
+        self.adopt: Callable[[], None] = lambda: None
 
     def publish(self, update: Update) -> None:
         self._switch.publish(self, update)

@@ -216,6 +216,36 @@ def test_what_is_said_of_the_champion_reaches_its_outputs(playing: Playing) -> N
     playing.until(lambda: playing.updates[-1].health.status == "SERVING")
 
 
+def test_at_the_end_every_output_says_so(playing: Playing) -> None:
+    playing.service.stop()
+    playing.until(lambda: bool(playing.ended))
+    last = playing.updates[-1]
+    assert {(value.severity.name, value.message) for value in last.values.values()} == {
+        ("INVALID", "the service has ended")
+    }
+    assert len(last.values) == 6
+
+
+def test_a_loop_that_dies_beside_the_champion_is_taken_away(playing: Playing, monkeypatch: pytest.MonkeyPatch) -> None:
+    playing.service.challenge(playing.promoted(5), Standing(5, "sha256:5"))
+    playing.until(lambda: playing.updates[-1].health.shadow.startswith("version 5: "))
+    beside = playing.service._next
+    assert beside
+    monkeypatch.setattr(beside.lane.loop, "_failed", lambda *_: 1 / 0)
+    monkeypatch.setattr(beside.lane.loop, "cycle", lambda *_: 1 / 0)
+    playing.until(lambda: 5 in playing.closed and not playing.updates[-1].health.shadow)
+    assert playing.serves(3)
+
+
+def test_a_surprise_while_a_version_begins_leaves_the_one_that_serves(playing: Playing) -> None:
+    faulty = playing.promoted(4)
+    faulty.fails = FileNotFoundError("devices.csv")
+    playing.service.promote(faulty, Standing(4, "sha256:4"))
+    beside = len(playing.updates)
+    playing.until(lambda: len(playing.updates) > beside + 5)
+    assert playing.serves(3)
+
+
 def test_other_output_pvs_need_a_new_start(playing: Playing) -> None:
     playing.fits[0] = False
     playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
 from beampermit.live.loop import Standing
@@ -60,7 +61,7 @@ def two(serve: Serve) -> Make:
         channels[0].shown, channels[1].shown = old.loop.shown, new.loop.shown
         switch.begin(channels[0])
         both = Two(old, new, switch, kept, taken, channels)
-        switch.beside(channels[1], Shadow(4, needed), lambda: taken.append(True))
+        switch.beside(channels[1], Shadow(4, needed), lambda: taken.append(True), lambda: None)
         return both
 
     return made
@@ -130,7 +131,43 @@ def test_where_nothing_valid_is_shown_the_first_answer_takes_over(two: Make) -> 
 
 def test_a_challenger_never_takes_over(two: Make, serve: Serve) -> None:
     both = two(needed=1)
-    both.switch.beside(both.channels[1], Shadow(4, 1), None)
+    both.switch.beside(both.channels[1], Shadow(4, None), None, lambda: None)
     for _ in range(5):
         both.cycle()
     assert {update.health.version for update in both.kept.updates} == {3}
+
+
+@pytest.mark.parametrize("devices", [3, 2])
+def test_a_version_whose_answers_cannot_be_true_never_takes_over(two: Make, devices: int) -> None:
+    both = two(needed=2)
+    both.new.model.gives = lambda answers: {**answers, "score": np.where(np.arange(3) < devices, np.nan, 1.0)}
+    for _ in range(5):
+        both.cycle()
+    assert {update.health.version for update in both.kept.updates} == {3}
+    words = both.kept.updates[-1].health.shadow
+    assert words.startswith("version 4: 0 of 2 cycles")
+    assert words.endswith("the model gave NaN for score")
+    assert f"{devices} without a value" in words
+
+
+def test_limits_and_units_of_a_version_are_there_before_its_first_number(two: Make) -> None:
+    both = two(needed=2)
+    shown_before: list[int] = []
+    both.channels[1].adopt = lambda: shown_before.append(both.kept.updates[-1].health.version)
+    for _ in range(3):
+        both.cycle()
+    assert shown_before == [3]
+
+
+def test_a_switch_is_told_though_a_sink_fails_at_its_first_update(two: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = two(needed=2)
+
+    def fail(update: Update) -> None:
+        if update.health.version == 4:
+            raise OSError("the disk is gone")
+
+    monkeypatch.setattr(both.kept, "publish", fail)
+    both.cycle()
+    with pytest.raises(OSError, match="the disk is gone"):
+        both.cycle()
+    assert both.taken_over == [True]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from beampermit.live.loop import Standing
+from beampermit.live.severity import Severity, Status
 from support.served import DEVICES, Serve, Served
 from support.truth import Situation, truth_case
 
@@ -40,6 +41,9 @@ def test_an_input_that_has_sent_nothing(serve: Serve, truth: Situation) -> None:
         truth_case("future", GOOD, {"age": -10.01}),
         truth_case("shape", (1.0, 2.0), {}),
         truth_case("type", "open", {}),
+        truth_case("type", "12.5", {}),
+        truth_case("type", 10**400, {}),
+        truth_case("no time", GOOD, {"age": np.nan}),
     ],
 )
 def test_a_bad_input_is_seen_where_it_is(serving: Served, truth: Situation, value: Any, sample: dict[str, Any]) -> None:
@@ -195,6 +199,26 @@ def test_hold(serve: Serve, truth: Situation) -> None:
     assert truth.holds(served.shown("B2:FAULT"))
 
 
+def test_a_held_value_ends_though_no_row_is_made(serve: Serve) -> None:
+    """Its reason may be over meanwhile; nobody has asked the model again."""
+    served = _answered(serve(fallback={"on_invalid": "hold", "hold_for": "10s"}, serving={"snapshot": "RING:SHOT"}))
+    served.put((1.0, np.nan, 3.0), device="B2")
+    served.cycle(due=False)
+    served.put(device="B2")
+    served.cycle(due=False)
+    assert served.says("B2:FAULT")[2] == "held, because no row was made since nothing is wrong with its inputs any more"
+    served.at += 10.1
+    served.put()
+    served.cycle(due=False)
+    assert served.shown("B2:FAULT").origin == "none"
+
+
+@pytest.mark.truth("ended")
+def test_what_is_shown_when_the_service_ends(serving: Served, truth: Situation) -> None:
+    for value in serving.loop.ended().values.values():
+        assert truth.holds(value)
+
+
 @pytest.mark.truth("held too long")
 def test_hold_ends(serve: Serve, truth: Situation) -> None:
     served = _answered(serve(fallback={"on_invalid": "hold", "hold_for": "30s"}))
@@ -223,6 +247,30 @@ def test_no_fallback_shows_what_nothing_permits(serve: Serve, truth: Situation, 
     served.put()
     assert truth.holds(served.cycle(after=0.1).values["B2:FAULT"])
     assert len(served.model.asked) == 1
+
+
+def test_what_is_permitted_again_is_asked_though_nothing_arrives(serving: Served) -> None:
+    serving.at += 0.1
+    serving.loop.standing = Standing(3, "sha256:p", refused="its key is not listed")
+    serving.put()
+    serving.cycle()
+    serving.loop.standing = Standing(3, "sha256:p")
+    assert serving.cycle(due=False).values["B2:FAULT"].value == 4.0
+
+
+def test_rows_that_were_due_are_asked_for_once_their_inputs_are_sound(serving: Served) -> None:
+    serving.put(age=-12.0)
+    serving.cycle()
+    assert serving.shown("B2:FAULT").origin == "none"
+    assert serving.cycle(after=3.0, due=False).values["B2:FAULT"].value == 4.0
+
+
+def test_a_limit_that_an_operator_changes_counts_before_the_next_row(serve: Serve) -> None:
+    served = _answered(serve(serving={"snapshot": "RING:SHOT"}))
+    served.put()
+    served.loop.limits.set("B2:FAULT", "high", 3.0)
+    served.cycle(due=False)
+    assert served.says("B2:FAULT") == (Severity.MINOR, Status.HIGH, "")
 
 
 @pytest.mark.truth("retired")
