@@ -12,10 +12,14 @@ from beampermit.live.update import Sink, Update, Value
 
 
 class Switch:
-    """Each version publishes through a channel of its own, from the thread of its loop."""
+    """Each version publishes through a channel of its own, from the thread of its loop.
 
-    def __init__(self, sinks: Sequence[Sink]):
-        self._sinks = tuple(sinks)
+    `on_shown` is called by that thread with a version whose first number has gone out.
+    """
+
+    def __init__(self, sinks: Sequence[Sink], on_shown: Callable[[int], None] = lambda version: None):
+        self._sinks, self._on_shown = tuple(sinks), on_shown
+        self._version = 0
         self._lock = threading.Lock()
         self._began, self._updates = time.monotonic(), 0
         self._current: Channel | None = None
@@ -69,6 +73,9 @@ class Switch:
         update = replace(update, health=replace(update.health, **of_all))
         for sink in self._sinks:
             sink.publish(update)
+        if update.health.version not in (0, self._version):
+            self._version = update.health.version
+            self._on_shown(self._version)
 
     def _compare(self, channel: Channel, update: Update) -> None:
         shadow, current = channel.shadow, self._current

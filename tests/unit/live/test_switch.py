@@ -38,6 +38,7 @@ class Two:
     kept: Kept
     taken_over: list[bool]
     channels: tuple[Channel, Channel]
+    shown: list[int]
 
     def cycle(self, after: float = 0.1, old: bool = True) -> None:
         for served, channel in ((self.old, self.channels[0]), (self.new, self.channels[1])):
@@ -55,12 +56,12 @@ Make = Callable[..., Two]
 def two(serve: Serve) -> Make:
     def made(needed: int = 3) -> Two:
         old, new = serve(Standing(3, "sha256:old")), serve(Standing(4, "sha256:new"))
-        kept, taken = Kept(), list[bool]()
-        switch = Switch([kept])
+        kept, taken, shown = Kept(), list[bool](), list[int]()
+        switch = Switch([kept], shown.append)
         channels = switch.channel(), switch.channel()
         channels[0].shown, channels[1].shown = old.loop.shown, new.loop.shown
         switch.begin(channels[0])
-        both = Two(old, new, switch, kept, taken, channels)
+        both = Two(old, new, switch, kept, taken, channels, shown)
         switch.beside(channels[1], Shadow(4, needed), lambda: taken.append(True), lambda: None)
         return both
 
@@ -73,6 +74,7 @@ def test_the_new_version_takes_over_after_the_cycles_of_the_contract(two: Make) 
         both.cycle()
     versions = [update.health.version for update in both.kept.updates]
     assert versions == [3, 3, 3, 4, 4]
+    assert both.shown == [3, 4]
     assert both.taken_over == [True]
     first = both.kept.updates[3]
     assert first.values.keys() == both.new.loop.shown().keys()
