@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from beampermit.deployment.deployment import Deployment
@@ -12,9 +11,6 @@ from beampermit.live.access_groups import WRITABLE
 from beampermit.live.epics.access import refuse_more, rules
 from beampermit.live.status_pvs import status_pv
 
-NAMED = re.compile(r"\b[UH]AG\s*\(")
-"""A condition on accounts or on hosts."""
-
 
 def access(deployment: Deployment) -> str:
     return render("access.acf.j2", deployment, groups=WRITABLE, restart=status_pv(deployment.contract, "RESTART"))
@@ -23,9 +19,7 @@ def access(deployment: Deployment) -> str:
 def access_statements(text: str, file: str) -> Iterator[Statement]:
     """For each group of records, whether those who write are named. Raises `BadInput` as the service refuses a file."""
     refuse_more(text, file)
-    open_to_all = {
-        rule.group: rule.line for rule in rules(text) if rule.permission == "WRITE" and not NAMED.search(rule.whom)
-    }
+    open_to_all = {rule.group: rule.line for rule in rules(text) if rule.permission == "WRITE" and not rule.named}
     for group in WRITABLE:
         value = "anybody" if group in open_to_all else "those who are named"
         yield Statement(f"who may write to {group}", value, open_to_all.get(group, 1))
