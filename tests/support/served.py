@@ -49,6 +49,8 @@ class Doubling:
 
     restarts: int = 0
     asked: list[dict[str, np.ndarray]] = field(default_factory=list)
+    ready: bool = True
+    """Whether it is loaded."""
     fails: str = ""
     """It raises with this message."""
     gives: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None

@@ -30,6 +30,11 @@ class SharedModel:
     def restarts(self) -> int:
         return self._model.restarts
 
+    @property
+    def ready(self) -> bool:
+        """Whether it is loaded; a model that does not say so is."""
+        return getattr(self._model, "ready", True)
+
     def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """For the loop. Raises `ModelError`."""
         with self._free:

@@ -59,6 +59,8 @@ def answer(loop: Loop, content: bytes) -> dict[str, Any]:
     question = read_question(content, loop.wiring, loop.contract.serving, time.time())
     plugs = _asked_for(loop.wiring.outputs, question.outputs)
     values = _values(loop.model, question.rows, loop.wiring.outputs, max(len(loop.wiring.rows), 1), until)
+    if loop.standing.refused:  # it was, while the model was asked
+        raise Refused(loop.standing.refused)
     about = {"model_name": loop.contract.model.name, "model_version": str(loop.standing.version)}
     outputs = [_output(plug.signal, values[plug.signal.name]) for plug in plugs]
     return {**about, **({"id": question.id} if question.id is not None else {}), "outputs": outputs}

@@ -75,7 +75,7 @@ def routes(observed: Observed, answerer: ThreadPoolExecutor) -> list[Route]:
 
 
 def _can_answer(loop: Loop | None) -> bool:
-    return loop is not None and not loop.standing.refused and not loop.failure
+    return loop is not None and not loop.standing.refused and not loop.failure and loop.model.ready
 
 
 def _asked_for(observed: Observed, request: Request) -> Loop:
@@ -100,7 +100,7 @@ class _Infer:
         """Changed by the server's thread alone."""
 
     async def endpoint(self, request: Request) -> Response:
-        loop = _asked_for(self._observed, request)
+        _asked_for(self._observed, request)
         if BINARY in request.headers:
             return error_of(400, "binary data are not read here: send the data as JSON")
         if self._waiting >= MOST_WAITING:
@@ -109,7 +109,7 @@ class _Infer:
         try:
             content = await asyncio.wait_for(_content(request), PATIENCE)
             running = asyncio.get_running_loop()
-            return await running.run_in_executor(self._answerer, _answer, loop, content)
+            return await running.run_in_executor(self._answerer, _answer, self._observed, request, content)
         except TimeoutError:
             return error_of(408, f"the question has not arrived within {PATIENCE:g} s")
         finally:
@@ -126,7 +126,9 @@ async def _content(request: Request) -> bytes:
     return bytes(content)
 
 
-def _answer(loop: Loop, content: bytes) -> Response:
+def _answer(observed: Observed, request: Request, content: bytes) -> Response:
+    """By the version that is in service now: another one may have been when the question arrived."""
+    loop = _asked_for(observed, request)
     try:
         return json_of(inference.answer(loop, content))
     except BadInput as error:
@@ -134,6 +136,8 @@ def _answer(loop: Loop, content: bytes) -> Response:
     except inference.Refused as error:
         return error_of(503, error)
     except ModelError as error:
+        if observed.current() is not loop:  # its process has ended
+            return error_of(503, "another version came into service while the model was asked", LATER)
         return error_of(500, error)
     except Busy:
         return error_of(503, f"the model had no time within {inference.LONGEST:g} s", LATER)

@@ -52,10 +52,11 @@ class HttpServer:
         import uvicorn
 
         from beampermit.live.http.application import application
+        from beampermit.live.http.patience import PatientProtocol
 
         config = uvicorn.Config(
             application(self._observed, self._answerer),
-            http="h11",
+            http=PatientProtocol,
             loop="asyncio",
             ws="none",
             lifespan="off",

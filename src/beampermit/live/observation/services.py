@@ -1,4 +1,4 @@
-"""How services are, asked from outside: by their status PVs, over PVA or CA, or by HTTP."""
+"""How services are, asked from outside: by their status PVs over PVA, or by HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from beampermit.reading import first_fault
 from beampermit.record import Count, Number, Record
 
 PVS = ("VERSION", "STATUS", "REASON", "INPUT_AGE", "LATENCY_P99", "HEARTBEAT")
-TEXTS = frozenset({"STATUS", "REASON"})
 MOST_BYTES = 2**20
 Text = Annotated[str, Field(max_length=10_000)]
 
@@ -72,27 +71,25 @@ def _first_bytes(parts: Iterable[bytes]) -> bytes:
 
 
 def ask_by_pvs(prefixes: Sequence[str], timeout: float) -> list[ServiceStatus]:
-    """Each prefix by PVA, or by CA where PVA does not answer within `timeout` s. Heartbeats have so long to move, too.
+    """Each prefix, over PVA, where an answer may take `timeout` s. Heartbeats have so long to move, too.
 
     Raises `BadInput` without the extra `live`.
     """
     require_live("the status PVs")
-    services = _ask("pva", prefixes, timeout)
-    silent = [prefix for prefix in prefixes if prefix not in services]
-    services |= _ask("ca", silent, timeout) if silent else {}
+    services = _ask(prefixes, timeout)
     nothing = f"no answer within {timeout:g} s"
     return [services.get(prefix) or ServiceStatus(name=prefix, error=nothing) for prefix in prefixes]
 
 
-def _ask(provider: str, prefixes: Sequence[str], timeout: float) -> dict[str, ServiceStatus]:
+def _ask(prefixes: Sequence[str], timeout: float) -> dict[str, ServiceStatus]:
     """Those that answer."""
     from p4p.client.thread import Context
 
-    with Context(provider, nt=False) as context:
+    with Context("pva", nt=False) as context:
 
         def read(pvs: Sequence[str], asked: Sequence[str]) -> dict[str, dict[str, Any]]:
             """Prefix -> PV -> value, of those that answer."""
-            names = [_name(provider, prefix, pv) for prefix in asked for pv in pvs]
+            names = [f"{prefix}:{pv}" for prefix in asked for pv in pvs]
             values = iter(list(context.get(names, timeout=timeout, throw=False) or ()))
             each = {prefix: {pv: next(values) for pv in pvs} for prefix in asked}
             return {prefix: one for prefix, one in each.items() if not any(map(_failed, one.values()))}
@@ -106,11 +103,6 @@ def _ask(provider: str, prefixes: Sequence[str], timeout: float) -> dict[str, Se
             now = read(("HEARTBEAT",), waiting)
             moving |= {prefix for prefix, each in now.items() if _number(each["HEARTBEAT"]) != beats[prefix]}
     return {prefix: _status(prefix, each, alive=prefix in moving) for prefix, each in answers.items()}
-
-
-def _name(provider: str, prefix: str, pv: str) -> str:
-    """Over CA, a text of more than 39 characters has a field of its own."""
-    return f"{prefix}:{pv}{'.$' if provider == 'ca' and pv in TEXTS else ''}"
 
 
 def _status(prefix: str, values: Mapping[str, Any], *, alive: bool) -> ServiceStatus:
@@ -139,11 +131,6 @@ def _number(value: Any) -> float | None:
 
 
 def _text(value: Any) -> str:
-    """A text, or the characters of one, as CA has it."""
+    """Empty for what is no text, whoever serves a PV of this name."""
     content = value["value"]
-    text = (
-        content
-        if isinstance(content, str)
-        else bytes(content.astype("u1")).partition(b"\0")[0].decode(errors="replace")
-    )
-    return text[:10_000]
+    return content[:10_000] if isinstance(content, str) else ""

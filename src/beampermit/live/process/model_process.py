@@ -68,6 +68,11 @@ class ModelProcess:
     def restarts(self) -> int:
         return max(self._starts - 1, 0)
 
+    @property
+    def ready(self) -> bool:
+        """Whether a process is there that has loaded the model."""
+        return self._child is not None
+
     def start(self) -> None:
         """Begin to load the model; `ask` says so until it is ready."""
         self._thread.start()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
 from beampermit import __version__
 from beampermit.live.http import inference, protocol
 from beampermit.live.http.question import MOST_BYTES
-from beampermit.live.loop import Standing
-from support.http_service import CURRENT, TURNS, Browse
+from beampermit.live.loop import ModelError, Standing
+from support.http_service import CURRENT, TURNS, Browse, Browsed
 from support.served import Serve, Served
 
 MODEL = "/v2/models/bpm-faults"
@@ -141,6 +143,82 @@ def test_readiness_is_that_of_an_answer(serving: Served, browse: Browse) -> None
     http.loops.clear()
     assert http.get("/v2/health/ready").status_code == 503
     assert http.ask().json() == {"error": "no version is in service yet"}
+
+
+def test_a_model_that_is_not_loaded_is_not_ready_before_it_is_asked(serve: Serve, browse: Browse) -> None:
+    http = browse(served := serve())
+    served.model.ready = False
+    served.cycle()  # no inputs: the loop does not ask
+    assert http.get("/v2/health/ready").status_code == 503
+    assert http.get(f"{MODEL}/ready").json() == {"name": "bpm-faults", "ready": False}
+    served.model.ready = True
+    assert http.get("/v2/health/ready").status_code == 200
+
+
+def test_no_answer_is_given_of_a_version_that_is_refused_while_it_is_asked(serving: Served, browse: Browse) -> None:
+    http = browse(serving)
+
+    def retire(answers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        serving.loop.standing = Standing(3, "", refused="version 3 was retired by Ada")
+        return answers
+
+    serving.model.gives = retire
+    answer = http.ask()
+    assert (answer.status_code, answer.json()) == (503, {"error": "version 3 was retired by Ada"})
+
+
+def test_a_question_that_waits_over_a_switch_is_answered_by_the_new_version(
+    serving: Served, serve: Serve, browse: Browse
+) -> None:
+    http = browse(serving)
+    others = serve(Standing(4, "sha256:q"))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        assert go_on.wait(20)
+
+    assert http.server._answerer
+    http.server._answerer.submit(hold)  # the question before
+    assert begun.wait(20)
+    answers: list[dict[str, Any]] = []
+    waiting = [
+        threading.Thread(target=lambda ask=ask: answers.append(ask().json())) for ask in (http.ask, of_three(http))
+    ]
+    for thread in waiting:
+        thread.start()
+    until = time.monotonic() + 20
+    while http.server._answerer._work_queue.qsize() < 2 and time.monotonic() < until:
+        time.sleep(0.01)
+    http.loops[:] = [others.loop]
+    serving.model.fails = "the model's process ended"
+    go_on.set()
+    for thread in waiting:
+        thread.join(20)
+    assert {answer.get("model_version", answer.get("error")) for answer in answers} == {
+        "4",
+        "version 3 is not served; version 4 is",
+    }
+
+
+def of_three(http: Browsed) -> Callable[[], httpx.Response]:
+    """Asks the version by its number."""
+    body = {"inputs": [TURNS, CURRENT]}
+    return lambda: http.client.post(f"{MODEL}/versions/3/infer", json=body)
+
+
+def test_a_question_that_a_switch_interrupts_may_be_asked_again(serving: Served, serve: Serve, browse: Browse) -> None:
+    http = browse(serving)
+    others = serve(Standing(4, "sha256:q"))
+
+    def switch(_: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        http.loops[:] = [others.loop]
+        raise ModelError("the model's process ended")
+
+    serving.model.gives = switch
+    answer = http.ask()
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.json() == {"error": "another version came into service while the model was asked"}
 
 
 def test_another_model_or_version_is_not_found(serving: Served, browse: Browse) -> None:

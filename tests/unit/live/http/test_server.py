@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 
 import httpx
 import pytest
 
 from beampermit.errors import BadInput, Outside
-from beampermit.live.http.server import LONGEST_HEAD, parse_address, serve_http
+from beampermit.live.http.server import LONGEST_HEAD, MOST_CONNECTIONS, parse_address, serve_http
+from support.epics import until
 from support.http_service import Browse
 from support.served import Served
+
+HEAD = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +80,66 @@ def test_a_head_without_end_is_refused(serving: Served, browse: Browse) -> None:
         for _ in range(LONGEST_HEAD // 1024 + 1):
             client.sendall(b"x" * 1024)
         assert client.recv(64).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param([], id="nothing"),
+        pytest.param([b"GET /healthz HT"], id="half a line"),
+        pytest.param([b"GET /healthz HTTP/1.1\r\nHost: x\r\n", *[b"X: y\r\n"] * 1000], id="one header at a time"),
+        pytest.param([HEAD + b"\r\n", b"GET /he"], id="half a request after a whole one"),
+        pytest.param([HEAD + b"Content-Length: 1000\r\n\r\n", *[b"x"] * 1000], id="what nobody reads"),
+    ],
+)
+def test_a_request_that_does_not_arrive_takes_no_place_for_long(
+    serving: Served, browse: Browse, monkeypatch: pytest.MonkeyPatch, parts: list[bytes]
+) -> None:
+    http = browse(serving)
+    assert http.get("/healthz").status_code == 200  # it has begun
+    monkeypatch.setattr("beampermit.live.http.patience.PATIENCE", 0.3)
+    began = time.monotonic()
+    with socket.create_connection(http.server.address, timeout=0.02) as client:
+        left = iter(parts)
+        while time.monotonic() < began + 4:  # uvicorn's own limit for what is idle is 5 s
+            try:
+                client.sendall(next(left, b""))
+                if client.recv(4096) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+        else:
+            pytest.fail("the connection stays")
+    assert time.monotonic() - began > 0.2
+
+
+def test_a_connection_that_is_used_again_stays(
+    serving: Served, browse: Browse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http = browse(serving)
+    assert http.get("/healthz").status_code == 200
+    monkeypatch.setattr("beampermit.live.http.patience.PATIENCE", 0.1)
+    with socket.create_connection(http.server.address, timeout=20) as client:
+        for _ in range(3):
+            client.sendall(HEAD[:20])
+            client.sendall(HEAD[20:] + b"\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.3)
+
+
+def test_half_requests_do_not_stop_the_others(serving: Served, browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:
+    http = browse(serving)
+    assert http.get("/healthz").status_code == 200
+    monkeypatch.setattr("beampermit.live.http.patience.PATIENCE", 3)
+    halves = [socket.create_connection(http.server.address) for _ in range(MOST_CONNECTIONS)]
+    for half in halves:
+        half.sendall(b"GET /healthz HT")
+    for code in (503, 200):
+        until(lambda code=code: http.get("/healthz").status_code == code)
+    for half in halves:
+        half.close()
 
 
 def test_without_the_extra_the_command_is_told(

@@ -63,6 +63,7 @@ def served(model: Path, contract_text: str) -> Iterator[Asked]:
         patch.setenv("BEAMPERMIT_SIGNING_KEY", KEY)
         asked = begin(model, asked_contract(contract_text))
         asked.until_ready()
+        assert asked.process.ready
     yield asked
     assert asked.process.restarts == 0
     asked.process.close()
@@ -113,6 +114,7 @@ def test_a_model_that_cannot_be_loaded_says_why(ask: Plant, tmp_path: Path) -> N
     asked = ask(saved(tmp_path / "model", load="raise OSError('no weights')"))
     reason = asked.reason_for_not_starting()
     assert reason == "the model cannot be loaded: OSError: no weights; its process is started again"
+    assert not asked.process.ready
 
 
 def test_an_environment_without_the_packages_of_the_model_is_said(ask: Plant, tmp_path: Path) -> None:
