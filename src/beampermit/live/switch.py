@@ -17,7 +17,7 @@ class Switch:
     `on_shown` is called by that thread with a version whose first number has gone out.
     """
 
-    def __init__(self, sinks: Sequence[Sink], on_shown: Callable[[int], None] = lambda version: None):
+    def __init__(self, sinks: Sequence[Sink], on_shown: Callable[[int], None] = lambda _: None):
         self._sinks, self._on_shown = tuple(sinks), on_shown
         self._version = 0
         self._lock = threading.Lock()
