@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 from beampermit.errors import BeampermitError, Outside
 from beampermit.live.loop import Standing
@@ -29,9 +31,9 @@ class Follower:
     """Looks at the ledger every `every` s, in a thread of its own once it is started.
 
     `on_champion` gets each new champion with its standing; it may raise a `BeampermitError` where it cannot begin with
-    it, which is then tried again. `on_standing` gets each change of the standing of the version in service.
-    `on_declared` gets, while no version is in service, what is known of one: which PVs it has. All are called from
-    other threads, one at a time but for `on_declared`.
+    it, which is then tried again. `on_standing` gets each change of the standing of that version, and of the one that
+    still shows while the new one runs beside it. `on_declared` gets, while no version is in service, what is known of
+    one: which PVs it has. All are called from other threads, one at a time but for `on_declared`.
     """
 
     def __init__(
@@ -47,11 +49,20 @@ class Follower:
     ):
         self.current: Promoted | None = None
         """The version that was given to `on_champion` last."""
+        self.shows: Promoted | None = None
+        """The version whose numbers are shown: the first that was handed over, and then what `took_over` named."""
         self.standing = Standing(0, "", refused="the ledger was not read yet")
+        """Of `current`."""
         self._promotions, self._progress, self._every, self._clock = promotions, progress, every, clock
         self._on_champion, self._on_standing, self._on_declared = on_champion, on_standing, on_declared
         self._served = read_served(promotions.wanted.state)
         self._declared: Declared | None = None
+        self._handed: dict[int, Promoted] = {}
+        self._took_over: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._said: dict[int, Standing] = {}
+        self._pvs_shown = threading.Event()
+        """Set once `on_declared` was called."""
+        self._say_again = threading.Event()
         self._answered = False
         self._trouble: tuple[str, BeampermitError] | None = None
         """Since when the ledger cannot be followed, and why."""
@@ -70,9 +81,19 @@ class Follower:
         if self._thread.ident:
             self._thread.join(PATIENCE)
 
+    def took_over(self, version: int) -> None:
+        """This version shows from here on, and has answered: the first one as well as each that replaces another.
+
+        Any thread may call it; it returns at once, and counts from the next look, which is at once where the thread
+        runs. It is what goes on after a restart whose champion cannot be served.
+        """
+        self._took_over.put(version)
+        self._wake.set()
+
     def look(self) -> None:
         """Look once: what was prepared is handed over, what is new is begun."""
         self._fetch()
+        self._note_switches()
         try:
             state, unread = self._promotions.state(), None
         except BeampermitError as error:
@@ -80,7 +101,7 @@ class Follower:
         if state is not None:
             self._collect(state)
             self._begin(state)
-        self._say(self._standing(state, unread))
+        self._say(self._standings(state, unread))
 
     def settle(self, timeout: float) -> bool:
         """Wait until what is being prepared is ready or failed; whether there is anything."""
@@ -97,6 +118,17 @@ class Follower:
                 logger.exception("the ledger could not be followed")
             self._wake.wait(self._every)
             self._wake.clear()
+        self._note_switches()
+
+    def _note_switches(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                promoted = self._handed.get(self._took_over.get_nowait())
+                if promoted is None:
+                    continue
+                self.shows = promoted
+                if promoted.event:
+                    self._keep(promoted.event)
 
     def _fetch(self) -> None:
         try:
@@ -119,14 +151,18 @@ class Follower:
             self._seen = seen
         target = None if self._job else self._target(state)
         if target:
-            self._job = Job(target, self._prepare if state.champion else self._declare, self._wake.set)
+            # While another version may go on, its PVs are shown: those of this one may be others, or not be servable.
+            served = self._served_before(state) if state.champion else None
+            shown = self.current is None and (served is None or _key(served) == _key(target))
+            work = self._prepare if state.champion else self._declare
+            self._job = Job(target, partial(work, shown=shown), self._wake.set)
             self._job.start()
 
     def _target(self, state: ModelState) -> Event | None:
         """The event whose version is to be prepared now."""
         champion = state.champion
         if champion is None:
-            unknown = self.current is None and self._declared is None
+            unknown = self.current is None and not self._pvs_shown.is_set()
             return state.last_in_service if unknown and self._is_due(state.last_in_service) else None
         if self._is_current(champion):
             return None
@@ -149,18 +185,23 @@ class Follower:
         failure = self._failures.get(_key(event))
         return failure is None or self._clock() >= failure.until
 
-    def _prepare(self, event: Event) -> Declared:
-        return self._promotions.prepare(self._declare(event), self._progress)
+    def _prepare(self, event: Event, *, shown: bool) -> Declared:
+        return self._promotions.prepare(self._declare(event, shown=shown), self._progress)
 
-    def _declare(self, event: Event) -> Declared:
+    def _declare(self, event: Event, *, shown: bool) -> Declared:
+        """What is known of the version before its bytes are here; `shown`: outputs that say why they have no value."""
         self._progress("verify the permit")
         declared = self._promotions.declare(event)
         if self.current is None:
             self._declared = declared
-            # Another version than was served before may have other PVs, and may not be servable.
-            if self._served is None or _key(self._served) == _key(event):
-                self._on_declared(declared)
+        if shown:
+            self._show_pvs(declared)
         return declared
+
+    def _show_pvs(self, declared: Declared) -> None:
+        self._on_declared(declared)
+        self._pvs_shown.set()
+        self._say_again.set()  # nobody could be told before
 
     def _collect(self, state: ModelState) -> None:
         """What a job gave is handed over where it is still wanted: the ledger may have moved on meanwhile."""
@@ -179,7 +220,7 @@ class Follower:
         logger.warning("version %d: %s", job.event.version, plain(error), extra={"hint": plain(error.hint)})
         if self.current is None and self._declared and self._served_before(state) is None:
             with suppress(BeampermitError):
-                self._on_declared(self._declared)
+                self._show_pvs(self._declared)
 
     def _is_wanted(self, event: Event, state: ModelState) -> bool:
         served = self._served_before(state) if self.current is None else None
@@ -187,20 +228,30 @@ class Follower:
 
     def _hand_over(self, promoted: Promoted, state: ModelState) -> BeampermitError | None:
         """The error where it cannot begin to serve."""
-        before, self.current = self.current, promoted
-        standing = self._standing(state, None)
+        before, showed = self.current, self.shows
+        self.current = promoted
+        if showed is None or showed.version == promoted.version:
+            self.shows = promoted
+        standing = self._standing(promoted, state, None)
         try:
             self._promotions.verify_permit(promoted)  # keys may have changed while it was prepared
             self._on_champion(promoted, standing)
         except Exception as error:
-            self.current = before
+            self.current, self.shows = before, showed
             return as_error(error, f"version {promoted.version}")
-        self.standing = standing
-        if promoted.event:
-            self._keep(promoted.event)
+        self._handed[promoted.version] = promoted
+        self._said[promoted.version] = self.standing = standing
+        if showed is None and promoted.event:
+            served = self._served_before(state)
+            # What was served before this start is given up only once this one has answered.
+            if served is None or _key(served) == _key(promoted.event):
+                self._keep(promoted.event)
         return None
 
     def _keep(self, event: Event) -> None:
+        """For the next start, as what may go on where its champion cannot be served."""
+        if self._served == event:
+            return
         self._served = event
         try:
             keep_served(self._promotions.wanted.state, event)
@@ -213,25 +264,39 @@ class Follower:
 
     # What is said
 
-    def _say(self, standing: Standing) -> None:
-        if standing != self.standing:
-            self.standing = standing
-            self._on_standing(standing)
+    def _say(self, standings: list[Standing]) -> None:
+        self.standing = standings[0]
+        if self._say_again.is_set():
+            self._say_again.clear()
+            self._said = {}
+        said, self._said = self._said, {}
+        for standing in standings:
+            if said.get(standing.version) != standing:
+                self._on_standing(standing)
+            self._said[standing.version] = standing  # what could not be said is said at the next look
 
-    def _standing(self, state: ModelState | None, unread: BeampermitError | None) -> Standing:
-        current = self.current
-        if current is None:
-            return self._standing_of_none(state, unread)
-        version, permit = current.version, current.statement.digest
+    def _standings(self, state: ModelState | None, unread: BeampermitError | None) -> list[Standing]:
+        """Of the version that was handed over last, and then of the one that shows, where that is another."""
+        current, shows = self.current, self.shows
+        if current is None or shows is None:
+            return [self._standing_of_none(state, unread)]
+        last = self._standing(current, state, unread)
+        return [last] if shows.version == current.version else [last, self._standing(shows, state, unread, last)]
+
+    def _standing(
+        self, of: Promoted, state: ModelState | None, unread: BeampermitError | None, beside: Standing | None = None
+    ) -> Standing:
+        """`beside`: of the champion that runs beside it."""
+        version, permit = of.version, of.statement.digest
         if state and (retirement := _retirement(state, version)):
             return Standing(version, permit, refused=_retired(retirement, state), retired=True)
         try:
-            self._promotions.verify_permit(current)
+            self._promotions.verify_permit(of)
         except Outside:
             pass  # said by the note
         except BeampermitError as error:
             return Standing(version, permit, refused=plain(error.message))
-        return Standing(version, permit, note="; ".join(self._notes(state, unread, current)))
+        return Standing(version, permit, note="; ".join(self._notes(state, unread, beside)))
 
     def _standing_of_none(self, state: ModelState | None, unread: BeampermitError | None) -> Standing:
         trouble = self._trouble[1] if self._trouble else None
@@ -252,26 +317,36 @@ class Follower:
         refused = f"no champion could be verified: {plain(failure.error)}"
         return Standing(champion.version, champion.permit, refused=refused)
 
-    def _notes(self, state: ModelState | None, unread: BeampermitError | None, current: Promoted) -> list[str]:
+    def _notes(
+        self, state: ModelState | None, unread: BeampermitError | None, beside: Standing | None = None
+    ) -> list[str]:
         notes = []
-        goes_on = f"version {current.version} goes on"
+        shown = f"version {self.shows.version if self.shows else 0}"
+        goes_on = f"{shown} goes on"
         if self._trouble:
             since, error = self._trouble
-            seen = goes_on if self._answered else f"version {current.version} is served as it was last verified here"
+            seen = goes_on if self._answered else f"{shown} is served as it was last verified here"
             silent = isinstance(error, Outside)
             said = f"the ledger has not answered since {since}" if silent else f"since {since}: {plain(error.message)}"
             notes.append(f"{said}; {seen}")
         elif unread:
             notes.append(f"the ledger cannot be read: {plain(unread)}; {goes_on}")
-        if state is None:
-            return notes
-        champion = state.champion
-        if champion and not self._is_current(champion) and (failure := self._failures.get(_key(champion))):
+        champion = state.champion if state else self.current and self.current.event
+        if champion and (reason := self._why_not(champion, beside)):
             what = f"version {champion.version}, champion since {champion.at}, cannot be served"
-            notes.append(f"{what}: {plain(failure.error)}; {goes_on}")
-        if state.frozen:
+            notes.append(f"{what}: {reason}; {goes_on}")
+        elif champion and beside and self._is_current(champion):
+            notes.append(f"version {champion.version} is champion since {champion.at} and runs beside it")
+        if state and state.frozen:
             notes.append(act("promotions were frozen", state.frozen))
         return notes
+
+    def _why_not(self, champion: Event, beside: Standing | None) -> str:
+        """Why the champion is not what shows; empty where nothing hinders it."""
+        if self._is_current(champion):
+            return beside.refused if beside else ""
+        failure = self._failures.get(_key(champion))
+        return plain(failure.error) if failure else ""
 
 
 def _key(event: Event) -> tuple[int, str]:

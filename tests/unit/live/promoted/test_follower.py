@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput, Failed, Outside
-from beampermit.live.promoted import Follower, Promoted, Promotions, Wanted, find
+from beampermit.live.promoted import Declared, Follower, Promoted, Promotions, Wanted, find
 from beampermit.live.promoted.job import FIRST
+from beampermit.live.promoted.served import read_served
 from beampermit.live.wiring import wire
 from beampermit.permit.keys import generate_keys, load_signing_key
 from beampermit.permit.statement import BoundFile
@@ -26,6 +29,19 @@ def other_model(service: Followed, weight: float) -> None:
     """A further version is promoted, and its bytes are here."""
     service.promote(weight)
     service.have_the_model()
+
+
+def told(service: Followed) -> list[tuple[int, str, str]]:
+    """What `on_standing` got since this was asked last."""
+    new = [(one.version, one.refused, one.note) for one in service.standings]
+    service.standings.clear()
+    return new
+
+
+def kept(state: Path) -> int:
+    """The version that may go on after a restart."""
+    served = read_served(state)
+    return served.version if served else 0
 
 
 # What is found
@@ -98,6 +114,90 @@ def test_a_new_champion_is_handed_over_once_it_is_ready_and_a_rollback_as_well(s
     assert serving.follower.standing.note == ""
 
 
+def test_what_shows_is_followed_as_well_while_the_new_champion_runs_beside_it(serving: Followed) -> None:
+    other_model(serving, 3)
+    told(serving)
+    serving.look()
+    beside = f"version 2 is champion since {serving.lab.last().at} and runs beside it"
+    assert told(serving) == [(1, "", beside)]  # the new one was handed over with its standing
+    serving.lose_the_network()
+    serving.look()
+    (_, _, new), (_, _, shown) = told(serving)
+    assert new.endswith(GOES_ON)
+    assert shown == f"{new}; {beside}"
+    serving.find_the_network()
+    serving.write("retire", 1)
+    serving.look()
+    (_, _, none), (version, retired, _) = told(serving)
+    assert (none, version) == ("", 1)
+    assert retired.endswith("drifts; version 2 is champion now")
+    serving.look()
+    assert not told(serving)
+
+
+def test_what_shows_is_refused_although_its_successor_is_believed(
+    serving: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def distrust(version: int) -> None:
+        def verify(declared: Declared) -> None:
+            if declared.version == version:
+                raise Failed(f"version {version} is not believed")
+
+        monkeypatch.setattr(serving.promotions, "verify_permit", verify)
+
+    other_model(serving, 3)
+    serving.look()
+    told(serving)
+    distrust(1)
+    serving.look()
+    assert told(serving) == [(1, "version 1 is not believed", "")]
+    distrust(2)
+    serving.look()
+    at = serving.lab.last().at
+    why = f"version 2, champion since {at}, cannot be served: version 2 is not believed; {GOES_ON}"
+    assert told(serving) == [(2, "version 2 is not believed", ""), (1, "", why)]
+
+
+def test_what_took_over_is_what_shows_and_what_goes_on_after_a_restart(serving: Followed) -> None:
+    state = serving.wanted.state
+    other_model(serving, 3)
+    serving.look()
+    assert kept(state) == 1  # the new one has not answered yet
+    again = serving.again()
+    again.look()
+    assert (again.version, kept(state)) == (2, 1)
+    again.follower.took_over(7)  # never handed over
+    again.follower.took_over(2)
+    again.follower.look()
+    assert kept(state) == 2
+    again.write("rollback", 1)
+    again.look()
+    again.follower.took_over(1)
+    told(again)
+    again.lose_the_network()
+    again.look()
+    ((version, _, note),) = told(again)
+    assert (version, note.endswith(GOES_ON)) == (1, True)
+    assert kept(state) == 1
+    again.promotions.close()
+
+
+def test_a_rollback_to_what_shows_leaves_nothing_beside_it(serving: Followed) -> None:
+    other_model(serving, 3)
+    serving.look()
+    serving.write("rollback", 1)
+    serving.look()
+    told(serving)
+    serving.lose_the_network()
+    serving.look()
+    ((version, _, note),) = told(serving)
+    assert (version, note.endswith(GOES_ON)) == (1, True)
+    # It may have taken over a moment before it was withdrawn.
+    serving.follower.took_over(2)
+    serving.follower.look()
+    assert [version for version, _, _ in told(serving)] == [1, 2]
+
+
 def test_a_champion_that_is_replaced_while_it_is_prepared_is_not_handed_over(serving: Followed) -> None:
     other_model(serving, 3)
     serving.follower.look()
@@ -121,6 +221,46 @@ def test_retired_is_said_with_who_when_and_why(serving: Followed) -> None:
     assert again.declared[0].version == 1  # its PVs stay
     again.write("rollback", 1)
     assert (again.look().retired, again.version) == (False, 1)
+    again.promotions.close()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_champion_that_was_retired_before_it_showed_is_said_on_its_pvs_after_a_restart(
+    serving: Followed, *, begun: bool
+) -> None:
+    """Though another version was served before."""
+    other_model(serving, 3)
+    again = serving.again()
+    order: list[str] = []
+    again.follower._on_declared = lambda one: order.append(f"PVs of {one.version}")
+    again.follower._on_standing = lambda one: order.append("retired" if one.retired else one.refused)
+    if begun:  # retired while it is being prepared
+        again.follower.look()
+        again.follower.settle(60)
+        assert order == ["version 2 is being prepared"]
+    again.write("retire")
+    again.look()
+    again.look()
+    assert order[-2:] == ["PVs of 2", "retired"]  # PVs that say so after they are there
+    assert (again.version, again.follower.standing.version) == (0, 2)
+    again.promotions.close()
+
+
+def test_the_champion_has_its_pvs_at_once_where_what_was_served_before_is_retired(
+    serving: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.promote(3)
+    serving.write("retire", 1)
+    again = serving.again()
+    declared: list[int] = []
+
+    def prepare(*_: object) -> None:
+        declared.extend(one.version for one in again.declared)
+        raise Outside("the registry does not answer")
+
+    monkeypatch.setattr(again.promotions, "prepare", prepare)
+    again.look()
+    assert declared == [2]
     again.promotions.close()
 
 
@@ -499,3 +639,19 @@ def test_the_thread_follows_and_ends(serving: Followed, wanted: Wanted) -> None:
         follower.close()
         assert versions == [1]
         assert not follower._thread.is_alive()
+
+
+def test_a_switch_counts_at_once_and_at_the_end(serving: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever calls does not wait for the ledger or the disk."""
+    follower, looks, callers = serving.follower, threading.Semaphore(0), list[str]()
+    follower._every = 3600.0
+    monkeypatch.setattr(serving.promotions, "look", looks.release)
+    monkeypatch.setattr(follower, "_keep", lambda _: callers.append(threading.current_thread().name))
+    follower.start()
+    assert looks.acquire(timeout=30)
+    follower.took_over(1)
+    assert looks.acquire(timeout=30)
+    follower._closed.set()
+    follower.took_over(1)
+    follower.close()
+    assert callers == [follower._thread.name] * 2
