@@ -108,7 +108,7 @@ class _Assembly:
     """The parts of one service. What is made last is closed first."""
 
     def __init__(self, options: Options, promotions: Promotions, stack: ExitStack, progress: Progress):
-        self._options, self._promotions, self._stack, self._progress = options, promotions, stack, progress
+        self._options, self._promotions, self._stack = options, promotions, stack
         self.told_to_end = False
         self._records: Records | None = None
         self._served = frozenset[str]()
@@ -117,24 +117,23 @@ class _Assembly:
         self._models: dict[int, ModelProcess] = {}
         self._notifier = Notifier()
         stack.callback(self._notifier.close)
-        self._service = Service(
-            Switch([self, *self._observers(), self._notifier]), self._make_lane, fits=self._fits, adopt=self._adopt
+        switch = Switch([self, *self._observers(), self._notifier], self._on_shown)
+        self._service = Service(switch, self._make_lane, fits=self._fits, adopt=self._adopt)
+        self._follower = Follower(
+            promotions,
+            self._on_champion,
+            self._on_standing,
+            on_declared=self._on_declared,
+            progress=progress,
+            every=options.follow,
         )
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._end())
         self._notifier.say("reading the ledger")
-        follower = Follower(
-            self._promotions,
-            self._on_champion,
-            self._on_standing,
-            on_declared=self._on_declared,
-            progress=self._progress,
-            every=self._options.follow,
-        )
-        follower.start()
-        self._stack.callback(follower.close)
+        self._follower.start()
+        self._stack.callback(self._follower.close)
         if self._options.challenger:
             challenger = FollowChallenger(self._promotions, self._service.challenge, self._service.end_challenge)
             challenger.start()
@@ -165,6 +164,9 @@ class _Assembly:
             if address:
                 self._stack.callback(serve_http(address, observed, questions=questions).close)
         return [vitals, metrics, Changes()]
+
+    def _on_shown(self, version: int) -> None:
+        self._follower.took_over(version)
 
     # What the ledger says, told by another thread
 
