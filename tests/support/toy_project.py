@@ -93,7 +93,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 
-def load_model(folder):
+def load_model(folder, **_):
     weight = load_file(Path(folder) / "weights.safetensors")["weight"][0]
     signature = Some(inputs=Some(is_tensor_spec=lambda: False), outputs=Some(inputs=[Some(name="score")]))
     return Some(metadata=Some(signature=signature), predict=lambda rows: np.full(len(rows), weight))

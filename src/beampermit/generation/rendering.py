@@ -66,6 +66,9 @@ def generate(
         output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".beampermit-new-") as temporary:
             project = _render(Path(temporary), all_answers, fill, warn)
+            _read_back(project, all_answers)
+            if _write_deployment(project) or fill:
+                _amend(project)
             if lock:
                 refused = None if lock is True else warn
                 wrong = _lock(project, progress, refused)
@@ -105,9 +108,6 @@ def _render(folder: Path, answers: dict[str, str], fill: Fill | None, warn: Call
         warn(line)
     if fill:
         fill(project, answers)
-    _read_back(project, answers)
-    if _write_deployment(project) or fill:
-        _amend(project)
     return project
 
 

@@ -64,5 +64,5 @@ def test_a_generated_project_names_the_python_of_the_answer_everywhere(tmp_path:
     root = generate(tmp_path, {"python_version": version})
     assert f"python {version}.*" in (root / "environment.yml").read_text()
     assert f'requires-python = "=={version}.*"' in (root / "pyproject.toml").read_text()
-    assert (root / "Containerfile").read_text().count(f"FROM python:{version}-") == 2
+    assert (root / "Containerfile").read_text().count(f"FROM python:{version}-") == 4
     assert f"Python {version}" in (root / "docs/how-it-works.md").read_text()
