@@ -134,7 +134,7 @@ def _number(value: object, shape: tuple[int, ...]) -> tuple[object, Fault, str]:
         if type(value) is int and not shape:
             return float(value), Fault.NONE, ""
         raw = np.asarray(value)
-        number = raw.astype(np.float64) if raw.dtype.kind in "biuf" else None
+        number = raw.astype(np.float64) if _is_numbers(raw) else None
     except (TypeError, ValueError, OverflowError):
         number = None
     if number is None:
@@ -144,6 +144,12 @@ def _number(value: object, shape: tuple[int, ...]) -> tuple[object, Fault, str]:
     if number.ndim <= 1 and number.size == int(np.prod(shape)):
         return number.reshape(shape), Fault.NONE, ""  # an image row after row; a waveform of one element as a scalar
     return None, Fault.WRONG_SHAPE, f"{_words(number.shape)} instead of {_words(shape)}"
+
+
+def _is_numbers(raw: np.ndarray) -> bool:
+    """No text, though it may look like a number; objects such as decimals are for numpy to judge."""
+    kind = raw.dtype.kind
+    return kind in "biuf" or (kind == "O" and not any(isinstance(one, str | bytes) for one in raw.flat))
 
 
 def _words(shape: tuple[int, ...]) -> str:
