@@ -19,16 +19,7 @@ LINE = re.compile(r"\s*([A-Za-z]+)\s*=\s*(.*)")
 
 
 def systemd(deployment: Deployment) -> str:
-    name = deployment.name
-    words = command.serve(
-        name,
-        state=f"/var/lib/{name}",
-        access=f"/etc/{name}/access.acf",
-        http=f"127.0.0.1:{command.PORT}",
-        registry="${REGISTRY}",
-        ledger="${LEDGER}",
-    )
-    return render("unit.service.j2", deployment, words=words)
+    return render("unit.service.j2", deployment, words=_words(deployment.name, "${REGISTRY}", "${LEDGER}"))
 
 
 def systemd_statements(text: str, file: str) -> Iterator[Statement]:
@@ -48,16 +39,7 @@ def systemd_statements(text: str, file: str) -> Iterator[Statement]:
 
 
 def procserv(deployment: Deployment) -> str:
-    name = deployment.name
-    words = command.serve(
-        name,
-        state=f"/var/lib/{name}",
-        access=f"/etc/{name}/access.acf",
-        http=f"127.0.0.1:{command.PORT}",
-        registry='"$REGISTRY"',
-        ledger='"$LEDGER"',
-    )
-    return render("procserv.conf.j2", deployment, words=words)
+    return render("procserv.conf.j2", deployment, words=_words(deployment.name, '"$REGISTRY"', '"$LEDGER"'))
 
 
 def procserv_statements(text: str, file: str) -> Iterator[Statement]:
@@ -74,6 +56,18 @@ def procserv_statements(text: str, file: str) -> Iterator[Statement]:
     lines = [number for number, one in enumerate(text.splitlines(), 1) if re.match(r"command\s*[=:]", one)]
     for value, line in zip(commands, lines, strict=False):
         yield from command.statements(command.split(value, file, line), line)
+
+
+def _words(name: str, registry: str, ledger: str) -> tuple[str, ...]:
+    """The command on a host; its variables are spelled as whoever starts it reads them."""
+    return command.serve(
+        name,
+        state=f"/var/lib/{name}",
+        access=f"/etc/{name}/access.acf",
+        http=f"127.0.0.1:{command.PORT}",
+        registry=registry,
+        ledger=ledger,
+    )
 
 
 def _settings(text: str) -> Iterator[tuple[str, str, int]]:

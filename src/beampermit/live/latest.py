@@ -53,7 +53,7 @@ class Latest:
         self._on_change = on_change
         self._shapes = [wire.signal.shape for wire in wiring.inputs]
         self._first = wiring.layout.first
-        places = sum(len(wire.pvs) for wire in wiring.inputs)
+        places = len(wiring.layout.pvs)
         self._lowest, self._highest, self._time = (np.full(places, np.nan) for _ in range(3))
         self._severity = np.zeros(places, np.int8)
         self._fault = np.full(places, Fault.NEVER, np.int8)

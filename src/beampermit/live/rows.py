@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from beampermit.contract.service import Serving
     from beampermit.live.wiring import Layout, Wiring
 
-SEVERITIES = tuple(severity.name for severity in Severity)
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -125,7 +123,7 @@ def _bad(layout: Layout, readings: Readings, serving: Serving, now: float) -> np
     with np.errstate(invalid="ignore"):
         return (
             (readings.fault != Fault.NONE)
-            | (readings.severity > SEVERITIES.index(serving.worst))
+            | (readings.severity > Severity[serving.worst])
             | np.isnan(readings.time)
             | (readings.time - now > serving.ahead)
             | (now - readings.time > layout.stale_after)
@@ -145,7 +143,7 @@ def _problem(  # noqa: PLR0911 - one line for each thing that can be wrong, the 
             return Problem(Status.LINK, f"{name} is disconnected")
         case Fault.WRONG_TYPE | Fault.WRONG_SHAPE:
             return Problem(Status.READ, f"{name} has {message}")
-    if readings.severity[place] > SEVERITIES.index(serving.worst):
+    if readings.severity[place] > Severity[serving.worst]:
         return Problem(Status.LINK, _severity(name, int(readings.severity[place]), message))
     if np.isnan(readings.time[place]):
         return Problem(Status.TIMEOUT, f"{name} has no time")
@@ -162,4 +160,4 @@ def _problem(  # noqa: PLR0911 - one line for each thing that can be wrong, the 
 
 
 def _severity(name: str, severity: int, message: str) -> str:
-    return f"{name} has severity {SEVERITIES[severity]}{f' ({message})' if message else ''}"
+    return f"{name} has severity {Severity(severity).name}{f' ({message})' if message else ''}"

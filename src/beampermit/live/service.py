@@ -112,14 +112,13 @@ class Service:
             order()
         except StartAgain:
             raise
-        except BeampermitError as error:
+        except Exception as error:
             if self._current is None or not self._current.serves:
                 raise
-            logger.error("a version cannot be served: %s", error, extra={"hint": error.hint})  # noqa: TRY400
-        except Exception:
-            if self._current is None or not self._current.serves:
-                raise
-            logger.exception("a version cannot be served")
+            if isinstance(error, BeampermitError):
+                logger.error("a version cannot be served: %s", error, extra={"hint": error.hint})  # noqa: TRY400
+            else:
+                logger.exception("a version cannot be served")
 
     def _next_order(self) -> Callable[[], None] | None:
         while True:
@@ -166,9 +165,8 @@ class Service:
         self._run_beside(promoted, standing, take_over=self._took_over)
 
     def _challenge(self, promoted: Declared, standing: Standing) -> None:
+        self._end_challenge()
         self._challenger = promoted, standing
-        if self._next and not self._next.channel.take_over:
-            self._withdraw()
         self._run_challenger()
 
     def _run_challenger(self) -> None:

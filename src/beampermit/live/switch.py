@@ -29,10 +29,6 @@ class Switch:
         """For one version."""
         return Channel(self)
 
-    @property
-    def current(self) -> Channel | None:
-        return self._current
-
     def begin(self, channel: Channel) -> None:
         """Put a version into service at once."""
         with self._lock:
