@@ -475,7 +475,8 @@ def test_nothing_of_a_repository_is_checked_out_for_a_check(
     edit(projects["git"] / "pyproject.toml", 'tag = "v1"', 'tag = "v2"')
     assert problems(projects["git"])
     calls = set(log.read_text().splitlines())
-    assert {"fetch file", "clone none"} <= calls
+    # uv ends at the first thing that it misses, which may be before a clone begins.
+    assert "fetch file" in calls
     assert not {one for one in calls if one.startswith(("fetch", "clone"))} - {"fetch file", "clone none"}
 
 
