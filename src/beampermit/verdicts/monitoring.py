@@ -1,0 +1,101 @@
+"""What monitoring says of a model in service: readings of a window, standings, and trips.
+
+The monitor writes them; the service shows them as PVs, documents as pages, and a response acts on a trip.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from beampermit.record import Count, Number, Record
+
+CHECKS = {
+    "MON001": "An input's distribution differs from the reference",
+    "MON002": "The inputs together differ from the reference",
+    "MON003": "Inputs are missing, out of range or in alarm",
+    "MON004": "An output's distribution, or its flagged share, differs from the reference",
+    "MON005": "Outputs are INVALID or a fallback too often",
+    "MON006": "Answers are late",
+    "MON007": "Predictions differ from the truth that arrived",
+    "MON008": "The monitor cannot judge",
+}
+CheckId = Annotated[str, Field(pattern=r"^MON\d{3}$")]
+Level = Literal["NO_ALARM", "MINOR", "MAJOR", "INVALID"]
+"""Severity in EPICS."""
+
+
+class Window(Record):
+    """A span of the prediction log; times in s since 1970, `until` is excluded."""
+
+    since: Number
+    until: Number
+    rows: Count
+    """That were judged."""
+    version: Count
+    """Of the model, 0 where none served."""
+
+
+class Reading(Record):
+    """What a check measured in a window. It is in alarm where `value` is beyond `limit`: larger is worse."""
+
+    check: CheckId
+    subject: str
+    """The signal, or what of it, such as `turns.std`; empty for all together."""
+    value: Number
+    limit: Number
+    unit: str = ""
+    detail: str = ""
+    """One line for the operator."""
+
+    @property
+    def exceeded(self) -> bool:
+        return self.value > self.limit
+
+
+class Standing(Record):
+    """A check of a subject after its trip rule (m of n windows, delays): what is shown and alarmed."""
+
+    reading: Reading
+    level: Level
+    since: Number
+    """Since when it is at this level, s since 1970."""
+    bypassed_until: Number | None = None
+    """Its alarm is bypassed until then, s since 1970."""
+    bypassed_by: str = ""
+    bypass_reason: str = ""
+
+    @property
+    def key(self) -> str:
+        """Such as `MON001 turns.std`."""
+        return f"{self.reading.check} {self.reading.subject}".rstrip()
+
+
+class Result(Record):
+    """The newest result of a monitor; written whole, by rename, each time a window was judged."""
+
+    model: str
+    at: Number
+    """When the window was judged, s since 1970."""
+    window: Window
+    standings: tuple[Standing, ...]
+    """Worst first; one for each check and subject that was judged."""
+    drift: Number | None
+    """Largest drift of any input, as part of its limit; None where it was not judged."""
+
+
+class Trip(Record):
+    """A standing that went into alarm, or left it (`cleared`)."""
+
+    model: str
+    version: Count
+    standing: Standing
+    window: Window
+    """The window that tripped it."""
+    cleared: bool = False
+
+    @property
+    def name(self) -> str:
+        """The same for one alarm from its raise to its clearing."""
+        return f"{self.model} {self.standing.key} {self.standing.since:.0f}"
