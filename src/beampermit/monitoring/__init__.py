@@ -1,0 +1,1 @@
+"""Watches a model in service: windows of the prediction log against their reference, trip rules, and responses."""
