@@ -22,8 +22,28 @@ class Monitoring(Part):
     """Time span of the live data that are compared."""
     every: Annotated[Seconds, Loosens.WHEN_LARGER] = 600.0
     """How often they are compared."""
+    raise_after: Annotated[int, Field(ge=1, le=100), Loosens.WHEN_LARGER] = 2
+    """An alarm is raised where so many of the last windows (`of`) are beyond the limit."""
+    of: Annotated[int, Field(ge=1, le=100), Loosens.WHEN_SMALLER] = 3
+    """How many last windows `raise_after` counts in."""
+    delay_on: Annotated[Seconds | None, Loosens.WHEN_LARGER, Absent(0.0)] = None
+    """It must have been so for this long, by the ends of the windows."""
+    clear_below: Annotated[float, Field(gt=0, le=1), Loosens.WHEN_LARGER] = 0.8
+    """A window is good again at this part of the limit, or below."""
+    clear_after: Annotated[int, Field(ge=1, le=100), Loosens.WHEN_SMALLER] = 3
+    """An alarm is cleared after so many good windows in a row."""
+    delay_off: Annotated[Seconds | None, Loosens.WHEN_SMALLER, Absent(0.0)] = None
+    """They must have been good for this long."""
+    major: Annotated[float, Field(ge=1), Loosens.WHEN_LARGER] = 2.0
+    """An alarm is MINOR beyond its limit, and MAJOR beyond so many times the limit."""
     on_trip: Annotated[Literal["issue", "propose-limits", "retrain"], Loosens.NEVER] = "issue"
     """What a trip starts: an issue, a pull request with new limits, or a retraining."""
+
+    @model_validator(mode="after")
+    def _can_be_raised(self) -> Monitoring:
+        if self.raise_after > self.of:
+            raise ValueError(f"raise_after: {self.raise_after} of {self.of} windows can never be; raise `of` as well")
+        return self
 
 
 class Serving(Part):

@@ -60,11 +60,16 @@ class Standing(Record):
     reading: Reading
     level: Level
     since: Number
-    """Since when it is at this level, s since 1970."""
+    """Since when it is in alarm, or is not, s since 1970: a MINOR alarm that becomes MAJOR keeps it."""
     bypassed_until: Number | None = None
     """Its alarm is bypassed until then, s since 1970."""
     bypassed_by: str = ""
     bypass_reason: str = ""
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether somebody is to be told."""
+        return self.level != "NO_ALARM" and self.bypassed_until is None
 
     @property
     def key(self) -> str:
@@ -86,7 +91,7 @@ class Result(Record):
 
 
 class Trip(Record):
-    """A standing that went into alarm, or left it (`cleared`)."""
+    """A standing that went into alarm, got worse, or left it: `cleared`, with `since` that of the alarm that ended."""
 
     model: str
     version: Count
