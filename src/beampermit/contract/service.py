@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from beampermit.contract.direction import Absent, Loosens
 from beampermit.contract.part import InsidePath, Lines, Name, Part, Prose, Seconds, Text
+from beampermit.contract.response import Response
 from beampermit.contract.signals import Severity
 
 
@@ -37,7 +38,12 @@ class Monitoring(Part):
     major: Annotated[float, Field(ge=1), Loosens.WHEN_LARGER] = 2.0
     """An alarm is MINOR beyond its limit, and MAJOR beyond so many times the limit."""
     on_trip: Annotated[Literal["issue", "propose-limits", "retrain"], Loosens.NEVER] = "issue"
-    """What a trip starts: an issue, a pull request with new limits, or a retraining."""
+    """What an alarm starts: its issue alone; a pull request with new limits; or a retraining, whose pull request the
+    interlocks judge."""
+    response: Response = Response()
+    """Bounds of what an alarm starts."""
+    bypass_at_most: Annotated[Seconds, Loosens.WHEN_LARGER] = 604800.0
+    """A bypass of an alarm (`beampermit bypass`) lasts no longer than this."""
 
     @model_validator(mode="after")
     def _can_be_raised(self) -> Monitoring:
