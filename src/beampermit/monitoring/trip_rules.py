@@ -1,0 +1,221 @@
+"""When readings become alarms: m of n windows, delays, hysteresis. Nothing here looks at a clock or a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from beampermit.contract.service import Monitoring
+from beampermit.record import Count, Number, Record
+from beampermit.verdicts.monitoring import Level, Reading, Standing, Trip, Window
+
+CANNOT_JUDGE = "MON008"
+"""Its alarm is INVALID: nobody knows how the model is."""
+LEVELS: tuple[Level, ...] = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
+"""Worst last."""
+MOST_WINDOWS = 100
+"""As many as a contract may count."""
+NOT_A_NUMBER = "the reading, or its limit, is no number from 0 on"
+
+
+class Latch(Record):
+    """Whether windows are beyond one threshold: on after m of n, off after so many good ones in a row."""
+
+    on: bool = False
+    beyond: Annotated[tuple[bool, ...], Field(max_length=MOST_WINDOWS)] = ()
+    """Of the last windows, oldest first."""
+    good: Count = 0
+    """Windows in a row that were good again."""
+    turning: Number | None = None
+    """Since when it would be the other way, but for the delay; s since 1970."""
+
+
+class Judged(Record):
+    """What is kept of a check and subject. There is a latch for each level but the first."""
+
+    reading: Reading
+    since: Number
+    latches: Annotated[tuple[Latch, ...], Field(min_length=3, max_length=3)] = (Latch(), Latch(), Latch())
+    told: Level = "NO_ALARM"
+    """The worst level of the alarm that a trip told of."""
+    told_since: Number | None = None
+    """The time in that trip's name."""
+
+    @property
+    def level(self) -> Level:
+        on = [number for number, latch in enumerate(self.latches, 1) if latch.on]
+        return LEVELS[on[-1] if on else 0]
+
+
+class RuleState(Record):
+    """Of one version of a model; between windows it is kept as a file."""
+
+    version: Count = 0
+    until: Number | None = None
+    """The end of the last window that was counted."""
+    judged: tuple[Judged, ...] = ()
+
+
+class Outcome(Record):
+    """What a window makes of the state before it."""
+
+    state: RuleState
+    standings: tuple[Standing, ...]
+    """Worst first: of all that was judged in this window, or is in alarm since an earlier one."""
+    trips: tuple[Trip, ...]
+
+
+@dataclass(frozen=True)
+class Bypassed:
+    """Somebody takes it upon himself that an alarm is not raised until a time, s since 1970."""
+
+    until: float
+    by: str
+    reason: str
+
+
+def never(_: Reading) -> Bypassed | None:
+    """Nothing is bypassed."""
+
+
+@dataclass(frozen=True)
+class TripRules:
+    """`rule` is the contract's; `bypass` says of a reading whether its alarm is bypassed now."""
+
+    model: str
+    rule: Monitoring
+    bypass: Callable[[Reading], Bypassed | None] = never
+
+    def judge(self, before: RuleState, readings: Sequence[Reading], window: Window) -> Outcome:
+        """Alarms after a window.
+
+        A window that ends less than half of `every` after the last one is shown, and does not count: whoever asks often
+        raises no alarm by that. What was not judged now stays as it is, for without rows nobody knows that it is good
+        again. With another version, all begins anew and what was in alarm is cleared. What is told of an alarm that is
+        bypassed is told when the bypass ends.
+        """
+        fresh = before.version != window.version
+        known = {} if fresh else {key_of(one.reading): one for one in before.judged}
+        elapsed = math.inf if fresh or before.until is None else window.until - before.until
+        counts = abs(elapsed) >= self.rule.every / 2  # a clock that was set back says nothing of how much time went by
+        if known and elapsed > self.rule.of * self.rule.every + self.rule.window:
+            known = {key: _forgetting(one) for key, one in known.items()}
+        judged = dict(known)
+        for reading in map(sound, readings):
+            judged[key_of(reading)] = _next(
+                judged.get(key_of(reading)), reading, window.until, self.rule if counts else None
+            )
+        told = {key: self._tell(one, window) for key, one in judged.items()}
+        after = RuleState(
+            version=window.version,
+            until=window.until if counts else before.until,
+            judged=tuple(one for one, _ in told.values()),
+        )
+        now = {key_of(reading) for reading in readings}
+        standings = [self._standing(one) for key, (one, _) in told.items() if key in now or one.level != LEVELS[0]]
+        ended = [
+            _cleared(self.model, before.version, one, window)
+            for one in before.judged
+            if fresh and one.told != LEVELS[0]
+        ]
+        trips = (*ended, *(trip for _, trip in told.values() if trip))
+        return Outcome(state=after, standings=tuple(sorted(standings, key=_worst_first)), trips=trips)
+
+    def _tell(self, judged: Judged, window: Window) -> tuple[Judged, Trip | None]:
+        level, told = severity_of(judged.level), severity_of(judged.told)
+        if told and not level:
+            trip = _cleared(self.model, window.version, judged, window)
+            return judged.model_copy(update={"told": LEVELS[0], "told_since": None}), trip
+        if level <= told or self.bypass(judged.reading):
+            return judged, None
+        since = judged.since if judged.told_since is None else judged.told_since
+        standing = Standing(reading=judged.reading, level=judged.level, since=since)
+        trip = Trip(model=self.model, version=window.version, standing=standing, window=window)
+        return judged.model_copy(update={"told": judged.level, "told_since": since}), trip
+
+    def _standing(self, judged: Judged) -> Standing:
+        standing = Standing(reading=judged.reading, level=judged.level, since=judged.since)
+        bypassed = self.bypass(judged.reading)
+        if bypassed is None:
+            return standing
+        said = {"bypassed_until": bypassed.until, "bypassed_by": bypassed.by, "bypass_reason": bypassed.reason}
+        return standing.model_copy(update=said)
+
+
+def key_of(reading: Reading) -> tuple[str, str]:
+    return reading.check, reading.subject
+
+
+def sound(reading: Reading) -> Reading:
+    """A reading that can be compared: whatever is no number counts as one that nobody could take (`unknown`)."""
+    if math.isfinite(reading.value) and math.isfinite(reading.limit) and reading.limit >= 0:
+        return reading
+    return Reading(check=reading.check, subject=reading.subject, value=0.0, limit=0.0, detail=NOT_A_NUMBER)
+
+
+def severity_of(level: Level) -> int:
+    """As EPICS counts."""
+    return LEVELS.index(level)
+
+
+def _forgetting(judged: Judged) -> Judged:
+    """So much time has gone by that the windows before say nothing of now; what is in alarm stays so."""
+    latches = tuple(Latch(on=latch.on) for latch in judged.latches)
+    return judged.model_copy(update={"latches": latches})
+
+
+def _next(before: Judged | None, reading: Reading, until: float, rule: Monitoring | None) -> Judged:
+    """`rule` is None where the window does not count."""
+    if before is None:
+        before = Judged(reading=reading, since=until)
+    minor, major, invalid = before.latches
+    if rule:
+        unknown = reading.detail == NOT_A_NUMBER or (reading.check == CANNOT_JUDGE and reading.exceeded)
+        if not unknown:
+            minor = _turned(minor, *_compared(reading, 1.0, rule), until, rule)
+            major = _turned(major, *_compared(reading, rule.major, rule), until, rule)
+        invalid = _turned(invalid, unknown, not unknown, until, rule)
+    after = before.model_copy(update={"reading": reading, "latches": (minor, major, invalid)})
+    turned = (before.level == LEVELS[0]) != (after.level == LEVELS[0])
+    # A clock that was set back leaves no alarm that began in the future.
+    return after.model_copy(update={"since": until if turned else min(before.since, until)})
+
+
+def _compared(reading: Reading, times: float, rule: Monitoring) -> tuple[bool, bool]:
+    """Whether it is beyond so many times its limit, and whether it is good again."""
+    threshold = reading.limit * times
+    return reading.value > threshold, reading.value <= threshold * rule.clear_below
+
+
+def _turned(latch: Latch, beyond: bool, good: bool, until: float, rule: Monitoring) -> Latch:
+    history = (*latch.beyond, beyond)[-rule.of :]
+    calm = latch.good + 1 if good else 0
+    turns = calm >= rule.clear_after if latch.on else sum(history) >= rule.raise_after
+    delay = (rule.delay_off if latch.on else rule.delay_on) or 0.0
+    since = min(until if latch.turning is None else latch.turning, until) if turns else None
+    if since is None or until - since < delay:
+        return Latch(on=latch.on, beyond=history, good=calm, turning=since)
+    # Windows that were bad before an alarm was cleared do not raise it again.
+    return Latch(on=not latch.on, beyond=() if latch.on else history)
+
+
+def _worst_first(standing: Standing) -> tuple[float, ...]:
+    reading = standing.reading
+    return -severity_of(standing.level), -part_of_limit(reading), int(reading.check[3:])
+
+
+def part_of_limit(reading: Reading) -> float:
+    """1 is at the limit; with a limit of 0, any value is far beyond it."""
+    if reading.limit > 0:
+        return reading.value / reading.limit
+    return 0.0 if reading.value <= 0 else 1e9
+
+
+def _cleared(model: str, version: int, judged: Judged, window: Window) -> Trip:
+    since = judged.since if judged.told_since is None else judged.told_since
+    standing = Standing(reading=judged.reading, level=LEVELS[0], since=since)
+    return Trip(model=model, version=version, standing=standing, window=window, cleared=True)
