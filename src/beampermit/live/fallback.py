@@ -23,6 +23,7 @@ class LastGood:
         self._at = -np.inf
 
     def keep(self, value: Value, now: float) -> None:
+        """`now` is in s, by a clock that nobody sets."""
         self._value, self._at = value, now
 
     def instead(self, problem: Problem, time: float, now: float) -> Value:

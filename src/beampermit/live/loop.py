@@ -35,6 +35,10 @@ class ModelError(Exception):
     """The model did not answer; the message says why, in the words of an operator."""
 
 
+class NotLoaded(ModelError):
+    """It is being loaded for the first time: nothing failed, and there is no answer yet."""
+
+
 class Model(Protocol):
     """A loaded model. `ask` is called by one thread at a time."""
 
@@ -90,6 +94,10 @@ class Loop:
         self._expires = np.full(len(wiring.rows), np.inf)
         self._answered: list[dict[str, np.ndarray | Problem]] = [{} for _ in wiring.rows]
         self._failure: Problem | None = None
+        self._begins_anew = False
+        self._elapsed = 0.0
+        self._complete = 0.0
+        """Since when the rows of the cycle were due and their newest input was there, by the monotonic clock."""
         self._latencies: deque[float] = deque(maxlen=REMEMBERED)
         self._cycles = 0
 
@@ -98,11 +106,18 @@ class Loop:
         while not stop.is_set():
             due = self.trigger.wait()
             try:
-                update = self.cycle(self._clock(), due)
+                update = self.cycle(self._clock(), due, time.monotonic())
             except Exception as error:
                 logger.exception("a cycle failed")
                 update = self._failed(error)
             self._publish(update)
+            if update.answers is not None:
+                self._latencies.append(time.monotonic() - self._complete)
+
+    def model_is_back(self) -> None:
+        """A process of the model is ready: what an earlier one failed at says nothing of it. From any thread."""
+        self._begins_anew = True
+        self.trigger.fire()
 
     def shown(self) -> dict[str, Value]:
         """All output PVs as they are."""
@@ -113,19 +128,29 @@ class Loop:
         """Why the model did not answer the last time that the loop asked it; empty where it did."""
         return self._failure.message if self._failure else ""
 
-    def cycle(self, now: float, due: bool = True) -> Update:
-        """The update at the time `now`; the model is asked only where rows are `due`."""
+    def cycle(self, now: float, due: bool = True, elapsed: float | None = None) -> Update:
+        """The update at the time `now`; the model is asked only where rows are `due`.
+
+        `elapsed` is what values are held by, in s: a clock that nobody sets. Without one, as in a replay, `now` is.
+        """
         self._cycles += 1
-        arrived = self.latest.arrived
+        self._elapsed = now if elapsed is None else elapsed
+        self._complete = max(self.latest.arrived, self.trigger.since if due else time.monotonic())
+        if self._begins_anew:
+            self._begin_anew()
         rows = assemble(self.wiring, self.latest.read(), self.contract.serving, now)
         due = self._is_due(rows, due)
         asked, answers, took = self._ask(rows) if due else (None, None, 0.0)
         values = self._values(rows, now)
         changed = {pv: value for pv, value in values.items() if _differs(value, self._shown.get(pv))}
         self._shown = values
-        if answers is not None:
-            self._latencies.append(time.monotonic() - arrived)
         return Update(changed, self._health(rows, values, now), asked, answers, took, now)
+
+    def _begin_anew(self) -> None:
+        """All rows are asked for again, as soon as nothing is wrong with them."""
+        self._begins_anew, self._failure = False, None
+        self._asked.fill(-1)
+        self._owed.fill(True)
 
     def _is_due(self, rows: Rows, due: bool) -> bool:
         """Rows that could not be asked for when they were due are owed: as soon as nothing is wrong with them."""
@@ -149,7 +174,7 @@ class Loop:
         try:
             answers = self.model.ask(asked.inputs)
         except ModelError as error:
-            self._failure = Problem(Status.CALC, str(error))
+            self._failure = Problem(Status.UDF if isinstance(error, NotLoaded) else Status.CALC, str(error))
             return asked, None, time.monotonic() - began
         self._failure = None
         judged = {plug.signal.name: judge(plug.signal, answers, len(new)) for plug in self.wiring.outputs}
@@ -178,20 +203,20 @@ class Loop:
         if problem is None and isinstance(answer, Problem):
             problem = answer
         if problem is not None or answer is None or isinstance(answer, Problem):
-            return self._good[pv].instead(problem or _NO_ANSWER, float(rows.time[row]), now)
+            return self._good[pv].instead(problem or _NO_ANSWER, float(rows.time[row]), self._elapsed)
         if rows.count[row] != self._asked[row] and pv in self._shown:
             return self._unasked(pv, row, rows, now)
         value = shown(answer, rows, row, self.limits.of(pv))
-        self._good[pv].keep(value, now)
+        self._good[pv].keep(value, self._elapsed)
         return value
 
     def _unasked(self, pv: str, row: int, rows: Rows, now: float) -> Value:
         """Something arrived, and the moment to ask has not come: what is shown stays, as long as it may."""
         before = self._shown[pv]
         if before.origin != "model":
-            return self._good[pv].instead(_NOT_YET, float(rows.time[row]), now)
+            return self._good[pv].instead(_NOT_YET, float(rows.time[row]), self._elapsed)
         if now > self._expires[row]:
-            return self._good[pv].instead(_NO_ROW, float(rows.time[row]), now)
+            return self._good[pv].instead(_NO_ROW, float(rows.time[row]), self._elapsed)
         severity, status = alarm(self.limits.of(pv), before.value)
         if before.status == Status.LINK and before.severity >= severity:
             return before
@@ -210,6 +235,7 @@ class Loop:
 
     def _failed(self, error: Exception) -> Update:
         """All outputs INVALID; the next cycle begins from nothing."""
+        self._begins_anew = True
         return self._nothing(Problem(Status.CALC, f"the service failed: {type(error).__name__}"))
 
     def _nothing(self, problem: Problem) -> Update:
@@ -218,8 +244,11 @@ class Loop:
         outputs = {pv: LastGood(plug.signal, nothing) for plug in self.wiring.outputs for pv in plug.pvs}
         values = {pv: output.instead(problem, now, now) for pv, output in outputs.items()}
         changed = {pv: value for pv, value in values.items() if _differs(value, self._shown.get(pv))}
-        self._shown, self._failure = values, problem
-        health = Health(0, self.standing.permit, "INVALID", problem.message, self._cycles, 0.0, nan, nan, 0, 0)
+        self._shown = values
+        dropped, restarts = self.latest.dropped, self.model.restarts
+        health = Health(
+            0, self.standing.permit, "INVALID", problem.message, self._cycles, 0.0, nan, nan, dropped, restarts
+        )
         return Update(changed, health, at=now)
 
     def _health(self, rows: Rows, values: Mapping[str, Value], now: float) -> Health:
@@ -247,7 +276,8 @@ class Loop:
         if self.standing.retired:
             return "RETIRED"
         if invalid == outputs:
-            return "INVALID" if self.standing.refused or any(self._answered) or self._failure else "STARTING"
+            failed = self._failure is not None and self._failure.status != Status.UDF
+            return "INVALID" if self.standing.refused or any(self._answered) or failed else "STARTING"
         return "DEGRADED" if invalid or doubtful else "SERVING"
 
 

@@ -22,6 +22,7 @@ from beampermit.live.lane import Lane
 from beampermit.live.loop import Loop, ModelError, Standing
 from beampermit.live.observation.changes import Changes
 from beampermit.live.observation.metrics import Metrics
+from beampermit.live.observation.monitoring import MonitorResults, monitor_folder
 from beampermit.live.observation.notify import Notifier
 from beampermit.live.observation.vitals import Vitals
 from beampermit.live.promoted.follower import Follower
@@ -68,6 +69,8 @@ class Options:
     access: Path | None = None
     challenger: bool = False
     """Whether the version with the alias `challenger` runs beside the champion."""
+    monitor: Path | None = None
+    """The monitor's folder; where None, the one beside the service's own."""
 
 
 def serve(options: Options, progress: Progress = silent) -> None:
@@ -115,6 +118,7 @@ class _Assembly:
         """PVs that the records have."""
         self._logs: dict[int, PredictionLog] = {}
         self._models: dict[int, ModelProcess] = {}
+        self._monitor = MonitorResults(options.monitor or monitor_folder(options.wanted.state), options.wanted.model)
         self._notifier = Notifier()
         stack.callback(self._notifier.close)
         switch = Switch([self, *self._observers(), self._notifier], self._on_shown)
@@ -132,6 +136,8 @@ class _Assembly:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._end())
         self._notifier.say("reading the ledger")
+        self._monitor.start()
+        self._stack.callback(self._monitor.close)
         self._follower.start()
         self._stack.callback(self._follower.close)
         if self._options.challenger:
@@ -158,8 +164,10 @@ class _Assembly:
 
     def _observers(self) -> list[Sink]:
         name, vitals = self._options.wanted.model, Vitals()
-        metrics = Metrics(name, lambda: self._service.loop, lambda: sum(log.lost for log in self._logs.values()))
-        observed = Observed(name, lambda: self._service.loop, vitals, metrics)
+        metrics = Metrics(
+            name, lambda: self._service.loop, lambda: sum(log.lost for log in self._logs.values()), self._monitor
+        )
+        observed = Observed(name, lambda: self._service.loop, vitals, metrics, self._monitor)
         for address, questions in ((self._options.http, True), (self._options.observe, False)):
             if address:
                 self._stack.callback(serve_http(address, observed, questions=questions).close)
@@ -199,7 +207,7 @@ class _Assembly:
         with ExitStack() as stack:
             if self._options.log:
                 publish = self._logged(declared, wiring, self._options.log, publish, stack)
-            model = self._model_of(declared, wiring, lambda: loop.trigger.fire())  # noqa: PLW0108 - made below
+            model = self._model_of(declared, wiring, lambda: loop.model_is_back())  # noqa: PLW0108 - made below
             loop = Loop(declared.contract, wiring, model, standing, publish)
             stack.callback(model.close)
             model.start()
@@ -265,6 +273,7 @@ class _Assembly:
             self._restart,
             access=self._options.access,
             state=self._options.wanted.state,
+            monitor=self._monitor,
         )
         self._served = pvs
         self._stack.callback(self._records.close)

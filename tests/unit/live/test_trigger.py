@@ -98,3 +98,18 @@ def test_silence_is_looked_at(trigger: Trigger) -> None:
     began = time.monotonic()
     assert not trigger.wait()
     assert time.monotonic() - began >= WATCH - 0.01
+
+
+@serving(period=0.2)
+def test_rows_are_due_since_their_moment_and_not_since_the_loop_looked(trigger: Trigger) -> None:
+    assert trigger.wait()
+    first = trigger.since
+    trigger.fire()
+    fired = time.monotonic()
+    time.sleep(0.05)
+    assert trigger.wait()
+    assert first < trigger.since <= fired
+    time.sleep(0.25)
+    before = time.monotonic()
+    assert trigger.wait()
+    assert fired < trigger.since <= before - 0.04, "the period was over before the loop came to wait"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.errors import BeampermitError
-from beampermit.live.loop import ModelError
+from beampermit.live.loop import ModelError, NotLoaded
 from beampermit.live.process.child import Child, Gone
 from beampermit.live.process.policy import next_wait, too_much_memory
 from beampermit.live.promoted.words import plain
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 LOADING = 120.0
 """Seconds until a model has to be loaded, and to have answered for the first time."""
+LOADS = "the model is being loaded"
 LOOK = 1.0
 """Seconds between two looks at the process."""
 
@@ -54,7 +55,7 @@ class ModelProcess:
         self._child: Child | None = None
         self._loading: Child | None = None
         self._dead: list[Child] = []
-        self._problem = "the model is being loaded"
+        self._problem = LOADS
         self._replace = ""
         """Why another process is to take over from the one that answers."""
         self._settled = 0
@@ -81,7 +82,7 @@ class ModelProcess:
         with self._asking:
             child = self._child
             if child is None:
-                raise ModelError(self._problem)
+                raise NotLoaded(LOADS) if self._problem == LOADS else ModelError(self._problem)
             try:
                 return child.ask(inputs)
             except Gone as error:

@@ -16,9 +16,10 @@ import pytest
 from beampermit.environments import Environment
 from beampermit.environments.platforms import driver_version, torch_gpus
 from beampermit.errors import Failed
-from beampermit.live.loop import ModelError
+from beampermit.live.loop import ModelError, NotLoaded
 from beampermit.live.process import worker
 from beampermit.live.process.child import Child
+from beampermit.live.process.model_process import ModelProcess
 from support.planted_models import THIS_ENVIRONMENT
 from support.planted_processes import Asked, Plant, asked_contract, begin, wait_for
 from support.tiny_model import saved
@@ -74,6 +75,16 @@ def test_answers_are_numbers_of_double_precision(served: Asked) -> None:
     answers = served.process.ask({"turns": np.array([[0.5, 1.0, 1.5], [0.0, 0.0, 0.0]])})
     assert answers["score"].dtype == np.float64
     assert answers["score"].tolist() == [1.0, 0.0]
+
+
+def test_loading_for_the_first_time_is_no_failure_and_a_failed_start_is_one(model: Path, contract_text: str) -> None:
+    process = ModelProcess(THIS_ENVIRONMENT, model, asked_contract(contract_text))
+    with pytest.raises(NotLoaded, match=r"^the model is being loaded$"):
+        process.ask({})
+    process._fail("the model cannot be loaded")
+    with pytest.raises(ModelError, match="is started again") as raised:
+        process.ask({})
+    assert not isinstance(raised.value, NotLoaded)
 
 
 @pytest.mark.parametrize(
