@@ -10,6 +10,7 @@ import typer
 
 from beampermit import __version__
 from beampermit.cli import (
+    bypass,
     check,
     contract,
     data,
@@ -88,6 +89,7 @@ PANELS = {
         "retire": promotion.retire,
         "freeze": promotion.freeze,
         "thaw": promotion.thaw,
+        "bypass": bypass.bypass,
         "re-sign": promotion.re_sign,
         "reconcile": promotion.reconcile,
         "log": log.log,

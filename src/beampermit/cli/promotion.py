@@ -265,7 +265,7 @@ def history(
         for note in dict.fromkeys(note for of_event in notes.values() for note in of_event):
             screen.print(f"note: {note}")
 
-    show([{**event.model_dump(mode="json"), "notes": notes[event.sequence]} for event in events], text, as_json)
+    show([{**event.content, "notes": notes[event.sequence]} for event in events], text, as_json)
 
 
 def _doubt(ledger: Ledger, event: Event) -> str:
@@ -338,4 +338,4 @@ def _print(result: Result, done: str, as_json: bool) -> None:
             "\n  ".join([f"{done}: {version}, at {event.at} by {event.by}: {event.reason}", *result.changes])
         )
 
-    show({"new": result.new, "event": event.model_dump(mode="json"), "changes": result.changes}, text, as_json)
+    show({"new": result.new, "event": event.content, "changes": result.changes}, text, as_json)

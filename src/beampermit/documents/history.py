@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from beampermit.documents.markdown import visible
 from beampermit.documents.screen import format_columns
-from beampermit.registry.event import Event
+from beampermit.registry.event import Event, written
 from beampermit.registry.ledger_state import LedgerState, ModelState
 
 COLUMNS = ("", "#", "event", "version", "when (UTC)", "commit", "permit")
@@ -24,22 +26,25 @@ def render_history(ledger: LedgerState, width: int, last: int | None = None) -> 
     if not ledger.events:
         return Text("The ledger is empty: nothing has been promoted yet.")
     since = ledger.events[-last].sequence if last and last < len(ledger.events) else 1
-    models = (_render_model(model, state, since, width) for model, state in ledger.states.items())
+    now = datetime.now(UTC)
+    models = (_render_model(model, state, since, width, now) for model, state in ledger.states.items())
     return Text("\n\n").join(models)
 
 
-def _render_model(model: str, state: ModelState, since: int, width: int) -> Any:
+def _render_model(model: str, state: ModelState, since: int, width: int, now: datetime) -> Any:
     from rich.text import Text
 
     events = [event for event in state.events if event.sequence >= since]
     rows = [_cells(event, event is state.champion) for event in events]
     heading, *table = format_columns(COLUMNS, rows).split("\n")
-    lines = [Text(visible(model), style="bold"), *(Text(line) for line in _wrapped(_status(state), width)), heading]
+    notes = (line for note in _notes(state, now) for line in _wrapped(note, width))
+    lines = [Text(visible(model), style="bold"), *map(Text, notes), heading]
     for event, line in zip(events, table, strict=True):
         line.stylize("green" if event is state.champion else "")
         lines.append(line)
         why = f"{event.by.partition(' <')[0]}: {event.reason}"
-        lines += [Text(line, style="dim") for line in _wrapped(why, width)]
+        for text in (_own(event), why):
+            lines += [Text(line, style="dim") for line in _wrapped(text, width)]
     return Text("\n").join(lines)
 
 
@@ -56,14 +61,24 @@ def _cells(event: Event, champion: bool) -> tuple[str, ...]:
     )
 
 
+def _own(event: Event) -> str:
+    """What only events of this kind say."""
+    if event.event == "bypass":
+        ended = event.until == event.at
+        return f"{event.alarm_name}: the bypass is ended" if ended else f"{event.alarm_name} until {event.until}"
+    return ""
+
+
 def _wrapped(text: str, width: int) -> list[str]:
     indent = INDENT if width > 2 * len(INDENT) else ""
     return textwrap.wrap(visible(text), max(width, 1), initial_indent=indent, subsequent_indent=indent)
 
 
-def _status(state: ModelState) -> str:
-    """What is unusual: nothing in service, promotions frozen."""
-    notes = [] if state.champion else ["out of service"]
-    if state.frozen:
-        notes.append(f"frozen since {state.frozen.at} by {state.frozen.by}: {state.frozen.reason}")
-    return "; ".join(notes)
+def _notes(state: ModelState, now: datetime) -> Iterator[str]:
+    """What is unusual: nothing in service, promotions frozen, alarms bypassed."""
+    if state.champion is None:
+        yield "out of service"
+    if frozen := state.frozen:
+        yield f"frozen since {frozen.at} by {frozen.by}: {frozen.reason}"
+    for one in state.bypasses(now):
+        yield f"bypassed until {written(one.until)}: {one.name}, by {one.by}: {one.reason}"

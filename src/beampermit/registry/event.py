@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from beampermit.git import Git
 from beampermit.record import Digest, ObjectId, Record
 from beampermit.verdicts.verdict import workflow_run
 
-Kind = Literal["promote", "rollback", "retire", "freeze", "thaw", "re-sign", "move"]
+Kind = Literal["promote", "rollback", "retire", "freeze", "thaw", "re-sign", "move", "bypass"]
 KINDS: tuple[str, ...] = get_args(Kind)
 SKEW = timedelta(minutes=10)
 """How far the clocks of two machines may be apart; more is shown."""
+Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+"""UTC, to the second."""
+OWN_KEYS = {"alarm": ("bypass",), "subject": ("bypass",), "until": ("bypass", "retire"), "successor": ("retire",)}
+"""Keys that only these kinds of event have; a line without a value has no such key."""
 
 
 class Event(Record):
@@ -23,7 +27,7 @@ class Event(Record):
 
     That is the version that a rollback goes back to or a retirement takes out of service; for a freeze the version
     that was last put into service, for a thaw that of its freeze. A re-sign puts a new signature on its permit; a move
-    says that the registry is another one from here on.
+    says that the registry is another one from here on. A bypass says that an alarm is not raised for a while.
     """
 
     event: Kind
@@ -39,8 +43,7 @@ class Event(Record):
     commit: ObjectId
     expected: Annotated[int, Field(ge=1)] | None
     """The version in service when this was written, None where there was none: the compare-and-swap value."""
-    at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
-    """UTC."""
+    at: Time
     by: Annotated[str, Field(min_length=1, max_length=200)]
     reason: Annotated[str, Field(max_length=1000)] = ""
     run: Annotated[str, Field(max_length=500)] = ""
@@ -49,12 +52,36 @@ class Event(Record):
     """The identity that the registry itself holds."""
     address: Annotated[str, Field(max_length=500)] = ""
     """Of the registry, for people; without password."""
+    alarm: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]{0,139}$")] | None = None
+    """That a bypass is of: a check of monitoring, or a cause of the contract."""
+    subject: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """A signal, device or PV that a bypass is of; None for all of them."""
+    until: Time | None = None
+    """When a bypass ends, which is `at` where it was ended by hand; how long the PVs of a retired version stay."""
+    successor: Annotated[str, Field(pattern=r"^([1-9]\d{0,8}|[a-z][a-z0-9_-]{0,63})$")] | None = None
+    """The version, or the model, that is to be used instead of a retired one."""
 
-    @field_validator("at")
+    @field_validator("at", "until")
     @classmethod
-    def _is_a_time(cls, at: str) -> str:
-        datetime.fromisoformat(at)  # refuses the 31st of February
+    def _is_a_time(cls, at: str | None) -> str | None:
+        if at is not None:
+            datetime.fromisoformat(at)  # refuses the 31st of February
         return at
+
+    @model_validator(mode="after")
+    def _has_its_keys(self) -> Event:
+        for key, kinds in OWN_KEYS.items():
+            if getattr(self, key) is not None and self.event not in kinds:
+                raise ValueError(f"a {self.event} has no {key}")
+        if self.event == "bypass" and (self.alarm is None or self.until is None or self.until < self.at):
+            raise ValueError("a bypass needs an alarm, and a time until which it is bypassed")
+        return self
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """As a line of the ledger has it."""
+        own = {key: value for key in OWN_KEYS if (value := getattr(self, key)) is not None}
+        return self.model_dump(mode="json", exclude={*OWN_KEYS}) | own
 
     @property
     def moment(self) -> datetime:
@@ -67,13 +94,26 @@ class Event(Record):
     @property
     def summary(self) -> str:
         """Such as `promote bpm-faults version 2`."""
+        if self.event == "bypass":
+            verb = "end the bypass of" if self.until == self.at else "bypass"
+            return f"{verb} {self.alarm_name} of {self.model}"
         return f"{self.event} {self.model} version {self.version}"
+
+    @property
+    def alarm_name(self) -> str:
+        """Of a bypass: such as `MON001 turns.std`."""
+        return f"{self.alarm} {self.subject or ''}".rstrip()
+
+
+def written(moment: datetime) -> str:
+    """As a line of the ledger has a time."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def provenance(git: Git, reason: str) -> dict[str, str]:
     """When, by whom, why and in which workflow run the current command acts."""
     return {
-        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "at": written(datetime.now(UTC)),
         "by": _author(git)[:200],
         "reason": reason[:1000],
         "run": workflow_run()[:500],

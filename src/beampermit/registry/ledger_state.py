@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from pydantic import ValidationError
 
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, parse_json
+from beampermit.registry.bypasses import AT_MOST, Bypass
 from beampermit.registry.event import KINDS, SKEW, Event
 
 
@@ -29,7 +30,17 @@ class ModelState:
     """The freeze in effect."""
     home: Event | None = None
     """The last event that names the registry."""
+    bypassed: dict[tuple[str, str], Event] = field(default_factory=dict)
+    """Alarm and subject -> the last bypass of it, which may have ended."""
     events: list[Event] = field(default_factory=list)
+
+    def bypasses(self, at: datetime, at_most: float = AT_MOST) -> tuple[Bypass, ...]:
+        """What is in force at a moment, oldest first; none lasts longer than `at_most` s, whatever its line says.
+
+        `at_most` is `monitoring.bypass_at_most` of the contract of the version in service.
+        """
+        every = (Bypass.of(event, timedelta(seconds=at_most)) for event in self.bypassed.values())
+        return tuple(sorted((one for one in every if one.in_force(at)), key=lambda one: one.sequence))
 
     @property
     def champion_version(self) -> int | None:
@@ -61,7 +72,7 @@ class ModelState:
         if event.event == "promote":
             return self._fault_of_promotion(event)
         if not self._was_promoted(event):
-            verbs = {"rollback": "rolls back to", "retire": "retires", "re-sign": "re-signs"}
+            verbs = {"rollback": "rolls back to", "retire": "retires", "re-sign": "re-signs", "bypass": "bypasses an alarm of"}
             verb = verbs.get(event.event, f"{event.event}s at")
             return f"{verb} version {event.version}, which was never promoted with this digest, permit and commit"
         if event.event == "retire" and event.version in self.retired:
@@ -88,6 +99,8 @@ class ModelState:
                 self.frozen = event
             case "thaw":
                 self.frozen = None
+            case "bypass":
+                self.bypassed[event.alarm or "", event.subject or ""] = event
             case "re-sign" | "move":
                 pass
 
@@ -168,7 +181,7 @@ FIX = "git log -p origin/beampermit-ledger"
 
 def format_line(event: Event) -> str:
     """The event as a line of the ledger."""
-    return json.dumps(event.model_dump(mode="json"), ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(event.content, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def parse_lines(text: str, onto: LedgerState | None = None) -> LedgerState:

@@ -15,7 +15,7 @@ FILE = "served.json"
 
 
 def keep_served(state: Path, event: Event) -> None:
-    write_json(state / FILE, event.model_dump(mode="json"))
+    write_json(state / FILE, event.content)
 
 
 def read_served(state: Path) -> Event | None:

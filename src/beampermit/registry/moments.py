@@ -1,0 +1,29 @@
+"""Times as people type them: a duration from now, or a time with its zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from beampermit.contract.part import DURATION, SECONDS
+from beampermit.errors import BadInput
+
+HINT = "write a duration such as 8h or 3d, or a time with its zone such as 2026-11-30T06:00Z or 2026-11-30T06:00+01:00"
+
+
+def parse_moment(text: str, option: str, now: datetime) -> datetime:
+    """In UTC, to the second, never rounded down. Raises `BadInput` for what is no time, or one without a zone."""
+    moment = _parse(text.strip(), option, now).astimezone(UTC)
+    return moment.replace(microsecond=0) + timedelta(seconds=1 if moment.microsecond else 0)
+
+
+def _parse(text: str, option: str, now: datetime) -> datetime:
+    try:
+        if duration := DURATION.fullmatch(text):
+            return now + timedelta(seconds=float(duration[1]) * SECONDS[duration[2]])
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise BadInput(f"{option} {text[:80]!r} has no time zone", hint=HINT)
+        # Years 1 and 9999 have no time in every zone.
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise BadInput(f"{option} {text[:80]!r} is no time", hint=HINT) from None
