@@ -14,14 +14,22 @@ from beampermit.live.update import Sink, Update, Value
 class Switch:
     """Each version publishes through a channel of its own, from the thread of its loop.
 
-    `on_shown` is called by that thread with a version whose first number has gone out.
+    `on_shown` is called by that thread with a version whose first number has gone out. `remark` gives what else there
+    is to say of a service whose outputs are well.
     """
 
-    def __init__(self, sinks: Sequence[Sink], on_shown: Callable[[int], None] = lambda _: None):
-        self._sinks, self._on_shown = tuple(sinks), on_shown
+    def __init__(
+        self,
+        sinks: Sequence[Sink],
+        on_shown: Callable[[int], None] = lambda _: None,
+        remark: Callable[[], str] = lambda: "",
+    ):
+        self._sinks, self._on_shown, self._remark = tuple(sinks), on_shown, remark
         self._version = 0
         self._lock = threading.Lock()
         self._began, self._updates = time.monotonic(), 0
+        self._dropped = self._restarts = 0
+        """While they were in service, by all versions since the service began."""
         self._current: Channel | None = None
         self._beside: Channel | None = None
 
@@ -62,7 +70,15 @@ class Switch:
             # In the update that carries its first value, a version shows all of them.
             update, channel.began = replace(update, values=channel.shown()), True
         self._updates += 1
-        of_all = {"cycles": self._updates, "uptime": time.monotonic() - self._began}
+        dropped, restarts = channel.counted(update)
+        self._dropped, self._restarts = self._dropped + dropped, self._restarts + restarts
+        of_all = {
+            "cycles": self._updates,
+            "uptime": time.monotonic() - self._began,
+            "dropped": self._dropped,
+            "restarts": self._restarts,
+            "reason": update.health.reason or self._remark(),
+        }
         if self._beside and self._beside.shadow:
             self._beside.shadow.compare(update.values, self._beside.shown())
             of_all["shadow"] = self._beside.shadow.describe()
@@ -75,6 +91,7 @@ class Switch:
 
     def _compare(self, channel: Channel, update: Update) -> None:
         shadow, current = channel.shadow, self._current
+        channel.counted(update)
         if shadow is None:
             return
         shown = current.shown() if current else {}
@@ -102,6 +119,12 @@ class Channel:
         self.shadow: Shadow | None = None
         self.take_over: Callable[[], None] | None = None
         self.adopt: Callable[[], None] = lambda: None
+        self._counts = 0, 0
+
+    def counted(self, update: Update) -> tuple[int, int]:
+        """Samples dropped and starts of the model's process since the update before."""
+        before, self._counts = self._counts, (update.health.dropped, update.health.restarts)
+        return self._counts[0] - before[0], self._counts[1] - before[1]
 
     def publish(self, update: Update) -> None:
         self._switch.publish(self, update)

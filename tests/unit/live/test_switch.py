@@ -89,6 +89,38 @@ def test_the_heartbeat_goes_on_through_a_switch(two: Make) -> None:
     assert beats == sorted(set(beats))
 
 
+def test_what_is_dropped_counts_from_the_start_of_the_service_on_and_only_once(two: Make) -> None:
+    """What the new version dropped beside the old one, on the same inputs, was dropped by nobody's fault."""
+    both = two(needed=2)
+    both.cycle()
+    both.old.put()
+    both.old.put()
+    both.new.put()
+    both.new.put()
+    for _ in range(3):
+        both.cycle()
+    assert both.taken_over
+    dropped = [update.health.dropped for update in both.kept.updates]
+    assert dropped == sorted(dropped)
+    assert dropped[-1] == 6
+    both.new.model.restarts = 2
+    both.new.put()
+    both.cycle()
+    assert (both.kept.updates[-1].health.dropped, both.kept.updates[-1].health.restarts) == (9, 2)
+
+
+def test_what_else_there_is_to_say_stands_where_nothing_is_wrong(two: Make) -> None:
+    both = two(needed=9)
+    both.switch._remark = lambda: "the prediction log cannot be written: no space left on device"
+    both.cycle()
+    health = both.kept.updates[-1].health
+    assert (health.status, health.reason) == ("SERVING", both.switch._remark())
+    both.old.disconnect("B2")
+    both.old.cycle()
+    both.channels[0].publish(both.old.updates[-1])
+    assert both.kept.updates[-1].health.reason == "B2:TBT is disconnected (2 of 6 outputs)"
+
+
 def test_a_version_that_fails_never_takes_over_and_says_why(two: Make) -> None:
     both = two(needed=2)
     both.cycle()
