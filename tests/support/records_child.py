@@ -14,6 +14,7 @@ from beampermit.contract import parse_contract
 from beampermit.live.epics.base import leave
 from beampermit.live.epics.records import Records
 from beampermit.live.limits import Limits
+from beampermit.live.observation.monitoring import MonitorResults, monitor_folder
 from beampermit.live.severity import Severity, Status
 from beampermit.live.update import Health, Update, Value
 from beampermit.live.wiring import wire
@@ -31,17 +32,20 @@ def records(first: Request) -> Callable[[Request], Any]:
     logging.getLogger("beampermit").setLevel(logging.INFO)
     restarts: list[int] = []
     current = _version(first)
+    monitor = MonitorResults(monitor_folder(Path(first["state"])), current[0].model.name)
     served = Records(
         *current,
         restart=lambda: restarts.append(1),
         access=Path(first["access"]) if first["access"] else None,
         state=Path(first["state"]),
+        monitor=monitor,
     )
 
     def answer(request: Request) -> Any:
         nonlocal current
         match request:
             case {"publish": values, "health": health}:
+                monitor.look()
                 served.publish(_update(values, health))
             case {"begin": version}:
                 current = _version({**first, **version})

@@ -87,6 +87,14 @@ def serve(
         Shadow | None,
         typer.Option(help="Run the version with alias challenger beside the champion; its answers are in the log."),
     ] = None,
+    monitor: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="State folder of `beampermit monitor`, whose results are shown.",
+            show_default="the service's own with -monitor after its name",
+        ),
+    ] = None,
     bundle: Annotated[
         Path | None,
         typer.Option(
@@ -127,6 +135,7 @@ def serve(
         observe=observe,
         access=access,
         challenger=shadow is not None,
+        monitor=monitor.absolute() if monitor else None,
     )
     run(options, lambda line, *_: logger.info("%s", line))
     _leave()

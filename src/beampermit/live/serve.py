@@ -173,6 +173,9 @@ class _Assembly:
                 self._stack.callback(serve_http(address, observed, questions=questions).close)
         return [vitals, metrics, Changes()]
 
+    def _lost_rows(self) -> int:
+        return sum(log.lost for log in self._logs.values())
+
     def _on_shown(self, version: int) -> None:
         self._follower.took_over(version)
 

@@ -20,6 +20,7 @@ class StatusPV:
     """By those whom the access security file lets."""
 
 
+# Of monitoring, as MON001: the worst of each check, as part of its limit.
 STATUS_PVS = (
     StatusPV("VERSION", "int", "Version that gave the last answer"),
     StatusPV("PERMIT", "text", "SHA-256 of its permit"),
@@ -33,6 +34,14 @@ STATUS_PVS = (
     StatusPV("SHADOW", "text", "Version beside it, and how it differs"),
     StatusPV("DRIFT", "float", "Largest drift, as part of its limit"),
     StatusPV("MONITOR", "float", "Age of the last monitoring result", "s"),
+    StatusPV("MON001", "float", "Drift of an input"),
+    StatusPV("MON002", "float", "Drift of the inputs together"),
+    StatusPV("MON003", "float", "Inputs missing or out of range"),
+    StatusPV("MON004", "float", "Drift of an output"),
+    StatusPV("MON005", "float", "Outputs INVALID or a fallback"),
+    StatusPV("MON006", "float", "Late answers"),
+    StatusPV("MON007", "float", "Distance from the truth that arrived"),
+    StatusPV("MON008", "float", "Beyond 0: the monitor cannot judge"),
     StatusPV("RESTART", "int", "Write 1: start the model process again", writable=True),
 )
 

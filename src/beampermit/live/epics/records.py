@@ -26,6 +26,7 @@ from beampermit.live.epics.names import require_record_names
 from beampermit.live.epics.puts import Put, Puts
 from beampermit.live.epics.slots import slot
 from beampermit.live.limits import Limits
+from beampermit.live.observation.monitoring import MonitorResults, Shown
 from beampermit.live.severity import Severity, Status
 from beampermit.live.status_pvs import STATUS_PVS, status_pv
 from beampermit.live.update import Health, Update, Value
@@ -46,6 +47,13 @@ HEALTH = {
 """Status PV -> part of the health. Who waits for the last two finds all else new."""
 LIMIT_OF: dict[str, Name] = {field: name for name, (field, _) in LIMIT_FIELDS.items()}
 """HIHI -> hihi and so on."""
+ALARMS = {
+    Severity.NO_ALARM: Status.NO_ALARM,
+    Severity.MINOR: Status.HIGH,
+    Severity.MAJOR: Status.HIHI,
+    Severity.INVALID: Status.UDF,
+}
+"""The status of what monitoring says."""
 _SOUND, _UNDEFINED = (Severity.NO_ALARM, Status.NO_ALARM), (Severity.INVALID, Status.UDF)
 
 
@@ -62,17 +70,18 @@ class Records:
         *,
         access: Path | None = None,
         state: Path | None = None,
+        monitor: MonitorResults | None = None,
     ):
         """`access` is the site's access security file; without one, nobody writes. `state` is a folder.
 
         `limits` are those that the loop judges by: what operators changed of this `promotion` is put into them, and
-        kept in `state`.
+        kept in `state`. `monitor` has what `DRIFT`, `MONITOR` and the checks show.
 
         Raises `BadInput` for names that no record can have, and for a faulty access security file.
         """
         require_record_names(contract, wiring)
         rules = access_rules(access)
-        self._state, self._restart = state, restart
+        self._state, self._restart, self._monitor = state, restart, monitor
         self._changed = ChangedLimits(wiring, limits, promotion, state)
         self._contract, self._limits = contract, limits
         self._definitions = _definitions(contract, wiring, limits)
@@ -80,6 +89,7 @@ class Records:
         self._shown: dict[str, Value] = {}
         self._texts: dict[str, str] = {}
         """Of the status PVs; the time of one is since when it says so."""
+        self._monitored: dict[str, Shown] = {}
         self._base = Base(self._definitions.values(), rules, access)
         self._slots = {name: slot(self._base, one) for name, one in self._definitions.items()}
         self._show_nothing(wiring)
@@ -109,6 +119,7 @@ class Records:
         with self._lock:
             for pv, value in update.values.items():
                 self._show(pv, value)
+            self._show_monitoring(update.health.version)
             self._show_health(update.health, update.at)
 
     def close(self) -> None:
@@ -139,6 +150,16 @@ class Records:
                 self._texts[name] = value
             alarm = _UNDEFINED if _says_nothing(name, value) else _SOUND
             self._slots[status_pv(self._contract, name)].show(value, *alarm, at=at)
+
+    def _show_monitoring(self, version: int) -> None:
+        if self._monitor is None:
+            return
+        view = self._monitor.view(version, self._contract.monitoring.every)
+        for name, shown in {"MONITOR": view.age, "DRIFT": view.drift, **view.checks}.items():
+            if shown != self._monitored.get(name):
+                self._monitored[name] = shown
+                alarm = shown.severity, ALARMS[shown.severity], shown.message
+                self._slots[status_pv(self._contract, name)].show(shown.value, *alarm)
 
     def _judge(self, put: Put) -> str:
         """Take up what a client wrote; or why not, and the field is as before."""

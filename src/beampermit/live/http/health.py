@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
@@ -18,7 +19,11 @@ SERVED = ("SERVING", "DEGRADED")
 
 def routes(observed: Observed) -> list[Route]:
     def describe() -> dict[str, Any]:
-        return observed.vitals.describe(observed.name, observed.timeout)
+        about = observed.vitals.describe(observed.name, observed.timeout)
+        if observed.monitor is None:
+            return about
+        age = observed.monitor.age
+        return {**about, "monitor_age": age if isfinite(age) else None}
 
     async def alive(_: Request) -> Response:
         body = describe()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from beampermit.live.loop import Loop
     from beampermit.live.observation.metrics import Metrics
+    from beampermit.live.observation.monitoring import MonitorResults
     from beampermit.live.observation.vitals import Vitals
 
 STARTING = 10.0
@@ -23,6 +24,7 @@ class Observed:
     current: Callable[[], Loop | None]
     vitals: Vitals
     metrics: Metrics
+    monitor: MonitorResults | None = None
 
     @property
     def timeout(self) -> float:

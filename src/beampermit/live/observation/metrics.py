@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
     from beampermit.live.loop import Loop
+    from beampermit.live.observation.monitoring import MonitorResults, View
     from beampermit.live.update import Update
 
 BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, inf)
@@ -26,13 +27,20 @@ MODEL = ("model",)
 
 
 class Metrics:
-    """A sink. `current` gives the loop in service; `lost` the rows that the prediction log has lost.
+    """A sink. `current` gives the loop in service; `lost` the rows that the prediction log has lost; `monitor` what
+    monitoring says.
 
     prometheus_client is imported when somebody reads, not before the outputs are there.
     """
 
-    def __init__(self, model: str, current: Callable[[], Loop | None], lost: Callable[[], int] = lambda: 0):
-        self._model, self._current, self._lost = model, current, lost
+    def __init__(
+        self,
+        model: str,
+        current: Callable[[], Loop | None],
+        lost: Callable[[], int] = lambda: 0,
+        monitor: MonitorResults | None = None,
+    ):
+        self._model, self._current, self._lost, self._monitor = model, current, lost, monitor
         self._health: Health | None = None
         self._answers = [0] * len(BUCKETS)
         self._seconds = 0.0
@@ -64,6 +72,8 @@ class Metrics:
             yield self._severities(loop)
             permitted = not loop.standing.refused
             yield self._gauge("permitted", "1 where the version may be served", permitted)
+            if self._monitor and self._health:
+                yield from self._of_monitoring(self._monitor.view(self._health.version, loop.contract.monitoring.every))
 
     def _latencies(self) -> Metric:
         from prometheus_client.core import HistogramMetricFamily
@@ -91,6 +101,23 @@ class Metrics:
         yield self._gauge("uptime_seconds", "Since the service started", health.uptime)
         yield self._gauge("input_age_seconds", "Age of the oldest input", health.input_age)
         yield self._gauge("latency_p99_seconds", "From input to output, 99th percentile", health.latency_p99)
+
+    def _of_monitoring(self, view: View) -> Iterator[Metric]:
+        """NaN where it is not known."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        yield self._gauge("monitor_age_seconds", "Of the last result of monitoring", view.age.value)
+        yield self._gauge("drift_ratio", "Largest drift, as part of its limit", view.drift.value)
+        labels = [*MODEL, "check"]
+        ratios = GaugeMetricFamily(
+            "beampermit_monitored_ratio", "Worst of a check, as part of its limit", labels=labels
+        )
+        alarms = GaugeMetricFamily("beampermit_monitored_severity", "0 to 3, as EPICS counts", labels=labels)
+        for check, shown in view.checks.items():
+            ratios.add_metric([self._model, check], shown.value)
+            alarms.add_metric([self._model, check], shown.severity)
+        yield ratios
+        yield alarms
 
     def _severities(self, loop: Loop) -> Metric:
         """PVs of each output by severity."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import math
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from copy import deepcopy
@@ -20,6 +21,7 @@ from beampermit.deployment.deployment import Deployment
 from beampermit.deployment.screen import FIELDS, screen, screen_statements
 from beampermit.deployment.statements import PV
 from beampermit.documents.alarm_tree import Tree
+from beampermit.files import write_json
 from beampermit.live.status_pvs import STATUS_PVS
 from beampermit.live.wiring import wire
 from support.epics import Child, Client, Network, client, until
@@ -419,6 +421,30 @@ def test_a_restart_keeps_changed_limits_and_another_promotion_ends_them(
             assert own.ask(limits="C1:FAULT") == {"high": 50.0, "hihi": 90.0}
             assert fresh.get("C1:FAULT.HIHI", timeout=20.0) == 90.0
         assert own.left(3) == 3
+
+
+def test_what_the_monitor_says_is_shown_with_its_severity(
+    served: Records, aioca: Client, start: dict[str, Any]
+) -> None:
+    folder, at = Path(f"{start['state']}-monitor"), time.time()
+    served.publish()
+    assert alarm(aioca.get("FAULTS:DRIFT")) == alarm(aioca.get("FAULTS:MON001")) == (INVALID, UNDEFINED)
+    reading = {"check": "MON001", "subject": "turns.std", "value": 1.5, "limit": 0.5}
+    said = {"reading": reading, "level": "MAJOR", "since": at}
+    window = {"since": at - 3600, "until": at, "rows": 60, "version": 3}
+    write_json(
+        folder / "result.json",
+        {"model": "bpm-faults", "at": at, "window": window, "standings": [said], "drift": 3.0},
+    )
+    served.publish()
+    for name in ("DRIFT", "MON001"):
+        read = aioca.get(f"FAULTS:{name}")
+        assert (read["value"], *alarm(read)) == (3.0, MAJOR, HIHI), name
+    age = aioca.get("FAULTS:MONITOR")
+    assert (0 <= age["value"] < 60, *alarm(age)) == (True, 0, 0)
+    assert alarm(aioca.get("FAULTS:MON007")) == (INVALID, UNDEFINED)
+    served.publish(version=4)  # of which it says nothing
+    assert alarm(aioca.get("FAULTS:DRIFT")) == (INVALID, UNDEFINED)
 
 
 def all_is_undefined(aioca: Client) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from prometheus_client.parser import text_string_to_metric_families
 
 from beampermit.live.loop import Standing
+from beampermit.live.observation.metrics import Metrics
+from beampermit.live.observation.monitoring import MonitorResults
 from beampermit.live.observation.vitals import GRACE
 from support.http_service import Browse, Browsed
 from support.served import NOW, Serve, Served
@@ -129,3 +133,11 @@ def test_an_address_for_looking_alone_answers_no_question(serving: Served, brows
         assert http.get(path).status_code == 404
     assert http.ask().status_code == 404
     assert len(serving.model.asked) == 1
+
+
+def test_metrics_of_monitoring_say_nothing_that_nobody_vouches_for(serving: Served, tmp_path: Path) -> None:
+    monitor = MonitorResults(tmp_path, "bpm-faults")
+    metrics = Metrics("bpm-faults", lambda: serving.loop, monitor=monitor)
+    metrics.publish(serving.updates[-1])
+    assert b'beampermit_monitored_severity{check="MON001",model="bpm-faults"} 3.0' in metrics.text()
+    assert b'beampermit_drift_ratio{model="bpm-faults"} NaN' in metrics.text()
