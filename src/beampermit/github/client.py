@@ -37,7 +37,11 @@ class Refused(Outside):
 
 
 class Limited(Refused):
-    """A rate limit refused the request; GitHub did nothing."""
+    """A rate limit refused the request; GitHub did nothing, and asks to wait `seconds`."""
+
+    def __init__(self, message: str, status: int, seconds: float, hint: str = ""):
+        super().__init__(message, status, hint)
+        self.seconds = seconds
 
 
 class Unsure(Outside):
@@ -115,6 +119,10 @@ class Client:
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Create something. Raises `Unsure` where it may have been created although no answer came."""
         return self._send("POST", self._address(path), json=body).json()
+
+    def order(self, path: str, body: Mapping[str, Any]) -> None:
+        """As `post`, where GitHub answers with nothing: to start a workflow."""
+        self._send("POST", self._address(path), json=body)
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._send("PATCH", self._address(path), json=body).json()
@@ -216,9 +224,10 @@ class Client:
                 raise Limited(
                     f"{reply.refusal}; it asks to wait {seconds:.0f} s, more than the limit of {LONGEST:.0f} s",
                     reply.status,
+                    seconds,
                     hint=f"run the command again in {seconds:.0f} s",
                 )
-            raise _Again(Limited(reply.refusal, reply.status), seconds)  # nothing was done
+            raise _Again(Limited(reply.refusal, reply.status, seconds), seconds)  # nothing was done
         refused = Refused(reply.refusal, reply.status, _hint(reply.status))
         if reply.status >= 500:
             if reply.method == "POST":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from beampermit.git import Git
 from beampermit.permit.envelope import sign_statement
 from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, key_id
 from beampermit.progress import Progress
-from beampermit.registry.event import Event, Kind, provenance
+from beampermit.registry.event import OWN_KEYS, Event, Kind, provenance
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry
@@ -22,6 +23,9 @@ from beampermit.verdicts.verdict import workflow_run
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+MODEL_NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ class Session:
     registry: Registry
     model: str
     progress: Progress
+    by: str = ""
+    """Who acts, where it is not a person: a service's own name."""
 
     def read_state(self) -> tuple[ModelState, Event]:
         """The model's state, and the event that last put a version into service.
@@ -56,9 +62,16 @@ class Session:
         return state, state.last_in_service
 
     def append(
-        self, kind: Kind, of: Event, reason: str, *, permit: bytes | None = None, checked: Event | None = None
+        self,
+        kind: Kind,
+        of: Event,
+        reason: str,
+        *,
+        permit: bytes | None = None,
+        checked: Event | None = None,
+        **own: str | None,
     ) -> Result:
-        """Append an event about the version of `of`, and update the registry.
+        """Append an event about the version of `of`, with the keys `own`, and update the registry.
 
         `permit` is a new envelope of its permit; the bytes of the version of `checked` were verified just now. Raises
         `Conflict` where somebody else was first or this is another registry; `Outside`.
@@ -82,6 +95,7 @@ class Session:
                 "expected": state.champion_version,
                 **where,
                 **provenance(self.git, reason),
+                **({"by": self.by} if self.by else {}),
             }
         )
         self.progress("append to the ledger")
@@ -132,21 +146,47 @@ def is_same_command(event: Event, git: Git, reason: str) -> bool:
     return all(getattr(event, key) == current[key] for key in ("by", "reason", "run"))
 
 
-def retire(session: Session, *, version: int | None = None, reason: str) -> Result:
-    """Take `version`, by default the champion, out of service without a successor.
+def retire(
+    session: Session,
+    *,
+    version: int | None = None,
+    reason: str,
+    successor: str | None = None,
+    until: str | None = None,
+) -> Result:
+    """Take `version`, by default the champion, out of service; `successor` is the version or model to be used instead.
 
-    A rollback to a retired version must ask for it. Raises `BadInput` for a version that was never champion,
+    Its PVs stay until `until`, as INVALID ones, or for good. A rollback to a retired version must ask for it. Both can
+    be changed later. Raises `BadInput` for a version that was never champion or a successor that is not to be had,
     `Conflict` where somebody else was first, `Outside`.
     """
     state, last = session.read_state()
-    number = version or state.champion_version
-    if number is None:
-        return session.already(state.retired[last.version])
-    if number in state.retired:
-        return session.already(state.retired[number])
+    number = version or state.champion_version or last.version
+    if successor:
+        _require_successor(session, state, number, successor)
+    before = state.retired.get(number)
+    told = {"successor": successor or (before and before.successor), "until": until or (before and before.until)}
+    if before and told == {"successor": before.successor, "until": before.until}:
+        return session.already(before)
     promotion = _find_promotion(state, number)
-    session.refuse_rerun("retire", state, version)
-    return session.append("retire", promotion, reason)
+    if before is None:
+        session.refuse_rerun("retire", state, version)
+    return session.append("retire", promotion, reason, **told)
+
+
+def _require_successor(session: Session, state: ModelState, retired: int, successor: str) -> None:
+    if successor.isdecimal():
+        number = int(successor)
+        if number == retired:
+            raise BadInput(f"version {retired} cannot be its own successor", hint="beampermit history")
+        _find_promotion(state, number)
+        if number in state.retired:
+            raise BadInput(f"version {number} of {session.model} is retired as well", hint="beampermit history")
+        return
+    if not MODEL_NAME.fullmatch(successor) or successor == session.model:
+        raise BadInput(
+            f"--successor {successor[:80]!r} is neither a version of {session.model} nor another model's name"
+        )
 
 
 def freeze(session: Session, *, reason: str) -> Result:
@@ -212,13 +252,17 @@ def require_not_frozen(state: ModelState) -> None:
         )
 
 
-def rollback(session: Session, *, to: int | None = None, reason: str = "", retired: bool = False) -> Result:
+def rollback(
+    session: Session, *, to: int | None = None, of: int | None = None, reason: str = "", retired: bool = False
+) -> Result:
     """Make version `to` champion again, by default the champion before that is not retired.
 
-    `retired` allows a retired version. Raises `BadInput` where there is no such version, `Conflict` where somebody
-    else was first, `Outside`.
+    `of` is the version that must be in service; `retired` allows a retired version. Raises `BadInput` where there is no
+    such version, `Conflict` where somebody else was first, `Outside`.
     """
     state, last = session.read_state()
+    if of is not None and state.champion_version != of:
+        raise Conflict(f"version {of} of {session.model} is not in service any more; the ledger was not changed")
     require_same_registry(session.ledger, session.registry, session.model, state)
     done = _already_done(session, state, to, reason)
     if done:
