@@ -17,12 +17,29 @@ class Monitoring(Part):
 
     limits: InsidePath = "metrics/limits.json"
     """Monitoring limits; written by the pipeline from the reference split."""
+    calibration: InsidePath = "calibration.json"
+    """Limits that `beampermit backtest` found in recorded data, which replace those of the same check and subject; none
+    where this file is not there."""
     reference: Name = "validation"
     """The split that limits are computed from."""
     window: Annotated[Seconds, Loosens.NEVER] = 3600.0
     """Time span of the live data that are compared."""
     every: Annotated[Seconds, Loosens.WHEN_LARGER] = 600.0
     """How often they are compared."""
+    invalid: Annotated[float, Field(gt=0, lt=1), Loosens.WHEN_LARGER] = 0.05
+    """Limit of the share of a window in which an output is INVALID (MON005)."""
+    fallback: Annotated[float, Field(gt=0, lt=1), Loosens.WHEN_LARGER] = 0.05
+    """The same of a held value or a default (MON005)."""
+    alarmed: Annotated[float, Field(gt=0, lt=1), Loosens.WHEN_LARGER] = 0.05
+    """Limit of the share of rows with an input in MAJOR alarm (MON003)."""
+    late: Annotated[Seconds | None, Loosens.WHEN_LARGER, Absent(2.0)] = None
+    """Limit of the time that the model takes for the rows of a cycle, 99th percentile of a window (MON006). Where absent,
+    `budget.latency` for each row of a cycle, but no more than `serving.timeout`."""
+    truth: Annotated[InsidePath | None, Loosens.WHEN_REMOVED] = None
+    """A table of what outputs should have been, which arrives later (MON007): Parquet or CSV with the `target` of outputs,
+    `time`, and the columns of the device table that tell rows apart."""
+    truth_within: Annotated[Seconds, Loosens.WHEN_LARGER] = 1.0
+    """A truth is that of a row whose time is no further away."""
     raise_after: Annotated[int, Field(ge=1, le=100), Loosens.WHEN_LARGER] = 2
     """An alarm is raised where so many of the last windows (`of`) are beyond the limit."""
     of: Annotated[int, Field(ge=1, le=100), Loosens.WHEN_SMALLER] = 3

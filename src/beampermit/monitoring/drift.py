@@ -1,0 +1,102 @@
+"""How far inputs are from the reference: each alone (MON001), and all together (MON002)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from beampermit.contract import Contract
+from beampermit.monitoring.limits import Distribution, Limits, Together
+from beampermit.monitoring.reference import (
+    FEWEST,
+    MOST_COLUMNS,
+    counts_of,
+    distances,
+    limit_in,
+    stability,
+)
+from beampermit.monitoring.windows import LogWindow, SignalRows
+from beampermit.verdicts.monitoring import Reading
+
+SLICE = 8192
+"""Rows whose distance is computed at once."""
+
+
+def each_input(window: LogWindow, limits: Limits) -> Iterator[Reading]:
+    """One reading for each number of each input."""
+    for name, rows in window.inputs.items():
+        if name in limits.inputs:
+            yield from distribution_readings("MON001", rows, limits.inputs[name].numbers, limits)
+
+
+def distribution_readings(
+    check: str, rows: SignalRows, distributions: Mapping[str, Distribution | None], limits: Limits
+) -> Iterator[Reading]:
+    """The population stability index of each number that has a reference, and enough rows."""
+    for number, distribution in distributions.items():
+        values = rows.numbers.get(number)
+        if distribution is None or values is None:
+            continue
+        counts = counts_of(np.asarray(distribution.edges), values)
+        seen = int(counts.sum())
+        if seen < FEWEST:
+            continue
+        key = f"{check} {number}"
+        limit = limits.calibrated.get(key) or limit_in(distribution.limit, 0.0, limits.window, seen, 1.0)
+        value = max(0.0, stability(np.asarray(distribution.shares), counts))
+        yield Reading(
+            check=check, subject=number, value=value, limit=limit, detail=_moved(distribution, counts, values)
+        )
+
+
+def _moved(distribution: Distribution, counts: np.ndarray, values: np.ndarray) -> str:
+    """In words: the median beside that of the reference."""
+    finite = values[np.isfinite(values)]
+    middle = np.cumsum(distribution.shares)
+    usual = distribution.edges[min(int(np.searchsorted(middle, 0.5)), len(distribution.edges) - 1)]
+    return f"median {float(np.median(finite)):.4g}, of the reference about {usual:.4g}; {int(counts.sum())} rows"
+
+
+def together(window: LogWindow, contract: Contract, limits: Limits) -> Iterator[Reading]:
+    """One reading: nothing where the reference is too small, or a row has too few values."""
+    reference = limits.together
+    if reference is None:
+        return
+    blocks = together_blocks(window, contract)
+    if blocks is None or sum(block.shape[1] for block in blocks) != len(reference.centre):
+        return
+    far = far_from(blocks, reference)
+    if len(far) < FEWEST:
+        return
+    limit = limits.calibrated.get("MON002") or limit_in(reference.limit, reference.usual, limits.window, len(far), 0.5)
+    further = float((far > reference.limit).mean())
+    detail = f"{further:.0%} of {len(far)} rows are further away; usual is {reference.usual:.3g}"
+    yield Reading(check="MON002", subject="", value=float(far.mean()), limit=limit, detail=detail)
+
+
+def together_blocks(window: LogWindow, contract: Contract) -> list[np.ndarray] | None:
+    """The columns of all inputs, as `reference.columns` chooses them; None where an input is not in the log."""
+    found, left = [], MOST_COLUMNS
+    for signal in contract.signals.inputs:
+        rows = window.inputs.get(signal.name)
+        if rows is None:
+            return None
+        block = rows.values
+        if signal.shape and block.shape[1] > left:
+            block = np.stack([*rows.numbers.values()], axis=1)
+        if block.shape[1] <= left:
+            found.append(block)
+            left -= block.shape[1]
+    return found
+
+
+def far_from(blocks: list[np.ndarray], reference: Together) -> np.ndarray:
+    """Distance of each row with finite values."""
+    fitted = {name: np.asarray(getattr(reference, name)) for name in ("centre", "scale", "components", "variances")}
+    fitted["rest"] = reference.rest  # type: ignore[assignment]
+    parts = [
+        distances(np.concatenate([block[start : start + SLICE] for block in blocks], axis=1), fitted)
+        for start in range(0, len(blocks[0]) if blocks else 0, SLICE)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0)

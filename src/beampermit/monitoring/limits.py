@@ -1,0 +1,208 @@
+"""`metrics/limits.json`: what a window of the service is compared with, made by the pipeline from the reference split.
+
+Beside it may lie `calibration.json`, limits that `beampermit backtest` found in recorded data. It is no output of the
+pipeline, so that a pull request may change a limit without training anything; its limits replace those of the same
+check and subject.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from beampermit.contract import Contract
+from beampermit.errors import BadInput
+from beampermit.reading import first_fault, parse_json, read_json
+from beampermit.record import Count, Number, Record, Text
+
+Positive = Annotated[float, Field(strict=True, gt=0)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+LARGEST = 64 * 2**20
+"""Bytes of a file of limits."""
+
+
+class Distribution(Record):
+    """Of one number: bins and the population stability index from them."""
+
+    edges: tuple[Number, ...] = Field(min_length=1)
+    """Between the bins, rising."""
+    shares: tuple[Annotated[float, Field(strict=True, gt=0, lt=1)], ...]
+    """Of the reference in each bin."""
+    usual: Annotated[float, Field(strict=True, ge=0)]
+    """Of a window of the reference compared with the rest of it."""
+    limit: Positive
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Distribution:
+        if sorted({*self.edges}) != list(self.edges):
+            raise ValueError("edges do not rise")
+        if len(self.shares) != len(self.edges) + 1 or abs(sum(self.shares) - 1) > 1e-6:
+            raise ValueError("shares are not one for each bin, with the sum 1")
+        return self
+
+
+class ShareLimit(Record):
+    """Of a share of rows."""
+
+    usual: Share
+    limit: Annotated[float, Field(strict=True, gt=0, le=1)]
+
+
+class Amount(Record):
+    """Of a mean over rows."""
+
+    usual: Annotated[float, Field(strict=True, ge=0)]
+    limit: Positive
+
+
+class InputLimits(Record):
+    """Of one input."""
+
+    numbers: dict[str, Distribution | None]
+    """A scalar itself; of an array `NAME.mean`, `.std`, `.span`, `.step`. None where the reference has no value."""
+    missing: ShareLimit
+    outside: ShareLimit
+    """Rows outside of `expected`, or of `range` where there is none."""
+
+
+class OutputLimits(Record):
+    """Of one output."""
+
+    numbers: dict[str, Distribution | None]
+    flagged: ShareLimit | None
+    """Rows at `low` or `high`, or beyond; None without either."""
+    error: Amount | None
+    """Mean distance from the truth, in the output's unit; None without numbers as truth."""
+
+
+class Together(Amount):
+    """All inputs together: mean squared Mahalanobis distance of rows on the main components of the reference."""
+
+    centre: tuple[Number, ...]
+    scale: tuple[Annotated[float, Field(strict=True, ge=0)], ...]
+    """0 for a column that does not vary in the reference, and is left out."""
+    components: tuple[tuple[Number, ...], ...] = Field(min_length=1)
+    variances: tuple[Positive, ...]
+    rest: Annotated[float, Field(strict=True, ge=0)]
+    """Variance that the components leave; 0 where they leave none."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Together:
+        if {len(self.scale), *map(len, self.components)} != {len(self.centre)}:
+            raise ValueError("centre, scale and components do not have the same columns")
+        if len(self.variances) != len(self.components):
+            raise ValueError("there is not one variance for each component")
+        return self
+
+
+class Limits(Record):
+    """The file of limits."""
+
+    format: Literal[1]
+    split: Text
+    """The reference."""
+    rows: Count
+    window: Annotated[int, Field(strict=True, gt=0)]
+    """Rows of the windows of the reference that the limits come from; fewer rows have wider limits."""
+    inputs: dict[str, InputLimits]
+    together: Together | None
+    """None for fewer rows than say anything."""
+    outputs: dict[str, OutputLimits]
+
+    calibrated: dict[str, Positive] = Field(default={}, exclude=True)
+    """Check and subject, such as `MON001 charge` -> the limit that recorded data gave. In `calibration.json` only."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Check and subject of each limit that is here, and that a calibration may replace."""
+        found = [
+            f"MON001 {number}" for of in self.inputs.values() for number, is_there in of.numbers.items() if is_there
+        ]
+        found += ["MON002"] if self.together else []
+        found += [f"MON003 {name}.{what}" for name in self.inputs for what in ("missing", "outside")]
+        for name, of in self.outputs.items():
+            found += [f"MON004 {number}" for number, is_there in of.numbers.items() if is_there]
+            found += [f"MON004 {name}.flagged"] if of.flagged else []
+            found += [f"MON007 {name}"] if of.error else []
+        return tuple(found)
+
+    def limit(self, key: str) -> float:
+        """Of a check and subject of `keys`, as the reference gives it, or as it is calibrated."""
+        if key in self.calibrated:
+            return self.calibrated[key]
+        return self._limit(key)
+
+    def _limit(self, key: str) -> float:
+        check, _, subject = key.partition(" ")
+        name, _, what = subject.partition(".")
+        if check == "MON002" and self.together:
+            return self.together.limit
+        if check == "MON001" and (distribution := self.inputs[name].numbers[subject]):
+            return distribution.limit
+        if check == "MON003":
+            return self.inputs[name].missing.limit if what == "missing" else self.inputs[name].outside.limit
+        output = self.outputs[name]
+        if check == "MON007" and output.error:
+            return output.error.limit
+        if what == "flagged" and output.flagged:
+            return output.flagged.limit
+        if distribution := output.numbers.get(subject):
+            return distribution.limit
+        raise KeyError(key)
+
+
+class Calibration(Record):
+    """`calibration.json`: limits from recorded data, and what they are expected to do."""
+
+    format: Literal[1]
+    since: Text
+    until: Text
+    """Of the recorded data, after ISO 8601."""
+    windows: Count
+    alarms_per_week: Annotated[float, Field(strict=True, ge=0)]
+    """Expected of all checks together with these limits."""
+    limits: dict[str, Positive]
+    """Check and subject, such as `MON001 charge` -> its limit in a window as it is served, of however many rows."""
+
+
+def read_limits(root: Path, contract: Contract) -> Limits:
+    """The limits of a project, with its calibration where there is one. Raises `BadInput`."""
+    hint = "dvc repro evaluate"
+    limits = parse_limits(read_json(root / contract.monitoring.limits, limit=LARGEST), contract.monitoring.limits, hint)
+    path = root / contract.monitoring.calibration
+    if not path.exists():
+        return limits
+    return calibrated(limits, parse_calibration(path.read_bytes(), contract.monitoring.calibration), path)
+
+
+def limits_of_bytes(content: bytes, calibration: bytes | None, contract: Contract) -> Limits:
+    """As `read_limits`, of files as git has them."""
+    name, other = contract.monitoring.limits, contract.monitoring.calibration
+    limits = parse_limits(parse_json(content, name), name)
+    return limits if calibration is None else calibrated(limits, parse_calibration(calibration, other), other)
+
+
+def parse_limits(content: object, name: str, hint: str = "") -> Limits:
+    """Raises `BadInput` with what is wrong first."""
+    if isinstance(content, dict) and "calibrated" in content:
+        raise BadInput("calibrated: this key is not of a file of limits", file=name, hint=hint)
+    try:
+        return Limits.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(first_fault(error), file=name, hint=hint) from None
+
+
+def parse_calibration(content: bytes, name: str) -> Calibration:
+    try:
+        return Calibration.model_validate(parse_json(content, name))
+    except ValidationError as error:
+        raise BadInput(first_fault(error), file=name) from None
+
+
+def calibrated(limits: Limits, calibration: Calibration, name: Path | str) -> Limits:
+    """The limits with those of a calibration in place of their own. Raises `BadInput` for one of something else."""
+    if unknown := sorted({*calibration.limits} - {*limits.keys}):
+        raise BadInput(f"limits: {unknown[0]!r} is no check and subject of the limits of the reference", file=name)
+    return limits.model_copy(update={"calibrated": dict(calibration.limits)})

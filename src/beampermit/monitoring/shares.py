@@ -1,0 +1,49 @@
+"""Shares of rows whose inputs are missing, out of range or in alarm (MON003)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from beampermit.contract import Contract
+from beampermit.live.severity import Severity
+from beampermit.monitoring.limits import Limits, ShareLimit
+from beampermit.monitoring.reference import FEWEST, limit_in
+from beampermit.monitoring.windows import LogWindow
+from beampermit.verdicts.monitoring import Reading
+
+
+def input_shares(window: LogWindow, contract: Contract, limits: Limits) -> Iterator[Reading]:
+    """Of each input two readings, and one of the severities of all."""
+    if len(window) < FEWEST:
+        return
+    for name, rows in window.inputs.items():
+        if name not in limits.inputs:
+            continue
+        of, signal = limits.inputs[name], next(signal for signal in contract.signals.inputs if signal.name == name)
+        yield share_reading("MON003", f"{name}.missing", float(rows.missing.mean()), of.missing, len(window), limits)
+        low, high = signal.expected or signal.range
+        detail = f"outside [{low:g}, {high:g}] {signal.unit}"
+        yield share_reading(
+            "MON003", f"{name}.outside", float(rows.beyond.mean()), of.outside, len(window), limits, detail
+        )
+    share = float((window.worst >= Severity.MAJOR).mean())
+    yield Reading(
+        check="MON003",
+        subject="severity",
+        value=share,
+        limit=contract.monitoring.alarmed,
+        detail="rows with an input in MAJOR alarm",
+    )
+
+
+def share_reading(
+    check: str, subject: str, share: float, of: ShareLimit, rows: int, limits: Limits, detail: str = ""
+) -> Reading:
+    """A share beside its limit, which is wider where a window has fewer rows than the limit was made for."""
+    limit = limits.calibrated.get(f"{check} {subject}") or min(
+        1.0, limit_in(of.limit, of.usual, limits.window, rows, 0.5)
+    )
+    said = f"{share:.1%} of {rows} rows, usual is {of.usual:.1%}"
+    return Reading(
+        check=check, subject=subject, value=share, limit=limit, detail=f"{said}; {detail}" if detail else said
+    )

@@ -1,0 +1,251 @@
+"""A window of the prediction log as arrays: what the version in service was asked, answered and showed.
+
+Memory is proportional to the rows of the window; of large arrays only a few numbers a row are kept. What is odd about
+the log is said in `notes`, and the rest is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from beampermit.contract import Contract
+from beampermit.contract.signals import Signal
+from beampermit.datasets.devices import PLACEHOLDER
+from beampermit.datasets.tables import quoted
+from beampermit.live.log.columns import AT, TIME, WORST
+from beampermit.monitoring.log_arrays import read_scalars, read_slices
+from beampermit.monitoring.log_rows import DEVICE, LogRows, open_rows
+from beampermit.monitoring.reference import FEWEST, MOST_VALUES, beyond, flagged, missing, numbers
+from beampermit.monitoring.shown import Shown, read_shown
+from beampermit.verdicts.monitoring import Window
+
+SILENT = 60.0
+"""s without a row that are said, where rows otherwise come ten times as often."""
+OF_ROW = {"at": AT, "time": TIME, "cycle": "served.cycle", "latency": "served.latency", "worst": WORST}
+
+
+@dataclass(frozen=True)
+class SignalRows:
+    """Of one input or output, each with a place for each row that the model was asked."""
+
+    numbers: Mapping[str, np.ndarray]
+    """What is compared: the scalar itself, or four numbers of an array; NaN where the row has none."""
+    values: np.ndarray
+    """(rows, n): the scalar, the values of a small array, or the four numbers of a large one."""
+    missing: np.ndarray
+    beyond: np.ndarray
+    """Of an input, outside of `expected` or else `range`; of an output, at `low` or `high` or beyond."""
+
+    @classmethod
+    def of(cls, signal: Signal, values: np.ndarray, *, output: bool) -> SignalRows:
+        """`values` has shape (rows, *shape)."""
+        found = numbers(signal.name, values)
+        flat = values.reshape(len(values), -1)
+        if flat.shape[1] > MOST_VALUES:
+            flat = np.stack([*found.values()], axis=1)
+        odd = flagged(values, *alarms(signal)) if output else beyond(values, *expected(signal))
+        return cls(found, flat, missing(values), odd)
+
+    @classmethod
+    def joined(cls, signal: Signal, parts: Iterable[SignalRows]) -> SignalRows:
+        """Parts one after another."""
+        every = [*parts] or [cls.of(signal, np.zeros((0, *signal.shape)), output=False)]
+        return cls(
+            {name: np.concatenate([part.numbers[name] for part in every]) for name in every[0].numbers},
+            *(np.concatenate([getattr(part, name) for part in every]) for name in ("values", "missing", "beyond")),
+        )
+
+    def take(self, kept: np.ndarray) -> SignalRows:
+        found = {name: values[kept] for name, values in self.numbers.items()}
+        return SignalRows(found, self.values[kept], self.missing[kept], self.beyond[kept])
+
+
+@dataclass(frozen=True)
+class LogWindow:
+    """The rows of one version in service in a span of time, in the order in which they were written."""
+
+    window: Window
+    inputs: Mapping[str, SignalRows]
+    outputs: Mapping[str, SignalRows]
+    at: np.ndarray
+    """When rows were made, s since 1970."""
+    time: np.ndarray
+    """Of each row's newest input; NaN where it has none."""
+    device: np.ndarray
+    """A place in `devices`."""
+    devices: tuple[str, ...]
+    """Of `served.row`."""
+    keys: Mapping[str, tuple[str, ...]]
+    """Column of the device table -> its text for each of `devices`."""
+    cycle: np.ndarray
+    latency: np.ndarray
+    """s that the model took for the row's cycle."""
+    worst: np.ndarray
+    """Severity of each row's worst input."""
+    shown: Shown
+    notes: tuple[str, ...] = ()
+    """What is odd about the log."""
+
+    def __len__(self) -> int:
+        """Number of rows that the model was asked."""
+        return len(self.at)
+
+    def between(self, since: float, until: float) -> LogWindow:
+        """A part of this window."""
+        part = self.take((self.at >= since) & (self.at < until))
+        window = part.window.model_copy(update={"since": since, "until": until})
+        return replace(part, window=window, shown=self.shown.between(since, until))
+
+    def shifted(self, name: str, amount: float) -> LogWindow:
+        """As if an input had been so much larger, in its unit: a rehearsal of drift."""
+        rows = self.inputs[name]
+        found = {key: values + amount * (key in (name, f"{name}.mean")) for key, values in rows.numbers.items()}
+        large = rows.values.shape[1] == len(found) > 1  # then the first of its numbers is the mean
+        values = rows.values + (np.eye(1, len(found))[0] * amount if large else amount)
+        return replace(self, inputs={**self.inputs, name: replace(rows, numbers=found, values=values)})
+
+    def take(self, kept: np.ndarray) -> LogWindow:
+        """The rows that are marked."""
+        return replace(
+            self,
+            window=self.window.model_copy(update={"rows": int(np.count_nonzero(kept))}),
+            inputs={name: rows.take(kept) for name, rows in self.inputs.items()},
+            outputs={name: rows.take(kept) for name, rows in self.outputs.items()},
+            device=self.device[kept],
+            **{name: getattr(self, name)[kept] for name in OF_ROW},
+        )
+
+
+def read_window(
+    folder: Path, contract: Contract, since: float, until: float, *, version: int | None = None
+) -> LogWindow:
+    """The rows from `since` up to `until`, s since 1970, of a version, or of the one that was in service last.
+
+    `folder` is the prediction log, of several models or of one. Raises `BadInput` where there is none.
+    """
+    own = folder / contract.model.name
+    with open_rows(own if own.is_dir() else folder, since, until, version) as rows:
+        return _read(rows, contract)
+
+
+def expected(signal: Signal) -> tuple[float, float]:
+    """Outside, an input is counted."""
+    return signal.expected or signal.range
+
+
+def alarms(output: Signal) -> tuple[float | None, float | None]:
+    """LOW and HIGH."""
+    low, high = output.expected or (None, None)
+    return (low if output.low is None else output.low), (high if output.high is None else output.high)
+
+
+def _read(rows: LogRows, contract: Contract) -> LogWindow:
+    signals = contract.signals
+    names = [signal.name for signal in (*signals.inputs, *signals.outputs)]
+    lost = [name for name in names if name not in rows.columns] if rows.source else []
+    if lost:
+        rows.notes.append(
+            f"version {rows.version} was served without {', '.join(lost)}, so the contract is not its own"
+        )
+    of_rows = _of_rows(rows)
+    found = LogWindow(
+        window=Window(since=rows.since, until=rows.until, rows=len(of_rows["at"]), version=rows.version),
+        inputs=_signal_rows(rows, [signal for signal in signals.inputs if signal.name not in lost], output=False),
+        outputs=_signal_rows(rows, [signal for signal in signals.outputs if signal.name not in lost], output=True),
+        devices=rows.devices,
+        keys=_keys(rows, contract),
+        shown=read_shown(rows, [signal.name for signal in signals.outputs if signal.name not in lost]),
+        **dict[str, Any](of_rows),
+    )
+    twice = _twice(found)
+    notes = [*rows.notes, *_oddities(rows, found, int(twice.sum()))]
+    return replace(found.take(~twice) if twice.any() else found, notes=tuple(notes))
+
+
+def _signal_rows(rows: LogRows, signals: Sequence[Signal], *, output: bool) -> dict[str, SignalRows]:
+    if not rows.source:
+        return {}
+    scalars = read_scalars(rows, [signal for signal in signals if not signal.shape])
+    return {
+        signal.name: SignalRows.of(signal, scalars[signal.name], output=output)
+        if signal.name in scalars
+        else SignalRows.joined(
+            signal, (SignalRows.of(signal, part, output=output) for part in read_slices(rows, signal))
+        )
+        for signal in signals
+    }
+
+
+def _of_rows(rows: LogRows) -> dict[str, np.ndarray]:
+    if not rows.source:
+        return {name: np.zeros(0) for name in (*OF_ROW, "device")} | {"device": np.zeros(0, int)}
+    times = {name: f"epoch_us({quoted(column)})" for name, column in OF_ROW.items() if column in (AT, TIME)}
+    columns = [f"CAST({times.get(name, quoted(column))} AS DOUBLE) AS {name}" for name, column in OF_ROW.items()]
+    found = rows.asked([*columns, f"{DEVICE} AS device"]).fetchnumpy()
+    arrays = {name: np.ma.filled(found[name], np.nan) for name in OF_ROW}
+    return arrays | {
+        "at": arrays["at"] / 1e6,
+        "time": arrays["time"] / 1e6,
+        "device": np.ma.filled(found["device"], 0).astype(int),
+    }
+
+
+def _keys(rows: LogRows, contract: Contract) -> dict[str, tuple[str, ...]]:
+    names = {
+        name
+        for signal in contract.signals.inputs + contract.signals.outputs
+        if signal.pv
+        for name in PLACEHOLDER.findall(signal.pv)
+    }
+    present = sorted(names & set(rows.columns))
+    if not rows.source or not present:
+        return {}
+    columns = [f"CAST({quoted(name)} AS VARCHAR)" for name in present]
+    found = dict[int, Any]()
+    for number, *texts in rows.shown([f"DISTINCT {DEVICE}", *columns]).fetchall():
+        found[number] = texts
+    return {
+        name: tuple(str(found[number][place]) if number in found else "" for number in range(len(rows.devices)))
+        for place, name in enumerate(present)
+    }
+
+
+def _twice(found: LogWindow) -> np.ndarray:
+    """Marks rows that are there a second time: a file that was copied, or written again."""
+    order = np.lexsort((found.cycle, found.at, found.device))
+    columns = [getattr(found, name)[order] for name in ("device", "at", "cycle")]
+    same = np.all([column[1:] == column[:-1] for column in columns], axis=0) if len(order) else np.zeros(0, bool)
+    marked = np.zeros(len(order), bool)
+    marked[order[1:][same]] = True
+    return marked
+
+
+def _oddities(rows: LogRows, found: LogWindow, twice: int) -> Sequence[str]:
+    notes = []
+    if rows.others:
+        notes.append(
+            f"version {', '.join(map(str, rows.others))} was in service too; only version {rows.version} is judged"
+        )
+    if twice:
+        notes.append(f"{twice} rows are there twice and count once")
+    back = found.at[:-1] - found.at[1:]
+    if len(back) and back.max() > 1:
+        notes.append(f"the clock went back by {back.max():.0f} s")
+    if len(found) and (gap := longest_gap(found)):
+        notes.append(f"no row for {gap:.0f} s")
+    return notes
+
+
+def longest_gap(found: LogWindow) -> float | None:
+    """The longest time without a row, after the first one, where rows otherwise come far more often; s."""
+    apart = np.diff(np.append(np.unique(found.at), found.window.until))
+    if len(apart) < FEWEST:
+        return None
+    usual = float(np.median(apart))
+    longest = float(apart.max())
+    return longest if longest > max(SILENT, 10 * usual) else None
