@@ -36,7 +36,13 @@ def find_client(git: Git, repository: str = "", environment: Mapping[str, str] =
     name = repository or environment.get("GITHUB_REPOSITORY", "")
     if name:
         return Client(name, find_token(environment), api or _api_of(environment.get("GH_HOST", "github.com")))
-    remote = _REMOTE_URL.fullmatch(git.try_("remote", "get-url", "origin").out.strip())
+    return client_of(git.try_("remote", "get-url", "origin").out.strip(), environment)
+
+
+def client_of(address: str, environment: Mapping[str, str] = os.environ) -> Client | None:
+    """The client for the repository with this address; None where that is not on a known GitHub."""
+    api = environment.get("GITHUB_API_URL", "").rstrip("/")
+    remote = _REMOTE_URL.fullmatch(address)
     if remote is None:
         return None
     host = remote["host"].lower()

@@ -1,0 +1,54 @@
+"""What the registry shows of each model: it follows the ledger, so a difference was made by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from beampermit.inventory.seen import Seen, Shown
+from beampermit.registry.mlflow import IDENTITY, VARIABLE, Registry, registry_uri
+from beampermit.registry.reconcile import CHAMPION
+
+AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Answers:
+    """`address` is the registry's, as ledgers have it."""
+
+    address: str
+    shown: Mapping[str, Shown]
+
+
+def is_named(uri: str) -> bool:
+    """Whether any registry is named."""
+    return bool(uri or os.environ.get(VARIABLE))
+
+
+def ask_registry(uri: str, models: Sequence[str]) -> Answers:
+    """What the registry at `uri` shows of each model; `MLFLOW_TRACKING_URI` where it is empty.
+
+    Raises `Outside` where it does not answer, `BadInput` for what is no address.
+    """
+    registry = Registry(uri or registry_uri())
+
+    def ask(model: str) -> Shown:
+        return Shown(registry.alias(model, CHAMPION), registry.tags(model).get(IDENTITY, ""))
+
+    first, *others = models
+    # The first one alone: MLflow opens its store once, and not in several threads at the same time.
+    shown = {first: ask(first)}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        shown |= dict(zip(others, pool.map(ask, others), strict=True))
+    return Answers(registry.address, shown)
+
+
+def with_registry(seen: Seen, answers: Answers) -> Seen:
+    """With what this registry shows of the model, where its ledger names this registry and no other."""
+    home, found = seen.model.home, answers.shown.get(seen.model.name)
+    if home is None or found is None:
+        return seen
+    same = found.identity == home.registry or (not found.identity and answers.address == home.address)
+    return replace(seen, shown=found) if same else seen

@@ -1,0 +1,69 @@
+"""Workflows that GitHub no longer starts on their schedule: after sixty days without a commit it disables them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from beampermit.errors import BeampermitError
+from beampermit.github.client import Answer, Client, parse_answer
+from beampermit.github.context import client_of, find_token
+from beampermit.inventory.failures import guarded
+from beampermit.inventory.listing import Place
+from beampermit.verdicts.inventory import Finding
+
+AT_ONCE = 8
+QUIET = "disabled_inactivity"
+"""What GitHub says of them; who disables one by hand means it."""
+
+
+class Workflow(Answer):
+    """A workflow of a repository, as GitHub has it."""
+
+    path: str
+    state: str
+
+    @property
+    def file(self) -> str:
+        return self.path.rpartition("/")[2]
+
+
+def clients_of(places: Sequence[Place]) -> dict[Place, Client]:
+    """Those on a known GitHub; none without a token."""
+    if not find_token():
+        return {}
+    host = os.environ.get("GH_HOST", "github.com")
+    found = ((one, f"https://{host}/{one.github}" if one.github else one.repository.address) for one in places)
+    return {place: client for place, address in found if (client := client_of(address))}
+
+
+def ask_schedules(clients: Mapping[Place, Client]) -> tuple[list[Finding], list[str]]:
+    """What is disabled, and of which repositories that is not known."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = pool.map(lambda client: guarded(lambda: _disabled(client)), clients.values())
+        asked = list(zip(clients.items(), answers, strict=True))
+    findings, unasked = list[Finding](), list[str]()
+    for (place, client), answer in asked:
+        name = place.repository.name
+        if isinstance(answer, BeampermitError):
+            unasked.append(f"schedules of {name}: {answer}")
+            continue
+        findings += [_finding(name, client.repository, workflow) for workflow in answer]
+    return findings, unasked
+
+
+def _disabled(client: Client) -> list[Workflow]:
+    workflows = (parse_answer(Workflow, row) for row in client.pages("/actions/workflows", "workflows"))
+    return [workflow for workflow in workflows if workflow.state == QUIET]
+
+
+def _finding(project: str, repository: str, workflow: Workflow) -> Finding:
+    return Finding(
+        id="INV009",
+        level="MINOR",
+        project=project,
+        message=f"GitHub has disabled {workflow.file}: the repository was quiet for sixty days",
+        next=f"gh workflow enable {shlex.quote(workflow.file)} --repo {repository}",
+    )
