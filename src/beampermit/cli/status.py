@@ -55,8 +55,9 @@ def _print(services: list[ServiceStatus]) -> None:
     target.print(ROW.format("service", "version", "status", "since", "input age", "latency", "loop").rstrip())
     for service in services:
         target.print(_row(service).rstrip())
-        if why := service.error or service.reason:
-            target.print(f"  {_plain(why)}")
+        why = service.error or service.reason
+        for line in dict.fromkeys(filter(None, (why, service.log))):
+            target.print(f"  {_plain(line)}")
 
 
 def _row(service: ServiceStatus) -> str:

@@ -15,6 +15,8 @@ from beampermit.live.promoted.words import plain
 logger = logging.getLogger(__name__)
 EVERY = 600.0
 """Seconds between two looks: the registry is asked, by a process that imports MLflow for it."""
+AGAIN = 60.0
+"""The same where nothing was learnt: at the first start, the ledger may not be here yet."""
 PATIENCE = 10.0
 
 
@@ -25,6 +27,7 @@ class FollowChallenger:
         self._promotions, self._begin, self._end = promotions, begin, end
         self._version = 0
         self._problem = ""
+        self._wait = EVERY
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follow the challenger", daemon=True)
 
@@ -36,10 +39,17 @@ class FollowChallenger:
         if self._thread.ident:
             self._thread.join(PATIENCE)
 
+    def gave_up(self, version: int) -> None:
+        """This version could not begin to run, or has ended: the next look begins it again. From any thread."""
+        if version == self._version:
+            self._version = 0
+
     def look(self) -> None:
         """Look once: whether there is another version, and whether the one that runs is still permitted."""
         try:
+            self._wait = AGAIN
             declared = self._promotions.challenger()
+            self._wait = EVERY
             if declared.version == self._version:
                 return
             promoted = self._promotions.prepare(declared)
@@ -66,4 +76,4 @@ class FollowChallenger:
                 self.look()
             except Exception:
                 logger.exception("the challenger could not be followed")
-            self._closed.wait(EVERY)
+            self._closed.wait(self._wait)

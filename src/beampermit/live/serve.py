@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.contract import Contract
-from beampermit.errors import Conflict
+from beampermit.errors import BeampermitError, Conflict
 from beampermit.live.challenger import FollowChallenger
 from beampermit.live.extra import require_live
 from beampermit.live.http.observed import Observed
@@ -28,6 +28,7 @@ from beampermit.live.observation.vitals import Vitals
 from beampermit.live.promoted.follower import Follower
 from beampermit.live.promoted.promoted import Declared, Promoted
 from beampermit.live.promoted.promotions import Promotions
+from beampermit.live.promoted.served import keep_served
 from beampermit.live.promoted.wanted import Wanted
 from beampermit.live.service import Service, StartAgain
 from beampermit.live.source import load_source
@@ -87,15 +88,26 @@ def serve(options: Options, progress: Progress = silent) -> None:
         try:
             assembly.run()
         except StartAgain as why:
-            again = str(why)
+            again = why
         else:
             return
     if assembly.told_to_end:
         return
+    _begin_with(again.declared, options.wanted.state)
     logger.info("%s: the service starts again", again)
     logging.shutdown()  # what was logged is written
     sys.stdout.flush()
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very command
+
+
+def _begin_with(declared: Declared, state: Path) -> None:
+    """The next start begins with this version: what answered before has PVs that this one cannot run beside."""
+    if declared.event is None:
+        return
+    try:
+        keep_served(state, declared.event)
+    except OSError as error:
+        logger.warning("version %d cannot be kept for the next start: %s", declared.version, error.strerror)
 
 
 class NoModel:
@@ -117,12 +129,15 @@ class _Assembly:
         self._served = frozenset[str]()
         """PVs that the records have."""
         self._logs: dict[int, PredictionLog] = {}
+        self._written: set[PredictionLog] = set()
+        """The logs that are open."""
         self._models: dict[int, ModelProcess] = {}
         self._monitor = MonitorResults(options.monitor or monitor_folder(options.wanted.state), options.wanted.model)
         self._notifier = Notifier()
         stack.callback(self._notifier.close)
-        switch = Switch([self, *self._observers(), self._notifier], self._on_shown)
-        self._service = Service(switch, self._make_lane, fits=self._fits, adopt=self._adopt)
+        switch = Switch([self, *self._observers(), self._notifier], self._on_shown, self._log_problem)
+        self._service = Service(switch, self._make_lane, fits=self._fits, adopt=self._adopt, failed=self._on_failed)
+        self._challenger = FollowChallenger(promotions, self._service.challenge, self._service.end_challenge)
         self._follower = Follower(
             promotions,
             self._on_champion,
@@ -141,9 +156,8 @@ class _Assembly:
         self._follower.start()
         self._stack.callback(self._follower.close)
         if self._options.challenger:
-            challenger = FollowChallenger(self._promotions, self._service.challenge, self._service.end_challenge)
-            challenger.start()
-            self._stack.callback(challenger.close)
+            self._challenger.start()
+            self._stack.callback(self._challenger.close)
         try:
             self._service.run()
         except StartAgain:
@@ -163,10 +177,8 @@ class _Assembly:
         """There is nothing to close."""
 
     def _observers(self) -> list[Sink]:
-        name, vitals = self._options.wanted.model, Vitals()
-        metrics = Metrics(
-            name, lambda: self._service.loop, lambda: sum(log.lost for log in self._logs.values()), self._monitor
-        )
+        name, vitals = self._options.wanted.model, Vitals(self._log_problem)
+        metrics = Metrics(name, lambda: self._service.loop, self._lost_rows, self._monitor)
         observed = Observed(name, lambda: self._service.loop, vitals, metrics, self._monitor)
         for address, questions in ((self._options.http, True), (self._options.observe, False)):
             if address:
@@ -175,6 +187,13 @@ class _Assembly:
 
     def _lost_rows(self) -> int:
         return sum(log.lost for log in self._logs.values())
+
+    def _log_problem(self) -> str:
+        return next((log.problem for log in tuple(self._written) if log.problem), "")
+
+    def _on_failed(self, version: int, error: BeampermitError) -> None:
+        self._follower.gave_up(version, error)
+        self._challenger.gave_up(version)
 
     def _on_shown(self, version: int) -> None:
         self._follower.took_over(version)
@@ -195,7 +214,9 @@ class _Assembly:
         self._service.promote(promoted, standing)
 
     def _on_standing(self, standing: Standing) -> None:
-        if standing.refused or standing.note:
+        loop = self._service.loop
+        shows = loop is None or loop.standing.version == standing.version  # and does not run beside what does
+        if shows and (standing.refused or standing.note):
             self._notifier.say(standing.refused or standing.note)
         self._service.stand(standing)
 
@@ -247,7 +268,9 @@ class _Assembly:
 
         log = PredictionLog(folder, name, version, wiring, shadow=beside, disk=self._options.log_disk)
         stack.callback(log.close)
+        stack.callback(self._written.discard, log)
         self._logs[version] = log
+        self._written.add(log)
 
         def both(update: Update) -> None:
             publish(update)

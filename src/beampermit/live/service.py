@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from beampermit.errors import BeampermitError, Failed
 from beampermit.live.lane import Lane
 from beampermit.live.loop import Loop, Standing
+from beampermit.live.promoted.job import as_error
 from beampermit.live.shadow import Shadow
 from beampermit.live.switch import Channel, Switch
 from beampermit.live.update import Update
@@ -29,7 +30,11 @@ class MakeLane(Protocol):
 
 
 class StartAgain(Exception):
-    """Records cannot be added to a running IOC: the process has to start again to serve other PVs."""
+    """Records cannot be added to a running IOC: the process has to start again to serve the PVs of `declared`."""
+
+    def __init__(self, declared: Declared):
+        super().__init__(f"version {declared.version} has other output PVs")
+        self.declared = declared
 
 
 class LoopEnded(Failed):
@@ -45,11 +50,18 @@ class _Running:
     """Whether it has a model: what is only declared has outputs that say why they have no value."""
 
 
+@dataclass(frozen=True)
+class _Order:
+    carry_out: Callable[[], None]
+    version: int = 0
+    """That is to begin."""
+
+
 class Service:
     """All methods but `run` may be called from any thread, and return at once.
 
     `fits` says whether the records that are served are those of another version; `adopt` is told which loop shows from
-    here on.
+    here on. `failed` is told of a version that could not begin or whose loop ended, and why; another one goes on.
     """
 
     def __init__(
@@ -59,10 +71,11 @@ class Service:
         *,
         fits: Callable[[Declared], bool],
         adopt: Callable[[Loop], None],
+        failed: Callable[[int, BeampermitError], None] = lambda *_: None,
     ):
         self._switch, self._make_lane = switch, make_lane
-        self._fits, self._adopt = fits, adopt
-        self._orders: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._fits, self._adopt, self._failed = fits, adopt, failed
+        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._current: _Running | None = None
         self._next: _Running | None = None
         self._challenger: tuple[Declared, Standing] | None = None
@@ -74,23 +87,26 @@ class Service:
 
     def declare(self, declared: Declared, standing: Standing) -> None:
         """Show the outputs of a version that cannot serve yet, where nothing is served."""
-        self._orders.put(lambda: self._declare(declared, standing))
+        self._order(lambda: self._declare(declared, standing))
 
     def promote(self, promoted: Declared, standing: Standing) -> None:
         """Serve this version: at once where nothing is served, else once it has shown that it answers."""
-        self._orders.put(lambda: self._promote(promoted, standing))
+        self._order(lambda: self._promote(promoted, standing), promoted.version)
 
     def challenge(self, promoted: Declared, standing: Standing) -> None:
         """Run this version beside the champion, whenever nothing else does; it never takes over."""
-        self._orders.put(lambda: self._challenge(promoted, standing))
+        self._order(lambda: self._challenge(promoted, standing), promoted.version)
 
     def end_challenge(self) -> None:
         """End the version beside the champion, unless it is to take over."""
-        self._orders.put(self._end_challenge)
+        self._order(self._end_challenge)
 
     def stand(self, standing: Standing) -> None:
         """What ledger, permit and registry say now of the version that serves."""
-        self._orders.put(lambda: self._stand(standing))
+        self._order(lambda: self._stand(standing))
+
+    def _order(self, carry_out: Callable[[], None], version: int = 0) -> None:
+        self._orders.put(_Order(carry_out, version))
 
     def stop(self) -> None:
         self._orders.put(None)
@@ -106,21 +122,29 @@ class Service:
             if current := self._current:
                 current.lane.stop(lambda: current.channel.publish(current.lane.loop.ended()))
 
-    def _carry_out(self, order: Callable[[], None]) -> None:
+    def _carry_out(self, order: _Order) -> None:
         """A version that cannot begin never ends the one that serves."""
         try:
-            order()
+            order.carry_out()
         except StartAgain:
             raise
         except Exception as error:
             if self._current is None or not self._current.serves:
                 raise
-            if isinstance(error, BeampermitError):
-                logger.error("a version cannot be served: %s", error, extra={"hint": error.hint})  # noqa: TRY400
-            else:
-                logger.exception("a version cannot be served")
+            known = as_error(error, "an order to the service")
+            logger.error("a version cannot be served: %s", known, extra={"hint": known.hint})  # noqa: TRY400
+            self._give_up(order.version, known)
 
-    def _next_order(self) -> Callable[[], None] | None:
+    def _give_up(self, version: int, error: BeampermitError) -> None:
+        """Whoever ordered it may try it again; the challenger goes on, unless it is the one that failed."""
+        if not version:
+            return
+        if self._challenger and self._challenger[0].version == version:
+            self._challenger = None
+        self._failed(version, error)
+        self._run_challenger()
+
+    def _next_order(self) -> _Order | None:
         while True:
             self._look_at_lanes()
             with suppress(queue.Empty):
@@ -131,8 +155,10 @@ class Service:
         if self._current and not self._current.lane.alive:
             raise LoopEnded(f"the loop of version {self._current.promoted.version} ended")
         if self._next and not self._next.lane.alive:
-            logger.error("the loop of version %s ended beside the champion", self._next.promoted.version)
+            version = self._next.promoted.version
+            logger.error("the loop of version %s ended beside the champion", version)
             self._withdraw()
+            self._give_up(version, LoopEnded("its loop ended, which is a defect of the service"))
 
     def _declare(self, declared: Declared, standing: Standing) -> None:
         if self._current is None:
@@ -158,7 +184,7 @@ class Service:
             self._run_challenger()
             return
         if current and not self._fits(promoted):
-            raise StartAgain(f"version {promoted.version} has other output PVs")
+            raise StartAgain(promoted)
         if current is None or not current.serves:
             self._begin(promoted, standing)
             return
@@ -170,6 +196,11 @@ class Service:
         self._run_challenger()
 
     def _run_challenger(self) -> None:
+        """In an order of its own: where it cannot begin, the champion's is no failure."""
+        if self._challenger:
+            self._order(self._begin_challenger, self._challenger[0].version)
+
+    def _begin_challenger(self) -> None:
         """Where a champion serves and nothing is to take over from it."""
         current = self._current
         if self._challenger is None or self._next or current is None or not current.serves:
@@ -188,7 +219,7 @@ class Service:
         needed = promoted.contract.serving.shadow if take_over else None
         shadow = running.channel.shadow or Shadow(promoted.version, needed)
         shadow.needed = needed
-        called = (lambda: self._orders.put(lambda: take_over(running))) if take_over else None
+        called = (lambda: self._order(lambda: take_over(running))) if take_over else None
         self._switch.beside(running.channel, shadow, called, lambda: self._adopt(running.lane.loop))
         running.lane.loop.standing = standing
         if there:

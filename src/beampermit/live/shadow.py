@@ -64,7 +64,9 @@ class Shadow:
             return True
         waited = time.monotonic() - self.began > LONGEST
         nothing_shown = all(value.severity == Severity.INVALID for value in in_service.values())
-        return self.cycles > 0 and (waited or nothing_shown)
+        # After a restart both begin: what has only not answered yet has shown nothing of itself.
+        begins = all(value.status == Status.UDF for value in in_service.values())
+        return self.cycles > 0 and (waited or (nothing_shown and not begins))
 
     def describe(self) -> str:
         """For the status PV: `version 4: 13 of 20 cycles, furthest B1:FAULT by 0.02`."""

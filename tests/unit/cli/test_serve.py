@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,10 +15,14 @@ import pytest
 from beampermit.cli.main import app
 from beampermit.errors import BadInput, BeampermitError, Conflict
 from beampermit.live import serve as serving
+from beampermit.live.loop import Standing
+from beampermit.live.promoted.promotions import Promotions
+from beampermit.live.promoted.served import read_served
 from beampermit.live.serve import Options, serve
-from beampermit.live.service import StartAgain
+from beampermit.live.service import Service, StartAgain
 from beampermit.live.wiring import Wiring, wire
 from beampermit.project import Project
+from beampermit.registry.event import Event
 from support.served import DEVICES, served_contract
 
 Serve = Callable[..., Options]
@@ -96,15 +102,54 @@ def test_for_other_output_pvs_the_same_command_starts_again(
     made = options("--model", "bpm-faults", "--ledger", str(tmp_path), "--state", str(tmp_path / "state"))
     monkeypatch.undo()
     started: list[Any] = []
+    none = f"sha256:{'0' * 64}"
+    event = Event(
+        event="promote", sequence=4, model="bpm-faults", version=4, digest=none, permit=none, commit="0" * 40,
+        expected=3, at="2026-11-23T08:00:00Z", by="Ada Operator",
+    )  # fmt: skip
 
     def run(self: Any) -> None:
-        raise StartAgain("version 4 has other output PVs")
+        raise StartAgain(SimpleNamespace(version=4, event=event))  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(serving._Assembly, "run", run)
     monkeypatch.setattr(os, "execv", lambda *words: started.append(words))
     serve(made)
     assert started == [(sys.executable, sys.orig_argv)]
+    assert read_served(tmp_path / "state") == event, "else the next start would begin with what has other PVs"
     serve(made)  # the state folder was given free
+
+
+@pytest.mark.parametrize(("version", "said"), [(3, ["no key"]), (4, [])])
+def test_systemd_hears_of_what_shows_and_not_of_what_runs_beside_it(
+    options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: int, said: list[str]
+) -> None:
+    made = options("--model", "bpm-faults", "--ledger", str(tmp_path), "--state", str(tmp_path / "state"))
+    monkeypatch.undo()
+    heard: list[str] = []
+    with Promotions(made.wanted) as promotions, ExitStack() as stack:
+        assembly = serving._Assembly(made, promotions, stack, lambda *_: None)
+        monkeypatch.setattr(assembly._notifier, "say", heard.append)
+        assembly._on_standing(Standing(version, "", refused="no ledger yet"))
+        assert heard == ["no ledger yet"], "while nothing shows, whatever there is to say"
+        heard.clear()
+        showing = SimpleNamespace(standing=Standing(3, "sha256:3"))
+        monkeypatch.setattr(Service, "loop", showing)
+        assembly._on_standing(Standing(version, "", refused="no key"))
+    assert heard == said
+
+
+def test_whoever_ordered_a_version_hears_that_it_could_not_begin(
+    options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = options("--model", "bpm-faults", "--ledger", str(tmp_path), "--state", str(tmp_path / "state"))
+    monkeypatch.undo()
+    with Promotions(made.wanted) as promotions, ExitStack() as stack:
+        assembly = serving._Assembly(made, promotions, stack, lambda *_: None)
+        assembly._challenger._version = 5
+        assembly._service._failed(5, BadInput("no port"))
+        assert assembly._challenger._version == 0
+        version, error = assembly._follower._gave_up.get_nowait()
+    assert (version, str(error)) == (5, "no port")
 
 
 def test_two_services_do_not_share_a_state_folder(

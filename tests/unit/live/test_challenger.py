@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from beampermit.errors import BeampermitError, Failed, Outside
-from beampermit.live.challenger import FollowChallenger
+from beampermit.live.challenger import AGAIN, EVERY, FollowChallenger
 
 
 @dataclass
@@ -64,6 +64,29 @@ def test_one_that_is_not_permitted_any_more_ends_and_may_come_back(caplog: pytes
     told.registry.fails = None
     follower.look()
     assert told.begun == [5, 5]
+
+
+def test_one_that_could_not_begin_is_begun_again() -> None:
+    told = Told()
+    follower = told.follower()
+    follower.look()
+    follower.gave_up(4)
+    follower.look()
+    follower.gave_up(5)
+    follower.look()
+    assert told.begun == [5, 5]
+
+
+def test_where_nothing_was_learnt_it_is_asked_sooner() -> None:
+    """At the first start the ledger may not be here yet."""
+    told = Told()
+    follower = told.follower()
+    told.registry.fails = Outside("no ledger was fetched yet")
+    follower.look()
+    assert follower._wait == AGAIN
+    told.registry.fails = None
+    follower.look()
+    assert follower._wait == EVERY
 
 
 def test_a_registry_that_does_not_answer_ends_nothing() -> None:

@@ -59,6 +59,7 @@ class Playing:
     adopted: list[int]
     fits: list[bool] = field(default_factory=lambda: [True])
     ended: list[BaseException | None] = field(default_factory=list)
+    failed: list[tuple[int, str]] = field(default_factory=list)
     thread: threading.Thread | None = None
 
     def run(self) -> None:
@@ -102,6 +103,7 @@ def playing(tmp_path: Path, contract_text: str) -> Iterator[Playing]:
         make_lane,
         fits=lambda promoted: fits[0],
         adopt=lambda loop: adopted.append(loop.standing.version),
+        failed=lambda version, error: one.failed.append((version, str(error))),
     )
     one = Playing(service, promoted, models, updates, closed, adopted, fits)
     one.thread = threading.Thread(target=one.run, daemon=True)
@@ -195,6 +197,7 @@ def test_a_version_that_cannot_begin_leaves_the_one_that_serves(
     faulty.fails = BadInput("tango://a/b has protocol tango; EPICS has pva and ca")
     playing.service.promote(faulty, Standing(4, "sha256:4"))
     playing.until(lambda: "a version cannot be served" in caplog.text)
+    playing.until(lambda: playing.failed == [(4, str(faulty.fails))])
     beside = len(playing.updates)
     playing.until(lambda: len(playing.updates) > beside + 5)
     assert playing.serves(3)
@@ -235,6 +238,28 @@ def test_a_loop_that_dies_beside_the_champion_is_taken_away(playing: Playing, mo
     monkeypatch.setattr(beside.lane.loop, "cycle", lambda *_: 1 / 0)
     playing.until(lambda: 5 in playing.closed and not playing.updates[-1].health.shadow)
     assert playing.serves(3)
+    playing.until(lambda: playing.failed == [(5, "its loop ended, which is a defect of the service")])
+    assert playing.service._challenger is None
+
+
+def test_a_challenger_goes_on_beside_a_champion_that_could_not_begin(playing: Playing) -> None:
+    playing.service.challenge(playing.promoted(5), Standing(5, "sha256:5"))
+    playing.until(lambda: playing.updates[-1].health.shadow.startswith("version 5: "))
+    faulty = playing.promoted(4)
+    faulty.fails = BadInput("no such PV")
+    playing.service.promote(faulty, Standing(4, "sha256:4"))
+    playing.until(lambda: playing.failed == [(4, "no such PV")])
+    playing.until(lambda: playing.closed.count(5) == 1 and playing.updates[-1].health.shadow.startswith("version 5: "))
+
+
+def test_a_challenger_that_cannot_begin_is_no_failure_of_the_champion(playing: Playing) -> None:
+    playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
+    faulty = playing.promoted(5)
+    faulty.fails = BadInput("no such PV")
+    playing.service.challenge(faulty, Standing(5, "sha256:5"))
+    playing.until(lambda: playing.serves(4))
+    playing.until(lambda: playing.failed == [(5, "no such PV")])
+    assert playing.service._challenger is None
 
 
 def test_a_surprise_while_a_version_begins_leaves_the_one_that_serves(playing: Playing) -> None:
@@ -251,6 +276,7 @@ def test_other_output_pvs_need_a_new_start(playing: Playing) -> None:
     playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
     playing.until(lambda: bool(playing.ended))
     assert isinstance(playing.ended[0], StartAgain)
+    assert playing.ended[0].declared.version == 4
     assert playing.closed == [3, 3]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from beampermit.live.loop import Standing
+from beampermit.live.loop import NotLoaded, Standing
 from beampermit.live.shadow import LONGEST, Shadow
 from beampermit.live.switch import Channel, Switch
 from beampermit.live.update import Update
@@ -161,6 +161,23 @@ def test_where_nothing_valid_is_shown_the_first_answer_takes_over(two: Make) -> 
     both.cycle()
     assert both.taken_over
     assert both.kept.updates[-1].health.version == 4
+
+
+def test_where_the_old_version_has_only_not_answered_yet_the_new_one_still_needs_its_cycles(
+    two: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart both are loaded at once."""
+
+    def load(_: object) -> None:
+        raise NotLoaded("the model is being loaded")
+
+    both = two(needed=3)
+    monkeypatch.setattr(both.old.model, "ask", load)
+    both.cycle()
+    both.cycle()
+    assert not both.taken_over
+    both.cycle()
+    assert both.taken_over
 
 
 def test_a_challenger_never_takes_over(two: Make, serve: Serve) -> None:

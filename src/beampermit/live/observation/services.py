@@ -14,7 +14,7 @@ from beampermit.live.promoted.words import plain
 from beampermit.reading import first_fault
 from beampermit.record import Count, Number, Record
 
-PVS = ("VERSION", "STATUS", "REASON", "INPUT_AGE", "LATENCY_P99", "HEARTBEAT")
+PVS = ("VERSION", "STATUS", "REASON", "INPUT_AGE", "LATENCY_P99", "MONITOR", "HEARTBEAT")
 MOST_BYTES = 2**20
 Text = Annotated[str, Field(max_length=10_000)]
 
@@ -35,8 +35,12 @@ class ServiceStatus(Record):
     """Since when its status is what it is, s since 1970."""
     input_age: Number | None = None
     latency_p99: Number | None = None
+    monitor_age: Number | None = None
+    """Of the newest result of monitoring."""
     alive: bool = False
     """Whether the heartbeat moves."""
+    log: Text = ""
+    """Why its prediction log cannot be written; over PVA, the reason says it where there is no other."""
     error: Text = ""
 
     @property
@@ -116,6 +120,7 @@ def _status(prefix: str, values: Mapping[str, Any], *, alive: bool) -> ServiceSt
         since=stamp["secondsPastEpoch"] + stamp["nanoseconds"] * 1e-9,
         input_age=_number(values["INPUT_AGE"]),
         latency_p99=_number(values["LATENCY_P99"]),
+        monitor_age=_number(values["MONITOR"]),
         alive=alive,
     )
 

@@ -27,8 +27,15 @@ class Report:
 class Vitals:
     """A sink; read from any thread."""
 
-    def __init__(self, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic):
-        self._clock, self._monotonic = clock, monotonic
+    def __init__(
+        self,
+        log_problem: Callable[[], str] = lambda: "",
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ):
+        """`log_problem` says why the prediction log cannot be written; nothing where it can."""
+        self._log_problem, self._clock, self._monotonic = log_problem, clock, monotonic
         self.report: Report | None = None
         """None before the first cycle."""
 
@@ -48,7 +55,7 @@ class Vitals:
     def describe(self, name: str, timeout: float) -> dict[str, Any]:
         """As JSON; ages and latencies in s, null where they are not known."""
         report = self.report
-        about = {"name": name, "alive": self.alive(timeout)}
+        about = {"name": name, "alive": self.alive(timeout), "log": self._log_problem()}
         if report is None:
             return {**about, "version": 0, "status": "STARTING", "reason": "there was no cycle yet"}
         health = report.health

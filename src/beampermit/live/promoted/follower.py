@@ -16,6 +16,7 @@ from beampermit.live.loop import Standing
 from beampermit.live.promoted.job import Failure, Job, as_error
 from beampermit.live.promoted.promoted import Declared, Promoted
 from beampermit.live.promoted.promotions import Promotions
+from beampermit.live.promoted.resuming import key_of, may_go_on
 from beampermit.live.promoted.served import keep_served, read_served
 from beampermit.live.promoted.words import act, plain, time_of
 from beampermit.progress import Progress, silent
@@ -59,6 +60,9 @@ class Follower:
         self._declared: Declared | None = None
         self._handed: dict[int, Promoted] = {}
         self._took_over: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._gave_up: queue.SimpleQueue[tuple[int, BeampermitError]] = queue.SimpleQueue()
+        self._resumed = False
+        """Whether what shows is no champion, and began because it answered last before this start."""
         self._said: dict[int, Standing] = {}
         self._pvs_shown = threading.Event()
         """Set once `on_declared` was called."""
@@ -90,10 +94,19 @@ class Follower:
         self._took_over.put(version)
         self._wake.set()
 
+    def gave_up(self, version: int, error: BeampermitError) -> None:
+        """This version was handed over, and cannot begin to run or has ended beside the one that shows.
+
+        It is handed over again later. As `took_over`, it counts from the next look.
+        """
+        self._gave_up.put((version, error))
+        self._wake.set()
+
     def look(self) -> None:
         """Look once: what was prepared is handed over, what is new is begun."""
         self._fetch()
         self._note_switches()
+        self._note_failures()
         try:
             state, unread = self._promotions.state(), None
         except BeampermitError as error:
@@ -126,9 +139,28 @@ class Follower:
                 promoted = self._handed.get(self._took_over.get_nowait())
                 if promoted is None:
                     continue
+                self._resumed = self._resumed and promoted is self.shows
                 self.shows = promoted
                 if promoted.event:
+                    self._failures.pop(key_of(promoted.event), None)
                     self._keep(promoted.event)
+
+    def _note_failures(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                version, error = self._gave_up.get_nowait()
+                current, shows = self.current, self.shows
+                if current is None or shows is None or version != current.version or version == shows.version:
+                    continue
+                self.current = shows
+                self._handed.pop(version, None)
+                if current.event:
+                    self._fail(current.event, error)
+
+    def _fail(self, event: Event, error: BeampermitError) -> None:
+        key = key_of(event)
+        self._failures[key] = Failure.after(self._failures.get(key), error, self._clock())
+        logger.warning("version %d: %s", event.version, plain(error), extra={"hint": plain(error.hint)})
 
     def _fetch(self) -> None:
         try:
@@ -153,7 +185,7 @@ class Follower:
         if target:
             # While another version may go on, its PVs are shown: those of this one may be others, or not be servable.
             served = self._served_before(state) if state.champion else None
-            shown = self.current is None and (served is None or _key(served) == _key(target))
+            shown = self.current is None and (served is None or key_of(served) == key_of(target))
             work = self._prepare if state.champion else self._declare
             self._job = Job(target, partial(work, shown=shown), self._wake.set)
             self._job.start()
@@ -166,23 +198,19 @@ class Follower:
             return state.last_in_service if unknown and self._is_due(state.last_in_service) else None
         if self._is_current(champion):
             return None
-        if self._is_due(champion):
-            return champion
-        served = self._served_before(state)
-        return served if self.current is None and self._is_due(served) else None
+        served = self._served_before(state) if self.current is None else None
+        if served and key_of(served) != key_of(champion) and self._is_due(served):
+            return served  # the champion then runs beside it, and takes over once it answers
+        return champion if self._is_due(champion) else None
 
     def _served_before(self, state: ModelState) -> Event | None:
-        """What was served before this start, where it may go on while the champion cannot be served."""
-        served = self._served
-        if served is None or served.version in state.retired:
-            return None
-        promotion = state.promoted.get(served.version)
-        return served if promotion and _key(promotion) == _key(served) else None
+        """What was served before this start, where it may go on until the champion answers."""
+        return may_go_on(self._served, state)
 
     def _is_due(self, event: Event | None) -> bool:
         if event is None:
             return False
-        failure = self._failures.get(_key(event))
+        failure = self._failures.get(key_of(event))
         return failure is None or self._clock() >= failure.until
 
     def _prepare(self, event: Event, *, shown: bool) -> Declared:
@@ -213,18 +241,15 @@ class Follower:
         if error is None and isinstance(job.result, Promoted) and self._is_wanted(job.event, state):
             error = self._hand_over(job.result, state)
         if error is None:
-            self._failures.pop(_key(job.event), None)
             return
-        failure = Failure.after(self._failures.get(_key(job.event)), error, self._clock())
-        self._failures[_key(job.event)] = failure
-        logger.warning("version %d: %s", job.event.version, plain(error), extra={"hint": plain(error.hint)})
+        self._fail(job.event, error)
         if self.current is None and self._declared and self._served_before(state) is None:
             with suppress(BeampermitError):
                 self._show_pvs(self._declared)
 
     def _is_wanted(self, event: Event, state: ModelState) -> bool:
         served = self._served_before(state) if self.current is None else None
-        return state.champion is not None and _key(event) in {_key(one) for one in (state.champion, served) if one}
+        return state.champion is not None and key_of(event) in {key_of(one) for one in (state.champion, served) if one}
 
     def _hand_over(self, promoted: Promoted, state: ModelState) -> BeampermitError | None:
         """The error where it cannot begin to serve."""
@@ -242,9 +267,12 @@ class Follower:
         self._handed[promoted.version] = promoted
         self._said[promoted.version] = self.standing = standing
         if showed is None and promoted.event:
+            self._resumed = not self._is_champion(promoted.event, state)
+            if self._resumed:
+                logger.info("version %d begins: it answered last before this start", promoted.version)
             served = self._served_before(state)
             # What was served before this start is given up only once this one has answered.
-            if served is None or _key(served) == _key(promoted.event):
+            if served is None or key_of(served) == key_of(promoted.event):
                 self._keep(promoted.event)
         return None
 
@@ -259,8 +287,12 @@ class Follower:
             # Only the next start without its champion would need it.
             logger.warning("version %d cannot be kept for the next start: %s", event.version, error.strerror)
 
+    def _is_champion(self, event: Event, state: ModelState) -> bool:
+        return state.champion is not None and key_of(state.champion) == key_of(event)
+
     def _is_current(self, event: Event) -> bool:
-        return self.current is not None and self.current.event is not None and _key(self.current.event) == _key(event)
+        current = self.current.event if self.current else None
+        return current is not None and key_of(current) == key_of(event)
 
     # What is said
 
@@ -311,9 +343,9 @@ class Follower:
             return Standing(
                 last.version, last.permit, refused=_retired(state.retired[last.version], state), retired=True
             )
-        failure = self._failures.get(_key(champion))
+        failure, begun = self._failures.get(key_of(champion)), self._job.event if self._job else champion
         if failure is None:
-            return Standing(champion.version, champion.permit, refused=f"version {champion.version} is being prepared")
+            return Standing(begun.version, begun.permit, refused=f"version {begun.version} is being prepared")
         refused = f"no champion could be verified: {plain(failure.error)}"
         return Standing(champion.version, champion.permit, refused=refused)
 
@@ -337,6 +369,9 @@ class Follower:
             notes.append(f"{what}: {reason}; {goes_on}")
         elif champion and beside and self._is_current(champion):
             notes.append(f"version {champion.version} is champion since {champion.at} and runs beside it")
+        elif champion and self._resumed and not self._is_current(champion):
+            what = f"version {champion.version} is champion since {champion.at}"
+            notes.append(f"{what}; {shown} answered last, and goes on until it answers")
         if state and state.frozen:
             notes.append(act("promotions were frozen", state.frozen))
         return notes
@@ -345,13 +380,8 @@ class Follower:
         """Why the champion is not what shows; empty where nothing hinders it."""
         if self._is_current(champion):
             return beside.refused if beside else ""
-        failure = self._failures.get(_key(champion))
+        failure = self._failures.get(key_of(champion))
         return plain(failure.error) if failure else ""
-
-
-def _key(event: Event) -> tuple[int, str]:
-    """Events of the same version and permit are one promotion: a rollback repeats it."""
-    return event.version, event.permit
 
 
 def _retirement(state: ModelState, version: int) -> Event | None:

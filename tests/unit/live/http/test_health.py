@@ -34,6 +34,7 @@ def test_before_the_first_cycle_the_service_is_alive_and_not_ready(browse: Brows
     assert http.get("/status").json() == {
         "name": "bpm-faults",
         "alive": True,
+        "log": "",
         "version": 0,
         "status": "STARTING",
         "reason": "there was no cycle yet",
@@ -61,6 +62,7 @@ def test_ready_are_outputs_of_which_some_have_a_value(serving: Served, browse: B
         "ready": True,
         "name": "bpm-faults",
         "alive": True,
+        "log": "",
         "version": 3,
         "permit": "sha256:p",
         "status": "SERVING",

@@ -149,6 +149,14 @@ def test_a_service_is_found_by_http(serving: Served, browse: Browse) -> None:
     assert lines[3].split()[-2:] == ["no", "answer"]
 
 
+def test_a_prediction_log_that_cannot_be_written_stands_in_the_table(serving: Served, browse: Browse) -> None:
+    http = browse(serving)
+    http.observed.vitals._log_problem = lambda: "no space left on device"
+    http.publish(serving)
+    code, lines = status("--http", f"http://127.0.0.1:{http.server.address[1]}")
+    assert (code, lines[2:]) == (0, ["  no space left on device"])
+
+
 @pytest.mark.parametrize(
     ("body", "error"),
     [

@@ -6,6 +6,7 @@ import shutil
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
@@ -165,6 +166,7 @@ def test_what_took_over_is_what_shows_and_what_goes_on_after_a_restart(serving: 
     assert kept(state) == 1  # the new one has not answered yet
     again = serving.again()
     again.look()
+    again.look()
     assert (again.version, kept(state)) == (2, 1)
     again.follower.took_over(7)  # never handed over
     again.follower.took_over(2)
@@ -237,11 +239,12 @@ def test_a_champion_that_was_retired_before_it_showed_is_said_on_its_pvs_after_a
     if begun:  # retired while it is being prepared
         again.follower.look()
         again.follower.settle(60)
-        assert order == ["version 2 is being prepared"]
+        assert order == ["version 1 is being prepared", "PVs of 1"]
     again.write("retire")
     again.look()
     again.look()
-    assert order[-2:] == ["PVs of 2", "retired"]  # PVs that say so after they are there
+    shown = 1 if begun else 2
+    assert order[-2:] == [f"PVs of {shown}", "retired"]  # PVs that say so after they are there
     assert (again.version, again.follower.standing.version) == (0, 2)
     again.promotions.close()
 
@@ -518,11 +521,127 @@ def test_after_a_restart_the_version_that_was_served_is_shown_where_the_champion
     shutil.rmtree(serving.lab.home / "mlartifacts")
     again = serving.again()
     again.look()
-    assert not again.declared
-    again.look()
+    assert "cannot be served" in again.look().note
     assert [declared.version for declared in again.declared] == [1]
     assert again.version == 1
     again.promotions.close()
+
+
+def test_after_a_restart_the_version_that_answered_last_begins_and_the_champion_runs_beside_it(
+    serving: Followed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A champion that can be prepared, and maybe never answers, gets nothing by a restart."""
+    caplog.set_level("INFO", "beampermit")
+    other_model(serving, 3)
+    again = serving.again()
+    again.follower.look()
+    assert again.follower.standing.refused == "version 1 is being prepared"
+    again.look()
+    assert (again.version, again.standings[-1].version) == (1, 1)
+    assert "version 1 begins: it answered last before this start" in caplog.text
+    champion = f"version 2 is champion since {again.lab.last().at}"
+    assert again.standings[-1].note == f"{champion}; version 1 answered last, and goes on until it answers"
+    again.look()
+    assert [one.version for one in again.champions] == [1, 2]
+    assert again.standings[-1].note == f"{champion} and runs beside it"
+    again.follower.took_over(2)
+    again.follower.look()
+    assert (again.follower.standing.note, kept(again.wanted.state)) == ("", 2)
+    again.promotions.close()
+
+
+@pytest.mark.parametrize("kind", ["retire", "rollback"])
+def test_after_a_restart_nothing_begins_that_the_ledger_took_back(
+    serving: Followed, kind: Literal["retire", "rollback"]
+) -> None:
+    other_model(serving, 3)
+    serving.look()
+    serving.follower.took_over(2)
+    serving.follower.look()
+    assert kept(serving.wanted.state) == 2
+    serving.write(kind, 1 if kind == "rollback" else 2)
+    if kind == "retire":
+        serving.write("rollback", 1)
+    again = serving.again()
+    again.look()
+    assert [one.version for one in again.champions] == [1]
+    assert [one.version for one in again.declared] == [1]
+    again.promotions.close()
+
+
+def test_what_was_rolled_back_does_not_go_on_where_the_champion_cannot_be_served(
+    serving: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_model(serving, 3)
+    serving.look()
+    serving.follower.took_over(2)
+    serving.follower.look()
+    serving.write("rollback", 1)
+    again = serving.again()
+
+    def unreachable(*_: object) -> None:
+        raise Outside("the registry does not answer")
+
+    monkeypatch.setattr(again.promotions, "prepare", unreachable)
+    for _ in range(2):
+        assert "no champion could be verified: the registry does not answer" in again.look(FIRST).refused
+    assert {one.version for one in again.declared} == {1}
+    again.promotions.close()
+
+
+def test_what_a_rollback_went_back_to_may_go_on(serving: Followed) -> None:
+    other_model(serving, 3)
+    serving.write("rollback", 1)
+    other_model(serving, 4)
+    again = serving.again()
+    again.look()
+    assert again.version == 1
+    again.promotions.close()
+
+
+def test_where_what_answered_last_cannot_be_prepared_the_champion_begins(
+    serving: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_model(serving, 3)
+    again = serving.again()
+    prepare = again.promotions.prepare
+
+    def fail(declared: Declared, *rest: Any) -> Promoted:
+        if declared.version == 1:
+            raise Failed("its environment cannot be installed")
+        return prepare(declared, *rest)
+
+    monkeypatch.setattr(again.promotions, "prepare", fail)
+    again.look()
+    again.look()
+    assert again.version == 2
+    again.promotions.close()
+
+
+def test_what_could_not_begin_in_the_service_is_said_and_handed_over_again(serving: Followed) -> None:
+    other_model(serving, 3)
+    serving.look()
+    told(serving)
+    follower = serving.follower
+    follower.gave_up(1, Failed("not this one"))  # it shows
+    follower.gave_up(7, Failed("never handed over"))
+    follower.look()
+    assert follower.current == serving.champions[1]
+    follower.gave_up(2, Failed("no port"))
+    follower.look()
+    assert follower.current == serving.champions[0]
+    at = serving.lab.last().at
+    assert told(serving) == [(1, "", f"version 2, champion since {at}, cannot be served: no port; {GOES_ON}")]
+    serving.look(FIRST - 1)
+    assert len(serving.champions) == 2
+    serving.look(1)
+    assert [one.version for one in serving.champions] == [1, 2, 2]
+    follower.gave_up(2, Failed("no port"))
+    follower.look()
+    serving.look(2 * FIRST - 1)
+    assert len(serving.champions) == 3, "each time later"
+    serving.look(1)
+    assert len(serving.champions) == 4
 
 
 # Keys
