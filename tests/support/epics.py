@@ -154,7 +154,9 @@ class Client(Child):
     """Reads and writes PVs. An `AssertionError` has the words of the library where that fails."""
 
     def get(self, name: str) -> dict[str, Any]:
-        """`value`, `severity`, `status`, `timestamp`; aioca: `unit`, `limits`, `states`; pvapy: `message`, `fields`."""
+        """`value`, `severity`, `status`, `timestamp`, `unit`, `precision`, `limits`; aioca: `states`; pvapy: `message`,
+        `fields`.
+        """
         return self.ask(get=name)
 
     def put(self, name: str, value: Any) -> None:

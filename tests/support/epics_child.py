@@ -175,11 +175,15 @@ def caproto(_: Request) -> Answer:
 
     def get(name: str) -> Request:
         read = client.read(name, data_type="time", timeout=PATIENCE, repeater=False)
+        extra = client.read(name, data_type="control", timeout=PATIENCE, repeater=False).metadata
         return {
             "value": _plain(read.data if len(read.data) != 1 else read.data[0]),
             "severity": int(read.metadata.severity),
             "status": int(read.metadata.status),
             "timestamp": read.metadata.timestamp,
+            "unit": _plain(getattr(extra, "units", "")),
+            "precision": getattr(extra, "precision", None),
+            "limits": {key: getattr(extra, field) for key, field in _CA_LIMITS.items() if hasattr(extra, field)},
         }
 
     def put(name: str, value: Any) -> None:
@@ -203,13 +207,17 @@ def pvapy(_: Request) -> Answer:
 
     def get(name: str) -> Request:
         read = channel(name).get("").toDict()
-        alarm, time = read.get("alarm", {}), read.get("timeStamp", {})
+        alarm, time, display = read.get("alarm", {}), read.get("timeStamp", {}), read.get("display", {})
+        limits = {key: read.get(part, {}).get(field) for key, (part, field) in _PVA_LIMITS.items()}
         return {
             "value": _plain(read["value"]),
             "severity": alarm.get("severity"),
             "status": alarm.get("status"),
             "message": alarm.get("message"),
             "timestamp": time.get("secondsPastEpoch", 0) + time.get("nanoseconds", 0) * 1e-9,
+            "unit": display.get("units", ""),
+            "precision": display.get("precision"),
+            "limits": {key: limit for key, limit in limits.items() if limit is not None},
             "fields": {key: _plain(part) for key, part in read.items() if key != "value"},
         }
 
@@ -217,6 +225,18 @@ def pvapy(_: Request) -> Answer:
         channel(name).put(value)
 
     return _client(get, put)
+
+
+_PVA_LIMITS = {
+    "lolo": ("valueAlarm", "lowAlarmLimit"),
+    "low": ("valueAlarm", "lowWarningLimit"),
+    "high": ("valueAlarm", "highWarningLimit"),
+    "hihi": ("valueAlarm", "highAlarmLimit"),
+    "display_low": ("display", "limitLow"),
+    "display_high": ("display", "limitHigh"),
+    "control_low": ("control", "limitLow"),
+    "control_high": ("control", "limitHigh"),
+}
 
 
 def _handed_on() -> int:

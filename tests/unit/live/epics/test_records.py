@@ -8,12 +8,10 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import closing
-from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from beampermit.contract import parse_contract
 from beampermit.deployment.archiver import archiver_list, archiver_statements
@@ -24,110 +22,35 @@ from beampermit.documents.alarm_tree import Tree
 from beampermit.files import write_json
 from beampermit.live.status_pvs import STATUS_PVS
 from beampermit.live.wiring import wire
-from support.epics import Child, Client, Network, client, until
-from support.served import NOW, SIGNALS
+from support.epics import Client, Network, client, until
+from support.served import NOW
+from support.served_records import (
+    ORBIT,
+    PROMOTION,
+    SCORE,
+    UNTOUCHED,
+    Records,
+    aioca,
+    alarm,
+    caproto,
+    contract_of,
+    pvapy,
+    served,
+    start,
+)
 
 if TYPE_CHECKING:
     from p4p.client.thread import Context
 
-SCORE, ORBIT = "B1:FAULT", "B1:ORBIT"
-UNTOUCHED = "B4:FAULT"
-"""Nobody changes its limits."""
+__all__ = ["aioca", "caproto", "pvapy", "served", "start"]
 UNDEFINED, INVALID, MAJOR, MINOR = 17, 3, 2, 1
 LINK, CALC, HIHI = 14, 12, 3
-PROMOTION = "sha256:1"
-ACCESS = """\
-UAG(operators) {{{user}}}
-HAG(consoles)  {{127.0.0.1}}
-ASG(DEFAULT) {{ RULE(1, READ) }}
-ASG(LIMITS)  {{ RULE(1, READ) RULE(0, WRITE, TRAPWRITE) {{ UAG(operators) HAG(consoles) }} }}
-ASG(RESTART) {{ RULE(1, READ) RULE(0, WRITE, TRAPWRITE) {{ UAG(operators) HAG(consoles) }} }}
-"""
 OTHERS = """\
 UAG(operators) {mallory}
 HAG(consoles)  {127.0.0.1}
 ASG(LIMITS)  { RULE(1, READ) RULE(0, WRITE, TRAPWRITE) { HAG(consoles) } }
 ASG(RESTART) { RULE(1, READ) RULE(0, WRITE, TRAPWRITE) { UAG(operators) } }
 """
-
-
-class Records(Child):
-    """The process with the records."""
-
-    def publish(self, values: dict[str, Any] | None = None, **health: Any) -> None:
-        self.ask(publish=values or {}, health=health)
-
-    def show(self, pv: str, value: Any, **parts: Any) -> None:
-        self.publish({pv: {"value": value, **parts}})
-
-    def again(self, start: dict[str, Any]) -> None:
-        """Start it again, where it was."""
-        self.kill()
-        self._process = self._started(start)
-
-    def left(self, code: int) -> int:
-        """Its exit code when it is to leave with `code`."""
-        with pytest.raises(AssertionError, match="ended with"):
-            self.ask(leave=code)
-        return self._process.returncode
-
-    @property
-    def restarts(self) -> int:
-        return self.ask(state=None)["restarts"]
-
-    def puts(self) -> list[dict[str, Any]]:
-        """What was logged of puts; nothing else is JSON."""
-        return [json.loads(line) for line in self.ask(state=None)["log"] if line.startswith("{")]
-
-
-def contract_of(text: str, prefix: str = "FAULTS", **score: Any) -> str:
-    """The contract of `support.served`; `score` replaces keys of its scalar output."""
-    signals = deepcopy(SIGNALS)
-    signals["outputs"][0].update(
-        {"unit": "µm²", "description": "Fault score — of a beam position monitor, from its turns", "resolution": 0.01}
-    )
-    signals["outputs"][0].update(score)
-    image = {"name": "image", "pv": "{device}:IMAGE", "shape": [2, 3], "unit": "1", "range": [0, 9]}
-    signals["outputs"].append(image)
-    model = {**yaml.safe_load(text), "signals": signals, "serving": {"prefix": prefix}}
-    return yaml.safe_dump({**model, "fallback": {"on_invalid": "invalid"}})
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> dict[str, Any]:
-    """What the process is started with."""
-    root = tmp_path_factory.mktemp("served")
-    (root / "devices.csv").write_text("device\nB1\nB2\nB3\nB4\n")
-    (root / "site.acf").write_text(ACCESS.format(user=getpass.getuser()))
-    text = contract_of(contract_text)
-    access, state = str(root / "site.acf"), str(root / "state")
-    return {"text": text, "root": str(root), "promotion": PROMOTION, "access": access, "state": state}
-
-
-@pytest.fixture(scope="module")
-def served(epics: Network, start: dict[str, Any]) -> Iterator[Records]:
-    with epics.place() as place:
-        child = Records("records", start, epics.server(place))
-        yield child
-        child.kill()
-
-
-@pytest.fixture(scope="module")
-def pvapy(epics: Network) -> Iterator[Client]:
-    with client(epics, "pvapy") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def aioca(epics: Network) -> Iterator[Client]:
-    with client(epics, "aioca") as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def caproto(epics: Network) -> Iterator[Client]:
-    with client(epics, "caproto") as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +60,6 @@ def pva(epics: Network) -> Iterator[Context]:
 
     with Context("pva") as made:
         yield made
-
-
-def alarm(read: dict[str, Any]) -> tuple[int, int]:
-    return read["severity"], read["status"]
 
 
 def test_every_pv_of_screen_and_archiver_is_served(served: Records, start: dict[str, Any], aioca: Client) -> None:
@@ -153,60 +72,10 @@ def test_every_pv_of_screen_and_archiver_is_served(served: Records, start: dict[
         aioca.get(name)  # fails where nobody serves it
 
 
-def test_three_clients_see_value_severity_status_message_and_time(
-    served: Records, aioca: Client, caproto: Client, pvapy: Client
-) -> None:
-    served.show(SCORE, 12.5, time=NOW + 0.25)
-    for one in (aioca, caproto, pvapy):
-        read = one.get(SCORE)
-        assert (read["value"], read["timestamp"], *alarm(read)) == (12.5, NOW + 0.25, 0, 0)
-    message = "held, because B1:TBT is disconnected"
-    served.show(SCORE, 12.5, time=NOW + 1, severity="MAJOR", status="LINK", message=message)
-    for one in (aioca, caproto):
-        read = one.get(SCORE)
-        assert (read["value"], read["timestamp"], *alarm(read)) == (12.5, NOW + 1, MAJOR, LINK)
-    read = pvapy.get(SCORE)
-    assert (read["value"], read["severity"], read["message"]) == (12.5, MAJOR, message)
-    served.show(
-        SCORE, math.nan, severity="INVALID", status="CALC", message="the model gave NaN for score", time=NOW + 2
-    )
-    read = aioca.get(SCORE)
-    assert math.isnan(read["value"])
-    assert (read["timestamp"], *alarm(read)) == (NOW + 2, INVALID, CALC)
-
-
-def test_arrays_are_flattened_row_after_row(served: Records, aioca: Client, caproto: Client, pvapy: Client) -> None:
-    served.show(ORBIT, [1.0, 2.0, 3.0], time=NOW, severity="MINOR", status="LINK", message="B1:TBT has severity MINOR")
-    served.show("B1:IMAGE", [[1, 2, 3], [4, 5, 6]], time=NOW)
-    for one in (aioca, caproto, pvapy):
-        read = one.get(ORBIT)
-        assert (read["value"], read["severity"], read["timestamp"]) == ([1.0, 2.0, 3.0], MINOR, NOW)
-        assert one.get("B1:IMAGE")["value"] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
-    assert pvapy.get(ORBIT)["message"] == "B1:TBT has severity MINOR"
-    served.show(ORBIT, [math.nan] * 3, severity="INVALID", status="LINK")
-    assert all(math.isnan(number) for number in aioca.get(ORBIT)["value"])
-    assert aioca.get(ORBIT)["severity"] == aioca.get(f"{ORBIT}.UDF")["value"] + 2 == INVALID
-
-
 def test_limits_of_a_record_agree_with_the_service(served: Records, aioca: Client, pvapy: Client) -> None:
     served.show(UNTOUCHED, 90.0, severity="MAJOR", status="HIHI", time=NOW + 3)
     assert alarm(aioca.get(UNTOUCHED)) == (MAJOR, HIHI)
     assert pvapy.get(UNTOUCHED)["message"] == "HIHI"
-
-
-def test_the_contract_gives_the_fields(served: Records, aioca: Client, pvapy: Client) -> None:
-    read = aioca.get(UNTOUCHED)
-    assert (read["unit"], read["precision"]) == ("um2", 2)
-    limits = read["limits"]
-    assert [limits[key] for key in ("high", "hihi", "display_low", "display_high")] == [50.0, 90.0, -100.0, 100.0]
-    assert math.isnan(limits["lolo"])
-    assert math.isnan(limits["low"])
-    display = pvapy.get(UNTOUCHED)["fields"]["display"]
-    assert display["description"] == "Fault score - of a beam position moni..."
-    assert (display["units"], display["precision"], display["limitHigh"]) == ("um2", 2, 100.0)
-    of_array = pvapy.get(ORBIT)["fields"]["display"]
-    assert (of_array["units"], of_array["precision"], of_array["limitLow"]) == ("mm", 3, -40.0)
-    assert [aioca.get(f"{UNTOUCHED}.{field}")["value"] for field in ("HHSV", "HSV", "LSV", "LLSV")] == [2, 1, 0, 0]
 
 
 def test_status_pvs_say_how_the_service_is(served: Records, aioca: Client, pvapy: Client) -> None:
