@@ -72,7 +72,7 @@ class OutputLimits(Record):
 
     numbers: dict[str, Distribution | None]
     flagged: ShareLimit | None
-    """Rows at `low` or `high`, or beyond; None without either."""
+    """Rows at an alarm limit or beyond; None without any."""
     error: Amount | None
     """Mean distance from the truth, in the output's unit; None without numbers as truth."""
 

@@ -21,7 +21,7 @@ Arrays = Mapping[str, np.ndarray]
 
 FORMAT = 1
 BINS = 8
-MARGIN = 1.5
+MARGIN = 2.0
 """Ratio of a limit to the worst window of the reference."""
 RARE = 1e-3
 """Share of windows of independent rows in which any number of all is beyond its limit."""
@@ -35,7 +35,8 @@ MOST_VALUES, MOST_COLUMNS = 128, 500
 FARTHEST_VALUE, FARTHEST_ROW = 10.0, 100.0
 """Standard deviations at which a value is cut there, and the distance at which a row is."""
 FLAT, SMALLEST = 1e-9, 1e-4
-"""Below, a standard deviation relative to the mean is none, and a variance of a component is noise."""
+"""Below, a standard deviation relative to the mean is none; and a variance of a component, whose direction then is
+chance, counts among what the components leave."""
 
 
 def numbers(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
@@ -95,7 +96,7 @@ def beyond(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def flagged(values: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
-    """Whether any value of a row is at an alarm limit or beyond, shape (rows,)."""
+    """Whether any value of a row is at an alarm limit or beyond, shape (rows,); without a limit, none is."""
     lowest, highest = -np.inf if low is None else low, np.inf if high is None else high
     return np.any(((values <= lowest) | (values >= highest)).reshape(len(values), -1), axis=1)
 
@@ -120,7 +121,7 @@ def limits(
 ) -> dict[str, Any]:
     """The content of the file of limits, from the rows of the reference; `split` is added by who knows its name.
 
-    `expected` is the span of each input outside of which its rows are counted, `alarms` the LOW and HIGH of each output
+    `expected` is the span of each input outside of which its rows are counted, `alarms` the inner alarm limits of each output
     that has one, `truth` the targets of outputs that are numbers.
     """
     rows = len(next(iter((*inputs.values(), *outputs.values()))))
@@ -182,18 +183,19 @@ def fit(matrix: np.ndarray) -> dict[str, Any] | None:
     centre, scale = matrix.mean(axis=0), matrix.std(axis=0)
     scale = np.where(scale > FLAT * np.maximum(np.abs(centre), 1), scale, 0.0)
     standard = standardised(matrix, centre, scale)
-    variances, vectors = np.linalg.eigh(standard.T @ standard / len(standard))
-    kept = min(COMPONENTS, len(matrix) // 10, np.count_nonzero(scale))
+    variances, vectors = (found[..., ::-1] for found in np.linalg.eigh(standard.T @ standard / len(standard)))
+    kept = min(COMPONENTS, len(matrix) // 10, np.count_nonzero(variances > SMALLEST))
     if not kept:
         return None
-    largest = variances[::-1][:kept]
-    rest = float(max(variances.sum() - largest.sum(), 0.0))
+    signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(len(variances))])  # the same on each machine
+    left = np.count_nonzero(scale) - kept
+    rest = max(float(variances[kept:].sum()), SMALLEST * left)
     return {
         "centre": _short(centre, 12),
         "scale": _short(scale, 12),
-        "components": [_short(vector, 6) for vector in vectors.T[::-1][:kept]],
-        "variances": _short(np.maximum(largest, SMALLEST), 6),
-        "rest": _short(max(rest, SMALLEST), 6) if np.count_nonzero(scale) > kept else 0.0,
+        "components": [_short(vector, 6) for vector in (vectors * signs).T[:kept]],
+        "variances": _short(variances[:kept], 6),
+        "rest": _short(rest, 6),
     }
 
 

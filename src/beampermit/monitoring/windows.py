@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from beampermit.contract import Contract
+from beampermit.contract.causes import limits
 from beampermit.contract.signals import Signal
 from beampermit.datasets.devices import PLACEHOLDER
 from beampermit.datasets.tables import quoted
@@ -39,7 +40,7 @@ class SignalRows:
     """(rows, n): the scalar, the values of a small array, or the four numbers of a large one."""
     missing: np.ndarray
     beyond: np.ndarray
-    """Of an input, outside of `expected` or else `range`; of an output, at `low` or `high` or beyond."""
+    """Of an input, outside of `expected` or else `range`; of an output, at an alarm limit or beyond."""
 
     @classmethod
     def of(cls, signal: Signal, values: np.ndarray, *, output: bool) -> SignalRows:
@@ -139,9 +140,9 @@ def expected(signal: Signal) -> tuple[float, float]:
 
 
 def alarms(output: Signal) -> tuple[float | None, float | None]:
-    """LOW and HIGH."""
-    low, high = output.expected or (None, None)
-    return (low if output.low is None else output.low), (high if output.high is None else output.high)
+    """At or beyond, an output is in alarm."""
+    of = limits(output)
+    return of.get("low", of.get("lolo")), of.get("high", of.get("hihi"))
 
 
 def _read(rows: LogRows, contract: Contract) -> LogWindow:

@@ -1,40 +1,49 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pandas as pd
 
-from {{ cookiecutter.package_name }}.pipeline import limits
-from {{ cookiecutter.package_name }}.pipeline.contract import LimitedOutput
+from {{ cookiecutter.package_name }}.pipeline import limits, reference
+from {{ cookiecutter.package_name }}.pipeline.contract import ForLimits, MonitoredOutput
+from {{ cookiecutter.package_name }}.pipeline.tables import Rows
 
-
-def test_only_different_distributions_drift() -> None:
-    edges, values = np.array([0.0, 1.0]), np.array([-1.0, 0.5, 2.0])
-    shares = limits.bin_shares(edges, values)
-    assert limits.stability(edges, shares, values) == 0
-    assert limits.stability(edges, shares, values + 10) > 0.3
-
-
-def test_reference_is_within_its_limits_and_other_rows_are_not() -> None:
-    values = np.random.default_rng(0).normal(size=200)
-    found = limits.limits({"current": values}, {})
-    drift = found["drift"]["current"]
-    arrays = np.array(drift["edges"]), np.array(drift["shares"])
-    assert limits.stability(*arrays, values[: limits.WINDOW]) < drift["limit"]
-    assert limits.stability(*arrays, 20 * values[: limits.WINDOW]) > drift["limit"]
+CONTRACT = {
+    "signals": {
+        "inputs": [
+            {"name": "current", "range": [0, 9], "expected": [0, 5]},
+            {"name": "orbit", "shape": [3], "range": [-9, 9]},
+        ],
+        "outputs": [{"name": "score", "high": 0.5, "hihi": 0.9, "target": "truth"}, {"name": "loss", "shape": [2]}],
+    },
+    "dataset": {"splits": {"validation": "validation.parquet"}},
+}
 
 
-def test_a_row_is_flagged_at_or_beyond_an_alarm_limit() -> None:
-    signals = [
-        LimitedOutput(name="score", high=0.5),
-        LimitedOutput(name="orbit", shape=(2,), low=-1, high=1),
-        LimitedOutput(name="other"),
-    ]
-    outputs = {
-        "score": np.array([0.4, 0.5, 0.6]),
-        "orbit": np.array([[0, 0], [0, -2], [3, 0]]),
-        "other": np.zeros(3),
-    }
-    found = limits.flagged_rows(outputs, signals)
-    assert {name: values.tolist() for name, values in found.items()} == {
-        "score": [False, True, True],
-        "orbit": [False, True, True],
-    }
+def test_what_is_as_in_the_reference_is_within_its_limits_and_other_rows_are_not() -> None:
+    draw = np.random.default_rng(0)
+    inputs = {"current": draw.normal(3, 1, 400), "orbit": draw.normal(size=(400, 3)).astype(np.float32)}
+    outputs = {"score": draw.uniform(0, 0.6, 400), "loss": draw.normal(size=(400, 2))}
+    rows = Rows(pd.DataFrame({"row": range(400)}), inputs, {"score": np.zeros(400)})
+    found = json.loads(limits.text(limits.limits(ForLimits.model_validate(CONTRACT), rows, outputs)))
+    assert found["split"] == "validation"
+    assert list(found["inputs"]["orbit"]["numbers"]) == ["orbit.mean", "orbit.std", "orbit.span", "orbit.step"]
+    assert 0.1 < found["outputs"]["score"]["flagged"]["usual"] < 0.25
+    assert found["outputs"]["loss"]["flagged"] is None
+    assert found["outputs"]["loss"]["error"] is None
+    assert 0.25 < found["outputs"]["score"]["error"]["usual"] < 0.35
+    drift = found["inputs"]["current"]["numbers"]["current"]
+    shares, edges = np.array(drift["shares"]), np.array(drift["edges"])
+    window = draw.normal(3, 1, found["window"])
+    assert reference.stability(shares, reference.counts_of(edges, window)) < drift["limit"]
+    assert reference.stability(shares, reference.counts_of(edges, window + 2)) > drift["limit"]
+
+
+def test_a_row_is_flagged_at_the_inner_alarm_limit() -> None:
+    alarms = {"low": None, "high": 0.5, "hihi": 0.9}
+    assert MonitoredOutput(name="score", **alarms).alarms == (None, 0.5)
+    assert MonitoredOutput(name="score", lolo=-1, expected=(0, 1), high=2).alarms == (0, 2)
+    assert MonitoredOutput(name="score", lolo=-1).alarms == (-1, None)
+    orbit = np.array([[0.0, 0.0], [0.0, -2.0], [3.0, 0.0], [0.0, 1.0]])
+    assert reference.flagged(orbit, -1, 1).tolist() == [False, True, True, True]

@@ -57,11 +57,32 @@ class Output(Part):
     target: str | None = None
 
 
+class MonitoredSignal(Signal):
+    """An input, and the span that its values are expected in."""
+
+    range: tuple[float, float]
+    expected: tuple[float, float] | None = None
+
+
 class LimitedOutput(Output):
     """An output with the alarm limits that the control system has."""
 
     low: float | None = None
     high: float | None = None
+
+
+class MonitoredOutput(LimitedOutput):
+    """An output with all of them; `expected` stands for `low` and `high` where they are absent."""
+
+    lolo: float | None = None
+    hihi: float | None = None
+    expected: tuple[float, float] | None = None
+
+    @property
+    def alarms(self) -> tuple[float | None, float | None]:
+        """At or beyond, an output is in alarm."""
+        low, high = self.expected or (self.lolo, self.hihi)
+        return (low if self.low is None else self.low), (high if self.high is None else self.high)
 
 
 class Review(Part):
@@ -169,8 +190,8 @@ class ForLimits(Part):
     limits: str = at("monitoring", "limits", default="metrics/limits.json")
     reference: str = at("monitoring", "reference", default="validation")
     splits: dict[str, str] = at("dataset", "splits")
-    inputs: tuple[Signal, ...] = at("signals", "inputs")
-    outputs: tuple[LimitedOutput, ...] = at("signals", "outputs")
+    inputs: tuple[MonitoredSignal, ...] = at("signals", "inputs")
+    outputs: tuple[MonitoredOutput, ...] = at("signals", "outputs")
 
 
 class ForPackage(Part):

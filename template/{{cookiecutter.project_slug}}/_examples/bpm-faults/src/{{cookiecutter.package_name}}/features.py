@@ -132,11 +132,6 @@ class Features:
         values = (_features(inputs["turns"], self.names) - self.centre) / self.scale
         return values.clip(-FARTHEST, FARTHEST).astype(np.float32)
 
-    def monitored(self, inputs: Arrays) -> Arrays:
-        """What drift is watched of: each feature before it is scaled, shape (rows,)."""
-        values = _features(inputs["turns"], self.names)
-        return {name: values[:, place] for place, name in enumerate(self.names)}
-
     def save(self, path: Path) -> None:
         """Write JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)

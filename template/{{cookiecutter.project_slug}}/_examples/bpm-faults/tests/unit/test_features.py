@@ -47,12 +47,6 @@ def test_saved_features_are_the_same(turns: np.ndarray, fitted: features.Feature
     np.testing.assert_array_equal(loaded({"turns": turns}), fitted({"turns": turns}))
 
 
-def test_what_is_monitored_is_one_number_a_row_for_each_feature(turns: np.ndarray, fitted: features.Features) -> None:
-    found = fitted.monitored({"turns": turns})
-    assert tuple(found) == ALL
-    assert {values.shape for values in found.values()} == {(len(turns),)}
-
-
 @pytest.mark.parametrize("value", [0.0, -49.0, 20.0])
 def test_flat_signal_has_finite_features(value: float, fitted: features.Features) -> None:
     assert np.isfinite(fitted({"turns": np.full((1, 250), value, np.float32)})).all()

@@ -42,16 +42,6 @@ class Features:
         logs = features.astype(np.float64) * self.scale + self.centre
         return np.maximum(10**logs - FLOOR, 0).astype(np.float32)
 
-    def monitored(self, inputs: Arrays) -> Arrays:
-        """Watched for drift, shape (rows,) each: how large the losses are, where they peak, and how wide they are."""
-        readings = np.maximum(inputs[INPUT].astype(np.float64), 0) + FLOOR
-        shares = readings / readings.sum(axis=1, keepdims=True)
-        return {
-            "total": np.log10(readings.sum(axis=1)),
-            "peak": readings.argmax(axis=1).astype(np.float64),
-            "width": np.exp(-(shares * np.log(shares)).sum(axis=1)),
-        }
-
     def save(self, path: Path) -> None:
         """Write JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)

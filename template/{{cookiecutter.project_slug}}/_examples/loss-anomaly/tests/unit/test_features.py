@@ -42,12 +42,3 @@ def test_odd_readings_give_finite_features(odd: float, fitted: Features, usual: 
 def test_saved_features_are_the_same(fitted: Features, tmp_path: Path) -> None:
     fitted.save(tmp_path / "features.json")
     assert Features.load(tmp_path / "features.json") == fitted
-
-
-def test_what_is_watched_for_drift_is_one_number_a_row(fitted: Features, usual: Rows) -> None:
-    watched = fitted.monitored(usual.inputs)
-    assert set(watched) == {"total", "peak", "width"}
-    assert all(values.shape == (150,) and np.isfinite(values).all() for values in watched.values())
-    louder = fitted.monitored({INPUT: 10 * usual.inputs[INPUT]})
-    assert (louder["total"] > watched["total"]).all()
-    np.testing.assert_array_equal(louder["peak"], watched["peak"])
