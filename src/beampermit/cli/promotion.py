@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from beampermit.registry.ledger import Ledger
     from beampermit.registry.mlflow import Registry
     from beampermit.registry.operations import Result, Session
+    from beampermit.registry.promotion import Promotion
 
 Reason = Annotated[str, typer.Option(help="Why, for the ledger.")]
 
@@ -39,29 +40,9 @@ def promote(
     Verifies it with the keys of the protected branch, registers it, tests the deployment, writes the ledger and moves
     the alias. The first promotion creates the registry where MLFLOW_TRACKING_URI names a database that is not there.
     """
-    from datetime import UTC, datetime
-    from functools import partial
-
-    from beampermit.environments.environment import environment_of
-    from beampermit.interlocks.families import load_interlocks
-    from beampermit.live.deployment import deploy
-    from beampermit.permit.envelope import read_envelope
-    from beampermit.permit.verification import verify_interlocks
-    from beampermit.project import Project
-    from beampermit.registry.ledger import Ledger
-    from beampermit.registry.promotion import Promotion
-
-    repository = Project.find(project.resolve())
-    ledger = Ledger(repository.git)
-    ledger.fetch()
-    signed = read_envelope(permit, ledger.keys(), now=datetime.now(UTC))
-    verify_interlocks(signed.statement, load_interlocks())
-    environment = environment_of(repository.root, repository.contract.environment.variables)
-    test = partial(deploy, repository, environment, signed.statement)
-    first = not ledger.state(signed.statement.name).events
-    with _opened(repository, ledger, create=first) as (ledger, registry, progress):
-        result = Promotion(repository, ledger, registry, signed, test, progress, branch).run(reason)
-    _print(result, "promoted" if result.new else "already champion", as_json)
+    with promoting(project, permit, branch) as promotion:
+        result = promotion.run(reason)
+    print_result(result, "promoted" if result.new else "already champion", as_json)
 
 
 def rollback(
@@ -81,7 +62,7 @@ def rollback(
 
     with _session(project) as session:
         result = operations.rollback(session, to=to, reason=reason, retired=retired)
-    _print(result, "rolled back" if result.new else "already champion (--to VERSION goes further back)", as_json)
+    print_result(result, "rolled back" if result.new else "already champion (--to VERSION goes further back)", as_json)
 
 
 def retire(
@@ -92,18 +73,27 @@ def retire(
             min=1, help="Version to retire.", show_default="the champion, which takes the model out of service"
         ),
     ] = None,
+    successor: Annotated[
+        str, typer.Option(metavar="MODEL|VERSION", help="What is to be used instead.", show_default="nothing")
+    ] = "",
+    pvs_until: Annotated[
+        str,
+        typer.Option(metavar="DATE|DURATION", help="The last day of its PVs, in UTC.", show_default="they stay"),
+    ] = "",
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Take the champion out of service without a successor.
+    """Take the champion out of service: nothing takes its place.
 
-    Or, with --version, exclude a former champion from rollback.
+    Or, with --version, exclude a former champion from rollback. Its PVs stay, INVALID with the reason. A successor and
+    a last day can be added later by the same command.
     """
     from beampermit.registry import operations
 
+    until = moment_of(pvs_until)
     with _session(project) as session:
-        result = operations.retire(session, version=version, reason=reason)
-    _print(result, "retired" if result.new else "already retired", as_json)
+        result = operations.retire(session, version=version, reason=reason, successor=successor or None, until=until)
+    print_result(result, "retired" if result.new else "already retired", as_json)
 
 
 def freeze(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:
@@ -115,7 +105,7 @@ def freeze(reason: Reason, project: Folder = Path(), as_json: Json = False) -> N
 
     with _session(project) as session:
         result = operations.freeze(session, reason=reason)
-    _print(result, "frozen" if result.new else "already frozen", as_json)
+    print_result(result, "frozen" if result.new else "already frozen", as_json)
 
 
 def thaw(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:
@@ -124,7 +114,7 @@ def thaw(reason: Reason, project: Folder = Path(), as_json: Json = False) -> Non
 
     with _session(project) as session:
         result = operations.thaw(session, reason=reason)
-    _print(result, "thawed" if result.new else "already thawed", as_json)
+    print_result(result, "thawed" if result.new else "already thawed", as_json)
 
 
 def re_sign(
@@ -143,7 +133,7 @@ def re_sign(
     key = keys.load_signing_key(os.environ.get(keys.VARIABLE))
     with _session(project) as session:
         result = operations.re_sign(session, key, version=version, reason=reason)
-    _print(result, "signed again" if result.new else "already signed with a key of the protected branch", as_json)
+    print_result(result, "signed again" if result.new else "already signed with a key of the protected branch", as_json)
 
 
 AGREED = "the registry matches the ledger"
@@ -303,6 +293,33 @@ def publish(
 
 
 @contextmanager
+def promoting(project: Path, permit: Path, branch: str | None) -> Iterator[Promotion]:
+    """The promotion of a signed permit, verified with the keys of the protected branch."""
+    from datetime import UTC, datetime
+    from functools import partial
+
+    from beampermit.environments.environment import environment_of
+    from beampermit.interlocks.families import load_interlocks
+    from beampermit.live.deployment import deploy
+    from beampermit.permit.envelope import read_envelope
+    from beampermit.permit.verification import verify_interlocks
+    from beampermit.project import Project
+    from beampermit.registry.ledger import Ledger
+    from beampermit.registry.promotion import Promotion
+
+    repository = Project.find(project.resolve())
+    ledger = Ledger(repository.git)
+    ledger.fetch()
+    signed = read_envelope(permit, ledger.keys(), now=datetime.now(UTC))
+    verify_interlocks(signed.statement, load_interlocks())
+    environment = environment_of(repository.root, repository.contract.environment.variables)
+    test = partial(deploy, repository, environment, signed.statement)
+    first = not ledger.state(signed.statement.name).events
+    with _opened(repository, ledger, create=first) as (ledger, registry, progress):
+        yield Promotion(repository, ledger, registry, signed, test, progress, branch)
+
+
+@contextmanager
 def _session(folder: Path) -> Iterator[Session]:
     """The session of commands that only write the ledger."""
     from beampermit.project import Project
@@ -329,7 +346,17 @@ def _opened(
         yield ledger, Registry(uri, create=create), progress
 
 
-def _print(result: Result, done: str, as_json: bool) -> None:
+def moment_of(text: str) -> str | None:
+    """Of `--pvs-until`, as the ledger has it; None where it was not given."""
+    from datetime import UTC, datetime
+
+    from beampermit.registry.event import written
+    from beampermit.registry.moments import parse_last_day
+
+    return written(parse_last_day(text, "--pvs-until", datetime.now(UTC))) if text else None
+
+
+def print_result(result: Result, done: str, as_json: bool) -> None:
     event = result.event
 
     def text() -> None:

@@ -70,7 +70,7 @@ def _read(project: Project, ledger: Ledger) -> tuple[ModelState, dict[str, Any]]
         raise BadInput(f"no version of {model} was ever promoted", hint="beampermit history")
     home = {"registry": state.home.registry, "address": state.home.address} if state.home else {}
     next_line = {"event": "bypass", "sequence": ledger.read(model).length + 1, "expected": state.champion_version}
-    return state, {**state.last_in_service.content, **home, **next_line}
+    return state, {**state.last_in_service.shared, **home, **next_line}
 
 
 def _event(project: Project, next_line: dict[str, Any], reason: str, **own: str | None) -> Event:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -18,8 +18,24 @@ SKEW = timedelta(minutes=10)
 """How far the clocks of two machines may be apart; more is shown."""
 Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 """UTC, to the second."""
-OWN_KEYS = {"alarm": ("bypass",), "subject": ("bypass",), "until": ("bypass", "retire"), "successor": ("retire",)}
+OWN_KEYS = {
+    "alarm": ("bypass",),
+    "subject": ("bypass",),
+    "until": ("bypass", "retire", "promote"),
+    "successor": ("retire",),
+    "retires": ("promote",),
+}
 """Keys that only these kinds of event have; a line without a value has no such key."""
+
+
+class Retires(Record):
+    """The champion that a promotion takes out of service with the same line: of another model, or the one before."""
+
+    model: Annotated[str, Field(min_length=1, max_length=64)]
+    version: Annotated[int, Field(ge=1)]
+    digest: Digest
+    permit: Digest
+    commit: ObjectId
 
 
 class Event(Record):
@@ -57,9 +73,10 @@ class Event(Record):
     subject: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """A signal, device or PV that a bypass is of; None for all of them."""
     until: Time | None = None
-    """When a bypass ends, which is `at` where it was ended by hand; how long the PVs of a retired version stay."""
+    """When a bypass ends, which is `at` where it was ended by hand; how long the PVs of what was retired stay."""
     successor: Annotated[str, Field(pattern=r"^([1-9]\d{0,8}|[a-z][a-z0-9_-]{0,63})$")] | None = None
     """The version, or the model, that is to be used instead of a retired one."""
+    retires: Retires | None = None
 
     @field_validator("at", "until")
     @classmethod
@@ -75,13 +92,37 @@ class Event(Record):
                 raise ValueError(f"a {self.event} has no {key}")
         if self.event == "bypass" and (self.alarm is None or self.until is None or self.until < self.at):
             raise ValueError("a bypass needs an alarm, and a time until which it is bypassed")
+        if self.event == "promote" and self.until and not self.retires:
+            raise ValueError("a promotion that retires nothing has no until")
         return self
 
     @property
     def content(self) -> dict[str, Any]:
         """As a line of the ledger has it."""
-        own = {key: value for key in OWN_KEYS if (value := getattr(self, key)) is not None}
-        return self.model_dump(mode="json", exclude={*OWN_KEYS}) | own
+        content = self.model_dump(mode="json")
+        return {key: value for key, value in content.items() if key not in OWN_KEYS or value is not None}
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """The keys that an event of each kind has: what the next event about this version begins with."""
+        return self.model_dump(mode="json", exclude={*OWN_KEYS})
+
+    @property
+    def parts(self) -> tuple[Event, ...]:
+        """What it is for each model: a promotion that retires a champion is two events in one line."""
+        gone = self.retires
+        if gone is None:
+            return (self,)
+        same = gone.model == self.model
+        retirement = Event(
+            **gone.model_dump(),
+            event="retire",
+            sequence=self.sequence,
+            expected=self.version if same else gone.version,
+            successor=str(self.version) if same else self.model,
+            **{key: getattr(self, key) for key in ("at", "by", "reason", "run", "until")},
+        )
+        return self, retirement
 
     @property
     def moment(self) -> datetime:
@@ -97,7 +138,14 @@ class Event(Record):
         if self.event == "bypass":
             verb = "end the bypass of" if self.until == self.at else "bypass"
             return f"{verb} {self.alarm_name} of {self.model}"
-        return f"{self.event} {self.model} version {self.version}"
+        retired = f", retire {self.retires.model} version {self.retires.version}" if self.retires else ""
+        return f"{self.event} {self.model} version {self.version}{retired}"
+
+    @property
+    def successor_name(self) -> str:
+        """Of a retirement: such as `version 4`, or `orbit-2`; empty where it has none."""
+        successor = self.successor or ""
+        return f"version {successor}" if successor.isdecimal() else successor
 
     @property
     def alarm_name(self) -> str:
@@ -110,7 +158,14 @@ def written(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def provenance(git: Git, reason: str) -> dict[str, str]:
+class Provenance(TypedDict):
+    at: str
+    by: str
+    reason: str
+    run: str
+
+
+def provenance(git: Git, reason: str) -> Provenance:
     """When, by whom, why and in which workflow run the current command acts."""
     return {
         "at": written(datetime.now(UTC)),

@@ -212,16 +212,17 @@ class Ledger:
             self._seen = commit
 
     def _check(self, event: Event, head: str | None) -> None:
-        ledger = self.read(event.model)
-        if head and event.sequence <= ledger.length:
-            raise self._conflict(head)
-        champion = ledger.state(event.model).champion_version
-        if event.expected != champion:
-            raise Conflict(
-                f"the champion is version {champion}, not {event.expected} as expected; the ledger was not changed",
-                hint="beampermit history",
-            )
-        fault = ledger.fault(event)
+        for part in event.parts:
+            ledger = self.read(part.model)
+            if head and event.sequence <= ledger.length:
+                raise self._conflict(head)
+            champion = ledger.state(part.model).champion_version
+            if part.expected != champion and (part is event or part.model != event.model):
+                raise Conflict(
+                    f"the champion is version {champion}, not {part.expected} as expected; the ledger was not changed",
+                    hint="beampermit history",
+                )
+        fault = next(filter(None, (self.read(part.model).fault(event) for part in event.parts)), None)
         if fault:
             raise BadInput(
                 f"{event.summary} cannot be appended: it {fault}", file=LEDGER_FILE, hint="beampermit history"

@@ -69,13 +69,24 @@ class ModelState:
         """Why `event` cannot be the next event, or None."""
         if event.expected != self.champion_version:
             return f"expected champion version {event.expected}, but it was {self.champion_version}"
+        return self.fault_of_content(event)
+
+    def fault_of_content(self, event: Event) -> str | None:
+        """As `fault`, whatever the champion is then."""
         if event.event == "promote":
             return self._fault_of_promotion(event)
         if not self._was_promoted(event):
-            verbs = {"rollback": "rolls back to", "retire": "retires", "re-sign": "re-signs", "bypass": "bypasses an alarm of"}
+            verbs = {
+                "rollback": "rolls back to",
+                "retire": "retires",
+                "re-sign": "re-signs",
+                "bypass": "bypasses an alarm of",
+            }
             verb = verbs.get(event.event, f"{event.event}s at")
             return f"{verb} version {event.version}, which was never promoted with this digest, permit and commit"
-        if event.event == "retire" and event.version in self.retired:
+        before = self.retired.get(event.version)
+        # Again with another successor or date: what people are told changes.
+        if event.event == "retire" and before and (before.successor, before.until) == (event.successor, event.until):
             return f"retires version {event.version}, which was already retired"
         if event.event in ("freeze", "thaw") and (event.event == "freeze") == bool(self.frozen):
             return f"{event.event}s a model that was {'already' if self.frozen else 'not'} frozen"
@@ -147,13 +158,24 @@ class LedgerState:
         line = self.length + 1
         if event.sequence != line:
             return f"sequence is {event.sequence}, but this is line {line}"
-        return self.state(event.model).fault(event)
+        first, *others = event.parts
+        faults = [self.state(first.model).fault(first)] if self.reads(first.model) else []
+        for part in filter(lambda part: self.reads(part.model), others):
+            state = self.state(part.model)
+            # The champion before it is judged with the promotion that replaces it.
+            faults.append(state.fault_of_content(part) if part.model == first.model else state.fault(part))
+        return next(filter(None, faults), None)
 
     def add(self, event: Event) -> None:
         """Append an event without a fault."""
         self.length += 1
         self.events.append(event)
-        self.states.setdefault(event.model, ModelState()).add(event)
+        for part in event.parts:
+            if self.reads(part.model):
+                self.states.setdefault(part.model, ModelState()).add(part)
+
+    def reads(self, model: str) -> bool:
+        return self.model in (None, model)
 
     def odd_times(self) -> dict[int, str]:
         """Line -> why its time cannot be right, beyond what clocks differ: before the line above, or in the future."""
@@ -199,7 +221,7 @@ def parse_lines(text: str, onto: LedgerState | None = None) -> LedgerState:
             ledger.skip_line()
             continue
         event = _event(written, number)
-        if ledger.model not in (None, event.model):
+        if not any(ledger.reads(part.model) for part in event.parts):
             ledger.skip_line()
             continue
         fault = ledger.fault(event)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from beampermit.contract.part import DURATION, SECONDS
 from beampermit.errors import BadInput
@@ -14,6 +14,15 @@ def parse_moment(text: str, option: str, now: datetime) -> datetime:
     """In UTC, to the second, never rounded down. Raises `BadInput` for what is no time, or one without a zone."""
     moment = _parse(text.strip(), option, now).astimezone(UTC)
     return moment.replace(microsecond=0) + timedelta(seconds=1 if moment.microsecond else 0)
+
+
+def parse_last_day(text: str, option: str, now: datetime) -> datetime:
+    """As `parse_moment`; a date alone is the end of that day in UTC."""
+    try:
+        day = date.fromisoformat(text.strip())
+        return datetime.combine(day + timedelta(days=1), time(), UTC)
+    except (ValueError, OverflowError):
+        return parse_moment(text, option, now)
 
 
 def _parse(text: str, option: str, now: datetime) -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from beampermit.git import Git
 from beampermit.permit.envelope import sign_statement
 from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, key_id
 from beampermit.progress import Progress
-from beampermit.registry.event import OWN_KEYS, Event, Kind, provenance
+from beampermit.registry.event import Event, Kind, provenance
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry
@@ -69,7 +70,7 @@ class Session:
         *,
         permit: bytes | None = None,
         checked: Event | None = None,
-        **own: str | None,
+        own: Mapping[str, str | None] | None = None,
     ) -> Result:
         """Append an event about the version of `of`, with the keys `own`, and update the registry.
 
@@ -88,16 +89,8 @@ class Session:
             with suppress(Outside):
                 require_same_registry(self.ledger, self.registry, self.model, state)
                 where |= {"address": self.registry.address} if where else {}
-        event = of.model_copy(
-            update={
-                "event": kind,
-                "sequence": line,
-                "expected": state.champion_version,
-                **where,
-                **provenance(self.git, reason),
-                **({"by": self.by} if self.by else {}),
-            }
-        )
+        next_line = {"event": kind, "sequence": line, "expected": state.champion_version}
+        event = Event.model_validate({**of.shared, **next_line, **where, **provenance(self.git, reason), **(own or {})})
         self.progress("append to the ledger")
         self.ledger.append(event, permit=permit)
         return Result(event, True, update_registry(event, self.ledger, self.registry, self.progress, checked))
@@ -171,7 +164,7 @@ def retire(
     promotion = _find_promotion(state, number)
     if before is None:
         session.refuse_rerun("retire", state, version)
-    return session.append("retire", promotion, reason, **told)
+    return session.append("retire", promotion, reason, own=told)
 
 
 def _require_successor(session: Session, state: ModelState, retired: int, successor: str) -> None:

@@ -20,7 +20,7 @@ from beampermit.permit.statement import Statement
 from beampermit.permit.verification import verify_commit, verify_dataset, verify_files, verify_model, verify_name
 from beampermit.progress import Progress
 from beampermit.project import Project
-from beampermit.registry.event import Event, provenance
+from beampermit.registry.event import Event, Retires, provenance
 from beampermit.registry.ledger import Ledger, is_ancestor
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry, Version
@@ -50,8 +50,8 @@ class Promotion:
     def permit(self) -> Statement:
         return self.signed.statement
 
-    def run(self, reason: str = "") -> Result:
-        """Make the permit's model the champion, unless it is already.
+    def run(self, reason: str = "", retires: Retires | None = None, until: str | None = None) -> Result:
+        """Make the permit's model the champion, unless it is already; what it `retires` goes with the same line.
 
         Raises `Failed` where permit and project do not match, `Conflict` where somebody else was first or promotions
         are frozen, `Outside`.
@@ -73,6 +73,7 @@ class Promotion:
         version = self._find_or_register()
         self._test_as_challenger(version)
         event = self._event(version, champion, sequence, reason)
+        event = event.model_copy(update={"retires": retires, "until": until})
         self.progress("append to the ledger")
         self._require_on_branch()
         self.ledger.append(event, permit=self.signed.content)

@@ -108,7 +108,7 @@ DEFECTS = {
     "an alarm that is a command": ({"alarm": "MON001\n; reboot"}, "alarm: String should match"),
     "a subject without an end": ({"subject": "x" * 201}, "subject: String should have at most 200"),
     "an alarm of a freeze": ({"event": "freeze", "until": None}, "a freeze has no alarm"),
-    "an end of a promotion": ({"event": "promote", "alarm": None}, "a promote has no until"),
+    "an end of a promotion": ({"event": "promote", "alarm": None}, "a promotion that retires nothing has no until"),
     "another version": ({"version": 4}, "bypasses an alarm of version 4"),
     "another champion": ({"expected": 4}, "expected champion version 4"),
 }
