@@ -45,11 +45,10 @@ class ChangedLimits:
                     limits.set(pv, name, value)
 
     def set(self, pv: str, name: Name, value: float) -> str:
-        """Change a limit, from the loop's next cycle on; or why it stays as it is."""
+        """Change a limit, from the loop's next cycle on; or why it stays as it is. `keep` is still to be called."""
         if wrong := self._fault(pv, {name: value}):
             return wrong
         self._changed.setdefault(pv, {})[name] = value
-        self._keep()
         self._limits.set(pv, name, value)
         return ""
 
@@ -66,7 +65,8 @@ class ChangedLimits:
         rising = [limits[name] for name in SEVERITIES if name in limits]
         return "" if rising == sorted(rising) else "alarm limits must rise: LOLO, LOW, HIGH, HIHI"
 
-    def _keep(self) -> None:
+    def keep(self) -> None:
+        """For the next start; it waits for the disk."""
         if not self._file:
             return
         content = ChangedLimitsFile(promotion=self._promotion, limits=self._changed)

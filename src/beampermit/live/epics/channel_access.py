@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import queue
 from collections.abc import Callable
 
 import numpy as np
@@ -32,12 +31,11 @@ class ChannelAccess:
         cadef.ca_context_create(1)
         cadef.ca_add_exception_event(_on_exception, None)
         self._channels: dict[Feed, _Channel] = {}
-        self._connected: queue.SimpleQueue[_Channel] = queue.SimpleQueue()
         self._wake = wake
 
     def ask(self, feed: Feed) -> None:
         if feed not in self._channels:
-            self._channels[feed] = _Channel(feed, self._connect)
+            self._channels[feed] = _Channel(feed, self._wake)
 
     def leave(self, feed: Feed) -> None:
         if channel := self._channels.pop(feed, None):
@@ -48,12 +46,14 @@ class ChannelAccess:
         if channel := self._channels.get(feed):
             channel.read()
 
-    def tend(self) -> None:
+    def tend(self, feed: Feed) -> None:
         """Subscribe to what has connected: of which type a PV is, is known only then."""
-        while not self._connected.empty():
-            channel = self._connected.get()
-            if self._channels.get(channel.feed) is channel:
-                channel.subscribe()
+        channel = self._channels.get(feed)
+        if channel and channel.connected:
+            channel.connected = False
+            channel.subscribe()
+
+    def flush(self) -> None:
         cadef.ca_flush_io()
 
     def close(self) -> None:
@@ -61,17 +61,15 @@ class ChannelAccess:
             channel.clear()
         cadef.ca_context_destroy()
 
-    def _connect(self, channel: _Channel) -> None:
-        self._connected.put(channel)
-        self._wake()
-
 
 class _Channel:
-    def __init__(self, feed: Feed, connect: Callable[[_Channel], None]):
+    def __init__(self, feed: Feed, wake: Callable[[], None]):
         self.feed = feed
+        self.connected = False
+        """Whether it has connected since it was tended last."""
         self.kind = -1
         """Type of the record's value, as libca numbers it, that is subscribed; -1 where none is."""
-        self.connect = connect
+        self.wake = wake
         self.reads = False
         """Whether an answer is waited for."""
         self._event = ctypes.c_void_p()
@@ -111,7 +109,8 @@ class _Channel:
 def _on_connection(args: cadef.ca_connection_handler_args) -> None:
     channel: _Channel = cadef.ca_puser(args.chid)
     if args.op == cadef.CA_OP_CONN_UP:
-        channel.connect(channel)
+        channel.connected = True
+        channel.wake()
     else:
         channel.feed.lose("ca")
 

@@ -29,6 +29,10 @@ class Reader(Interface):
         """The PV is disconnected."""
         ...
 
+    def fail(self, words: str) -> None:
+        """Nobody knows whether it is there: the service cannot ask. `words` follow "NAME has"."""
+        ...
+
 
 class Feed:
     """Two protocols may be asked for a PV: the first that answers is read, until it is disconnected.
@@ -71,6 +75,13 @@ class Feed:
             self.answering, self.silent_since = None, time.monotonic()
         self._wake()
 
+    def fail(self, words: str) -> None:
+        """The service itself cannot read the PV; it is asked for anew."""
+        with self._lock:
+            self.answering, self.silent_since = None, time.monotonic()
+        for reader in self.readers:
+            reader.fail(words)
+
     def _claim(self, protocol: Protocol) -> bool:
         with self._lock:
             if self.answering is None:
@@ -101,6 +112,9 @@ class InputReader:
     def lose(self) -> None:
         self._latest.fail(self._wire, self._pv, Fault.DISCONNECTED)
 
+    def fail(self, words: str) -> None:
+        self.refuse(words)
+
 
 class SnapshotReader:
     """Rows are made at each update of `serving.snapshot`, whatever it says; the first after a connection is none."""
@@ -120,6 +134,10 @@ class SnapshotReader:
 
     def refuse(self, words: str) -> None:
         self._trigger.lose(f"{self._name} has {words}")
+
+    def fail(self, words: str) -> None:
+        self._last = None
+        self.refuse(words)
 
     def lose(self) -> None:
         self._last = None

@@ -48,3 +48,6 @@ class _Ear:
 
     def lose(self) -> None:
         """It has answered, and that is all that is asked."""
+
+    def fail(self, words: str) -> None:
+        """That we cannot ask is no answer."""

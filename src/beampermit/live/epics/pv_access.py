@@ -44,12 +44,12 @@ class PvAccess:
         if monitor := self._monitors.get(feed):
             monitor.get()
 
-    def tend(self) -> None:
+    def tend(self, feed: Feed) -> None:
         """Ask again where a server ended the subscription."""
-        now = time.monotonic()
-        for monitor in [one for one in self._monitors.values() if one.ended and now - one.ended > AGAIN]:
-            self.leave(monitor.feed)
-            self.ask(monitor.feed)
+        monitor = self._monitors.get(feed)
+        if monitor and monitor.ended and time.monotonic() - monitor.ended > AGAIN:
+            self.leave(feed)
+            self.ask(feed)
 
     def close(self) -> None:
         for monitor in self._monitors.values():

@@ -164,11 +164,14 @@ class Records:
     def _judge(self, put: Put) -> str:
         """Take up what a client wrote; or why not, and the field is as before."""
         with self._lock:
-            restart = put.pv == status_pv(self._contract, "RESTART")
+            restart, changed = put.pv == status_pv(self._contract, "RESTART"), self._changed
+            refused = self._judge_limit(put) if put.pv in self._shown else None
             if restart:
                 self._slots[put.pv].show(0)
-            elif put.pv in self._shown:
-                return self._judge_limit(put)
+        if refused is not None:
+            if not refused:
+                changed.keep()  # outputs do not wait for the disk
+            return refused
         if not restart or put.new != 1:
             return "only 1 starts the model's process again" if restart else "only alarm limits may be changed"
         self._restart()

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import math
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from beampermit.live.epics import changed_limits
 from beampermit.live.epics.changed_limits import FILE, ChangedLimits
+from beampermit.live.epics.puts import Put
+from beampermit.live.epics.records import Records
 from beampermit.live.limits import Limits
 from beampermit.live.wiring import Wiring, wire
 from support.served import served_contract
@@ -39,15 +45,38 @@ def begin(wiring: Wiring, tmp_path: Path) -> Begin:
     return made
 
 
+def change(changed: ChangedLimits) -> str:
+    refused = changed.set(PV, "hihi", 99.0)
+    changed.keep()
+    return refused
+
+
+def test_outputs_do_not_wait_for_the_disk_that_keeps_a_limit(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed, waited, lock = begin()[0], list[bool](), threading.Lock()
+    monkeypatch.setattr(changed_limits, "write_text", lambda *_: waited.append(lock.locked()))
+    put = Put("ada", "10.0.0.5", PV, "HIHI", 90.0, 99.0)
+    records: Any = SimpleNamespace(
+        _lock=lock,
+        _changed=changed,
+        _shown={PV: None},
+        _contract=None,
+        _judge_limit=lambda put: "" if lock.locked() and not changed.set(PV, "hihi", put.new) else "not judged",
+    )
+    monkeypatch.setattr("beampermit.live.epics.records.status_pv", lambda *_: "RESTART")
+    assert Records._judge(records, put) == ""
+    assert waited == [False]
+
+
 def test_limits_that_were_moved_together_are_taken_up_together(begin: Begin) -> None:
     changed, limits = begin()
     assert [changed.set(PV, "hihi", 99.0), changed.set(PV, "high", 95.0), changed.set(PV, "low", 60.0)] == ["", "", ""]
+    changed.keep()
     assert limits.of(PV) == {"low": 60.0, "high": 95.0, "hihi": 99.0}
     assert begin()[1].of(PV) == limits.of(PV)
 
 
 def test_another_promotion_drops_them_for_good(begin: Begin, tmp_path: Path) -> None:
-    begin()[0].set(PV, "hihi", 99.0)
+    change(begin()[0])
     assert begin("second")[1].of(PV) == {"high": 50.0, "hihi": 90.0}
     assert not (tmp_path / FILE).exists()
     assert begin("first")[1].of(PV) == {"high": 50.0, "hihi": 90.0}
@@ -71,7 +100,9 @@ def test_a_limit_has_to_be_a_limit(begin: Begin, tmp_path: Path, name: str, valu
     before = limits.of(PV)
     assert changed.set(PV, name, value) == said
     assert limits.of(PV) == (before if said else {**before, name: value})
-    assert (tmp_path / FILE).exists() is not bool(said)
+    changed.keep()
+    kept = json.loads((tmp_path / FILE).read_text())["limits"]
+    assert kept == ({} if said else {PV: {name: value}})
 
 
 @pytest.mark.parametrize(
@@ -101,12 +132,12 @@ def test_a_disk_that_keeps_nothing_is_told_and_the_limit_holds(
     (tmp_path / FILE).mkdir()
     with caplog.at_level(logging.ERROR):
         changed, limits = begin()
-        assert changed.set(PV, "hihi", 99.0) == ""
+        assert change(changed) == ""
     assert limits.of(PV)["hihi"] == 99.0
     assert "changed limits will not outlive a restart" in caplog.text
 
 
 def test_the_file_is_json(begin: Begin, tmp_path: Path) -> None:
-    begin()[0].set(PV, "hihi", 99.0)
+    change(begin()[0])
     kept = json.loads((tmp_path / FILE).read_text())
     assert kept == {"promotion": "first", "limits": {PV: {"hihi": 99.0}}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,11 +18,13 @@ from beampermit.datasets.devices import Devices
 from beampermit.live.epics import channel_access, pv_access, subscriptions
 from beampermit.live.epics.addresses import Protocol
 from beampermit.live.epics.feed import Feed, SnapshotReader
+from beampermit.live.epics.living import _Ear
 from beampermit.live.epics.pv_access import PvAccess
 from beampermit.live.epics.sample import Sample, text
 from beampermit.live.epics.subscriptions import PVA_FIRST, wanted
 from beampermit.live.trigger import Trigger
 from beampermit.live.wiring import Wiring
+from support.epics import until
 
 NO_READ_ACCESS = 46 << 3
 """ECA_NORDACCESS of libca."""
@@ -44,6 +46,9 @@ class Kept:
 
     def lose(self) -> None:
         self.told.append("lost")
+
+    def fail(self, words: str) -> None:
+        self.told.append(words)
 
 
 @pytest.fixture
@@ -164,11 +169,11 @@ def test_a_server_that_ends_the_subscription_is_asked_again(
     pva, context = scripted([number(1.0), RemoteError("\x1bno")], [number(2.0)])
     pva.ask(feed)
     assert kept.told == [1.0, r"no subscription at its server ('\x1bno')"]
-    pva.tend()
+    pva.tend(feed)
     assert len(kept.told) == 2
     later = time.monotonic() + pv_access.AGAIN
     monkeypatch.setattr(pv_access.time, "monotonic", lambda: later + 1)
-    pva.tend()
+    pva.tend(feed)
     assert (kept.told[2:], context.closed) == ([2.0], 1)
 
 
@@ -196,11 +201,100 @@ def test_an_answer_of_ca_without_a_value_leaves_no_value(feed: Feed, kept: Kept,
     assert (kept.told, channel.reads) == (told, False)
 
 
-def test_a_thread_that_fails_leaves_no_value(feed: Feed, kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
-        raise OSError("no sockets left")
+class Client:
+    """Stands for `PvAccess` and `ChannelAccess`; asking for a PV of `broken` fails, and others send one value."""
 
-    monkeypatch.setattr(subscriptions, "PvAccess", broken)
+    def __init__(self, protocol: Protocol, broken: set[str]):
+        self.protocol, self._broken = protocol, broken
+        self.left: list[str] = []
+
+    def ask(self, feed: Feed) -> None:
+        if feed.name in self._broken:
+            raise OSError("no sockets left")
+        if not feed.answering:
+            feed.take(self.protocol, at(2.0))
+
+    def leave(self, feed: Feed) -> None:
+        self.left.append(feed.name)
+
+    def tend(self, feed: Feed) -> None: ...
+
+    def read(self, feed: Feed) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Reading = Callable[..., subscriptions.Subscriptions]
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> Iterator[Reading]:
+    """PVs that are read by stand-ins for both protocols; what cannot be read is asked for anew at once."""
+    opened: list[subscriptions.Subscriptions] = []
+    monkeypatch.setattr(subscriptions, "AGAIN", 0.01)
+    monkeypatch.setattr(subscriptions, "LOOK", 0.01)
+
+    def made(*feeds: Feed, broken: set[str], starts: Callable[[], object] = lambda: None) -> Any:
+        def pva() -> Client:
+            starts()
+            return Client("pva", broken)
+
+        monkeypatch.setattr(subscriptions, "PvAccess", pva)
+        monkeypatch.setattr(subscriptions, "ChannelAccess", lambda _: Client("ca", set()))
+        opened.append(subscriptions.Subscriptions(feeds, subscriptions.threading.Event()))
+        return opened[-1]
+
+    yield made
+    for one in opened:
+        one.close()
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+NO_VALUE = "no value: the service cannot read it (OSError)"
+
+
+def test_where_nothing_can_be_read_pvs_have_no_value_with_the_reason_until_they_are_read_again(
+    feed: Feed, kept: Kept, reading: Reading, caplog: pytest.LogCaptureFixture
+) -> None:
+    other, starts = Feed("RING:TUNE", ("pva",), [Kept()], lambda: None), list[int]()
+
+    def fail_three_times() -> None:
+        starts.append(1)
+        if len(starts) <= 3:
+            raise OSError("no sockets left")
+
     feed.take("pva", at(1.0))
-    subscriptions.Subscriptions([feed], subscriptions.threading.Event()).close()
-    assert kept.told == [1.0, "lost"]
+    reading(feed, other, broken=set(), starts=fail_three_times)
+    until(lambda: kept.told[-1] == 2.0)
+    assert kept.told == [1.0, NO_VALUE, NO_VALUE, NO_VALUE, 2.0]
+    assert said(caplog) == ["RING:CURRENT, and 1 more PVs, cannot be read"]
+
+
+def test_one_pv_that_cannot_be_read_leaves_the_others_and_comes_back(
+    feed: Feed, kept: Kept, reading: Reading, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, broken = Kept(), {"RING:CURRENT"}
+    feed.take("pva", at(1.0))
+    reading(feed, Feed("RING:TUNE", ("pva",), [good], lambda: None), broken=broken)
+    until(lambda: kept.told.count(NO_VALUE) > 2)
+    assert good.told == [2.0]
+    broken.clear()
+    until(lambda: kept.told[-1] == 2.0)
+    assert good.told == [2.0]
+    assert said(caplog) == ["RING:CURRENT cannot be read"]
+
+
+def test_the_service_that_cannot_read_a_snapshot_makes_no_rows_and_nobody_else_serves_it() -> None:
+    trigger = Trigger(Wiring(("",), (), (), Devices((), ((),))), Serving(snapshot="SHOT"))
+    reader = SnapshotReader(trigger, "SHOT")
+    reader.take(at(1.0))
+    reader.fail(NO_VALUE)
+    assert trigger.lost == f"SHOT has {NO_VALUE}"
+    answered = set[str]()
+    _Ear("SHOT", answered).fail(NO_VALUE)
+    assert not answered
