@@ -1,0 +1,1 @@
+"""Images of containers: how they are named, and what the registry that holds one says of it."""
