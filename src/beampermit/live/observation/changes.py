@@ -35,7 +35,9 @@ class Changes:
         }
         level = LEVELS.get(health.status, logging.INFO)
         why = f": {health.reason}" if health.reason else ""
-        logger.log(level, "%s%s", health.status, why, extra={"fields": fields})
+        # Of the same status there may be too many reasons; that another one began is never left out.
+        another = before is None or before[0] != health.status
+        logger.log(level, "%s%s", health.status, why, extra={"fields": fields, "always": another})
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -127,7 +127,10 @@ class _Window:
 
 
 class Bounded(logging.Filter):
-    """Passes `MOST` lines of a kind in `EVERY` seconds; the next one that passes says how many did not."""
+    """Passes `MOST` lines of a kind in `EVERY` seconds; the next one that passes says how many did not.
+
+    Records that are marked `always` pass, and do not count.
+    """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic):
         super().__init__()
@@ -136,7 +139,7 @@ class Bounded(logging.Filter):
         self._windows: dict[tuple[str, str], _Window] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name in AUDIT:
+        if record.name in AUDIT or getattr(record, "always", False):
             return True
         with self._lock:
             return self._passes(record)

@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, TextIO
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from beampermit.live.epics.puts import Put, _log
 from beampermit.live.observation.changes import Changes
 from beampermit.live.observation.journal import EVERY, MOST, MOST_WAITING, Bounded, Form, Journal, start_journal
-from support.served import Serve
+from support.served import Serve, Served
 
 logger = logging.getLogger("beampermit.tests")
 HOSTILE = "B1\x1b[2J\nERROR: \u202egone"
@@ -132,6 +133,27 @@ def test_lines_of_a_kind_are_bounded_and_what_was_left_out_is_told() -> None:
 def test_all_writes_of_clients_are_kept() -> None:
     bounded = Bounded(lambda: 0.0)
     assert all(bounded.filter(line("put", "beampermit.puts")) for _ in range(10 * MOST))
+
+
+def test_a_change_of_status_is_never_left_out_and_only_repeats_of_its_reasons_are(serving: Served) -> None:
+    journal, stream = started("json")
+    sink, others = Changes(), ("is NaN", "is disconnected")
+
+    def publish(**say: Any) -> None:
+        sink.publish(replace(update, health=replace(update.health, **say)))
+
+    update = serving.cycle()
+    for _ in range(MOST + 3):
+        for reason in others:
+            publish(status="DEGRADED", reason=reason)
+    for _ in range(MOST):
+        publish(status="INVALID", reason="no beam")
+        publish(status="SERVING", reason="")
+    statuses = [json.loads(line)["status"] for line in written(journal, stream)]
+    assert statuses.count("DEGRADED") == 1 + MOST
+    assert statuses.count("INVALID") == statuses.count("SERVING") == MOST
+    publish(status="DEGRADED", reason="")
+    assert json.loads(written(journal, stream)[-1])["before"] == "SERVING"
 
 
 def test_a_write_of_a_client_has_its_parts_as_keys() -> None:
