@@ -77,6 +77,11 @@ SITUATIONS = {
         f"`stale_after` and {WATCHED}",
     ),
     "disconnected": _invalid("an input is disconnected", Status.LINK, "<PV> is disconnected"),
+    "unreadable": _invalid(
+        "the service itself fails to read an input; it tries again",
+        Status.READ,
+        "<PV> has no value: the service cannot read it (<error>)",
+    ),
     "half-open": _invalid(
         "the IOC of an input hangs, and its socket stays open",
         Status.TIMEOUT,
@@ -167,6 +172,12 @@ SITUATIONS = {
         "ledger or registry do not answer: the champion goes on", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""
     ),
     "frozen": Situation("promotions are frozen: the champion goes on", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""),
+    "restart": _invalid(
+        "the service starts again: until the first answer, whatever was shown or held before",
+        Status.UDF,
+        "<the model is being loaded, or what has sent nothing yet>",
+        "the start",
+    ),
     "overload": Situation(
         "more arrives than the model can answer: the newest is answered, and `DROPPED` counts the rest",
         MODELS,

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from beampermit.live.loop import Standing
+from beampermit.live.epics.feed import Feed, InputReader
+from beampermit.live.epics.subscriptions import Subscriptions
+from beampermit.live.loop import NotLoaded, Standing
 from beampermit.live.severity import Severity, Status
 from support.served import DEVICES, Serve, Served
 from support.truth import Situation, truth_case
@@ -97,6 +99,16 @@ def test_a_disconnected_input(serving: Served, truth: Situation) -> None:
     serving.disconnect("B2")
     assert truth.holds(serving.cycle(due=False).values["B2:FAULT"])
     assert truth.holds(serving.shown("B2:ORBIT"))
+
+
+@pytest.mark.truth("unreadable")
+def test_an_input_that_the_service_fails_to_read(serving: Served, truth: Situation) -> None:
+    feed = Feed("B2:TBT", ("pva",), [InputReader(serving.loop.latest, 0, 1)], lambda: None)
+    reading = object.__new__(Subscriptions)  # without its thread
+    reading._failed = {}
+    reading._fail([feed], OSError("no sockets left"))
+    assert truth.holds(serving.cycle(due=False).values["B2:FAULT"])
+    assert serving.shown("B1:FAULT").origin == "model"
 
 
 @pytest.mark.truth("apart")
@@ -295,6 +307,37 @@ def test_what_stops_no_champion_is_said(serving: Served, truth: Situation, note:
     update = serving.cycle()
     assert truth.holds(update.values["B2:FAULT"])
     assert (update.health.status, update.health.reason) == ("DEGRADED", note)
+
+
+@pytest.mark.parametrize("fallback", [{"on_invalid": "default"}, {"on_invalid": "hold", "hold_for": "1h"}])
+@pytest.mark.truth("restart")
+def test_a_restart_shows_nothing_until_the_first_answer(
+    serve: Serve, truth: Situation, monkeypatch: pytest.MonkeyPatch, fallback: dict[str, Any]
+) -> None:
+    before = _answered(serve(fallback=fallback))
+    before.disconnect("B2")
+    before.cycle()
+    assert before.shown("B2:FAULT").origin in ("held", "default")
+    served = serve(fallback=fallback)
+    served.cycle()
+    assert truth.holds(served.shown("B2:FAULT"))
+
+    def load(_: object) -> None:
+        raise NotLoaded("the model is being loaded")
+
+    monkeypatch.setattr(served.model, "ask", load)
+    served.put()
+    served.current()
+    update = served.cycle()
+    assert truth.holds(served.shown("B2:FAULT"))
+    assert truth.holds(served.shown("B2:ORBIT"))
+    assert update.health.status == "STARTING"
+    served.disconnect("B1")  # what was held before is gone
+    served.cycle()
+    assert (served.shown("B1:FAULT").origin == "held", update.health.version) == (False, 0)
+    monkeypatch.undo()
+    served.put()
+    assert served.cycle().values["B2:FAULT"].value == 4.0
 
 
 @pytest.mark.truth("overload")
