@@ -19,6 +19,7 @@ from beampermit.cli import (
     env,
     init,
     log,
+    monitor,
     new,
     permit,
     promotion,
@@ -83,6 +84,7 @@ PANELS = {
     },
     "Operate": {
         "serve": serve.serve,
+        "monitor": monitor.monitor,
         "status": status.status,
         "history": promotion.history,
         "rollback": promotion.rollback,

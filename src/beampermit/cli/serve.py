@@ -126,9 +126,9 @@ def serve(
 
     start_journal(log_format.value if log_format else None)
     options = Options(
-        wanted=_wanted(model, ledger, project, state, registry=registry, bundle=bundle, variant=variant),
+        wanted=wanted_of(model, ledger, project, state, registry=registry, bundle=bundle, variant=variant),
         inputs=inputs,
-        follow=_seconds(follow, "--follow"),
+        follow=seconds_of(follow, "--follow"),
         log=log.absolute() if log else None,
         log_disk=_bytes(log_disk),
         http=http,
@@ -141,7 +141,7 @@ def serve(
     _leave()
 
 
-def _wanted(model: str, ledger: str, project: Path, state: Path | None, **others: Any) -> Wanted:
+def wanted_of(model: str, ledger: str, project: Path, state: Path | None, **others: Any) -> Wanted:
     from beampermit.errors import BadInput
     from beampermit.live.promoted.wanted import Repository, Wanted
 
@@ -162,7 +162,7 @@ def _wanted(model: str, ledger: str, project: Path, state: Path | None, **others
     return Wanted(found.contract.model.name, Repository.of_project(found), folder.absolute(), **others)
 
 
-def _seconds(text: str, option: str) -> float:
+def seconds_of(text: str, option: str) -> float:
     from pydantic import TypeAdapter, ValidationError
 
     from beampermit.contract.part import Seconds

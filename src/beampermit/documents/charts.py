@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from beampermit.documents.mermaid import COLOURS
@@ -144,6 +145,19 @@ def histogram_svg(title: str, unit: str, span: tuple[float, float], counts: dict
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
+    return _svg_address(figure)
+
+
+def density_svg(title: str, edges: Sequence[float], shares: dict[str, Sequence[float]]) -> str:
+    """Shares in bins of any width, each by its width, one name over another, as a `data:` address."""
+    figure, axes = _figure(4.1, 2.6)
+    widths = [after - before for before, after in pairwise(edges)]
+    for (name, each), colour in zip(shares.items(), PALETTE, strict=False):
+        heights = [share / width for share, width in zip(each, widths, strict=True)]
+        axes.stairs(heights, edges, color=colour, label=_plain(name), linewidth=1.8)
+        axes.stairs(heights, edges, color=colour, alpha=0.15, fill=True)
+    axes.set_ylim(bottom=0)
+    _finish(axes, title, "", "density")
     return _svg_address(figure)
 
 

@@ -104,3 +104,13 @@ class Trip(Record):
     def name(self) -> str:
         """The same for one alarm from its raise to its clearing."""
         return f"{self.model} {self.standing.key} {self.standing.since:.0f}"
+
+
+class Picture(Record):
+    """Of a number that is compared: shares of the reference and of the window in bins between `edges`."""
+
+    subject: str
+    edges: tuple[Number, ...]
+    """One more than bins."""
+    reference: tuple[Number, ...]
+    window: tuple[Number, ...]

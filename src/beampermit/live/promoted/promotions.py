@@ -83,9 +83,9 @@ class Promotions:
         state = self.state()
         if state.champion:
             return state.champion
-        if state.last_in_service is None:
+        retirement = state.out_of_service
+        if retirement is None:
             raise Failed(f"no version of {self.wanted.model} was ever promoted", hint="beampermit history")
-        retirement = state.retired[state.last_in_service.version]
         raise Failed(f"version {retirement.version} was {act('retired', retirement)}", hint="beampermit history")
 
     def declare(self, event: Event) -> Declared:
@@ -109,6 +109,12 @@ class Promotions:
         verify_bytes(declared, folder)
         environment, variant = install_environment(self.mirror.git, declared, self.wanted, progress)
         return Promoted(**vars(declared), folder=folder, environment=environment, variant=variant)
+
+    def read(self, declared: Declared, path: str) -> str | None:
+        """A file of the version's commit, which its permit binds; None where the commit does not have it."""
+        with self._lock:
+            git = self.mirror.project_of(declared.statement)
+            return git.read(declared.statement.predicate.commit, path)
 
     def challenger(self) -> Declared:
         """The version with the alias `challenger` in the registry, if a permit that is valid today is signed for it.

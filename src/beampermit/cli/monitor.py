@@ -1,0 +1,158 @@
+"""`beampermit monitor`: windows of the prediction log against the limits of the version in service."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from beampermit.cli.output import Folder, Json, console, print_json
+
+if TYPE_CHECKING:
+    from beampermit.live.promoted.wanted import Wanted
+    from beampermit.monitoring.monitor import Round
+    from beampermit.verdicts.monitoring import Standing
+
+logger = logging.getLogger("beampermit.monitor")
+PAGE = "page.html"
+"""In the monitor's folder, beside its result."""
+LINE = "{:<8} {:<8} {:<24} {:>10} {:>10}  {}"
+
+Model = Annotated[str, typer.Option(metavar="NAME", help="The model, by its name.", show_default="that of the project")]
+LedgerOf = Annotated[
+    str,
+    typer.Option(
+        "--ledger",
+        metavar="REPOSITORY",
+        help="Git repository of the ledger; needed with --model, and only there.",
+        show_default="origin of the project",
+    ),
+]
+State = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="The monitor's own folder; one monitor for each.",
+        show_default="that of `serve`, with -monitor after its name",
+    ),
+]
+
+
+def monitor(
+    log: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Prediction log of `beampermit serve --log`.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Judge the window that ends now, and end.")] = False,
+    model: Model = "",
+    ledger: LedgerOf = "",
+    state: State = None,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Table of what turned out to be true (Parquet or CSV).")
+    ] = None,
+    project: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Watch the version in service by its prediction log.
+
+    Drift of inputs and outputs, shares of what is missing, INVALID or a fallback, latency, quality where truth arrives.
+    Windows of the prediction log are compared with the limits of the champion's commit, as `monitoring` of the contract
+    says, every so often until it is told to end. `page.html` in its folder is for operators. It needs no network: the
+    ledger as last read counts.
+
+    Exit codes with --once: 0 nothing is in alarm, 1 something is, 2 an option is wrong or another monitor has the state
+    folder, 4 the ledger was never read here.
+    """
+    from beampermit.errors import BadInput
+    from beampermit.monitoring.monitor import Monitor, require_log
+
+    if log is None:
+        raise BadInput("--log is needed: the prediction log", hint="beampermit monitor --log FOLDER")
+    wanted = monitored(model, ledger, project, state)
+    if once:
+        require_log(log)
+        with Monitor(wanted, log.absolute(), truth=truth) as made:
+            done = made.judge()
+        write_page(wanted.state, done)
+        print_json(done.result.model_dump(mode="json")) if as_json else _print(done)
+        raise typer.Exit(1 if done.in_alarm else 0)
+    _run(wanted, log.absolute(), truth)
+
+
+def monitored(model: str, ledger: str, project: Path, state: Path | None) -> Wanted:
+    """What is monitored; its state is the monitor's folder. Raises `BadInput`."""
+    from dataclasses import replace
+
+    from beampermit.cli.serve import wanted_of
+    from beampermit.live.observation.monitoring import monitor_folder
+
+    wanted = wanted_of(model, ledger, project, None)
+    return replace(wanted, state=state.absolute() if state else monitor_folder(wanted.state))
+
+
+def _run(wanted: Wanted, log: Path, truth: Path | None) -> None:
+    import signal
+    import threading
+
+    from beampermit.live.observation.journal import start_journal
+    from beampermit.monitoring.monitor import Monitor
+
+    start_journal(None)
+    end = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: end.set())
+    with Monitor(wanted, log, truth=truth) as made:
+        logger.info("monitoring %s by %s", wanted.model, log)
+        made.run(end, lambda done: _tell(wanted.state, done))
+
+
+def write_page(folder: Path, done: Round) -> None:
+    from beampermit.documents.monitoring_page import monitoring_page
+    from beampermit.files import write_text
+
+    write_text(folder / PAGE, monitoring_page(done.result, done.contract, done.pictures))
+
+
+def _tell(folder: Path, done: Round) -> None:
+    write_page(folder, done)
+    for trip in done.trips:
+        standing = trip.standing
+        said = "cleared" if trip.cleared else standing.level
+        detail = _plain(standing.reading.detail)
+        logger.warning("%s: %s %s", said, standing.key, detail, extra={"trip": trip.name, "version": trip.version})
+    for note in done.notes:
+        logger.warning("%s", _plain(note))
+
+
+def _print(done: Round) -> None:
+    window, target = done.result.window, console()
+    span = f"{_time(window.since)} to {_time(window.until)}"
+    target.print(f"{done.result.model} version {window.version}: {window.rows} rows, {span}")
+    for note in done.notes:
+        target.print(_plain(note))
+    if done.result.standings:
+        target.print(LINE.format("check", "level", "of", "value", "limit", "").rstrip())
+    for standing in done.result.standings:
+        target.print(_line(standing).rstrip())
+
+
+def _line(standing: Standing) -> str:
+    reading = standing.reading
+    said = [_plain(reading.detail)]
+    if standing.bypassed_until is not None:
+        said.append(f"bypassed until {_time(standing.bypassed_until)} by {_plain(standing.bypassed_by)}")
+    numbers = f"{reading.value:.4g}", f"{reading.limit:.4g}"
+    return LINE.format(reading.check, standing.level, _plain(reading.subject), *numbers, "; ".join(filter(None, said)))
+
+
+def _time(at: float) -> str:
+    from datetime import datetime
+
+    return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
+
+
+def _plain(text: str) -> str:
+    from beampermit.documents.markdown import logged  # terminals obey control sequences in values
+
+    return logged(text)

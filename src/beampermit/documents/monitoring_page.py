@@ -1,0 +1,164 @@
+"""What the monitor found, as a page for the operator: what, since when, how bad, what to do, whom to call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from beampermit.contract import Contract
+from beampermit.contract.causes import DRIFT, causes, raised_by
+from beampermit.contract.service import Alarm
+from beampermit.documents import rendering
+from beampermit.documents.markdown import Markdown, duration, number
+from beampermit.documents.page import drawing, page
+from beampermit.errors import counted
+from beampermit.live.status_pvs import status_pv
+from beampermit.verdicts.monitoring import CHECKS, Picture, Result, Standing
+
+ICONS = {"NO_ALARM": "✅", "MINOR": "⚠️", "MAJOR": "❌", "INVALID": "❔"}
+OF_DRIFT = ("MON001", "MON002")
+"""The checks that the contract's cause `drift` is about."""
+TITLE = "Monitoring"
+LISTED = 500
+"""Rows of the table."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A standing, in words."""
+
+    standing: Standing
+    contract: Contract | None
+    drawing: Markdown
+
+    @property
+    def icon(self) -> str:
+        return ICONS[self.level]
+
+    @property
+    def level(self) -> str:
+        return self.standing.level
+
+    @property
+    def check(self) -> str:
+        return self.standing.reading.check
+
+    @property
+    def title(self) -> str:
+        return CHECKS.get(self.check, "")
+
+    @property
+    def subject(self) -> str:
+        return self.standing.reading.subject
+
+    @property
+    def detail(self) -> str:
+        return self.standing.reading.detail
+
+    @property
+    def since(self) -> str:
+        return moment(self.standing.since)
+
+    @property
+    def value(self) -> str:
+        return f"{number(self.standing.reading.value, 3)} {self.standing.reading.unit}".rstrip()
+
+    @property
+    def limit(self) -> str:
+        return number(self.standing.reading.limit, 3)
+
+    @property
+    def times(self) -> str:
+        reading = self.standing.reading
+        return number(reading.value / reading.limit, 3) if reading.limit > 0 else "many"
+
+    @property
+    def pv(self) -> str:
+        return status_pv(self.contract, self.check) if self.contract else ""
+
+    @property
+    def bypassed(self) -> str:
+        standing = self.standing
+        if standing.bypassed_until is None:
+            return ""
+        return f"until {moment(standing.bypassed_until)} UTC by {standing.bypassed_by}: {standing.bypass_reason}"
+
+
+def monitoring_page(result: Result, contract: Contract | None, pictures: Sequence[Picture] = ()) -> str:
+    """HTML; drawings are made for alarms alone. `contract` is that of the version that was judged."""
+    drawings = _drawings(pictures)
+    text = rendering.join(rendering.blocks("monitoring.md.j2", _values(result, contract, drawings)))
+    return page(text, TITLE, drawings)
+
+
+def headline(result: Result) -> str:
+    """Such as `2 alarms, the worst is MAJOR`."""
+    alarmed = [one for one in result.standings if one.alarmed]
+    bypassed = sum(one.level != "NO_ALARM" and not one.alarmed for one in result.standings)
+    beside = f"; {counted(bypassed, 'alarm')} bypassed" if bypassed else ""
+    if not alarmed:
+        return f"nothing is in alarm{beside}"
+    levels = list(ICONS)
+    worst = max((one.level for one in alarmed), key=levels.index)
+    return f"{counted(len(alarmed), 'alarm')}, the worst is {worst}{beside}"
+
+
+def moment(at: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return "a time that no clock shows"
+
+
+def _values(result: Result, contract: Contract | None, drawings: dict[str, str]) -> dict[str, object]:
+    rows = [_row(one, contract, drawings) for one in result.standings[:LISTED]]
+    alarms = [row for row in rows if row.level != "NO_ALARM"]
+    return {
+        "result": result,
+        "contract": contract,
+        "headline": headline(result),
+        "since": moment(result.window.since),
+        "until": moment(result.window.until),
+        "at": moment(result.at),
+        "local": f"{datetime.fromtimestamp(result.at):%H:%M %Z}".strip(),
+        "every": duration(contract.monitoring.every) if contract else "",
+        "alarms": alarms,
+        "actions": _actions(contract, alarms) if contract else (),
+        "bypass": _bypass(alarms[0]) if alarms else "",
+        "rows": rows,
+    }
+
+
+def _row(standing: Standing, contract: Contract | None, drawings: dict[str, str]) -> _Row:
+    subject = standing.reading.subject
+    shown = subject in drawings and standing.level != "NO_ALARM"
+    return _Row(standing, contract, drawing(subject) if shown else Markdown())
+
+
+def _actions(contract: Contract, alarms: Sequence[_Row]) -> tuple[Alarm, ...]:
+    """What the contract says of drift, where something drifts; of anything else it has no alarm of its own."""
+    if not any(row.check in OF_DRIFT for row in alarms):
+        return ()
+    known = causes(contract.signals)
+    return tuple(
+        alarm
+        for alarm in contract.operations.alarms
+        if any(cause.name == DRIFT for cause in raised_by(alarm.raised_by, known))
+    )
+
+
+def _bypass(row: _Row) -> str:
+    subject = f" --subject {row.subject}" if row.subject else ""
+    return f"beampermit bypass {row.check}{subject} --until 8h --reason WHY"
+
+
+def _drawings(pictures: Sequence[Picture]) -> dict[str, str]:
+    if not pictures:
+        return {}
+    from beampermit.documents.charts import density_svg
+
+    return {
+        one.subject: density_svg(one.subject, one.edges, {"reference": one.reference, "this window": one.window})
+        for one in pictures
+    }

@@ -1,0 +1,198 @@
+"""Judges one window after another: what the ledger says is in service, what its log has, and which alarms follow."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from beampermit.contract import Contract
+from beampermit.contract.service import Monitoring
+from beampermit.errors import BadInput, BeampermitError
+from beampermit.live.observation.monitoring import DRIFT
+from beampermit.live.promoted.promotions import Promotions
+from beampermit.live.promoted.wanted import Wanted
+from beampermit.live.promoted.words import plain
+from beampermit.monitoring.pictures import pictures
+from beampermit.monitoring.readings import readings
+from beampermit.monitoring.state import StateFolder
+from beampermit.monitoring.trip_rules import CANNOT_JUDGE, RuleState, TripRules, part_of_limit
+from beampermit.monitoring.watched import Watch, Watched, bypassing, in_force
+from beampermit.monitoring.windows import LogWindow, read_window
+from beampermit.registry.event import Event
+from beampermit.registry.ledger_state import ModelState
+from beampermit.verdicts.monitoring import Picture, Reading, Result, Trip, Window
+
+logger = logging.getLogger(__name__)
+LEDGER = "ledger"
+"""Folder of the ledger's copy, in the monitor's own."""
+SETTLED = 2.0
+"""Seconds after which the rows of a cycle are in the log: it is written twice a second."""
+AGAIN = 60.0
+"""Seconds until the next try where no contract says how often."""
+Respond = Callable[[Sequence[Trip], Result], None]
+Measured = tuple[Watched, Window, Sequence[Reading], LogWindow | None]
+
+
+def nobody(_trips: Sequence[Trip], _result: Result) -> None:
+    """Trips are shown, and nothing more is done."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One window, judged."""
+
+    result: Result
+    trips: tuple[Trip, ...]
+    every: float
+    """Seconds until the next one."""
+    contract: Contract | None = None
+    """Of the version that was judged; None where none is in service."""
+    pictures: tuple[Picture, ...] = ()
+    """Of what drifts, for the page."""
+    notes: tuple[str, ...] = ()
+    """What is odd, and no alarm."""
+
+    @property
+    def in_alarm(self) -> bool:
+        return any(one.alarmed for one in self.result.standings)
+
+
+class Monitor:
+    """Of one model, by its prediction log in `log`. Holds its state folder until `close`.
+
+    Killed at any point, the next one goes on: what was judged is kept before it is shown, and a trip until `respond`
+    has taken it over.
+    """
+
+    def __init__(
+        self,
+        wanted: Wanted,
+        log: Path,
+        respond: Respond = nobody,
+        clock: Callable[[], float] = time.time,
+        truth: Path | None = None,
+    ):
+        """`wanted.state` is the monitor's folder. Raises `BadInput` where another monitor holds it."""
+        self._model, self._log, self._respond, self._clock, self._truth = wanted.model, log, respond, clock, truth
+        self.folder = StateFolder(wanted.state, wanted.model)
+        try:
+            ledger = Wanted(wanted.model, wanted.repository, wanted.state / LEDGER)
+            self._promotions = Promotions(ledger)
+        except BaseException:
+            self.folder.close()
+            raise
+        self._watch = Watch(self._promotions)
+
+    def __enter__(self) -> Monitor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._promotions.close()
+        self.folder.close()
+
+    def judge(self) -> Round:
+        """Judge the window that ends now, show it, and have its trips responded to.
+
+        Raises `Outside` where the ledger was never read here, `BadInput` where it cannot be read.
+        """
+        state, at = self._watch.look(), self._clock()
+        notes = tuple(filter(None, [self._watch.note]))
+        if state.champion is None:
+            return self._of_none(at, notes)
+        watched, window, found, rows = self._measured(state, state.champion, at)
+        contract = watched.contract
+        bypass = bypassing(in_force(state, contract, at))
+        before = self.folder.kept.rules
+        outcome = TripRules(self._model, contract.monitoring, bypass).judge(
+            before, [*found, *_judged_again(before, found)], window
+        )
+        drift = max((part_of_limit(one) for one in found if one.check in DRIFT), default=None)
+        result = Result(model=self._model, at=at, window=window, standings=outcome.standings, drift=drift)
+        self._settle(outcome.state, outcome.trips, result)
+        drawn = pictures(rows, watched.limits, outcome.standings) if rows and watched.limits else ()
+        return Round(result, outcome.trips, contract.monitoring.every, contract, drawn, notes)
+
+    def run(self, end: threading.Event, told: Callable[[Round], None]) -> None:
+        """Judge a window each `every` s until `end` is set. What fails is logged, and tried again."""
+        while not end.is_set():
+            began, every = time.monotonic(), AGAIN
+            try:
+                done = self.judge()
+                told(done)
+                every = done.every
+            except BeampermitError as error:
+                logger.warning("%s", plain(error), extra={"hint": plain(error.hint)})
+            except Exception:
+                # A monitor that ended for one odd window would watch nothing any more.
+                logger.exception("the window could not be judged")
+            end.wait(max(every - (time.monotonic() - began), 1.0))
+
+    def _of_none(self, at: float, notes: tuple[str, ...]) -> Round:
+        """Nothing is in service: never promoted, or retired. What was in alarm ends."""
+        window = Window(since=at, until=at, rows=0, version=0)
+        outcome = TripRules(self._model, Monitoring()).judge(self.folder.kept.rules, (), window)
+        result = Result(model=self._model, at=at, window=window, standings=(), drift=None)
+        self._settle(outcome.state, outcome.trips, result)
+        return Round(result, outcome.trips, AGAIN, notes=(*notes, f"no version of {self._model} is in service"))
+
+    def _measured(self, state: ModelState, champion: Event, at: float) -> Measured:
+        """The champion; while another version is still in service instead, that one, by its own limits."""
+        watched, until = self._watch.watched(champion), at - SETTLED
+        since = until - watched.contract.monitoring.window
+        nothing = Window(since=since, until=until, rows=0, version=watched.version)
+        try:
+            rows = read_window(self._log, watched.contract, since, until)
+            if rows.window.version != watched.version:
+                other = state.promoted.get(rows.window.version)
+                if other and len(rows) and other.version not in state.retired:
+                    watched = self._watch.watched(other)
+                rows = read_window(self._log, watched.contract, since, until, version=watched.version)
+            window = rows.window.model_copy(update={"version": watched.version})
+            return watched, window, self._readings(watched, rows), rows
+        except BeampermitError as error:
+            return watched, nothing, [cannot_judge("log", plain(error))], None
+        except Exception as error:
+            # Whatever a log may hold: that nothing is watched is an alarm, and no end of the monitor.
+            logger.exception("the window could not be judged")
+            said = plain(f"{type(error).__name__}: {error}", 200)
+            return watched, nothing, [cannot_judge("log", f"a defect of the monitor: {said}")], None
+
+    def _readings(self, watched: Watched, rows: LogWindow) -> Sequence[Reading]:
+        if watched.limits is None:
+            return [cannot_judge("limits", watched.problem)]
+        return readings(rows, watched.limits, watched.contract)
+
+    def _settle(self, rules: RuleState, trips: Sequence[Trip], result: Result) -> None:
+        """In this order, so that a kill between two of them loses nothing."""
+        untold = (*self.folder.kept.untold, *trips)
+        self.folder.keep(rules, untold)
+        self.folder.show(result)
+        self._respond(untold, result)
+        if untold:
+            self.folder.keep(rules, ())
+
+
+def cannot_judge(subject: str, why: str) -> Reading:
+    return Reading(check=CANNOT_JUDGE, subject=subject, value=1.0, limit=0.0, detail=why)
+
+
+def _judged_again(before: RuleState, found: Sequence[Reading]) -> list[Reading]:
+    """Whatever could not be judged before and is not said now can be judged again."""
+    now = {one.subject for one in found if one.check == CANNOT_JUDGE}
+    subjects = {"", *(one.reading.subject for one in before.judged if one.reading.check == CANNOT_JUDGE)}
+    return [Reading(check=CANNOT_JUDGE, subject=subject, value=0.0, limit=0.0) for subject in sorted(subjects - now)]
+
+
+def require_log(folder: Path) -> None:
+    """Raises `BadInput` where there is no such folder: a typing error, where a person asks once."""
+    if not folder.is_dir():
+        raise BadInput(
+            "there is no such folder with a prediction log", file=folder, hint="beampermit serve --log FOLDER"
+        )

@@ -1,0 +1,260 @@
+"""The monitor follows the ledger, judges its log by the champion's own limits, and goes on wherever it was killed."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.contract import load_contract
+from beampermit.errors import BadInput, Outside
+from beampermit.live.observation.monitoring import read_result
+from beampermit.live.promoted import Repository, Wanted
+from beampermit.monitoring import reference
+from beampermit.monitoring.monitor import Monitor, Round
+from beampermit.registry.bypassing import bypass
+from beampermit.verdicts.monitoring import Result, Trip
+from support.monitored_log import write_log
+from support.promoted_project import Followed
+from support.registry_project import MODEL, Laboratory
+
+NOW = 1_795_003_600.0
+HOUR = 3600.0
+BEFORE = 400
+"""Rows of the reference."""
+
+
+def turns(rows: int, seed: int, wide: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, wide, (rows, 250))
+
+
+def write_limits(root: Path) -> None:
+    contract = load_contract(root)
+    score = np.random.default_rng(1).uniform(0, 0.4, BEFORE)
+    found = reference.limits(
+        {"turns": turns(BEFORE, 1)},
+        {"score": score},
+        expected={"turns": (-20.0, 20.0)},
+        alarms={"score": (None, 0.5)},
+        truth={},
+    )
+    path = root / contract.monitoring.limits
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({**found, "split": "validation"}))
+
+
+class Watched:
+    """A monitor of the laboratory's model, with a clock that is set."""
+
+    def __init__(self, lab: Laboratory, folder: Path):
+        self.lab, self.folder, self.log, self.now = lab, folder / "monitor", folder / "log", NOW
+        self.wanted = Wanted(MODEL, Repository.of_project(lab.project), self.folder)
+        self.told: list[Trip] = []
+
+    def write(self, version: int, since: float, until: float, wide: float = 1.0) -> None:
+        at = np.arange(since, until, 60.0)
+        rows = 2 * len(at)
+        seed = int(since - self.now) + 10**6
+        score = np.random.default_rng(seed).uniform(0, 0.4, rows)
+        signals = {"turns": turns(rows, seed + 1, wide), "score": score}
+        write_log(self.log, load_contract(self.lab.root), self.lab.root, at, signals, version)
+
+    def respond(self, trips: Sequence[Trip], _: Result) -> None:
+        self.told += trips
+
+    def judge(self, after: float = 600.0, respond: Callable[[Sequence[Trip], Result], None] | None = None) -> Round:
+        self.now += after
+        with Monitor(self.wanted, self.log, respond or self.respond, lambda: self.now) as monitor:
+            return monitor.judge()
+
+    def levels(self, done: Round) -> dict[str, str]:
+        return {one.key: one.level for one in done.result.standings if one.level != "NO_ALARM"}
+
+
+@pytest.fixture
+def watched(lab: Laboratory, tmp_path: Path) -> Watched:
+    return Watched(lab, tmp_path)
+
+
+@pytest.fixture
+def with_limits(watched: Watched, followed: Followed) -> Watched:
+    """Version 2 is champion, and its commit has limits."""
+    write_limits(watched.lab.root)
+    followed.promote(3)
+    return watched
+
+
+def test_a_shift_trips_after_m_of_n_windows_is_kept_and_clears(with_limits: Watched) -> None:
+    watched = with_limits
+    watched.write(2, NOW - HOUR, NOW + 600)
+    done = watched.judge()
+    assert done.result.window.version == 2
+    assert not watched.levels(done), done.result.standings
+    assert not done.in_alarm
+    watched.write(2, NOW + 600, NOW + 6 * HOUR, wide=3.0)
+    watched.judge(HOUR)
+    done = watched.judge()
+    assert watched.levels(done)["MON001 turns.std"] == "MAJOR"
+    assert done.in_alarm
+    assert read_result(watched.folder) == done.result
+    assert "MON001 turns.std" in {trip.standing.key for trip in watched.told}
+    watched.judge()
+    told = [(trip.name, trip.standing.level) for trip in watched.told]
+    assert len(set(told)) == len(told)
+
+
+def test_a_kill_between_judging_and_responding_loses_no_trip_and_tells_none_twice(with_limits: Watched) -> None:
+    watched = with_limits
+
+    class Killed(BaseException):
+        pass
+
+    def killed(trips: Sequence[Trip], _: Result) -> None:
+        if trips:
+            raise Killed
+
+    watched.write(2, NOW - HOUR, NOW + 6 * HOUR, wide=3.0)
+    watched.judge()
+    with pytest.raises(Killed):
+        watched.judge(respond=killed)
+    watched.judge(after=1.0)
+    names = [trip.name for trip in watched.told]
+    assert "MON001 turns.std" in {trip.standing.key for trip in watched.told}
+    watched.judge(after=1.0)
+    assert [trip.name for trip in watched.told] == names
+    assert len(set(names)) == len(names)
+
+
+def test_a_commit_without_limits_cannot_be_judged(watched: Watched, followed: Followed) -> None:
+    watched.write(1, NOW - HOUR, NOW + HOUR)
+    watched.judge()
+    done = watched.judge()
+    assert watched.levels(done) == {"MON008 limits": "INVALID"}
+    assert "has no metrics/limits.json" in done.result.standings[0].reading.detail
+    # Another champion has limits: from the switch on they are taken.
+    write_limits(watched.lab.root)
+    followed.promote(3)
+    watched.write(2, NOW + HOUR, NOW + 3 * HOUR)
+    done = watched.judge(2 * HOUR)
+    assert (done.result.window.version, watched.levels(done)) == (2, {})
+    assert [trip.cleared for trip in watched.told] == [False, True]
+
+
+def test_while_the_version_before_is_in_service_it_is_judged_by_its_own_limits(
+    with_limits: Watched, followed: Followed
+) -> None:
+    watched = with_limits
+    followed.promote(4)
+    watched.write(2, NOW - HOUR, NOW + HOUR)
+    assert watched.judge().result.window.version == 2
+    watched.write(3, NOW + HOUR, NOW + 2 * HOUR)
+    assert watched.judge(HOUR).result.window.version == 3
+
+
+def test_without_a_network_the_ledger_as_last_read_counts(with_limits: Watched, followed: Followed) -> None:
+    watched = with_limits
+    watched.write(2, NOW - HOUR, NOW + HOUR)
+    watched.judge()
+    followed.lose_the_network()
+    done = watched.judge()
+    assert done.result.window.version == 2
+    assert "the ledger as it was last read here" in done.notes[0]
+
+
+def test_a_ledger_that_was_never_read_is_said(watched: Watched, followed: Followed) -> None:
+    followed.lose_the_network()
+    with pytest.raises(Outside, match="never read"):
+        watched.judge()
+
+
+def test_a_bypass_in_the_ledger_is_shown_and_holds_the_telling_back(with_limits: Watched) -> None:
+    watched, moment = with_limits, datetime.now(UTC)
+    project, watched.now = watched.lab.project, moment.timestamp()
+    bypass(project, watched.lab.ledger, "drift", subject="", until="2h", reason="water is off", now=moment)
+    watched.write(2, watched.now - HOUR, watched.now + 9 * HOUR, wide=1.5)
+    watched.judge()
+    done = watched.judge()
+    (first, *_) = done.result.standings
+    assert (first.level, first.bypass_reason) == ("MAJOR", "water is off")
+    assert not done.in_alarm
+    assert not watched.told
+    assert watched.judge(2 * HOUR).in_alarm
+    assert watched.told
+
+
+def test_one_monitor_uses_a_state_folder_at_a_time(watched: Watched, tmp_path: Path) -> None:
+    with Monitor(watched.wanted, tmp_path), pytest.raises(BadInput, match="another monitor uses this state folder"):
+        Monitor(watched.wanted, tmp_path)
+    Monitor(watched.wanted, tmp_path).close()
+
+
+def test_a_state_folder_belongs_to_one_model(watched: Watched, tmp_path: Path) -> None:
+    watched.folder.mkdir()
+    (watched.folder / "state.json").write_text('{"model": "other"}')
+    with pytest.raises(BadInput, match="that of a monitor of other"):
+        Monitor(watched.wanted, tmp_path)
+
+
+def test_a_damaged_state_is_begun_anew(watched: Watched, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    watched.folder.mkdir()
+    (watched.folder / "state.json").write_text('{"model": "bpm')
+    Monitor(watched.wanted, tmp_path).close()
+    assert "alarms are judged anew" in caplog.text
+
+
+def test_a_retired_model_has_no_alarm(with_limits: Watched, followed: Followed) -> None:
+    watched = with_limits
+    watched.write(2, NOW - HOUR, NOW + 6 * HOUR, wide=3.0)
+    watched.judge()
+    assert watched.judge().in_alarm
+    followed.write("retire")
+    done = watched.judge()
+    assert (done.result.window.version, done.in_alarm) == (0, False)
+    assert "no version of bpm-faults is in service" in done.notes
+    assert {trip.name for trip in watched.told if trip.cleared} == {
+        trip.name for trip in watched.told if not trip.cleared
+    }
+
+
+def test_the_command_ends_with_a_code_for_what_it_found(with_limits: Watched) -> None:
+    watched = with_limits
+    watched.now = time.time()
+    watched.write(2, watched.now - HOUR, watched.now, wide=3.0)
+    words = ["monitor", "--once", "--project", str(watched.lab.root), "--state", str(watched.folder)]
+    with pytest.raises(BadInput, match="--log is needed"):
+        app(words, standalone_mode=False)
+    with pytest.raises(BadInput, match="no such folder with a prediction log"):
+        app([*words, "--log", str(watched.folder / "none")], standalone_mode=False)
+    ran = CliRunner().invoke(app, [*words, "--log", str(watched.log), "--json"])
+    assert ran.exit_code == 0, ran.output
+    assert json.loads(ran.stdout)["window"]["version"] == 2
+    kept = json.loads((watched.folder / "state.json").read_text())
+    kept["rules"]["until"] -= 600  # as if it had been asked ten minutes ago
+    (watched.folder / "state.json").write_text(json.dumps(kept))
+    ran = CliRunner().invoke(app, [*words, "--log", str(watched.log)])
+    assert ran.exit_code == 1, ran.output
+    assert "MON001   MAJOR    turns.std" in ran.stdout
+
+
+def test_it_runs_until_it_is_told_to_end_whatever_a_window_does(
+    with_limits: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched, end, done = with_limits, threading.Event(), list[Round]()
+    monkeypatch.setattr("beampermit.monitoring.monitor.read_window", lambda *_, **__: 1 / 0)
+
+    def told(one: Round) -> None:
+        done.append(one)
+        end.set()
+
+    with Monitor(watched.wanted, watched.log, clock=lambda: watched.now) as monitor:
+        monitor.run(end, told)
+    reading = done[0].result.standings[0].reading
+    assert (reading.check, reading.detail) == ("MON008", "a defect of the monitor: ZeroDivisionError: division by zero")
