@@ -1,0 +1,84 @@
+"""`beampermit serve` anywhere: from an empty folder, and as the same process again once a champion has other PVs."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from beampermit.live.promoted import Wanted
+from beampermit.live.promoted.served import read_served
+from support.epics import Network, epics, until
+from support.promoted_project import Followed
+from support.registry_project import MODEL, Laboratory
+
+__all__ = ["epics"]
+PATIENCE = 120.0
+
+
+@pytest.mark.slow
+def test_it_begins_from_nothing_and_starts_again_for_other_pvs(
+    wanted: Wanted, followed: Followed, epics: Network
+) -> None:
+    """Bytes, environment, records and processes are real; its inputs are nowhere."""
+    url, state = f"http://127.0.0.1:{free_port()}", wanted.state.parent / "served"
+    words = ["--model", MODEL, "--ledger", wanted.repository.address, "--registry", wanted.registry]
+    words += ["--state", str(state), "--follow", "0.5", "--http", url.removeprefix("http://")]
+    said = wanted.state.parent / "service.log"
+    with epics.place() as place, said.open("wb") as log:
+        command = [sys.executable, "-m", "beampermit.cli.main", "serve", *words]
+        service = subprocess.Popen(command, env=epics.server(place), stdout=log, stderr=log)
+        try:
+            until(lambda: "B1:X:TBT has sent nothing yet" in get(f"{url}/status").get("reason", ""), PATIENCE)
+            assert set(get(f"{url}/outputs")) == {"B1:X:FAULT", "B2:Y:FAULT"}
+            began = psutil.Process(service.pid).create_time()
+            promote_with_other_pvs(followed, state)
+            until(lambda: set(get(f"{url}/outputs")) == {"B1:X:OTHER", "B2:Y:OTHER"}, PATIENCE)
+            until(lambda: get(f"{url}/status").get("status") == "STARTING", PATIENCE)
+            assert psutil.Process(service.pid).create_time() == began
+            kept = read_served(state)
+            assert kept is not None
+            assert kept.version == 2
+            service.send_signal(signal.SIGTERM)
+            assert service.wait(PATIENCE) == 0
+        except BaseException:
+            sys.stderr.write(said.read_text()[-5000:])
+            raise
+        finally:
+            service.kill()
+            service.wait()
+    assert said.read_text().count("the service starts again") == 1
+
+
+def promote_with_other_pvs(followed: Followed, state: Path) -> None:
+    """Version 2, whose bytes are on this machine already: MLflow would take seconds to give them."""
+    lab: Laboratory = followed.lab
+    contract = lab.root / "contract.yaml"
+    contract.write_text(contract.read_text().replace(":FAULT", ":OTHER"))
+    shutil.copy(contract, lab.root / "model/artifacts/contract.yaml")
+    lab.model(3)
+    model = followed.have_the_model()
+    shutil.copytree(model, state / "models" / model.name)
+    followed.promote(3)
+
+
+def get(url: str) -> dict[str, Any]:
+    """Nothing while nobody answers."""
+    with suppress(httpx.HTTPError):
+        return httpx.get(url, timeout=20, trust_env=False).json()
+    return {}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
