@@ -107,12 +107,12 @@ class Followed:
         version = max(self._state().promoted) + 1
         self._append("promote", self._state().promoted[1], signed.content, version=version, **facts)
 
-    def write(self, kind: Kind, version: int = 0, reason: str = WHY) -> Event:
+    def write(self, kind: Kind, version: int = 0, reason: str = WHY, **own: str) -> Event:
         """An event about a version, by default the one that was last put into service."""
         state = self._state()
         of = state.promoted[version] if version else state.last_in_service
         assert of is not None
-        return self._append(kind, of, None, reason=reason)
+        return self._append(kind, of, None, reason=reason, **own)
 
     def _state(self) -> ModelState:
         ledger = self.lab.ledger

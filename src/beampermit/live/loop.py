@@ -62,6 +62,8 @@ class Standing:
     refused: str = ""
     """Why nothing may be served; empty where the version may."""
     retired: bool = False
+    ended: bool = False
+    """The last day of the PVs of a retired version is over."""
     note: str = ""
     """What does not stop the service: a registry that does not answer, frozen promotions."""
 
@@ -75,7 +77,7 @@ class Loop:
         wiring: Wiring,
         model: Model,
         standing: Standing,
-        publish: Callable[[Update], None],
+        publish: Callable[[Update], object],
         *,
         limits: Limits | None = None,
         clock: Callable[[], float] = time.time,

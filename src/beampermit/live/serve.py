@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Set
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +30,11 @@ from beampermit.live.promoted.promoted import Declared, Promoted
 from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.served import keep_served
 from beampermit.live.promoted.wanted import Wanted
-from beampermit.live.service import Service, StartAgain
+from beampermit.live.service import Publish, Service, StartAgain
 from beampermit.live.source import load_source
 from beampermit.live.status_pvs import STATUS_PVS, status_pv
 from beampermit.live.switch import Switch
-from beampermit.live.update import Sink, Update
+from beampermit.live.update import Sink, Update, Value
 from beampermit.live.wiring import Wiring, wire
 from beampermit.progress import Progress, silent
 
@@ -218,11 +218,13 @@ class _Assembly:
         shows = loop is None or loop.standing.version == standing.version  # and does not run beside what does
         if shows and (standing.refused or standing.note):
             self._notifier.say(standing.refused or standing.note)
+        if standing.ended and self._records:
+            self._service.end_pvs()
         self._service.stand(standing)
 
     # What a version needs
 
-    def _make_lane(self, declared: Declared, standing: Standing, publish: Callable[[Update], None]) -> Lane:
+    def _make_lane(self, declared: Declared, standing: Standing, publish: Publish) -> Lane:
         name, sources = f"version {declared.version}", [load_source(self._options.inputs)]
         wiring = wire(declared.contract, declared.root)
         if not isinstance(declared, Promoted):
@@ -255,26 +257,25 @@ class _Assembly:
         promoted: Promoted,
         wiring: Wiring,
         folder: Path,
-        publish: Callable[[Update], None],
+        publish: Publish,
         stack: ExitStack,
-    ) -> Callable[[Update], None]:
+    ) -> Publish:
         from beampermit.live.log.prediction_log import PredictionLog
 
         name, version = promoted.contract.model.name, promoted.version
-
-        def beside() -> bool:
-            loop = self._service.loop
-            return loop is None or loop.standing.version != version
-
-        log = PredictionLog(folder, name, version, wiring, shadow=beside, disk=self._options.log_disk)
+        shown: Mapping[str, Value] | None = None
+        log = PredictionLog(folder, name, version, wiring, shadow=lambda: shown is None, disk=self._options.log_disk)
         stack.callback(log.close)
         stack.callback(self._written.discard, log)
         self._logs[version] = log
         self._written.add(log)
 
-        def both(update: Update) -> None:
-            publish(update)
-            log.publish(update)
+        def both(update: Update) -> Mapping[str, Value] | None:
+            nonlocal shown
+            shown = publish(update)
+            # In its first update, a version shows all its values.
+            log.publish(update if shown is None else replace(update, values=shown))
+            return shown
 
         return both
 
@@ -287,6 +288,9 @@ class _Assembly:
     def _adopt(self, loop: Loop) -> None:
         if self._records:
             self._records.begin(loop.contract, loop.wiring, loop.limits, loop.standing.permit)
+            return
+        if self._follower.pvs_ended:
+            logger.info("nothing is served: the last day of the PVs is over")
             return
         from beampermit.live.epics.records import Records
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +15,7 @@ from beampermit.live.loop import Loop, Standing
 from beampermit.live.promoted.job import as_error
 from beampermit.live.shadow import Shadow
 from beampermit.live.switch import Channel, Switch
-from beampermit.live.update import Update
+from beampermit.live.update import Update, Value
 
 if TYPE_CHECKING:
     from beampermit.live.promoted.promoted import Declared
@@ -26,14 +26,18 @@ WATCH = 1.0
 
 
 class MakeLane(Protocol):
-    def __call__(self, promoted: Declared, standing: Standing, publish: Callable[[Update], None], /) -> Lane: ...
+    def __call__(self, promoted: Declared, standing: Standing, publish: Publish, /) -> Lane: ...
+
+
+Publish = Callable[[Update], Mapping[str, Value] | None]
+"""Of a channel of the switch."""
 
 
 class StartAgain(Exception):
-    """Records cannot be added to a running IOC: the process has to start again to serve the PVs of `declared`."""
+    """Records of a running IOC stay as they are: the process has to start again for the PVs of `declared`, or none."""
 
-    def __init__(self, declared: Declared):
-        super().__init__(f"version {declared.version} has other output PVs")
+    def __init__(self, declared: Declared, why: str = "has other output PVs"):
+        super().__init__(f"version {declared.version} {why}")
         self.declared = declared
 
 
@@ -108,6 +112,10 @@ class Service:
     def _order(self, carry_out: Callable[[], None], version: int = 0) -> None:
         self._orders.put(_Order(carry_out, version))
 
+    def end_pvs(self) -> None:
+        """Start again without records: the last day of the PVs of a retired version is over."""
+        self._order(self._end_pvs)
+
     def stop(self) -> None:
         self._orders.put(None)
 
@@ -173,6 +181,10 @@ class Service:
         if old:
             old.lane.stop()
         self._run_challenger()
+
+    def _end_pvs(self) -> None:
+        if self._current:
+            raise StartAgain(self._current.promoted, "is retired, and the last day of its PVs is over")
 
     def _promote(self, promoted: Declared, standing: Standing) -> None:
         if self._next and self._next.promoted.version != promoted.version:

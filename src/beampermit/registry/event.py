@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal, TypedDict, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from beampermit.containers.reference import BY_DIGEST, LONGEST
 from beampermit.git import Git
 from beampermit.record import Digest, ObjectId, Record
 from beampermit.verdicts.verdict import workflow_run
 
-Kind = Literal["promote", "rollback", "retire", "freeze", "thaw", "re-sign", "move", "bypass"]
+Kind = Literal["promote", "rollback", "retire", "freeze", "thaw", "re-sign", "move", "bypass", "image"]
 KINDS: tuple[str, ...] = get_args(Kind)
 SKEW = timedelta(minutes=10)
 """How far the clocks of two machines may be apart; more is shown."""
@@ -24,6 +25,7 @@ OWN_KEYS = {
     "until": ("bypass", "retire", "promote"),
     "successor": ("retire",),
     "retires": ("promote",),
+    "image": ("image",),
 }
 """Keys that only these kinds of event have; a line without a value has no such key."""
 
@@ -43,7 +45,8 @@ class Event(Record):
 
     That is the version that a rollback goes back to or a retirement takes out of service; for a freeze the version
     that was last put into service, for a thaw that of its freeze. A re-sign puts a new signature on its permit; a move
-    says that the registry is another one from here on. A bypass says that an alarm is not raised for a while.
+    says that the registry is another one from here on. A bypass says that an alarm is not raised for a while; an
+    image, which image of containers was built of the version.
     """
 
     event: Kind
@@ -77,6 +80,8 @@ class Event(Record):
     successor: Annotated[str, Field(pattern=r"^([1-9]\d{0,8}|[a-z][a-z0-9_-]{0,63})$")] | None = None
     """The version, or the model, that is to be used instead of a retired one."""
     retires: Retires | None = None
+    image: Annotated[str, Field(pattern=BY_DIGEST, max_length=LONGEST)] | None = None
+    """Of containers, by its digest, such as `ghcr.io/lab/bpm-faults@sha256:...`."""
 
     @field_validator("at", "until")
     @classmethod
@@ -92,6 +97,8 @@ class Event(Record):
                 raise ValueError(f"a {self.event} has no {key}")
         if self.event == "bypass" and (self.alarm is None or self.until is None or self.until < self.at):
             raise ValueError("a bypass needs an alarm, and a time until which it is bypassed")
+        if self.event == "image" and self.image is None:
+            raise ValueError("an image needs its name and digest")
         if self.event == "promote" and self.until and not self.retires:
             raise ValueError("a promotion that retires nothing has no until")
         return self
@@ -146,6 +153,10 @@ class Event(Record):
         """Of a retirement: such as `version 4`, or `orbit-2`; empty where it has none."""
         successor = self.successor or ""
         return f"version {successor}" if successor.isdecimal() else successor
+
+    def pvs_ended(self, at: datetime) -> bool:
+        """Of a retirement: whether the last day of its PVs is over."""
+        return self.until is not None and at >= datetime.fromisoformat(self.until)
 
     @property
     def alarm_name(self) -> str:

@@ -32,6 +32,8 @@ class ModelState:
     """The last event that names the registry."""
     bypassed: dict[tuple[str, str], Event] = field(default_factory=dict)
     """Alarm and subject -> the last bypass of it, which may have ended."""
+    images: dict[int, Event] = field(default_factory=dict)
+    """Version -> the last image that was built of it."""
     events: list[Event] = field(default_factory=list)
 
     def bypasses(self, at: datetime, at_most: float = AT_MOST) -> tuple[Bypass, ...]:
@@ -46,6 +48,12 @@ class ModelState:
     def champion_version(self) -> int | None:
         """The `expected` of the next event."""
         return self.champion.version if self.champion else None
+
+    @property
+    def out_of_service(self) -> Event | None:
+        """The retirement since which no version is in service."""
+        last = self.last_in_service
+        return self.retired[last.version] if last and self.champion is None else None
 
     def rollback_target(self, believed: Callable[[Event], bool]) -> Event | None:
         """The promotion of the version, believed and not retired, that was in service before the last was promoted."""
@@ -81,6 +89,7 @@ class ModelState:
                 "retire": "retires",
                 "re-sign": "re-signs",
                 "bypass": "bypasses an alarm of",
+                "image": "names an image of",
             }
             verb = verbs.get(event.event, f"{event.event}s at")
             return f"{verb} version {event.version}, which was never promoted with this digest, permit and commit"
@@ -112,6 +121,8 @@ class ModelState:
                 self.frozen = None
             case "bypass":
                 self.bypassed[event.alarm or "", event.subject or ""] = event
+            case "image":
+                self.images[event.version] = event
             case "re-sign" | "move":
                 pass
 

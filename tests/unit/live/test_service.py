@@ -211,6 +211,13 @@ def test_other_pvs_than_those_of_a_version_that_was_only_declared_need_a_new_sta
     assert isinstance(playing.ended[0], StartAgain)
 
 
+def test_after_the_last_day_of_its_pvs_the_service_starts_again_without_them(playing: Playing) -> None:
+    playing.service.end_pvs()
+    playing.until(lambda: bool(playing.ended))
+    assert str(playing.ended[0]) == "version 3 is retired, and the last day of its PVs is over"
+    assert isinstance(playing.ended[0], StartAgain)
+
+
 def test_what_is_said_of_the_champion_reaches_its_outputs(playing: Playing) -> None:
     playing.service.stand(Standing(3, "sha256:3", refused="retired by A: drifts", retired=True))
     playing.until(lambda: playing.updates[-1].health.status == "RETIRED")

@@ -18,7 +18,7 @@ from beampermit.live.promoted.promoted import Declared, Promoted
 from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.resuming import key_of, may_go_on
 from beampermit.live.promoted.served import keep_served, read_served
-from beampermit.live.promoted.words import act, plain, time_of
+from beampermit.live.promoted.words import act, plain, retired, time_of
 from beampermit.progress import Progress, silent
 from beampermit.registry.event import Event
 from beampermit.registry.ledger_state import ModelState
@@ -47,6 +47,7 @@ class Follower:
         progress: Progress = silent,
         every: float = 15.0,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ):
         self.current: Promoted | None = None
         """The version that was given to `on_champion` last."""
@@ -54,7 +55,10 @@ class Follower:
         """The version whose numbers are shown: the first that was handed over, and then what `took_over` named."""
         self.standing = Standing(0, "", refused="the ledger was not read yet")
         """Of `current`."""
+        self.pvs_ended = False
+        """Whether nothing is in service, and nothing has PVs any more."""
         self._promotions, self._progress, self._every, self._clock = promotions, progress, every, clock
+        self._now = now
         self._on_champion, self._on_standing, self._on_declared = on_champion, on_standing, on_declared
         self._served = read_served(promotions.wanted.state)
         self._declared: Declared | None = None
@@ -112,6 +116,7 @@ class Follower:
         except BeampermitError as error:
             state, unread = None, error
         if state is not None:
+            self.pvs_ended = self._pvs_ended(state)
             self._collect(state)
             self._begin(state)
         self._say(self._standings(state, unread))
@@ -321,7 +326,7 @@ class Follower:
         """`beside`: of the champion that runs beside it."""
         version, permit = of.version, of.statement.digest
         if state and (retirement := _retirement(state, version)):
-            return Standing(version, permit, refused=_retired(retirement, state), retired=True)
+            return self._standing_of_retired(version, permit, retirement, state)
         try:
             self._promotions.verify_permit(of)
         except Outside:
@@ -340,14 +345,20 @@ class Follower:
         if last is None:
             return Standing(0, "", refused=f"no version of {self._promotions.wanted.model} was ever promoted")
         if champion is None:
-            return Standing(
-                last.version, last.permit, refused=_retired(state.retired[last.version], state), retired=True
-            )
+            return self._standing_of_retired(last.version, last.permit, state.retired[last.version], state)
         failure, begun = self._failures.get(key_of(champion)), self._job.event if self._job else champion
         if failure is None:
             return Standing(begun.version, begun.permit, refused=f"version {begun.version} is being prepared")
         refused = f"no champion could be verified: {plain(failure.error)}"
         return Standing(champion.version, champion.permit, refused=refused)
+
+    def _standing_of_retired(self, version: int, permit: str, retirement: Event, state: ModelState) -> Standing:
+        refused = retired(retirement, state)
+        return Standing(version, permit, refused=refused, retired=True, ended=self._pvs_ended(state))
+
+    def _pvs_ended(self, state: ModelState) -> bool:
+        retirement = state.out_of_service
+        return retirement is not None and retirement.pvs_ended(self._now())
 
     def _notes(
         self, state: ModelState | None, unread: BeampermitError | None, beside: Standing | None = None
@@ -386,10 +397,4 @@ class Follower:
 
 def _retirement(state: ModelState, version: int) -> Event | None:
     """Of the version, or of the one that replaced it, with which nothing is in service any more."""
-    last = state.last_in_service
-    return state.retired.get(version) or (state.retired[last.version] if last and state.champion is None else None)
-
-
-def _retired(retirement: Event, state: ModelState) -> str:
-    words = act(f"version {retirement.version} was retired", retirement)
-    return f"{words}; version {state.champion.version} is champion now" if state.champion else words
+    return state.retired.get(version) or state.out_of_service

@@ -226,6 +226,30 @@ def test_retired_is_said_with_who_when_and_why(serving: Followed) -> None:
     again.promotions.close()
 
 
+def test_a_successor_is_named_first_and_the_pvs_end_after_their_last_day(serving: Followed) -> None:
+    """Of a message, channel access shows 39 bytes."""
+    now, end = datetime(2027, 1, 30, 23, 59, 59, tzinfo=UTC), "2027-01-31T00:00:00Z"
+    serving.follower._now = lambda: now
+    serving.write("retire", successor="orbit-faults", until=end)
+    standing = serving.look()
+    assert standing.refused.startswith("use orbit-faults: version 1 was retired by Ada")
+    assert standing.refused.endswith(f": drifts; its PVs end at {end}")
+    assert (standing.retired, standing.ended, serving.follower.pvs_ended) == (True, False, False)
+    now += timedelta(seconds=1)
+    standing = serving.look()
+    assert (standing.retired, standing.ended, serving.follower.pvs_ended) == (True, True, True)
+    assert serving.standings[-1] == standing, "the service is told"
+    serving.write("rollback", 1)
+    standing = serving.look()
+    assert (standing.refused, standing.ended, serving.follower.pvs_ended) == ("", False, False)
+
+
+def test_a_version_that_takes_its_place_is_named_by_its_number(serving: Followed) -> None:
+    other_model(serving, 3)
+    serving.write("retire", 2, successor="1")
+    assert serving.look().refused.startswith("use version 1: version 2 was retired by Ada")
+
+
 @pytest.mark.parametrize("begun", [False, True])
 def test_a_champion_that_was_retired_before_it_showed_is_said_on_its_pvs_after_a_restart(
     serving: Followed, *, begun: bool
