@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from beampermit.documents import rendering
-from beampermit.documents.markdown import Markdown, logged
+from beampermit.documents.markdown import Markdown, code, logged, prose
 from beampermit.documents.page import page
-from beampermit.errors import counted
+from beampermit.errors import counted, is_command
 from beampermit.verdicts.inventory import LEVELS, Entry, Finding, Inventory
 
 TITLE = "Inventory"
@@ -58,6 +58,10 @@ class _Row:
         return f"{self.entry.project} {self.entry.folder}".rstrip()
 
     @property
+    def ids(self) -> str:
+        return " ".join(finding.id for finding in self.findings)
+
+    @property
     def since(self) -> str:
         return self.entry.since[:16].replace("T", " ")
 
@@ -102,4 +106,10 @@ def _values(made: Inventory) -> dict[str, object]:
         "total": _total(made),
         "rows": sorted(rows, key=lambda row: (row.icon == SOUND, row.entry.model, row.entry.project)),
         "icons": ICONS,
+        "next_of": _next,
     }
+
+
+def _next(finding: Finding) -> Markdown:
+    """A command as code, anything else as a sentence."""
+    return code(finding.next) if is_command(finding.next) or finding.next.startswith("gh ") else prose(finding.next)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from beampermit.inventory.seen import Seen, Shown
-from beampermit.registry.mlflow import IDENTITY, VARIABLE, Registry, registry_uri
+from beampermit.registry.mlflow import IDENTITY, VARIABLE, Registry, checked_uri, registry_uri
 from beampermit.registry.reconcile import CHAMPION
 
 AT_ONCE = 8
@@ -32,7 +32,7 @@ def ask_registry(uri: str, models: Sequence[str]) -> Answers:
 
     Raises `Outside` where it does not answer, `BadInput` for what is no address.
     """
-    registry = Registry(uri or registry_uri())
+    registry = Registry(checked_uri(uri, "the registry") if uri else registry_uri())
 
     def ask(model: str) -> Shown:
         return Shown(registry.alias(model, CHAMPION), registry.tags(model).get(IDENTITY, ""))

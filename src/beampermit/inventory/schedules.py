@@ -6,6 +6,8 @@ import os
 import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from urllib.parse import urlsplit
 
 from beampermit.errors import BeampermitError
 from beampermit.github.client import Answer, Client, parse_answer
@@ -31,12 +33,18 @@ class Workflow(Answer):
 
 
 def clients_of(places: Sequence[Place]) -> dict[Place, Client]:
-    """Those on a known GitHub; none without a token."""
+    """Those on a known GitHub: github.com, `GH_HOST`, or the server of this job; none without a token.
+
+    A job's `GITHUB_API_URL` is that of its own server: nothing elsewhere is looked for there.
+    """
     if not find_token():
         return {}
-    host = os.environ.get("GH_HOST", "github.com")
+    host = urlsplit(os.environ.get("GITHUB_SERVER_URL", "")).hostname or os.environ.get("GH_HOST", "github.com")
+    known = {**os.environ, "GH_HOST": host, "GITHUB_API_URL": ""}
     found = ((one, f"https://{host}/{one.github}" if one.github else one.repository.address) for one in places)
-    return {place: client for place, address in found if (client := client_of(address))}
+    clients = {place: client for place, address in found if (client := client_of(address, known))}
+    api = os.environ.get("GITHUB_API_URL", "").rstrip("/")
+    return {place: replace(client, api=api) for place, client in clients.items()} if api else clients
 
 
 def ask_schedules(clients: Mapping[Place, Client]) -> tuple[list[Finding], list[str]]:

@@ -12,6 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -44,8 +45,10 @@ def find_servers(names: Sequence[str], wait: float = 1.0) -> dict[str, tuple[str
     Of the two protocols, the one that shows more servers counts: a service serves both.
     """
     names = list(dict.fromkeys(names))[:MOST_NAMES]
-    over_pva = _ask(_Pva(names), _targets("PVA", PVA_PORT), wait)
-    over_ca = _ask(_Ca(names), _targets("CA", CA_PORT), wait)
+    with ThreadPoolExecutor(2) as pool:
+        pva = pool.submit(_ask, _Pva(names), _targets("PVA", PVA_PORT), wait)
+        ca = pool.submit(_ask, _Ca(names), _targets("CA", CA_PORT), wait)
+        over_pva, over_ca = pva.result(), ca.result()
     most = {name: max(over_pva.get(name, ()), over_ca.get(name, ()), key=len) for name in names}
     return {name: servers for name, servers in most.items() if servers}
 
@@ -200,7 +203,7 @@ def _listen(asker: socket.socket, protocol: _Pva | _Ca, seconds: float) -> None:
     while (left := end - time.monotonic()) > 0:
         if not select.select([asker], [], [], left)[0]:
             return
-        # What is no answer is nobody's business; an ICMP error belongs to a host where nobody serves.
+        # What is no answer is left alone; an ICMP error belongs to a host where nobody serves.
         with suppress(OSError, struct.error, IndexError):
             content, (sender, _) = asker.recvfrom(2**16)
             protocol.take(content, sender)

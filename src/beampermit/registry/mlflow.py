@@ -75,9 +75,14 @@ def registry_uri(known: str = "") -> str:
     hint = export(known)
     if not uri:
         raise BadInput(f"{VARIABLE} is not set, so it is not known which registry is meant", hint=hint)
+    return checked_uri(uri, VARIABLE, hint)
+
+
+def checked_uri(uri: str, name: str, hint: str = "") -> str:
+    """`uri`, which `name` gives. Raises `BadInput` as `registry_uri`."""
     plain = uri.startswith(SQLITE) and not re.search(r"[?#]|:memory:", uri) and uri != SQLITE
     if not ADDRESS.fullmatch(uri) or (uri.startswith("sqlite") and not plain):
-        raise BadInput(f"{VARIABLE} is {_without_secrets(uri)!r}, which is not the address of a registry", hint=hint)
+        raise BadInput(f"{name} is {_without_secrets(uri)!r}, which is not the address of a registry", hint=hint)
     return uri
 
 
