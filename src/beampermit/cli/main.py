@@ -10,6 +10,7 @@ import typer
 
 from beampermit import __version__
 from beampermit.cli import (
+    backtest,
     bypass,
     check,
     contract,
@@ -17,6 +18,7 @@ from beampermit.cli import (
     demo,
     deployment,
     env,
+    image,
     init,
     inventory,
     log,
@@ -26,6 +28,7 @@ from beampermit.cli import (
     promotion,
     protect,
     rehearse,
+    replace,
     replay,
     report,
     reproduce,
@@ -82,15 +85,18 @@ PANELS = {
         "runbook": report.runbook,
         "alarms": report.alarms,
         "deployment": deployment.deployment,
+        "image": image.app,
     },
     "Operate": {
         "serve": serve.serve,
         "monitor": monitor.monitor,
+        "backtest": backtest.backtest,
         "status": status.status,
         "inventory": inventory.inventory,
         "history": promotion.history,
         "rollback": promotion.rollback,
         "retire": promotion.retire,
+        "replace": replace.replace,
         "freeze": promotion.freeze,
         "thaw": promotion.thaw,
         "bypass": bypass.bypass,

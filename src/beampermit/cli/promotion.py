@@ -259,6 +259,10 @@ def history(
 
 
 def _doubt(ledger: Ledger, event: Event) -> str:
+    if event.event == "image":
+        from beampermit.registry.images import doubts_of_image
+
+        return doubts_of_image(ledger, event)
     return ledger.doubts(event) if event.starts_service else ""
 
 

@@ -72,6 +72,15 @@ class Image:
     sboms: tuple[str, ...]
     """The platforms with a bill of materials."""
 
+    def require_sboms(self) -> None:
+        """Raises `Failed` where a platform has none."""
+        without = [platform for platform in self.platforms if platform not in self.sboms]
+        if without:
+            raise Failed(
+                f"{self.reference} has no bill of materials for {', '.join(without)}",
+                hint="build it with `docker buildx build --sbom=true`, with a builder of the driver docker-container",
+            )
+
 
 def read_image(registry: ImageRegistry) -> Image:
     """The image that the registry's reference names.

@@ -63,6 +63,8 @@ def _cells(event: Event, champion: bool) -> tuple[str, ...]:
 
 def _own(event: Event) -> str:
     """What only events of this kind say."""
+    if event.image:
+        return event.image
     if event.event == "bypass":
         ended = event.until == event.at
         return f"{event.alarm_name}: the bypass is ended" if ended else f"{event.alarm_name} until {event.until}"
@@ -71,7 +73,15 @@ def _own(event: Event) -> str:
 
 def _wrapped(text: str, width: int) -> list[str]:
     indent = INDENT if width > 2 * len(INDENT) else ""
-    return textwrap.wrap(visible(text), max(width, 1), initial_indent=indent, subsequent_indent=indent)
+    several = " " in text  # an image alone stays whole, to be copied
+    return textwrap.wrap(
+        visible(text),
+        max(width, 1),
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=several,
+        break_on_hyphens=several,
+    )
 
 
 def _notes(state: ModelState, now: datetime) -> Iterator[str]:

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from beampermit.errors import BadInput, Failed
 from beampermit.git import find_top
-from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKeys, key_id, read_public_keys
+from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKey, PublicKeys, key_id, read_public_keys
 from beampermit.permit.statement import Statement, parse_statement, validate_statement
 from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.record import Record
@@ -61,7 +61,11 @@ def pre_authentication(payload_type: str, payload: bytes) -> bytes:
 
 def sign_statement(statement: Statement, key: Ed25519PrivateKey) -> bytes:
     """The bytes of the envelope; deterministic."""
-    payload = statement.payload
+    return seal(statement.payload, key)
+
+
+def seal(payload: bytes, key: Ed25519PrivateKey) -> bytes:
+    """The bytes of the envelope of a statement of any type; deterministic."""
     signature = key.sign(pre_authentication(PAYLOAD_TYPE, payload))
     return Envelope(
         payload=_encode(payload),
@@ -107,6 +111,22 @@ def verify_envelope(
     with a stolen key. Raises `BadInput` where this is not an envelope, `Failed` where another key signed it, the key
     had expired, or a byte was changed.
     """
+    payload, key = unseal(content, trusted, name)
+    statement = parse_statement(payload, name)
+    if statement.payload != payload:
+        raise Failed("the signed statement is not in canonical form", file=name, hint=SIGN_AGAIN)
+    key.require_valid(statement.predicate.moment, "issued", name)
+    if now is not None:
+        key.require_valid(now, "used", name)
+    return statement
+
+
+def unseal(content: bytes, trusted: PublicKeys, name: Path | str, *, what: str = "permit") -> tuple[bytes, PublicKey]:
+    """The payload of an envelope, and the trusted key that signed it, which may have expired since.
+
+    Its type is part of what was signed, and judged by whoever parses it; `what` names it in errors. Raises as
+    `verify_envelope`.
+    """
     from cryptography.exceptions import InvalidSignature
 
     envelope = _parse(content, name)
@@ -122,15 +142,9 @@ def verify_envelope(
         key.key.verify(_decode(signature.sig, name), pre_authentication(envelope.payloadType, payload))
     except InvalidSignature:
         raise Failed(
-            "the signature is invalid: the permit was changed after it was signed", file=name, hint=SIGN_AGAIN
+            f"the signature is invalid: the {what} was changed after it was signed", file=name, hint=SIGN_AGAIN
         ) from None
-    statement = parse_statement(payload, name)
-    if statement.payload != payload:
-        raise Failed("the signed statement is not in canonical form", file=name, hint=SIGN_AGAIN)
-    key.require_valid(statement.predicate.moment, "issued", name)
-    if now is not None:
-        key.require_valid(now, "used", name)
-    return statement
+    return payload, key
 
 
 def _parse(content: bytes, name: Path | str) -> Envelope:

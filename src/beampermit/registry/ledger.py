@@ -157,8 +157,12 @@ class Ledger:
 
     def permit(self, event: Event) -> bytes | None:
         """The permit of an event as it stands beside the ledger, not verified; None where there is none."""
+        return self.beside(permit_file(event))
+
+    def beside(self, file: str) -> bytes | None:
+        """A file beside the ledger, as last fetched, not verified; None where there is none."""
         head = self._head()
-        text = self.git.read(head, permit_file(event)) if head else None
+        text = self.git.read(head, file) if head else None
         return text.encode() if text is not None else None
 
     def keys(self) -> PublicKeys:
@@ -183,8 +187,8 @@ class Ledger:
         lines = self._text(head).splitlines(keepends=True)[:line] if head else []
         return f"{line} {digest_bytes(''.join(lines).encode())}"
 
-    def append(self, event: Event, *, permit: bytes | None = None) -> None:
-        """Append `event` to the ledger as last fetched, with the signed `permit` beside it.
+    def append(self, event: Event, *, permit: bytes | None = None, beside: tuple[str, bytes] | None = None) -> None:
+        """Append `event` to the ledger as last fetched, with the signed `permit`, or another file, beside it.
 
         Raises `Conflict` where somebody else was first, `Outside` where the remote refuses or does not answer; nothing
         was changed then.
@@ -198,7 +202,8 @@ class Ledger:
         self._check(event, head)
         text = (self._text(head) if head else "") + format_line(event)
         try:
-            commit = self._commit(head, text, event, permit)
+            signed = (permit_file(event), permit) if permit is not None else beside
+            commit = self._commit(head, text, event, signed)
         except GitError as error:
             raise Outside(
                 f"the ledger's next commit cannot be written here, the ledger was not changed: {error}"
@@ -241,15 +246,15 @@ class Ledger:
             )
         raise self._conflict(new_head)
 
-    def _commit(self, head: str | None, text: str, event: Event, permit: bytes | None) -> str:
+    def _commit(self, head: str | None, text: str, event: Event, beside: tuple[str, bytes] | None) -> str:
         """A commit on top of `head` with the new text, made in a temporary index."""
         with tempfile.TemporaryDirectory() as folder:
             env = {"GIT_INDEX_FILE": str(Path(folder, "index")), **self._identity()}
             if head:
                 self.git("read-tree", head, env=env)
             self._add(LEDGER_FILE, text, env)
-            if permit is not None:
-                self._add(permit_file(event), permit.decode(), env)
+            if beside:
+                self._add(beside[0], beside[1].decode(), env)
             tree = self.git("write-tree", env=env)
             parents = ("-p", head) if head else ()
             # Two runs that write the same event in the same second must not make the same commit.
