@@ -40,6 +40,8 @@ class Monitoring(Part):
     `time`, and the columns of the device table that tell rows apart."""
     truth_within: Annotated[Seconds, Loosens.WHEN_LARGER] = 1.0
     """A truth is that of a row whose time is no further away."""
+    truth_after: Annotated[Seconds, Loosens.WHEN_LARGER] = 86400.0
+    """Limit of the age of the newest truth (MON007)."""
     raise_after: Annotated[int, Field(ge=1, le=100), Loosens.WHEN_LARGER] = 2
     """An alarm is raised where so many of the last windows (`of`) are beyond the limit."""
     of: Annotated[int, Field(ge=1, le=100), Loosens.WHEN_SMALLER] = 3

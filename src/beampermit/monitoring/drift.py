@@ -53,8 +53,8 @@ def distribution_readings(
 def _moved(distribution: Distribution, counts: np.ndarray, values: np.ndarray) -> str:
     """In words: the median beside that of the reference."""
     finite = values[np.isfinite(values)]
-    middle = np.cumsum(distribution.shares)
-    usual = distribution.edges[min(int(np.searchsorted(middle, 0.5)), len(distribution.edges) - 1)]
+    below = np.cumsum(distribution.shares)[:-1]
+    usual = distribution.edges[int(np.abs(below - 0.5).argmin())]
     return f"median {float(np.median(finite)):.4g}, of the reference about {usual:.4g}; {int(counts.sum())} rows"
 
 

@@ -5,15 +5,16 @@ A file that cannot be read is left out and said: the monitor of a service goes o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from beampermit.datasets.tables import connect, parquet, quoted, sql_text
+from beampermit.errors import Failed
 from beampermit.live.extra import require_live
 from beampermit.live.log.columns import AT, ROW, VERSION
 from beampermit.live.log.reading import Selection, closed_files
@@ -21,6 +22,7 @@ from beampermit.live.log.reading import Selection, closed_files
 DEVICE = f"enum_code(CAST({quoted(ROW)} AS device))"
 """SQL of a row's place in `devices`."""
 SHADOW, ASKED = "served.shadow", "served.asked"
+T = TypeVar("T")
 BEFORE = 3600.0
 """s before a window in which the last row still says what its outputs show at the beginning."""
 
@@ -38,11 +40,30 @@ class LogRows:
     """Other versions that were in service in this time."""
     columns: dict[str, str]
     """Of this version's files, with their types."""
-    source: str
-    """SQL of these files; empty where there is none."""
+    files: tuple[Path, ...]
+    """Of this version."""
     devices: tuple[str, ...]
     """Of `served.row`."""
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def source(self) -> str:
+        """SQL of these files; empty where there is none."""
+        return parquet(*self.files, by_name=True) if self.files else ""
+
+    def without_damaged(self, read: Callable[[LogRows], T]) -> T:
+        """What `read` gives of these rows; of those in sound files where a file is damaged within."""
+        import duckdb
+
+        try:
+            return read(self)
+        except duckdb.Error as error:
+            damaged = {file: why for file in self.files if (why := _damage(self.connection, file))}
+            if not damaged:
+                raise Failed(f"the prediction log cannot be read: {str(error).splitlines()[0]}") from None
+        sound = tuple(file for file in self.files if file not in damaged)
+        notes = [*self.notes, *(f"{file.name} cannot be read: {why}" for file, why in damaged.items())]
+        return read(replace(self, files=sound, notes=notes))
 
     def asked(self, columns: Sequence[str]) -> Any:
         """A result of the rows that the model was asked, in the order in which they were written."""
@@ -50,8 +71,7 @@ class LogRows:
 
     def shown(self, columns: Sequence[str]) -> Any:
         """A result of all rows, and of those shortly before."""
-        before = self.since - min(self.until - self.since, BEFORE)
-        return self._select(columns, _during(before, self.until))
+        return self._select(columns, _during(self.since - BEFORE, self.until))
 
     def _select(self, columns: Sequence[str], where: str) -> Any:
         own = f"{quoted(VERSION)} = {self.version} AND NOT {quoted(SHADOW)}"
@@ -62,7 +82,7 @@ class LogRows:
 def open_rows(folder: Path, since: float, until: float, version: int | None = None) -> Iterator[LogRows]:
     """The rows of a version, or of the one that was in service last. Raises `BadInput` where there is no log."""
     require_live("to read the prediction log")
-    selection = Selection(_moment(since - min(until - since, BEFORE)), _moment(until))
+    selection = Selection(_moment(since - BEFORE), _moment(until))
     with TemporaryDirectory(prefix="beampermit-window-") as scratch:
         files = closed_files(folder, selection, Path(scratch))
         connection = connect(temp_directory=f"{scratch}/spill")
@@ -97,7 +117,7 @@ def _rows(connection: Any, files: Sequence[Path], since: float, until: float, ve
         version,
         tuple(sorted(number for number, at in last.items() if number != version and at >= since)),
         {name: kind for file in own for name, kind in columns[file].items()},
-        source,
+        tuple(own),
         _number_devices(connection, source) if source else (),
         notes,
     )
@@ -110,6 +130,17 @@ def _number_devices(connection: Any, source: str) -> tuple[str, ...]:
     devices = tuple(sorted(name for (name,) in found))
     connection.execute(f"CREATE TYPE device AS ENUM ({', '.join(map(sql_text, devices))})")
     return devices
+
+
+def _damage(connection: Any, file: Path) -> str:
+    """Why a file cannot be read to its end; empty where it can."""
+    import duckdb
+
+    try:
+        connection.execute(f"SELECT bit_xor(hash(COLUMNS(*))) FROM {parquet(file)}").fetchall()
+    except duckdb.Error as error:
+        return str(error).splitlines()[0]
+    return ""
 
 
 def _newest(connection: Any, file: Path, until: float) -> dict[int, float]:

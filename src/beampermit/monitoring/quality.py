@@ -1,20 +1,176 @@
-"""How far predictions are from the truth that arrived later (MON007)."""
+"""How far predictions are from the truth that arrived later (MON007).
+
+Truth is a table that something else writes when it knows: an archived PV, a measurement, labels. Of the newest of it
+the rows of the log are judged, however old they are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from beampermit.contract import Contract
+from beampermit.contract.signals import Signal
+from beampermit.datasets.tables import connect, parquet, quoted, sql_path, sql_text
+from beampermit.errors import BadInput, did_you_mean
+from beampermit.monitoring.limits import Limits
+from beampermit.monitoring.reference import FEWEST, errors, limit_in
+from beampermit.monitoring.windows import LogWindow, key_columns, read_window
+from beampermit.verdicts.monitoring import Reading
+
+BETWEEN = "\x1f"
+"""Between the columns of a device."""
+TIME = "time"
+"""Column of a table of truth: a time with a zone, one in UTC, or s since 1970."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Rows of truth, in any order; what comes twice counts once, the last one."""
+    """Rows of truth in the order of device and time, each pair once: of what comes twice, the last one counts."""
 
     time: np.ndarray
     """Of what the truth is about, s since 1970."""
-    keys: Mapping[str, np.ndarray]
-    """Columns of the device table, as text."""
+    device: np.ndarray
+    """The values of the columns of the device table, as one text."""
     values: Mapping[str, np.ndarray]
-    """Output -> its truth, shape (rows, *shape); NaN where there is none."""
+    """Output -> its truth, shape (rows, values of one); NaN where there is none."""
+    window: LogWindow | None = None
+    """The rows of the log that the newest truth is about."""
+
+
+def read_truth(table: Path, log: Path, contract: Contract, until: float, *, version: int | None = None) -> Truth:
+    """The truth about times before `until`, s since 1970, and the rows of the log that the newest of it is about.
+
+    A table that is not there yet has no rows. Raises `BadInput` for one without the columns that are needed.
+    """
+    truth = read_table(table, contract, until) if table.exists() else Truth(np.zeros(0), np.zeros(0, str), {})
+    if not len(truth.time):
+        return truth
+    within = contract.monitoring.truth_within
+    newest = float(truth.time.max()) + within
+    # Rows are made, and logged, after the time of their inputs.
+    since, last = newest - contract.monitoring.window, min(until, newest + _oldest_input(contract))
+    return Truth(truth.time, truth.device, truth.values, read_window(log, contract, since, last, version=version))
+
+
+def quality(truth: Truth, contract: Contract, limits: Limits, until: float) -> Iterator[Reading]:
+    """How old the newest truth is, and of each output that has truth, how far predictions are from it."""
+    allowed = contract.monitoring.truth_after
+    age = until - float(truth.time.max()) if len(truth.time) else until
+    said = "the newest truth is so old" if len(truth.time) else "no truth has arrived"
+    yield Reading(check="MON007", subject="truth", value=max(age, 0.0), limit=allowed, unit="s", detail=said)
+    if truth.window is None:
+        return
+    rows, places = _matched(truth, truth.window, contract)
+    for signal in contract.signals.outputs:
+        of, values = limits.outputs.get(signal.name), truth.values.get(signal.name)
+        answers = truth.window.outputs.get(signal.name)
+        if of is None or of.error is None or values is None or answers is None:
+            continue
+        if answers.values.shape[1] != values.shape[1]:
+            continue  # of a large array the window keeps a few numbers only
+        far = errors(answers.values[rows], values[places])
+        far = far[np.isfinite(far)]
+        if len(far) < FEWEST:
+            continue
+        key = f"MON007 {signal.name}"
+        limit = limits.calibrated.get(key) or limit_in(of.error.limit, of.error.usual, limits.window, len(far), 0.5)
+        detail = f"mean distance of {len(far)} rows from their truth, usual is {of.error.usual:.4g} {signal.unit}"
+        unit = "" if signal.unit == "1" else signal.unit
+        yield Reading(
+            check="MON007", subject=signal.name, value=float(far.mean()), limit=limit, unit=unit, detail=detail
+        )
+
+
+def read_table(table: Path, contract: Contract, until: float) -> Truth:
+    """A table of truth, Parquet or CSV. Raises `BadInput` where it cannot be read or lacks a column."""
+    import duckdb
+
+    outputs = [signal for signal in contract.signals.outputs if signal.target]
+    connection = connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    source = parquet(table) if table.suffix == ".parquet" else f"read_csv({sql_path(table)})"
+    try:
+        kinds = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
+        keys = key_columns(contract)
+        _require(table, kinds, [TIME, *keys, *(output.target for output in outputs if output.target)])
+        device = ", ".join([sql_text(BETWEEN), "''", *(f"CAST({quoted(name)} AS VARCHAR)" for name in keys)])
+        columns = [f"{_seconds(kinds[TIME])} AS seconds", f"concat_ws({device}) AS device", *_targets(outputs, kinds)]
+        found = connection.execute(
+            f"SELECT * FROM (SELECT {', '.join(columns)}, row_number() OVER () AS number FROM {source})"
+            f" WHERE seconds < {until!r}"
+            " QUALIFY row_number() OVER (PARTITION BY device, seconds ORDER BY number DESC) = 1"
+            " ORDER BY device, seconds"
+        ).fetchnumpy()
+    except duckdb.Error as error:
+        raise BadInput(f"the truth cannot be read: {str(error).splitlines()[0]}", file=table) from None
+    finally:
+        connection.close()
+    values = {output.name: _rows(found[f"v{number}"]) for number, output in enumerate(outputs)}
+    return Truth(np.ma.filled(found["seconds"], np.nan), np.ma.filled(found["device"], "").astype(str), values)
+
+
+def _require(table: Path, kinds: Mapping[str, str], names: Sequence[str]) -> None:
+    for name in names:
+        if name not in kinds:
+            raise BadInput(f"the truth has no column {name!r}{did_you_mean(name, kinds)}", file=table)
+
+
+def _seconds(kind: str) -> str:
+    """SQL of the time in s since 1970."""
+    if kind.startswith(("TIMESTAMP", "DATE")):
+        return f"epoch_us(CAST({quoted(TIME)} AS TIMESTAMPTZ)) / 1e6"
+    return f"CAST({quoted(TIME)} AS DOUBLE)"
+
+
+def _targets(outputs: Sequence[Signal], kinds: Mapping[str, str]) -> Iterator[str]:
+    for number, output in enumerate(outputs):
+        name = output.target or ""
+        kind = "DOUBLE[]" if kinds[name].endswith("]") else "DOUBLE"
+        yield f"TRY_CAST({quoted(name)} AS {kind}) AS v{number}"
+
+
+def _rows(column: Any) -> np.ndarray:
+    """Shape (rows, values of one); NaN where a row has none."""
+    filled = np.ma.filled(column, np.nan) if column.dtype != object else column
+    if filled.dtype != object:
+        return filled.astype(float)[:, None]
+    lists = [np.ravel(value) if isinstance(value, (list, np.ndarray)) else np.zeros(0) for value in filled]
+    size = max(map(len, lists), default=0)
+    return (
+        np.stack([one if len(one) == size else np.full(size, np.nan) for one in lists]) if lists else np.zeros((0, 0))
+    )
+
+
+def _matched(truth: Truth, window: LogWindow, contract: Contract) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of rows of the window, and of the truth of each: that of the row's device with the nearest time."""
+    rows, places = [np.zeros(0, int)], [np.zeros(0, int)]
+    for number, name in enumerate(_devices(window, contract)):
+        own, known = np.flatnonzero(window.device == number), np.flatnonzero(truth.device == name)
+        if not len(own) or not len(known):
+            continue
+        times, at = truth.time[known], window.time[own]
+        after = np.clip(np.searchsorted(times, at), 1, max(len(times) - 1, 1))
+        before = np.clip(after - 1, 0, len(times) - 1)
+        after = np.clip(after, 0, len(times) - 1)
+        nearest = np.where(np.abs(times[before] - at) <= np.abs(times[after] - at), before, after)
+        near = np.abs(times[nearest] - at) <= contract.monitoring.truth_within
+        rows.append(own[near])
+        places.append(known[nearest[near]])
+    return np.concatenate(rows), np.concatenate(places)
+
+
+def _devices(window: LogWindow, contract: Contract) -> list[str]:
+    """How the truth calls each device of the window."""
+    columns = [window.keys.get(name, ("?",) * len(window.devices)) for name in key_columns(contract)]
+    return [BETWEEN.join(["", *(column[number] for column in columns)]) for number in range(len(window.devices))]
+
+
+def _oldest_input(contract: Contract) -> float:
+    """s after which a row with an input of a time may still be made."""
+    ages = [signal.stale_after for signal in contract.signals.inputs if signal.stale_after]
+    return max(ages, default=60.0)

@@ -8,7 +8,7 @@ from beampermit.contract import Contract
 from beampermit.monitoring.drift import each_input, together
 from beampermit.monitoring.limits import Limits
 from beampermit.monitoring.outputs import answers, late, shown
-from beampermit.monitoring.quality import Truth
+from beampermit.monitoring.quality import Truth, quality
 from beampermit.monitoring.shares import input_shares
 from beampermit.monitoring.windows import LogWindow, longest_gap
 from beampermit.verdicts.monitoring import Reading
@@ -17,10 +17,9 @@ from beampermit.verdicts.monitoring import Reading
 def readings(window: LogWindow, limits: Limits, contract: Contract, truth: Truth | None = None) -> tuple[Reading, ...]:
     """In the order of their checks; of a check that cannot be judged, for too few rows, there is none.
 
-    The last one is MON008, how far the window could not be judged: 1 where the log says nothing of it, 0 where nothing
-    is odd. Its `detail` says what is.
+    `truth` is what `quality.read_truth` gives. The last reading is MON008, how far the window could not be judged:
+    1 where the log says nothing of it, 0 where nothing is odd. Its `detail` says what is.
     """
-    del truth  # not judged yet
     with np.errstate(all="ignore"):
         return (
             *each_input(window, limits),
@@ -29,6 +28,7 @@ def readings(window: LogWindow, limits: Limits, contract: Contract, truth: Truth
             *answers(window, contract, limits),
             *shown(window, contract),
             *late(window, contract),
+            *(quality(truth, contract, limits, window.window.until) if truth else ()),
             _judged(window, limits, contract),
         )
 

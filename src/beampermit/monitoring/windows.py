@@ -21,7 +21,7 @@ from beampermit.datasets.tables import quoted
 from beampermit.live.log.columns import AT, TIME, WORST
 from beampermit.monitoring.log_arrays import read_scalars, read_slices
 from beampermit.monitoring.log_rows import DEVICE, LogRows, open_rows
-from beampermit.monitoring.reference import FEWEST, MOST_VALUES, beyond, flagged, missing, numbers
+from beampermit.monitoring.reference import FEWEST, MOST_VALUES, beyond, flagged, flat, missing, numbers
 from beampermit.monitoring.shown import Shown, read_shown
 from beampermit.verdicts.monitoring import Window
 
@@ -46,11 +46,11 @@ class SignalRows:
     def of(cls, signal: Signal, values: np.ndarray, *, output: bool) -> SignalRows:
         """`values` has shape (rows, *shape)."""
         found = numbers(signal.name, values)
-        flat = values.reshape(len(values), -1)
-        if flat.shape[1] > MOST_VALUES:
-            flat = np.stack([*found.values()], axis=1)
+        kept = flat(values)
+        if kept.shape[1] > MOST_VALUES:
+            kept = np.stack([*found.values()], axis=1)
         odd = flagged(values, *alarms(signal)) if output else beyond(values, *expected(signal))
-        return cls(found, flat, missing(values), odd)
+        return cls(found, kept, missing(values), odd)
 
     @classmethod
     def joined(cls, signal: Signal, parts: Iterable[SignalRows]) -> SignalRows:
@@ -131,12 +131,18 @@ def read_window(
     """
     own = folder / contract.model.name
     with open_rows(own if own.is_dir() else folder, since, until, version) as rows:
-        return _read(rows, contract)
+        return rows.without_damaged(lambda sound: _read(sound, contract))
 
 
 def expected(signal: Signal) -> tuple[float, float]:
     """Outside, an input is counted."""
     return signal.expected or signal.range
+
+
+def key_columns(contract: Contract) -> tuple[str, ...]:
+    """The columns of the device table that tell rows apart."""
+    signals = (*contract.signals.inputs, *contract.signals.outputs)
+    return tuple(sorted({name for signal in signals if signal.pv for name in PLACEHOLDER.findall(signal.pv)}))
 
 
 def alarms(output: Signal) -> tuple[float | None, float | None]:
@@ -197,23 +203,14 @@ def _of_rows(rows: LogRows) -> dict[str, np.ndarray]:
 
 
 def _keys(rows: LogRows, contract: Contract) -> dict[str, tuple[str, ...]]:
-    names = {
-        name
-        for signal in contract.signals.inputs + contract.signals.outputs
-        if signal.pv
-        for name in PLACEHOLDER.findall(signal.pv)
-    }
-    present = sorted(names & set(rows.columns))
+    present = [name for name in key_columns(contract) if name in rows.columns]
     if not rows.source or not present:
         return {}
     columns = [f"CAST({quoted(name)} AS VARCHAR)" for name in present]
-    found = dict[int, Any]()
-    for number, *texts in rows.shown([f"DISTINCT {DEVICE}", *columns]).fetchall():
-        found[number] = texts
-    return {
-        name: tuple(str(found[number][place]) if number in found else "" for number in range(len(rows.devices)))
-        for place, name in enumerate(present)
-    }
+    found = {number: texts for number, *texts in rows.shown([f"DISTINCT {DEVICE}", *columns]).fetchall()}
+    unknown = [""] * len(present)
+    devices = [found.get(number, unknown) for number in range(len(rows.devices))]
+    return {name: tuple(str(texts[place]) for texts in devices) for place, name in enumerate(present)}
 
 
 def _twice(found: LogWindow) -> np.ndarray:

@@ -39,6 +39,11 @@ FLAT, SMALLEST = 1e-9, 1e-4
 chance, counts among what the components leave."""
 
 
+def flat(values: np.ndarray) -> np.ndarray:
+    """As (rows, values of one)."""
+    return values.reshape(len(values), int(np.prod(values.shape[1:])))
+
+
 def numbers(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
     """What is compared of a signal, shape (rows,) each: a scalar itself; of an array four numbers of each row.
 
@@ -46,13 +51,13 @@ def numbers(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
     """
     if values.ndim == 1:
         return {name: values.astype(np.float64, copy=False)}
-    flat = values.reshape(len(values), -1).astype(np.float32, copy=False)
+    single = flat(values).astype(np.float32, copy=False)
     with np.errstate(invalid="ignore", over="ignore"):
         return {
-            f"{name}.mean": flat.mean(axis=1, dtype=np.float64),
-            f"{name}.std": flat.std(axis=1, dtype=np.float64),
-            f"{name}.span": (flat.max(axis=1) - flat.min(axis=1)).astype(np.float64),
-            f"{name}.step": _largest_step(flat),
+            f"{name}.mean": single.mean(axis=1, dtype=np.float64),
+            f"{name}.std": single.std(axis=1, dtype=np.float64),
+            f"{name}.span": (single.max(axis=1) - single.min(axis=1)).astype(np.float64),
+            f"{name}.step": _largest_step(single),
         }
 
 
@@ -61,15 +66,15 @@ def edges_of(values: np.ndarray) -> np.ndarray:
 
     Beyond a frequent lowest or highest value is an empty bin, so that what is new there is seen.
     """
-    distinct = np.unique(values)
+    distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) == 1:
         tiny = max(abs(float(distinct[0])) * 1e-6, FLAT)
         return np.array([distinct[0] - tiny, distinct[0] + tiny])
     gaps = np.diff(distinct) / 2
     between = np.concatenate([[distinct[0] - gaps[0]], distinct[:-1] + gaps, [distinct[-1] + gaps[-1]]])
     quantiles = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])
-    edges = between[np.searchsorted(distinct, quantiles)]
-    return np.unique(np.append(edges, between[-1]) if quantiles[-1] == distinct[-1] else edges)
+    frequent = np.flatnonzero(counts >= len(values) / BINS)
+    return np.unique(between[np.concatenate([np.searchsorted(distinct, quantiles), frequent, frequent + 1])])
 
 
 def counts_of(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -92,18 +97,18 @@ def stability(shares: np.ndarray, counts: np.ndarray) -> float:
 
 def beyond(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Whether any value of a row is below `low` or above `high`, shape (rows,); NaN is neither."""
-    return np.any(((values < low) | (values > high)).reshape(len(values), -1), axis=1)
+    return np.any(flat((values < low) | (values > high)), axis=1)
 
 
 def flagged(values: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
     """Whether any value of a row is at an alarm limit or beyond, shape (rows,); without a limit, none is."""
     lowest, highest = -np.inf if low is None else low, np.inf if high is None else high
-    return np.any(((values <= lowest) | (values >= highest)).reshape(len(values), -1), axis=1)
+    return np.any(flat((values <= lowest) | (values >= highest)), axis=1)
 
 
 def missing(values: np.ndarray) -> np.ndarray:
     """Whether any value of a row is not finite, shape (rows,)."""
-    return np.any(~np.isfinite(values).reshape(len(values), -1), axis=1)
+    return np.any(flat(~np.isfinite(values)), axis=1)
 
 
 def window_of(rows: int) -> int:
@@ -121,8 +126,8 @@ def limits(
 ) -> dict[str, Any]:
     """The content of the file of limits, from the rows of the reference; `split` is added by who knows its name.
 
-    `expected` is the span of each input outside of which its rows are counted, `alarms` the inner alarm limits of each output
-    that has one, `truth` the targets of outputs that are numbers.
+    `expected` is the span of each input outside of which its rows are counted, `alarms` the inner alarm limits of each
+    output that has one, `truth` the targets of outputs that are numbers.
     """
     rows = len(next(iter((*inputs.values(), *outputs.values()))))
     window = window_of(rows)
@@ -160,19 +165,19 @@ def limit_in(limit: float, usual: float, window: int, rows: int, power: float) -
 
 def errors(values: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Mean distance of a row's prediction from its truth, shape (rows,)."""
-    return np.abs(values - truth).reshape(len(values), -1).mean(axis=1)
+    return flat(np.abs(values - truth)).mean(axis=1)
 
 
 def columns(inputs: Arrays) -> list[np.ndarray]:
     """What is compared of all inputs together, (rows, n) each: scalars, small arrays, and numbers of large ones."""
     found, left = [], MOST_COLUMNS
     for name, values in inputs.items():
-        flat = values.reshape(len(values), -1)
-        if values.ndim > 1 and flat.shape[1] > min(MOST_VALUES, left):
-            flat = np.stack([*numbers(name, values).values()], axis=1)
-        if flat.shape[1] <= left:
-            found.append(flat)
-            left -= flat.shape[1]
+        block = flat(values)
+        if values.ndim > 1 and block.shape[1] > min(MOST_VALUES, left):
+            block = np.stack([*numbers(name, values).values()], axis=1)
+        if block.shape[1] <= left:
+            found.append(block)
+            left -= block.shape[1]
     return found
 
 
@@ -280,10 +285,10 @@ def _windows(rows: int, window: int) -> Iterator[slice]:
         yield slice(start, start + window)
 
 
-def _largest_step(flat: np.ndarray) -> np.ndarray:
-    if flat.shape[1] == 1:
-        return np.zeros(len(flat))
-    return np.abs(np.diff(flat, axis=1)).max(axis=1).astype(np.float64)
+def _largest_step(values: np.ndarray) -> np.ndarray:
+    if values.shape[1] == 1:
+        return np.zeros(len(values))
+    return np.abs(np.diff(values, axis=1)).max(axis=1).astype(np.float64)
 
 
 def _chi_square(degrees: int, rare: float) -> float:

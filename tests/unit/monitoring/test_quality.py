@@ -1,0 +1,148 @@
+"""Truth that arrives late: joined by device and time, once each; truth that never comes is an alarm of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from beampermit.contract import Contract
+from beampermit.errors import BadInput
+from beampermit.monitoring.quality import Truth, read_truth
+from beampermit.monitoring.readings import readings
+from beampermit.monitoring.windows import read_window
+from beampermit.verdicts.monitoring import Reading
+from support.monitored import BEGAN, DEVICES, answers, drawn, log_rows, monitored_contract, usual_limits
+
+ROWS = 600
+NOW = BEGAN + 7200
+"""Truth has come two hours late."""
+
+
+@pytest.fixture
+def contract(contract_text: str) -> Contract:
+    return monitored_contract(contract_text)
+
+
+@pytest.fixture
+def log(tmp_path: Path, contract: Contract) -> Path:
+    return log_rows(tmp_path, contract, drawn(ROWS))
+
+
+def table(error: float = 0.1, *, after: float = 0.0, rows: int = ROWS, **columns: Any) -> pa.Table:
+    times = BEGAN + np.arange(ROWS) // 3 * 2.0 + after
+    truth = answers(drawn(ROWS))["score"] + error
+    of = {"time": times, "device": list(DEVICES) * (ROWS // 3), "fault": truth}
+    return pa.table({**of, **columns}).slice(0, rows)
+
+
+Judge = Callable[..., tuple[Truth, dict[str, Reading]]]
+
+
+@pytest.fixture
+def judge(tmp_path: Path, log: Path, contract: Contract, contract_text: str) -> Judge:
+    """The truth of a table, and the readings of it."""
+
+    def made(rows: pa.Table | None, until: float = NOW) -> tuple[Truth, dict[str, Reading]]:
+        file = tmp_path / "truth.parquet"
+        if rows is not None:
+            pq.write_table(rows, file)
+        truth = read_truth(file, log, contract, until)
+        now = read_window(log, contract, until - 3600, until)
+        found = readings(now, usual_limits(contract_text), contract, truth)
+        return truth, {one.subject: one for one in found if one.check == "MON007"}
+
+    return made
+
+
+def test_the_distance_from_the_truth_is_that_of_the_rows_it_is_about(judge: Judge) -> None:
+    _, found = judge(table())
+    assert found["score"].value == pytest.approx(0.1)
+    assert not found["score"].exceeded
+    assert found["score"].detail == "mean distance of 600 rows from their truth, usual is 0.1 mm"
+    assert found["truth"].value == pytest.approx(7200 - 398)
+    assert not found["truth"].exceeded
+
+
+def test_predictions_far_from_the_truth_are_seen(judge: Judge, contract_text: str) -> None:
+    limit = usual_limits(contract_text).limit("MON007 score")
+    assert not judge(table(limit * 0.999))[1]["score"].exceeded
+    assert judge(table(limit * 1.001))[1]["score"].exceeded
+
+
+@pytest.mark.parametrize(("after", "rows"), [(0.99, 600), (-0.99, 600), (1.01, 597), (-1.01, 597)])
+def test_truth_is_that_of_the_nearest_row_within_the_bound(judge: Judge, after: float, rows: int) -> None:
+    """Beyond half of the 2 s between rows, the nearest row is another one: its truth is not this one's."""
+    _, found = judge(table(after=after))
+    assert found["score"].detail.startswith(f"mean distance of {rows} rows")
+    assert (found["score"].value == pytest.approx(0.1)) == (rows == 600)
+
+
+def test_truth_of_other_devices_does_not_count(judge: Judge) -> None:
+    _, found = judge(table(device=["B9", "B2", "B3"] * (ROWS // 3)))
+    assert found["score"].detail.startswith("mean distance of 400 rows")
+
+
+def test_of_truth_that_comes_twice_the_last_one_counts(judge: Judge) -> None:
+    truth, found = judge(pa.concat_tables([table(50.0), table(0.1)]))
+    assert len(truth.time) == ROWS
+    assert found["score"].value == pytest.approx(0.1)
+
+
+def test_truth_that_is_not_known_is_left_out(judge: Judge) -> None:
+    fault = (answers(drawn(ROWS))["score"] + 0.1).tolist()
+    fault[:90] = [None] * 60 + [float("nan")] * 30
+    assert judge(table(fault=fault))[1]["score"].detail.startswith("mean distance of 510 rows")
+
+
+def test_too_few_rows_with_truth_are_not_judged(judge: Judge) -> None:
+    assert judge(table(rows=19))[1].keys() == {"truth"}
+    assert judge(table(rows=21))[1].keys() == {"truth", "score"}
+
+
+def test_truth_that_never_comes_is_an_alarm(judge: Judge) -> None:
+    _, found = judge(None)
+    assert found["truth"].exceeded
+    assert found["truth"].detail == "no truth has arrived"
+    assert found.keys() == {"truth"}
+
+
+@pytest.mark.parametrize(("age", "beyond"), [(86_399, False), (86_401, True)])
+def test_truth_that_does_not_come_any_more_is_an_alarm(judge: Judge, age: float, beyond: bool) -> None:
+    assert judge(table(), until=BEGAN + 398 + age)[1]["truth"].exceeded == beyond
+
+
+def test_truth_of_the_future_does_not_count(judge: Judge) -> None:
+    assert len(judge(table(), until=BEGAN + 100)[0].time) == 150
+
+
+@pytest.mark.parametrize("form", ["csv", "time with a zone", "time without a zone"])
+def test_truth_is_read_in_each_form(judge: Judge, tmp_path: Path, log: Path, contract: Contract, form: str) -> None:
+    usual = table()
+    if form == "csv":
+        pa.csv.write_csv(usual, tmp_path / "truth.csv")
+        truth = read_truth(tmp_path / "truth.csv", log, contract, NOW)
+    else:
+        zone = UTC if form == "time with a zone" else None
+        moments = [datetime.fromtimestamp(at, UTC).replace(tzinfo=zone) for at in usual["time"].to_pylist()]
+        truth, _ = judge(usual.set_column(0, "time", pa.array(moments)))
+    np.testing.assert_allclose(np.sort(truth.time), np.sort(usual["time"].to_numpy()))
+
+
+@pytest.mark.parametrize("column", ["time", "device", "fault"])
+def test_a_table_without_a_column_that_is_needed_is_refused(judge: Judge, column: str) -> None:
+    with pytest.raises(BadInput, match=f"the truth has no column '{column}'"):
+        judge(table().drop_columns([column]))
+
+
+def test_a_table_that_is_none_is_refused(judge: Judge, tmp_path: Path) -> None:
+    (tmp_path / "truth.parquet").write_text("no table")
+    with pytest.raises(BadInput, match="the truth cannot be read: "):
+        judge(None)
