@@ -54,6 +54,8 @@ def records(first: Request) -> Callable[[Request], Any]:
                 return served.same_records(*_version({**first, **version})[:2])
             case {"limits": pv}:
                 return current[2].of(pv)
+            case {"clients": _}:
+                return [vars(peer) for peer in served.clients()]
             case {"leave": code}:
                 leave(code)
             case {"state": _}:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from beampermit.cli.output import Folder, Json, console, show
 
 if TYPE_CHECKING:
-    from beampermit.live.observation.services import ServiceStatus
+    from beampermit.live.observation.services import Clients, ServiceStatus
 
 UNREACHED = 4
 ROW = "{:<16} {:>7}  {:<9} {:<16} {:>9} {:>8}  {}"
@@ -22,6 +22,9 @@ def status(
         typer.Argument(help="Prefixes of status PVs, such as BPM-FAULTS.", show_default="the project's"),
     ] = None,
     http: Annotated[list[str] | None, typer.Option("--http", help="URL of a service; may be repeated.")] = None,
+    clients: Annotated[
+        bool, typer.Option("--clients", help="List who is connected to the PVs of each --http.")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds that an answer may take.")] = 3.0,
     project: Folder = Path(),
     as_json: Json = False,
@@ -30,8 +33,10 @@ def status(
 
     Exit codes: 0 all serve, 1 one of them is degraded, invalid, retired or stands still, 4 one does not answer.
     """
-    from beampermit.live.observation.services import ask_by_http, ask_by_pvs
+    from beampermit.live.observation.services import ask_by_http, ask_by_pvs, ask_for_clients
 
+    if clients:
+        _list_clients([ask_for_clients(url, timeout) for url in http or ()], as_json)
     if not names and not http:
         from beampermit.live.status_pvs import prefix_of
         from beampermit.project import Project
@@ -41,6 +46,26 @@ def status(
     services += ask_by_pvs(names, timeout) if names else []
     show([service.model_dump() for service in services], lambda: _print(services), as_json)
     raise typer.Exit(_exit_code(services))
+
+
+def _list_clients(services: list[Clients], as_json: bool) -> NoReturn:
+    from beampermit.errors import BadInput
+
+    if not services:
+        raise BadInput("--clients needs the address of the service", hint="beampermit status --clients --http URL")
+
+    def text() -> None:
+        target = console()
+        for service in services:
+            target.print(_plain((service.error and f"{service.name}: {service.error}") or service.name))
+            for one in service.clients:
+                who = f"{one.user or 'somebody'} at {one.host}, {one.protocol}: {', '.join(one.pvs)}"
+                target.print(f"  {_plain(who)}")
+            if not service.clients and not service.error:
+                target.print("  no client is connected")
+
+    show([service.model_dump() for service in services], text, as_json)
+    raise typer.Exit(UNREACHED if any(service.error for service in services) else 0)
 
 
 def _exit_code(services: list[ServiceStatus]) -> int:

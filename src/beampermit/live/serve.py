@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from beampermit.contract import Contract
 from beampermit.errors import BeampermitError, Conflict
 from beampermit.live.challenger import FollowChallenger
+from beampermit.live.epics.peers import Peer, describe
 from beampermit.live.extra import require_live
 from beampermit.live.http.observed import Observed
 from beampermit.live.http.server import serve_http
@@ -179,11 +180,14 @@ class _Assembly:
     def _observers(self) -> list[Sink]:
         name, vitals = self._options.wanted.model, Vitals(self._log_problem)
         metrics = Metrics(name, lambda: self._service.loop, self._lost_rows, self._monitor)
-        observed = Observed(name, lambda: self._service.loop, vitals, metrics, self._monitor)
+        observed = Observed(name, lambda: self._service.loop, vitals, metrics, self._monitor, self._clients)
         for address, questions in ((self._options.http, True), (self._options.observe, False)):
             if address:
                 self._stack.callback(serve_http(address, observed, questions=questions).close)
         return [vitals, metrics, Changes()]
+
+    def _clients(self) -> tuple[Peer, ...]:
+        return self._records.clients() if self._records else ()
 
     def _lost_rows(self) -> int:
         return sum(log.lost for log in self._logs.values())
@@ -218,6 +222,8 @@ class _Assembly:
         shows = loop is None or loop.standing.version == standing.version  # and does not run beside what does
         if shows and (standing.refused or standing.note):
             self._notifier.say(standing.refused or standing.note)
+        if standing.retired and self._records:
+            logger.warning("%s; connected: %s", standing.refused, describe(self._clients()))
         if standing.ended and self._records:
             self._service.end_pvs()
         self._service.stand(standing)

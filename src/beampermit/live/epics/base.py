@@ -93,6 +93,13 @@ class Base:
         self._kept.append(listener)
         self._common.asTrapWriteRegisterListener(listener)
 
+    def report(self, command: str) -> str:
+        """What a command of the shell prints."""
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "report"
+            self._common.iocshCmd(os.fsencode(f'{command} > "{file}"'))
+            return file.read_text(errors="replace") if file.exists() else ""
+
     def _place(self, name: str) -> Any:
         """A struct dbAddr, which begins with the address of the record."""
         place = (ctypes.c_void_p * 16)()

@@ -23,6 +23,7 @@ from beampermit.live.epics.definitions import (
     of_status,
 )
 from beampermit.live.epics.names import require_record_names
+from beampermit.live.epics.peers import Peer, peers
 from beampermit.live.epics.puts import Put, Puts
 from beampermit.live.epics.slots import slot
 from beampermit.live.limits import Limits
@@ -121,6 +122,10 @@ class Records:
                 self._show(pv, value)
             self._show_monitoring(update.health.version)
             self._show_health(update.health, update.at)
+
+    def clients(self) -> tuple[Peer, ...]:
+        """Who is connected, over CA and PVA."""
+        return peers(self._base.report)
 
     def close(self) -> None:
         """Puts are heard no more. The records stay until the process ends: see `leave`."""

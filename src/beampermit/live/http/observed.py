@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from beampermit.live.epics.peers import Peer
     from beampermit.live.loop import Loop
     from beampermit.live.observation.metrics import Metrics
     from beampermit.live.observation.monitoring import MonitorResults
@@ -25,6 +26,8 @@ class Observed:
     vitals: Vitals
     metrics: Metrics
     monitor: MonitorResults | None = None
+    clients: Callable[[], tuple[Peer, ...]] = tuple
+    """Who is connected to the PVs."""
 
     @property
     def timeout(self) -> float:

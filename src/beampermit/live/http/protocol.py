@@ -1,10 +1,11 @@
-"""The paths of the Open Inference Protocol v2, and `/outputs`: what the output PVs show."""
+"""The paths of the Open Inference Protocol v2, and `/outputs` and `/clients`: what the PVs show, and to whom."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -56,6 +57,10 @@ def routes(observed: Observed, answerer: ThreadPoolExecutor) -> list[Route]:
         loop = observed.current()
         return json_of(inference.show(loop.shown()) if loop else {})
 
+    async def clients(_: Request) -> Response:
+        connected = await asyncio.to_thread(observed.clients)
+        return json_of({"name": observed.name, "clients": [asdict(peer) for peer in connected]})
+
     of_model: list[tuple[str, str, Callable[[Request], Awaitable[Response]]]] = [
         ("", "GET", model),
         ("/ready", "GET", model_ready),
@@ -63,6 +68,7 @@ def routes(observed: Observed, answerer: ThreadPoolExecutor) -> list[Route]:
     ]
     return [
         Route("/outputs", outputs),
+        Route("/clients", clients),
         Route("/v2", server),
         Route("/v2/health/live", live),
         Route("/v2/health/ready", ready),

@@ -48,21 +48,62 @@ class ServiceStatus(Record):
         return self.alive and self.status == "SERVING"
 
 
+class Client(Record):
+    """Of the PVs of a service."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    protocol: Text
+    host: Text
+    user: Text = ""
+    pvs: tuple[Text, ...] = ()
+
+
+class Clients(Record):
+    """Those of one service."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: Text
+    clients: tuple[Client, ...] = ()
+    error: Text = ""
+
+
+def ask_for_clients(url: str, timeout: float) -> Clients:
+    """Who is connected to the service whose HTTP server, with questions, is at `url`."""
+    import httpx
+
+    try:
+        return Clients.model_validate_json(_get(f"{url.rstrip('/')}/clients", timeout))
+    except httpx.HTTPStatusError as error:
+        return Clients(name=url, error=f"HTTP status {error.response.status_code}; ask the port of --http")
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Clients(name=url, error=plain(error) or type(error).__name__)
+    except ValidationError as error:
+        return Clients(name=url, error=f"no answer of this service: {plain(first_fault(error))}")
+
+
 def ask_by_http(url: str, timeout: float) -> ServiceStatus:
     """`url` is the server's, such as `http://127.0.0.1:8765`."""
     import httpx
 
     try:
-        with httpx.stream("GET", f"{url.rstrip('/')}/status", timeout=timeout, follow_redirects=False) as answer:
-            answer.raise_for_status()
-            content = _first_bytes(answer.iter_bytes())
-        return ServiceStatus.model_validate_json(content)
+        return ServiceStatus.model_validate_json(_get(f"{url.rstrip('/')}/status", timeout))
     except httpx.HTTPStatusError as error:
         return ServiceStatus(name=url, error=f"HTTP status {error.response.status_code}")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return ServiceStatus(name=url, error=plain(error) or type(error).__name__)
     except ValidationError as error:
         return ServiceStatus(name=url, error=f"no answer of this service: {plain(first_fault(error))}")
+
+
+def _get(url: str, timeout: float) -> bytes:
+    """Raises errors of httpx."""
+    import httpx
+
+    with httpx.stream("GET", url, timeout=timeout, follow_redirects=False) as answer:
+        answer.raise_for_status()
+        return _first_bytes(answer.iter_bytes())
 
 
 def _first_bytes(parts: Iterable[bytes]) -> bytes:

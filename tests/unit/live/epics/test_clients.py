@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import math
 from typing import Any
 
@@ -84,3 +85,14 @@ def test_what_a_client_of_ca_sees_beside_the_value(served: Records, aioca: Clien
 
 def test_what_a_client_of_pva_sees_beside_the_value(served: Records, pvapy: Client) -> None:
     assert pvapy.get(UNTOUCHED)["fields"]["display"]["description"] == "Fault score - of a beam position moni..."
+
+
+def test_who_is_connected_is_named_with_protocol_host_and_user(served: Records, aioca: Client, pvapy: Client) -> None:
+    aioca.get(SCORE)
+    pvapy.get(UNTOUCHED)
+    found = {one["protocol"]: one for one in served.ask(clients=None)}
+    assert SCORE in found["CA"]["pvs"]
+    assert UNTOUCHED in found["PVA"]["pvs"]
+    for peer in found.values():
+        assert peer["host"].startswith("127.0.0.1:")
+        assert peer["user"] == getpass.getuser()

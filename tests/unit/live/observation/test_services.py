@@ -15,6 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
+from beampermit.live.epics.peers import Peer
 from beampermit.live.observation.services import ServiceStatus, ask_by_http, ask_by_pvs
 from beampermit.project import Project
 from support.epics import Child, Network
@@ -200,3 +201,20 @@ def answering(body: bytes, code: int = 200) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
+
+
+def test_who_is_connected_is_listed_and_no_text_of_theirs_is_obeyed(serving: Served, browse: Browse) -> None:
+    http = browse(serving)
+    connected = Peer("CA", "10.0.0.5:42642", "ada\x1b[2J", ("B1:FAULT", "B2:FAULT"))
+    object.__setattr__(http.observed, "clients", lambda: (connected,))
+    url = str(http.client.base_url).rstrip("/")
+    finished = CliRunner().invoke(app, ["status", "--clients", "--http", url])
+    assert finished.exit_code == 0
+    assert "at 10.0.0.5:42642, CA: B1:FAULT, B2:FAULT" in finished.stdout
+    assert "\x1b" not in finished.stdout
+    listed = json.loads(CliRunner().invoke(app, ["status", "--clients", "--http", url, "--json"]).stdout)
+    assert listed[0]["clients"][0]["pvs"] == ["B1:FAULT", "B2:FAULT"]
+    # The port for all to see does not name them.
+    alone = str(browse(serving, questions=False).client.base_url).rstrip("/")
+    finished = CliRunner().invoke(app, ["status", "--clients", "--http", alone])
+    assert (finished.exit_code, "HTTP status 404; ask the port of --http" in finished.stdout) == (4, True)
