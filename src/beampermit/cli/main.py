@@ -11,6 +11,7 @@ import typer
 from beampermit import __version__
 from beampermit.cli import (
     backtest,
+    backtest,
     bypass,
     check,
     contract,
@@ -90,6 +91,7 @@ PANELS = {
     "Operate": {
         "serve": serve.serve,
         "monitor": monitor.monitor,
+        "backtest": backtest.backtest,
         "backtest": backtest.backtest,
         "status": status.status,
         "inventory": inventory.inventory,

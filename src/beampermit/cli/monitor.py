@@ -49,7 +49,12 @@ def monitor(
     ledger: LedgerOf = "",
     state: State = None,
     truth: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Table of what turned out to be true (Parquet or CSV).")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Table of what turned out to be true (Parquet or CSV).",
+            show_default="monitoring.truth of the contract, in the project",
+        ),
     ] = None,
     project: Folder = Path(),
     as_json: Json = False,
@@ -66,18 +71,19 @@ def monitor(
     """
     from beampermit.errors import BadInput
     from beampermit.monitoring.monitor import Monitor, require_log
+    from beampermit.project import Project
 
     if log is None:
         raise BadInput("--log is needed: the prediction log", hint="beampermit monitor --log FOLDER")
-    wanted = monitored(model, ledger, project, state)
+    wanted, root = monitored(model, ledger, project, state), None if model else Project.find(project.resolve()).root
     if once:
         require_log(log)
-        with Monitor(wanted, log.absolute(), truth=truth) as made:
+        with Monitor(wanted, log.absolute(), truth=truth, root=root) as made:
             done = made.judge()
         write_page(wanted.state, done)
         print_json(done.result.model_dump(mode="json")) if as_json else _print(done)
         raise typer.Exit(1 if done.in_alarm else 0)
-    _run(wanted, log.absolute(), truth)
+    _run(wanted, log.absolute(), truth, root)
 
 
 def monitored(model: str, ledger: str, project: Path, state: Path | None) -> Wanted:
@@ -91,7 +97,7 @@ def monitored(model: str, ledger: str, project: Path, state: Path | None) -> Wan
     return replace(wanted, state=state.absolute() if state else monitor_folder(wanted.state))
 
 
-def _run(wanted: Wanted, log: Path, truth: Path | None) -> None:
+def _run(wanted: Wanted, log: Path, truth: Path | None, root: Path | None) -> None:
     import signal
     import threading
 
@@ -102,7 +108,7 @@ def _run(wanted: Wanted, log: Path, truth: Path | None) -> None:
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
-    with Monitor(wanted, log, truth=truth) as made:
+    with Monitor(wanted, log, truth=truth, root=root) as made:
         logger.info("monitoring %s by %s", wanted.model, log)
         made.run(end, lambda done: _tell(wanted.state, done))
 

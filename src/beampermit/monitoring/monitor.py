@@ -17,6 +17,7 @@ from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.wanted import Wanted
 from beampermit.live.promoted.words import plain
 from beampermit.monitoring.pictures import pictures
+from beampermit.monitoring.quality import Truth, read_truth
 from beampermit.monitoring.readings import readings
 from beampermit.monitoring.state import StateFolder
 from beampermit.monitoring.trip_rules import CANNOT_JUDGE, RuleState, TripRules, part_of_limit
@@ -33,11 +34,12 @@ SETTLED = 2.0
 """Seconds after which the rows of a cycle are in the log: it is written twice a second."""
 AGAIN = 60.0
 """Seconds until the next try where no contract says how often."""
-Respond = Callable[[Sequence[Trip], Result], None]
+Respond = Callable[[Sequence[Trip], Result, Contract | None], None]
+"""With the contract of the version that was judged, None where none is in service. It returns soon."""
 Measured = tuple[Watched, Window, Sequence[Reading], LogWindow | None]
 
 
-def nobody(_trips: Sequence[Trip], _result: Result) -> None:
+def nobody(_trips: Sequence[Trip], _result: Result, _contract: Contract | None) -> None:
     """Trips are shown, and nothing more is done."""
 
 
@@ -75,9 +77,13 @@ class Monitor:
         respond: Respond = nobody,
         clock: Callable[[], float] = time.time,
         truth: Path | None = None,
+        root: Path | None = None,
     ):
-        """`wanted.state` is the monitor's folder. Raises `BadInput` where another monitor holds it."""
-        self._model, self._log, self._respond, self._clock, self._truth = wanted.model, log, respond, clock, truth
+        """`wanted.state` is the monitor's folder. `truth` is a table of what turned out to be true; otherwise it is the
+        contract's in the project at `root`, if there is one. Raises `BadInput` where another monitor holds the folder.
+        """
+        self._model, self._log, self._respond, self._clock = wanted.model, log, respond, clock
+        self._truth, self._root = truth, root
         self.folder = StateFolder(wanted.state, wanted.model)
         try:
             ledger = Wanted(wanted.model, wanted.repository, wanted.state / LEDGER)
@@ -115,7 +121,7 @@ class Monitor:
         )
         drift = max((part_of_limit(one) for one in found if one.check in DRIFT), default=None)
         result = Result(model=self._model, at=at, window=window, standings=outcome.standings, drift=drift)
-        self._settle(outcome.state, outcome.trips, result)
+        self._settle(outcome.state, outcome.trips, result, contract)
         drawn = pictures(rows, watched.limits, outcome.standings) if rows and watched.limits else ()
         return Round(result, outcome.trips, contract.monitoring.every, contract, drawn, notes)
 
@@ -167,14 +173,27 @@ class Monitor:
     def _readings(self, watched: Watched, rows: LogWindow) -> Sequence[Reading]:
         if watched.limits is None:
             return [cannot_judge("limits", watched.problem)]
-        return readings(rows, watched.limits, watched.contract)
+        truth, problems = self._read_truth(watched, rows.window.until)
+        return *readings(rows, watched.limits, watched.contract, truth), *problems
 
-    def _settle(self, rules: RuleState, trips: Sequence[Trip], result: Result) -> None:
+    def _read_truth(self, watched: Watched, until: float) -> tuple[Truth | None, list[Reading]]:
+        named = watched.contract.monitoring.truth
+        table = self._truth or (self._root / named if self._root and named else None)
+        if table is None:
+            return None, []
+        try:
+            return read_truth(table, self._log, watched.contract, until, version=watched.version), []
+        except BeampermitError as error:
+            return None, [cannot_judge("truth", plain(error))]
+
+    def _settle(
+        self, rules: RuleState, trips: Sequence[Trip], result: Result, contract: Contract | None = None
+    ) -> None:
         """In this order, so that a kill between two of them loses nothing."""
         untold = (*self.folder.kept.untold, *trips)
         self.folder.keep(rules, untold)
         self.folder.show(result)
-        self._respond(untold, result)
+        self._respond(untold, result, contract)
         if untold:
             self.folder.keep(rules, ())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,9 +19,9 @@ from beampermit.errors import BadInput, Outside
 from beampermit.live.observation.monitoring import read_result
 from beampermit.live.promoted import Repository, Wanted
 from beampermit.monitoring import reference
-from beampermit.monitoring.monitor import Monitor, Round
+from beampermit.monitoring.monitor import Monitor, Respond, Round
 from beampermit.registry.bypassing import bypass
-from beampermit.verdicts.monitoring import Result, Trip
+from beampermit.verdicts.monitoring import Trip
 from support.monitored_log import write_log
 from support.promoted_project import Followed
 from support.registry_project import MODEL, Laboratory
@@ -67,10 +67,10 @@ class Watched:
         signals = {"turns": turns(rows, seed + 1, wide), "score": score}
         write_log(self.log, load_contract(self.lab.root), self.lab.root, at, signals, version)
 
-    def respond(self, trips: Sequence[Trip], _: Result) -> None:
+    def respond(self, trips: Sequence[Trip], *_: object) -> None:
         self.told += trips
 
-    def judge(self, after: float = 600.0, respond: Callable[[Sequence[Trip], Result], None] | None = None) -> Round:
+    def judge(self, after: float = 600.0, respond: Respond | None = None) -> Round:
         self.now += after
         with Monitor(self.wanted, self.log, respond or self.respond, lambda: self.now) as monitor:
             return monitor.judge()
@@ -117,7 +117,7 @@ def test_a_kill_between_judging_and_responding_loses_no_trip_and_tells_none_twic
     class Killed(BaseException):
         pass
 
-    def killed(trips: Sequence[Trip], _: Result) -> None:
+    def killed(trips: Sequence[Trip], *_: object) -> None:
         if trips:
             raise Killed
 

@@ -1,0 +1,101 @@
+"""One backtest: what the monitor would have said of a recording, and what other limits would."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from beampermit.monitoring.backtest.alarms import Alarm, alarms, episodes, rate, weeks
+from beampermit.monitoring.backtest.calibration import Calibrated, calibrate
+from beampermit.monitoring.backtest.recorded import Recording, Series, measure
+from beampermit.monitoring.backtest.shifts import Seen, seen_shifts
+from beampermit.monitoring.limits import Calibration, Limits
+from beampermit.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Alarms of a recording by some limits."""
+
+    alarms: tuple[Alarm, ...]
+    episodes: int
+    """Times in which anything was in alarm."""
+    weeks: float
+    """That were judged."""
+
+    @property
+    def per_week(self) -> tuple[float, float, float]:
+        """Episodes a week, and between which rates they lie with 90 % confidence."""
+        return rate(self.episodes, self.weeks)
+
+    @property
+    def by_key(self) -> list[tuple[str, int]]:
+        """Alarms of each check and subject that has any, most first."""
+        return Counter(one.key for one in self.alarms).most_common()
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """With limits as they are and, where asked for, as they should be."""
+
+    series: Series
+    now: Expected
+    calibrated: Calibrated | None
+    after: Expected | None
+    """With the calibrated limits, on the same recording."""
+    shifts: tuple[Seen, ...]
+
+
+def backtest(
+    recording: Recording,
+    limits: Limits,
+    *,
+    false_alarms: float | None = None,
+    in_weeks: float = 4.0,
+    shifts: bool = True,
+    progress: Progress = silent,
+) -> Backtest:
+    """Raises `BadInput` where the recording has nothing to judge, or too little to calibrate."""
+    rule = recording.contract.monitoring
+    series = measure(recording, limits, progress)
+    now = _expected(recording, series, series.limits)
+    calibrated, after = None, None
+    if false_alarms is not None:
+        calibrated = calibrate(series, rule, limits.keys, false_alarms, in_weeks)
+        limits = limits.model_copy(update={"calibrated": {**limits.calibrated, **calibrated.limits}})
+        after = _expected(recording, series, {**series.limits, **calibrated.limits})
+    found = seen_shifts(recording, limits, progress) if shifts else ()
+    return Backtest(series, now, calibrated, after, found)
+
+
+def calibration_of(made: Backtest, recording: Recording, false_alarms: float, in_weeks: float) -> Calibration:
+    """As a file."""
+    if made.calibrated is None:
+        raise ValueError("nothing was calibrated")
+    return Calibration(
+        format=1,
+        since=_text(recording.since),
+        until=_text(recording.until),
+        windows=made.series.judged,
+        alarms_per_week=false_alarms / in_weeks,
+        limits=_rounded_up(made.calibrated.limits),
+    )
+
+
+def _expected(recording: Recording, series: Series, limits: Mapping[str, np.ndarray | float]) -> Expected:
+    rule = recording.contract.monitoring
+    found = alarms(series, limits, rule)
+    return Expected(tuple(found), episodes(found), weeks(series, rule))
+
+
+def _rounded_up(limits: Mapping[str, float]) -> dict[str, float]:
+    """Four digits, so that a file of limits can be read."""
+    return {key: float(f"{value * 1.0005:.4g}") for key, value in sorted(limits.items())}
+
+
+def _text(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,214 @@
+"""A backtest says which alarms the monitor would have raised, and finds limits that autocorrelation does not fool."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.contract import load_contract
+from beampermit.contract.service import Monitoring
+from beampermit.errors import BadInput
+from beampermit.monitoring import reference
+from beampermit.monitoring.backtest.alarms import WEEK, Alarm, alarms, episodes, held, rate, weeks
+from beampermit.monitoring.backtest.calibration import calibrate
+from beampermit.monitoring.backtest.recorded import Series
+from beampermit.monitoring.trip_rules import RuleState, TripRules
+from beampermit.project import Project
+from beampermit.verdicts.monitoring import Reading, Window
+from support.monitored_log import write_log
+
+EVERY = 600.0
+NOW = 1_794_960_000.0
+RULE = Monitoring()
+
+
+def series(limit: float = 1.0, **values: np.ndarray) -> Series:
+    length = len(next(iter(values.values())))
+    named = {f"MON001 {name}": one for name, one in values.items()}
+    ends = NOW + EVERY * np.arange(length)
+    return Series(ends, named, {key: np.full(length, limit) for key in named}, length, ())
+
+
+def autocorrelated(length: int, seed: int, by: float = 0.99) -> np.ndarray:
+    steps = np.random.default_rng(seed).normal(0, math.sqrt(1 - by**2), length)
+    found = np.empty(length)
+    state = 0.0
+    for place, step in enumerate(steps):
+        state = by * state + step
+        found[place] = state
+    return np.exp(0.5 * found)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        RULE,
+        Monitoring(raise_after=3, of=5, clear_after=1, clear_below=0.5),
+        Monitoring(delay_on=1200.0, delay_off=1800.0),
+    ],
+)
+def test_alarms_are_those_of_the_monitors_own_rules(rule: Monitoring) -> None:
+    values = autocorrelated(400, 1, 0.6)
+    values[[50, 51, 200]] = np.nan
+    made = series(turns=values, limit=1.4)
+    state, raised, cleared = RuleState(), list[float](), list[float]()
+    rules = TripRules("toy", rule)
+    for end, value in zip(made.ends, values, strict=True):
+        found = [] if np.isnan(value) else [Reading(check="MON001", subject="turns", value=value, limit=1.4)]
+        outcome = rules.judge(state, found, Window(since=end - 3600, until=end, rows=60, version=3))
+        state = outcome.state
+        for trip in outcome.trips:
+            (cleared if trip.cleared else raised).append(end) if trip.standing.level != "MAJOR" else None
+    found = alarms(made, made.limits, rule)
+    assert len(found) > 3
+    assert [one.until for one in found][: len(cleared)] == cleared
+    assert set(raised) <= {one.since for one in found}
+
+
+def test_what_is_held_is_the_limit_that_would_just_raise_an_alarm() -> None:
+    values = autocorrelated(300, 2, 0.5)
+    worst = float(held(values, RULE).max())
+    made = series(turns=values)
+    assert not alarms(made, {"MON001 turns": worst}, RULE)
+    assert len(alarms(made, {"MON001 turns": worst * 0.999}, RULE)) == 1
+
+
+def test_what_is_in_alarm_together_is_one_episode() -> None:
+    assert episodes([Alarm("a", 0, 10), Alarm("b", 5, 20), Alarm("a", 15, 18), Alarm("a", 21, 30)]) == 2
+
+
+@pytest.mark.parametrize(("count", "low", "high"), [(0, 0.0, 2.9957), (1, 0.0513, 4.7439), (10, 5.4254, 16.9622)])
+def test_rates_lie_between_the_bounds_of_poisson(count: int, low: float, high: float) -> None:
+    assert rate(count, 1.0) == pytest.approx((count, low, high), abs=1e-3)
+    assert rate(count, 2.0)[2] == pytest.approx(high / 2, abs=1e-3)
+
+
+@pytest.mark.parametrize("by", [0.0, 0.99])
+def test_calibrated_limits_hold_on_weeks_that_they_were_not_made_from(by: float) -> None:
+    """Of independent and of slow signals: at most one alarm in four weeks is asked for, from eight weeks."""
+    length = round(8 * WEEK / EVERY)
+    found = []
+    for seed in range(6):
+        record = series(**{f"s{number}": autocorrelated(length, 100 * seed + number, by) for number in range(5)})
+        limits = calibrate(record, RULE, [*record.values], 1.0, 4.0).limits
+        other = series(**{f"s{number}": autocorrelated(length, 5000 + 100 * seed + number, by) for number in range(5)})
+        found.append(episodes(alarms(other, limits, RULE)) / weeks(other, RULE))
+    # 0.25 a week are allowed; 48 weeks show between 0 and twice as many.
+    assert np.mean(found) <= 0.5
+    # And limits are no higher than needed: three quarters of them would be too low.
+    lower = {key: 0.75 * value for key, value in limits.items()}
+    assert episodes(alarms(other, lower, RULE)) > 2
+
+
+def test_a_record_that_is_too_short_is_continued_or_refused() -> None:
+    record = series(a=autocorrelated(round(2 * WEEK / EVERY), 3))
+    assert calibrate(record, RULE, [*record.values], 1.0, 52.0).extrapolated
+    some, many = (calibrate(record, RULE, [*record.values], 1.0, of).limits["MON001 a"] for of in (2.0, 52.0))
+    assert many > some
+    with pytest.raises(BadInput, match="8 with values are needed"):
+        calibrate(series(a=autocorrelated(80, 3)), RULE, ["MON001 a"], 1.0, 4.0)
+
+
+def test_what_is_always_zero_keeps_its_limit() -> None:
+    record = series(a=autocorrelated(3000, 4), none=np.zeros(3000))
+    made = calibrate(record, RULE, [*record.values], 1.0, 4.0)
+    assert made.kept == ("MON001 none",)
+    assert [*made.limits] == ["MON001 a"]
+
+
+@pytest.fixture
+def recorded(project: Project, tmp_path: Path) -> Callable[..., Path]:
+    """A project of two numbers with limits, and a log of them for so many hours."""
+    contract = project.root / "contract.yaml"
+    signals = {
+        "inputs": [
+            {"name": "current", "pv": "C", "unit": "mA", "range": [-100, 100]},
+            {"name": "field", "pv": "F", "unit": "T", "range": [-100, 100]},
+        ],
+        "outputs": [{"name": "score", "pv": "S", "unit": "1", "range": [0, 1], "high": 0.9, "default": 1.0}],
+    }
+    contract.write_text(yaml.safe_dump({**yaml.safe_load(contract.read_text()), "signals": signals}))
+    expected = {"current": (-100.0, 100.0), "field": (-100.0, 100.0)}
+    rows = values(2000, 1)
+    score = rows.pop("score")
+    found = reference.limits(rows, {"score": score}, expected=expected, alarms={"score": (None, 0.9)}, truth={})
+    (project.root / "metrics").mkdir(exist_ok=True)
+    (project.root / "metrics/limits.json").write_text(json.dumps({**found, "split": "validation"}))
+
+    def made(hours: float, **moved: float) -> Path:
+        at = np.arange(NOW, NOW + hours * 3600, 30.0)
+        rows = values(len(at), 2)
+        return write_log(
+            tmp_path / "log",
+            load_contract(project.root),
+            project.root,
+            at,
+            {k: v + moved.get(k, 0) for k, v in rows.items()},
+        )
+
+    return made
+
+
+def values(rows: int, seed: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    current = random.normal(0, 1, rows)
+    return {"current": current, "field": current + random.normal(0, 0.3, rows), "score": random.uniform(0, 0.8, rows)}
+
+
+def test_the_command_says_what_is_expected_and_writes_limits(recorded: Callable[..., Path], project: Project) -> None:
+    words = ["backtest", str(recorded(30)), "--project", str(project.root)]
+    ran = CliRunner().invoke(app, [*words, "--false-alarms", "1", "--weeks", "4", "--write", "--json"])
+    assert ran.exit_code == 0, ran.output
+    said = json.loads(ran.stdout)
+    assert said["windows"] >= 29 * 6 - 1
+    assert said["now"]["episodes"] == 0
+    assert {one["name"]: one["delay"] is not None for one in said["shifts"]} == {"current": True, "field": True}
+    assert max(one["size"] for one in said["shifts"]) <= 1.0
+    written = json.loads((project.root / "calibration.json").read_text())
+    assert written["alarms_per_week"] == 0.25
+    assert {"MON001 current", "MON002", "MON004 score"} <= written["limits"].keys()
+    # They are taken from then on.
+    ran = CliRunner().invoke(app, [*words, "--no-shifts", "--from", "2026-11-18T15:00Z"])
+    assert ran.exit_code == 0, ran.output
+    assert "with limits as they are: 0 alarms a week" in ran.stdout
+
+
+def test_a_replayed_table_is_a_record_too(recorded: Callable[..., Path], project: Project, tmp_path: Path) -> None:
+    import duckdb
+
+    folder, table = recorded(3, current=2.0), tmp_path / "replayed.parquet"
+    duckdb.sql(f"COPY (SELECT * FROM read_parquet('{folder}/**/*.parquet')) TO '{table}'")
+    ran = CliRunner().invoke(app, ["backtest", str(table), "--project", str(project.root), "--json"])
+    assert ran.exit_code == 0, ran.output
+    said = json.loads(ran.stdout)
+    assert "MON001 current" in {one["of"] for one in said["now"]["alarms"]}
+    assert said["now"]["episodes"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["none", "--write"], "--write needs --false-alarms"),
+        (["none"], "no such prediction log or table"),
+        (["contract.yaml"], "this table cannot be read"),
+        (["LOG", "--from", "2026-11-01T00:00Z", "--to", "2026-11-01T00:10Z"], "less than 3600 s, a window"),
+        (["LOG", "--from", "2026-11-01T00:00Z", "--to", "2026-11-01T10:00Z"], "can be judged"),
+    ],
+)
+def test_what_cannot_be_backtested_is_said(
+    recorded: Callable[..., Path], project: Project, words: list[str], said: str
+) -> None:
+    log = str(recorded(2))
+    given = [
+        log if word == "LOG" else str(project.root / word) if place == 0 else word for place, word in enumerate(words)
+    ]
+    with pytest.raises(BadInput, match=said):
+        app(["backtest", *given, "--project", str(project.root)], standalone_mode=False)
