@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,6 +68,8 @@ class GitHub:
     tokens: dict[str, Token] = field(default_factory=lambda: {"s3cret": Token()})
     asked: list[Asked] = field(default_factory=list)
     pulls: dict[int, Json] = field(default_factory=dict)
+    issues: dict[int, Json] = field(default_factory=dict)
+    """By numbers that no pull request has."""
     comments: dict[int, Json] = field(default_factory=dict)
     runs: dict[int, Json] = field(default_factory=dict)
     artifacts: dict[int, Json] = field(default_factory=dict)
@@ -76,6 +79,13 @@ class GitHub:
     branches: dict[str, str] = field(default_factory=lambda: {"main": "0" * 40})
     statuses: list[Json] = field(default_factory=list)
     releases: dict[int, Json] = field(default_factory=dict)
+    trees: dict[str, Json] = field(default_factory=dict)
+    """Of branches that programs make: sha -> what was posted."""
+    commits: dict[str, Json] = field(default_factory=dict)
+    dispatched: list[Json] = field(default_factory=list)
+    """Workflows that were started, each with the body of the request."""
+    workflows: dict[str, str] = field(default_factory=dict)
+    """File of a workflow -> its state, such as `active`."""
     faults: list[tuple[str, Fault]] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     ids: Iterator[int] = field(default_factory=lambda: count(1001))
@@ -117,6 +127,23 @@ class GitHub:
             "html_url": f"https://git.example/{self.repository}/pull/{number}#issuecomment-{id}",
         }
         return self.comments[id]
+
+    def issue(self, title: str, body: str = "", login: str = "ada", association: str = "NONE", **more: Any) -> Json:
+        """Open an issue."""
+        number = next(self.ids)
+        self.issues[number] = {
+            "number": number,
+            "title": title,
+            "body": body,
+            "state": "open",
+            "locked": False,
+            "user": {"login": login, "type": "Bot" if login.endswith("[bot]") else "User"},
+            "author_association": association,
+            "updated_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "html_url": f"https://git.example/{self.repository}/issues/{number}",
+            **more,
+        }
+        return self.issues[number]
 
     def run(self, head: str, *, branch: str = "change", fork: str = "", **more: Any) -> Json:
         """A run of the pull request's workflow; `pull_requests` is empty for forks, as on GitHub."""
@@ -270,12 +297,12 @@ class GitHub:
 
     @route("GET", "/repos/OWN/issues/{number}/comments", "pull-requests:read")
     def list_comments(self, asked: Asked, number: str) -> list[Json]:
-        self._one(self.pulls, number)
+        self._one({**self.pulls, **self.issues}, number)
         return [one for one in self.comments.values() if one["issue_url"].endswith(f"/issues/{number}")]
 
     @route("POST", "/repos/OWN/issues/{number}/comments", "pull-requests:write")
     def create_comment(self, asked: Asked, number: str) -> Answer:
-        self._may_say(self._one(self.pulls, number), asked.body["body"])
+        self._may_say(self._one({**self.pulls, **self.issues}, number), asked.body["body"])
         return Answer(201, self.comment(int(number), asked.body["body"], asked.login))
 
     @route("GET", "/repos/OWN/issues/comments/{id}", "pull-requests:read")
@@ -293,6 +320,74 @@ class GitHub:
     def delete_comment(self, asked: Asked, id: str) -> Answer:
         del self.comments[self._own_comment(asked, id)["id"]]
         return Answer(204)
+
+    @route("GET", "/repos/OWN/issues", "issues:read")
+    def list_issues(self, asked: Asked) -> list[Json]:
+        state, since = asked.query.get("state", "open"), asked.query.get("since", "")
+        pulls = [{**pull, "pull_request": {}, "title": "", "body": ""} for pull in self.pulls.values()]
+        found = [one for one in (*self.issues.values(), *pulls) if state in ("all", one["state"])]
+        recent = [one for one in found if one.get("updated_at", "9") >= since]
+        return sorted(recent, key=lambda one: one.get("updated_at", ""), reverse=True)
+
+    @route("POST", "/repos/OWN/issues", "issues:write")
+    def create_issue(self, asked: Asked) -> Answer:
+        self._may_say({"locked": False}, asked.body["body"])
+        return Answer(201, self.issue(asked.body["title"], asked.body["body"], asked.login))
+
+    @route("GET", "/repos/OWN/issues/{number}", "issues:read")
+    def get_issue(self, asked: Asked, number: str) -> Json:
+        return self._one(self.issues, number)
+
+    @route("PATCH", "/repos/OWN/issues/{number}", "issues:write")
+    def update_issue(self, asked: Asked, number: str) -> Json:
+        issue = self._one(self.issues, number)
+        issue.update({key: asked.body[key] for key in ("title", "body", "state") if key in asked.body})
+        issue["updated_at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        return issue
+
+    @route("GET", "/repos/OWN/git/commits/{sha}", "contents:read")
+    def get_commit(self, asked: Asked, sha: str) -> Json:
+        return {"sha": sha, "tree": {"sha": self.commits.get(sha, {}).get("tree", "0" * 40)}}
+
+    @route("POST", "/repos/OWN/git/trees", "contents:write")
+    def create_tree(self, asked: Asked) -> Answer:
+        sha = hashlib.sha1(asked.content, usedforsecurity=False).hexdigest()
+        self.trees[sha] = asked.body
+        return Answer(201, {"sha": sha})
+
+    @route("POST", "/repos/OWN/git/commits", "contents:write")
+    def create_commit(self, asked: Asked) -> Answer:
+        sha = hashlib.sha1(asked.content, usedforsecurity=False).hexdigest()
+        self.commits[sha] = asked.body
+        return Answer(201, {"sha": sha})
+
+    @route("POST", "/repos/OWN/git/refs", "contents:write")
+    def create_ref(self, asked: Asked) -> Answer:
+        branch = asked.body["ref"].removeprefix("refs/heads/")
+        if branch in self.branches:
+            raise Refused(422, "Reference already exists")
+        self.branches[branch] = asked.body["sha"]
+        return Answer(201, {"ref": asked.body["ref"], "object": {"sha": asked.body["sha"]}})
+
+    @route("GET", "/repos/OWN/actions/workflows", "actions:read")
+    def list_workflows(self, asked: Asked) -> Json:
+        rows = [
+            {"name": file, "path": f".github/workflows/{file}", "state": is_} for file, is_ in self.workflows.items()
+        ]
+        return {"total_count": len(rows), "workflows": rows}
+
+    @route("POST", "/repos/OWN/actions/workflows/{name}/dispatches", "actions:write")
+    def dispatch(self, asked: Asked, name: str) -> Answer:
+        self.dispatched.append({"workflow": name, **asked.body})
+        title = " ".join(map(str, asked.body.get("inputs", {}).values()))
+        self.run("0" * 40, event="workflow_dispatch", path=f".github/workflows/{name}", display_title=title)
+        return Answer(204)
+
+    @route("GET", "/repos/OWN/actions/workflows/{name}/runs", "actions:read")
+    def runs_of_workflow(self, asked: Asked, name: str) -> Json:
+        runs = [one for one in self.runs.values() if one["path"].endswith(f"/{name}")]
+        found = [one for one in runs if asked.query.get("event", one["event"]) == one["event"]]
+        return {"total_count": len(found), "workflow_runs": found}
 
     @route("GET", "/repos/OWN/actions/runs/{id}", "actions:read")
     def get_run(self, asked: Asked, id: str) -> Json:

@@ -1,0 +1,159 @@
+"""What GitHub and a logbook say of an alarm of the monitor. Every value may come from a log that anybody wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from beampermit.contract import Contract
+from beampermit.contract.causes import DRIFT
+from beampermit.documents.markdown import code, duration, number, text, visible
+from beampermit.monitoring.response.journal import Alarm
+from beampermit.verdicts.monitoring import CHECKS, Reading, Result, Trip
+
+LISTED = 200
+"""Alarms in one issue."""
+CAUSES = {"MON001": DRIFT, "MON002": DRIFT}
+"""Which cause of `operations.alarms` says what to do."""
+
+
+@dataclass(frozen=True)
+class AlarmTexts:
+    """As `monitoring.response.texts.Texts`; `contract` is that of the version in service, as people agreed on it."""
+
+    contract: Contract
+
+    def title(self, alarm: Alarm) -> str:
+        reading = alarm.trip.standing.reading
+        of = f" of {reading.subject}" if reading.subject else ""
+        return visible(f"{alarm.trip.model}: {_title(reading)}{of} ({reading.check})", limit=200)
+
+    def body(self, alarm: Alarm) -> str:
+        trip = alarm.trip
+        standing, reading = trip.standing, trip.standing.reading
+        rows = [
+            ("Severity", text(standing.level)),
+            ("Since", _moment(standing.since)),
+            ("Reading", f"{_against(reading)}"),
+            ("Of", code(reading.subject) if reading.subject else "all together"),
+            ("Version", f"{trip.version}"),
+            ("Window", f"{_moment(trip.window.since)} to {_moment(trip.window.until)}, {trip.window.rows} rows"),
+        ]
+        parts = [
+            f"**{text(_title(reading))}** ({reading.check}).",
+            text(reading.detail) if reading.detail else "",
+            "\n".join(("| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows))),
+            *self._what_to_do(reading.check),
+            "This issue is updated while the alarm is on, and closed when it has been clear for "
+            f"{duration(self.contract.monitoring.response.close_after)}. If you close or lock it, it stays so. "
+            f"{code('beampermit bypass --help')} says how to bypass an alarm until a time.",
+        ]
+        return "\n\n".join(filter(None, parts))
+
+    def still_on(self, alarm: Alarm, at: float) -> str:
+        reading, standing = alarm.trip.standing.reading, alarm.trip.standing
+        again = f", for the {alarm.episode}. time" if alarm.episode > 1 else ""
+        return (
+            f"{text(standing.level)} since {_moment(standing.since)}{again}: {_against(reading)}, "
+            f"in the window until {_moment(alarm.trip.window.until)}. "
+            f"The alarm is on at {_moment(at)}."
+        )
+
+    def cleared(self, alarm: Alarm) -> str:
+        trip = alarm.cleared or alarm.trip
+        reading = trip.standing.reading
+        return f"The alarm has cleared: {_against(reading)}, in the window until {_moment(trip.window.until)}."
+
+    def gathered_title(self, model: str) -> str:
+        return visible(f"{model}: many alarms of the monitor", limit=200)
+
+    def gathered(self, alarms: Sequence[Alarm]) -> str:
+        rows = [
+            f"| {text(alarm.trip.standing.level)} | {alarm.trip.standing.reading.check} "
+            f"| {code(alarm.trip.standing.reading.subject) or 'all together'} | {_moment(alarm.trip.standing.since)} "
+            f"| {_amount(alarm.trip.standing.reading.value, alarm.trip.standing.reading.unit)} "
+            f"| {_amount(alarm.trip.standing.reading.limit, alarm.trip.standing.reading.unit)} |"
+            for alarm in alarms[:LISTED]
+        ]
+        head = ("| severity | check | of | since | reading | limit |", "|---|---|---|---|---|---|")
+        more = [f"and {len(alarms) - LISTED} more."] if len(alarms) > LISTED else []
+        most = self.contract.monitoring.response.issues
+        parts = [
+            f"More than {most} alarms are on at once, which is more often one fault of the machine, or of what the "
+            f"service reads, than {len(alarms)} different ones. These have no issue of their own:",
+            "\n".join((*head, *rows)),
+            *more,
+            *self._what_to_do(""),
+        ]
+        return "\n\n".join(parts)
+
+    def heartbeat(self, result: Result) -> str:
+        alarmed = [standing for standing in result.standings if standing.alarmed]
+        version = f"version {result.window.version}" if result.window.version else "no version in service"
+        lines = [
+            f"The monitor of {code(result.model)} judged its newest window at {_moment(result.at)}: {version}, "
+            f"{result.window.rows} rows, {len(alarmed)} alarms.",
+            "The monitor replaces this text; the workflow `monitor.yml` fails when that time is longer ago than "
+            f"{duration(self.contract.monitoring.response.silent_after)}. The issue may be open or closed.",
+        ]
+        return "\n\n".join(lines)
+
+    def limits(self, trip: Trip, reason: str, issue: int) -> str:
+        reading = trip.standing.reading
+        parts = [
+            f"{text(_title(reading))}{f' ({code(reading.subject)})' if reading.subject else ''}: {_against(reading)}.",
+            text(reason, limit=2000),
+            "Merge this only if what the alarm saw is how the machine is to run from now on, and the model is right. "
+            "Otherwise close it: the limits stay as they are. The monitor merges nothing.",
+            f"Of the alarm in #{issue}." if issue else "",
+        ]
+        return "\n\n".join(filter(None, parts))
+
+    def entry(self, trip: Trip) -> tuple[str, str]:
+        reading = trip.standing.reading
+        of = f" of {reading.subject}" if reading.subject else ""
+        state = "cleared" if trip.cleared else trip.standing.level
+        title = visible(f"{trip.model} {state}: {_title(reading)}{of} ({reading.check})", limit=200)
+        lines = [
+            f"Reading {_plain(reading.value, reading.unit)}, limit {_plain(reading.limit, reading.unit)}, since "
+            f"{_moment(trip.standing.since)}, version {trip.version}.",
+            visible(reading.detail, limit=500),
+            *([] if trip.cleared else [f"- {visible(step)}" for step in self._steps(reading.check)]),
+            "" if trip.cleared else f"On call: {visible(self.contract.operations.on_call)}",
+        ]
+        return title, "\n".join(filter(None, lines))
+
+    def _what_to_do(self, check: str) -> list[str]:
+        steps = [f"- {text(step)}" for step in self._steps(check)]
+        call = f"Whom to call: {text(self.contract.operations.on_call)}"
+        return [*(["\n".join(("What to do:", "", *steps))] if steps else []), call]
+
+    def _steps(self, check: str) -> Sequence[str]:
+        """What the contract says of the cause that this check is of."""
+        cause = CAUSES.get(check)
+        alarms = self.contract.operations.alarms
+        return next((alarm.action for alarm in alarms if cause in alarm.raised_by), ())
+
+
+def _title(reading: Reading) -> str:
+    return CHECKS.get(reading.check, reading.check)
+
+
+def _amount(value: float, unit: str) -> str:
+    return f"{number(value)}{f' {text(unit, limit=40)}' if unit else ''}"
+
+
+def _against(reading: Reading) -> str:
+    return f"{_amount(reading.value, reading.unit)}, limit {_amount(reading.limit, reading.unit)}"
+
+
+def _plain(value: float, unit: str) -> str:
+    return f"{number(value)}{f' {visible(unit, limit=40)}' if unit else ''}"
+
+
+def _moment(seconds: float) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (ValueError, OverflowError, OSError):
+        return "a time that no clock shows"

@@ -1,0 +1,191 @@
+"""One issue for each alarm: opened, told what is new, closed once it has long been clear. A person's word stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from beampermit.contract.service import Monitoring
+from beampermit.monitoring.response.issues import Found, Issues, mark_of
+from beampermit.monitoring.response.journal import Alarm, Issue
+from beampermit.monitoring.response.kept import Kept
+from beampermit.monitoring.response.texts import Texts
+
+DELETED = "was deleted"
+GATHER_EVERY = 600.0
+"""Seconds between two changes of the issue that lists many alarms."""
+
+
+@dataclass(frozen=True)
+class AlarmIssues:
+    """Brings GitHub to what the journal says, at the time `at`. Methods raise `Outside`."""
+
+    kept: Kept
+    issues: Issues
+    texts: Texts
+    monitoring: Monitoring
+    at: float
+
+    def settle(self, alarm: Alarm) -> None:
+        if alarm.gathered:
+            return
+        if alarm.on:
+            self._while_on(alarm)
+        elif self.at - alarm.cleared_at >= self.monitoring.response.close_after:
+            self._after(alarm)
+
+    def forget(self) -> None:
+        """Those that are over: an alarm that comes back within `remind_every` opens its issue again."""
+        response = self.monitoring.response
+        least = max(response.close_after, response.remind_every)
+        over = {
+            alarm.key
+            for alarm in self.kept.journal.alarms
+            if not alarm.on and self.at - alarm.cleared_at >= least and _is_settled(alarm)
+        }
+        self.kept.drop(over)
+
+    # One alarm
+
+    def _while_on(self, alarm: Alarm) -> None:
+        issue = alarm.issue
+        if issue and issue.left_alone:
+            return
+        if issue is None or not issue.number:
+            self._open(alarm)
+            return
+        if issue.told == _state_of(alarm) and self.at - issue.reminded < self.monitoring.response.remind_every:
+            return
+        found = self.issues.get(issue.number)
+        if found is None or found.locked:
+            self._leave_alone(alarm, issue, _why(found))
+            return
+        by_person = found.state == "closed" and not (issue.closed or issue.closing)
+        if found.state == "closed" and not by_person:
+            self.issues.change(issue.number, state="open")
+        news = _state_of(alarm) if issue.told != _state_of(alarm) else f"{_state_of(alarm)} {issue.reminded:.0f}"
+        told = {"told": _state_of(alarm), "reminded": self.at, "left_alone": by_person}
+        self._say(alarm, issue, self.texts.still_on(alarm, self.at), news, closed=False, closing=False, **told)
+
+    def _open(self, alarm: Alarm) -> Issue:
+        self.kept.put(alarm.key, issue=Issue())
+        found = self.issues.open(self.texts.title(alarm), self.texts.body(alarm), mark_of("alarm", alarm.key))
+        issue = Issue(number=found.number, told=_state_of(alarm), reminded=self.at)
+        self.kept.put(alarm.key, issue=issue)
+        self.kept.note(f"{alarm.key}: issue {found.number}, {found.html_url}")
+        return issue
+
+    def _after(self, alarm: Alarm) -> None:
+        issue = alarm.issue
+        if issue is None or issue.closed or issue.left_alone:
+            return
+        if not issue.number:  # GitHub did not answer while it was on
+            issue = self._open(alarm)
+        found = self.issues.get(issue.number)
+        if found and found.state == "closed" and issue.closing:
+            self._closed(alarm, issue)
+            return
+        if found is None or found.locked or found.state == "closed":
+            self._leave_alone(alarm, issue, _why(found))
+            return
+        news = f"{alarm.episode} cleared"
+        if issue.told != news:
+            issue = self._say(alarm, issue, self.texts.cleared(alarm), news, told=news, closing=True)
+        self.issues.change(issue.number, state="closed")
+        self._closed(alarm, issue)
+
+    def _closed(self, alarm: Alarm, issue: Issue) -> None:
+        self.kept.put(alarm.key, issue=issue.model_copy(update={"closed": True, "closing": False}))
+        self.kept.note(f"{alarm.key}: issue {issue.number} is closed, the alarm has cleared")
+
+    def _say(self, alarm: Alarm, issue: Issue, text: str, news: str, **after: object) -> Issue:
+        """Write a comment once; `after` is what the journal then says of the issue."""
+        look = issue.saying == news
+        if not look:
+            self.kept.put(alarm.key, issue=issue.model_copy(update={"saying": news}))
+        self.issues.say(issue.number, text, mark_of("news", alarm.key, news), look=look)
+        issue = issue.model_copy(update={"saying": "", **after})
+        self.kept.put(alarm.key, issue=issue)
+        return issue
+
+    def _leave_alone(self, alarm: Alarm, issue: Issue, why: str) -> None:
+        number = 0 if why == DELETED else issue.number  # the next time that it is raised, another one is opened
+        left = {"left_alone": True, "told": _state_of(alarm), "number": number}
+        self.kept.put(alarm.key, issue=issue.model_copy(update=left))
+        self.kept.note(f"{alarm.key}: issue {issue.number} {why} and is left alone")
+
+    # Those that have none of their own
+
+    def share_out(self) -> None:
+        """Those for which there is no issue of their own are gathered."""
+        alarms = self.kept.journal.alarms
+        own = sum(alarm.issue is not None and not alarm.issue.closed for alarm in alarms)
+        new = [alarm.key for alarm in alarms if alarm.on and alarm.issue is None and not alarm.gathered]
+        without = {*new[max(0, self.monitoring.response.issues - own) :]}
+        if without:
+            gathered = (alarm.model_copy(update={"gathered": True}) for alarm in alarms if alarm.key in without)
+            by_key = {alarm.key: alarm for alarm in gathered}
+            self.kept.change(
+                lambda journal: journal.model_copy(
+                    update={"alarms": tuple(by_key.get(alarm.key, alarm) for alarm in journal.alarms)}
+                )
+            )
+
+    def gather(self) -> None:
+        """One issue lists them; it is closed when none of them is on."""
+        gathered = [alarm for alarm in self.kept.journal.alarms if alarm.gathered]
+        on = [alarm for alarm in gathered if alarm.on]
+        issue = self.kept.journal.gathering
+        if on and (issue is None or not issue.number):
+            self._open_gathering(on)
+        elif issue and issue.number and on:
+            self._update_gathering(issue, on)
+        elif issue and issue.number and all(self._is_over(alarm) for alarm in gathered):
+            self._close_gathering(issue)
+
+    def _open_gathering(self, on: list[Alarm]) -> None:
+        model = on[0].trip.model
+        self.kept.update(gathering=Issue())
+        mark = mark_of("gathering", model)
+        found = self.issues.open(self.texts.gathered_title(model), self.texts.gathered(on), mark)
+        self.kept.update(gathering=Issue(number=found.number, told=_all(on), reminded=self.at))
+        self.kept.note(f"{len(on)} more alarms: issue {found.number}, {found.html_url}")
+
+    def _update_gathering(self, issue: Issue, on: list[Alarm]) -> None:
+        if issue.told == _all(on) or 0 <= self.at - issue.reminded < GATHER_EVERY:
+            return
+        found = self.issues.get(issue.number)
+        if found is None:
+            self.kept.update(gathering=None)
+            return
+        if not found.locked:
+            body = self.texts.gathered(on)
+            self.issues.change(issue.number, body=f"{body.rstrip()}\n\n{mark_of('gathering', on[0].trip.model)}\n")
+        self.kept.update(gathering=issue.model_copy(update={"told": _all(on), "reminded": self.at}))
+
+    def _close_gathering(self, issue: Issue) -> None:
+        found = self.issues.get(issue.number)
+        if found and not found.locked and found.state == "open":
+            self.issues.change(issue.number, state="closed")
+        self.kept.update(gathering=None)
+
+    def _is_over(self, alarm: Alarm) -> bool:
+        return not alarm.on and self.at - alarm.cleared_at >= self.monitoring.response.close_after
+
+
+def _state_of(alarm: Alarm) -> str:
+    return f"{alarm.episode} {alarm.trip.standing.level}"
+
+
+def _all(alarms: list[Alarm]) -> str:
+    return mark_of(*sorted(f"{alarm.key} {_state_of(alarm)}" for alarm in alarms))
+
+
+def _is_settled(alarm: Alarm) -> bool:
+    issue = alarm.issue
+    return issue is None or issue.closed or issue.left_alone
+
+
+def _why(found: Found | None) -> str:
+    if found is None:
+        return DELETED
+    return "is locked" if found.locked else "was closed by a person"

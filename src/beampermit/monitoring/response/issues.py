@@ -1,0 +1,119 @@
+"""Issues on GitHub that are found again by a hidden line, so that none is opened twice.
+
+Anybody may copy that line into an issue of a public repository, so only the issues of those who may write there, and of
+GitHub's own bots and apps, are believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from beampermit.digest import digest_json
+from beampermit.errors import Outside
+from beampermit.github.client import Answer, Author, Client, Refused, parse_answer
+
+LIMIT = 60_000
+"""Characters; GitHub's own limit is 65,536."""
+TRUSTED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
+
+
+class Account(Author):
+    type: str = ""
+
+
+class Found(Answer):
+    """An issue, or with `pull_request` one of those that GitHub lists as issues too."""
+
+    number: int
+    state: str
+    locked: bool = False
+    title: str = ""
+    body: str | None = None
+    user: Account | None = None
+    author_association: str = ""
+    html_url: str
+    pull_request: dict[str, Any] | None = None
+
+    @property
+    def trusted(self) -> bool:
+        bot = self.user is not None and self.user.type == "Bot"  # an app that an owner installed
+        return self.pull_request is None and (bot or self.author_association in TRUSTED)
+
+
+class Said(Answer):
+    id: int
+    body: str | None = None
+    user: Account | None = None
+    author_association: str = ""
+
+
+def mark_of(*of: object) -> str:
+    """The hidden line of an issue or comment about this."""
+    return f"<!-- beampermit {digest_json([*map(str, of)]).removeprefix('sha256:')[:32]} -->"
+
+
+@dataclass(frozen=True)
+class Issues:
+    """Those of one repository. Methods raise `Outside`, and `Refused` with GitHub's status."""
+
+    client: Client
+
+    def find(self, mark: str, *, state: str = "open", since: float | None = None) -> Found | None:
+        """The oldest with this mark; `since` leaves out those that nobody changed since then."""
+        found = [issue for issue in self._listed(state, since) if issue.trusted and has_mark(issue.body, mark)]
+        return min(found, key=lambda issue: issue.number, default=None)
+
+    def open(self, title: str, body: str, mark: str, *, state: str = "open") -> Found:
+        """The issue with this mark, opened where there is none; `state` as for `find`."""
+        existing = self.find(mark, state=state)
+        if existing:
+            return existing
+        return parse_answer(Found, self.client.post("/issues", {"title": title[:250], "body": marked(body, mark)}))
+
+    def get(self, number: int) -> Found | None:
+        """None where it was deleted or moved to another repository."""
+        try:
+            found = parse_answer(Found, self.client.get(f"/issues/{number}"))
+        except Refused as refused:
+            if refused.status in (301, 404, 410):
+                return None
+            raise
+        return found if found.number == number else None
+
+    def say(self, number: int, text: str, mark: str, *, look: bool) -> None:
+        """Write a comment; with `look`, only where none has the mark."""
+        if look and any(has_mark(said.body, mark) for said in self._comments(number)):
+            return
+        self.client.post(f"/issues/{number}/comments", {"body": marked(text, mark)})
+
+    def change(self, number: int, **values: str) -> None:
+        """Its `body` or its `state`."""
+        self.client.patch(f"/issues/{number}", values)
+
+    def _listed(self, state: str, since: float | None) -> Iterator[Found]:
+        query = {"state": state, "sort": "updated", "direction": "desc"}
+        if since is not None:
+            query["since"] = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        yield from (parse_answer(Found, row) for row in self.client.pages("/issues", **query))
+
+    def _comments(self, number: int) -> Iterator[Said]:
+        yield from (parse_answer(Said, row) for row in self.client.pages(f"/issues/{number}/comments"))
+
+
+def has_mark(body: str | None, mark: str) -> bool:
+    """Whether a line is the mark; no value that is shown can be a line of its own."""
+    return any(line.strip() == mark for line in (body or "").splitlines())
+
+
+def marked(text: str, mark: str) -> str:
+    return f"{text.rstrip()[:LIMIT]}\n\n{mark}\n"
+
+
+def address_of(answer: Any) -> str:
+    address = answer.get("html_url") if isinstance(answer, Mapping) else None
+    if not isinstance(address, str):
+        raise Outside("GitHub's answer has no html_url")
+    return address

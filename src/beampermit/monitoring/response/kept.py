@@ -1,0 +1,115 @@
+"""The journal while a monitor runs: one process has it, and each change of it is on disk before the next step."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from beampermit.errors import Conflict
+from beampermit.monitoring.response.journal import (
+    REMEMBERED,
+    SHOWN,
+    Alarm,
+    Journal,
+    Kind,
+    Task,
+    load_journal,
+    store_journal,
+)
+
+LOCK = ".response.lock"
+
+
+class Kept:
+    """The journal of a state folder. Threads of this process may change it; see `opened` for others."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.journal = load_journal(folder)
+        self._lock = threading.RLock()
+
+    def change(self, by: Callable[[Journal], Journal]) -> None:
+        with self._lock:
+            changed = by(self.journal)
+            if changed is not self.journal:
+                store_journal(self.folder, changed)
+                self.journal = changed
+
+    def update(self, **values: Any) -> None:
+        self.change(lambda journal: journal.model_copy(update=values))
+
+    def put(self, key: str, **values: Any) -> Alarm:
+        """Change the alarm of this key; what another thread told of it meanwhile stays."""
+        with self._lock:
+            known = {alarm.key: alarm for alarm in self.journal.alarms}
+            changed = known[key].model_copy(update=values)
+            alarms = tuple(changed if alarm.key == key else alarm for alarm in self.journal.alarms)
+            self.update(alarms=alarms)
+            return changed
+
+    def drop(self, keys: set[str]) -> None:
+        if keys:
+            self.change(
+                lambda journal: journal.model_copy(
+                    update={"alarms": tuple(alarm for alarm in journal.alarms if alarm.key not in keys)}
+                )
+            )
+
+    def put_task(self, task: Task) -> Task:
+        self.change(
+            lambda journal: journal.model_copy(
+                update={"tasks": tuple(task if one.id == task.id else one for one in journal.tasks)}
+            )
+        )
+        return task
+
+    def postpone(self, kind: Kind, due: float) -> None:
+        """All tasks of a kind, until then."""
+        self.change(
+            lambda journal: journal.model_copy(
+                update={
+                    "tasks": tuple(
+                        one.model_copy(update={"due": max(one.due, due)}) if one.kind == kind else one
+                        for one in journal.tasks
+                    )
+                }
+            )
+        )
+
+    def finish(self, task: Task, line: str, **more: Any) -> None:
+        self.change(
+            lambda journal: journal.model_copy(
+                update={
+                    "tasks": tuple(one for one in journal.tasks if one.id != task.id),
+                    "finished": (*journal.finished, task.id)[-REMEMBERED:],
+                    "log": (*journal.log, line)[-SHOWN:],
+                    **more,
+                }
+            )
+        )
+
+    def note(self, line: str) -> None:
+        self.change(lambda journal: journal.model_copy(update={"log": (*journal.log, line)[-SHOWN:]}))
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Kept]:
+    """The journal, for this process alone. Raises `Conflict` where another one has it, `BadInput` for a damaged one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Conflict(
+            f"another process responds to the alarms in {folder}",
+            hint="the monitor that runs there tries again by itself",
+        ) from None
+    try:
+        yield Kept(folder)
+    finally:
+        lock.release()

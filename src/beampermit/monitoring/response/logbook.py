@@ -1,0 +1,99 @@
+"""An entry in a logbook: through a small protocol, so that a laboratory adds its own by an entry point."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol
+
+from beampermit.errors import BadInput, Outside, did_you_mean
+
+GROUP = "beampermit.logbooks"
+"""`[project.entry-points."beampermit.logbooks"]` of any installed package: name = "module:Class"."""
+TAIL = 4 * 2**20
+"""Bytes at the end of a file in which an entry is looked for."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`id` is the same whenever the same entry is written; `level` is a severity in EPICS."""
+
+    id: str
+    at: datetime
+    title: str
+    text: str
+    level: str
+    model: str
+
+
+class Logbook(Protocol):
+    """Made with what stands behind its name in `--logbook NAME:WHERE`; raises `BadInput` where that is wrong."""
+
+    def __init__(self, where: str) -> None: ...
+
+    def write(self, entry: Entry) -> str:
+        """Write it unless an entry with this id is there; one line that says where. Raises `Outside`."""
+        ...
+
+
+class FileLogbook:
+    """A Markdown file that entries are appended to: `--logbook file:/srv/logbook/models.md`."""
+
+    def __init__(self, where: str) -> None:
+        if not where or Path(where).is_dir():
+            raise BadInput("--logbook file: needs the path of a file", hint="--logbook file:/srv/logbook/models.md")
+        self.file = Path(where)
+
+    def write(self, entry: Entry) -> str:
+        mark = f"<!-- {entry.id} -->"
+        at = entry.at.astimezone(UTC)
+        title, text = " ".join(entry.title.split()), entry.text.strip()
+        block = f"\n## {at:%Y-%m-%d %H:%M:%S} UTC {entry.level} {title}\n\n{text}\n{mark}\n"
+        try:
+            if mark not in self._end():
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                self._append(block.encode(errors="backslashreplace"))
+        except OSError as error:
+            raise Outside(f"the logbook cannot be written: {error.strerror or error}", file=self.file) from None
+        return f"logbook {self.file}"
+
+    def _end(self) -> str:
+        if not self.file.exists():
+            return ""
+        with self.file.open("rb") as file:
+            file.seek(max(0, self.file.stat().st_size - TAIL))
+            return file.read().decode(errors="replace")
+
+    def _append(self, content: bytes) -> None:
+        descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o664)
+        try:
+            os.write(descriptor, content)  # at once: others may append to it too
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+OWN: dict[str, type[Logbook]] = {"file": FileLogbook}
+
+
+def load_logbook(choice: str) -> Logbook:
+    """As `--logbook` names it: `NAME:WHERE`. Raises `BadInput` where no installed package has it."""
+    name, _, where = choice.partition(":")
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+        raise BadInput(f"--logbook: {choice!r} is not NAME:WHERE", hint="--logbook file:/srv/logbook/models.md")
+    installed = {point.name: point for point in entry_points(group=GROUP)}
+    if name in installed:
+        try:
+            kind: Any = installed[name].load()
+        except (ImportError, AttributeError) as error:
+            raise BadInput(f"the logbook {name!r} ({installed[name].value}) cannot be loaded: {error}") from None
+        return kind(where)
+    if name not in OWN:
+        others = {*installed, *OWN}
+        hint = did_you_mean(name, others) or f"; installed are {', '.join(sorted(others))}"
+        raise BadInput(f"--logbook: there is no logbook {name!r}{hint}")
+    return OWN[name](where)

@@ -1,0 +1,84 @@
+"""Which steps a trip starts, as the contract says. Pure: nothing is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from beampermit.contract.service import Monitoring
+from beampermit.monitoring.response.journal import Alarm, Journal, Kind, Task, key_of
+from beampermit.verdicts.monitoring import Trip
+
+FALL_BACK = frozenset({"MON004", "MON005", "MON006", "MON007"})
+"""About what the model gives. For other inputs than those of training, the former champion is no better."""
+RETRAIN = frozenset({"MON001", "MON002", "MON004", "MON007"})
+LIMITS = frozenset({"MON001", "MON002", "MON003", "MON004"})
+"""New limits for a broken service, late answers or wrong predictions would only hide them."""
+RANKS = {"NO_ALARM": 0, "MINOR": 1, "MAJOR": 2, "INVALID": 3}
+
+
+def take(journal: Journal, trips: Iterable[Trip], tasks: Iterable[Task], at: float) -> Journal:
+    """The journal with what trips ask for, and with `tasks` of theirs; the same where it was told before."""
+    known = {*journal.finished, *(task.id for task in journal.tasks)}
+    new = tuple(task for task in tasks if task.id not in known)
+    alarms = journal.alarms
+    for trip in trips:
+        alarms = _with(alarms, trip, at)
+    if not new and alarms == journal.alarms:
+        return journal
+    return journal.model_copy(update={"alarms": alarms, "tasks": (*journal.tasks, *new)})
+
+
+def tasks_of(trip: Trip, monitoring: Monitoring, at: float) -> Iterator[Task]:
+    kinds: list[Kind] = ["logbook", "webhook"]
+    if not trip.cleared:
+        kinds = ["candidate", *kinds]
+        response, check, rank = monitoring.response, trip.standing.reading.check, RANKS[trip.standing.level]
+        if check in FALL_BACK and response.fall_back != "never" and rank >= RANKS[response.fall_back]:
+            kinds.append("fall-back")
+        if rank >= RANKS[response.proposes_at]:
+            if monitoring.on_trip == "propose-limits" and check in LIMITS:
+                kinds.append("propose-limits")
+            if monitoring.on_trip == "retrain" and check in RETRAIN:
+                kinds.append("retrain")
+    for kind in kinds:
+        yield Task(kind=kind, trip=trip, asked=at)
+
+
+def refusal(journal: Journal, task: Task, monitoring: Monitoring, at: float) -> str:
+    """Why a proposal or a fall-back is not made now or later; empty where it may be."""
+    cooldown = monitoring.response.cooldown
+    # A clock that was set back must not lift the bound, nor hold it for ever.
+    alike = [proposal for proposal in journal.proposals if (proposal.kind == "fall-back") == (task.kind == "fall-back")]
+    recent = [proposal for proposal in alike if abs(at - proposal.at) < cooldown]
+    if recent:
+        last = recent[-1]
+        return f"{last.kind} was done {abs(at - last.at) / 3600:.1f} h ago, and monitoring.response.cooldown is longer"
+    alarm = journal.find(key_of(task.trip))
+    if alarm is None or not alarm.on:
+        return "the alarm has cleared"
+    return ""
+
+
+def _with(alarms: tuple[Alarm, ...], trip: Trip, at: float) -> tuple[Alarm, ...]:
+    known = next((alarm for alarm in alarms if alarm.key == key_of(trip)), None)
+    if known is None:
+        return alarms if trip.cleared else (*alarms, Alarm(trip=trip))
+    return tuple(_told(alarm, trip, at) if alarm is known else alarm for alarm in alarms)
+
+
+def _told(alarm: Alarm, trip: Trip, at: float) -> Alarm:
+    same = trip.name == alarm.trip.name
+    if trip.cleared:
+        return alarm.model_copy(update={"cleared": trip, "cleared_at": at}) if alarm.on and same else alarm
+    if same:
+        worse = RANKS[trip.standing.level] > RANKS[alarm.trip.standing.level]
+        return alarm.model_copy(update={"trip": trip}) if alarm.on and worse else alarm
+    if trip.standing.since < alarm.trip.standing.since:
+        return alarm  # told before
+    again = {"episode": alarm.episode + 1, "issue": _reawakened(alarm), "cleared": None, "cleared_at": 0.0}
+    return alarm.model_copy(update={"trip": trip, **again})
+
+
+def _reawakened(alarm: Alarm) -> object:
+    """What a person left is looked at anew when the alarm is raised anew."""
+    return alarm.issue and alarm.issue.model_copy(update={"left_alone": False})

@@ -1,0 +1,140 @@
+"""What a trip asks people for: a pull request with other limits, or a retraining, whose pull request comes later.
+
+Neither changes anything that is in service: people and interlocks judge both. At most one is open at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from beampermit.digest import digest_json
+from beampermit.errors import BeampermitError, Outside
+from beampermit.github.client import Answer, Client, Pull, Refused, Unsure, parse_answer
+from beampermit.github.pull_requests import open_pull_request
+from beampermit.monitoring.response.issues import address_of
+from beampermit.verdicts.monitoring import Trip
+
+LIMITS, RETRAIN = "beampermit/limits", "beampermit/retrain"
+"""How the names of their branches begin."""
+WORKFLOW = "retrain.yml"
+RECENT = 50
+"""Runs of the workflow in which that of a trip is looked for."""
+
+
+class Suppressed(Exception):
+    """No proposal is made; the message says why."""
+
+
+class _Run(Answer):
+    display_title: str = ""
+    status: str | None = None
+    html_url: str
+
+
+@dataclass(frozen=True)
+class NewLimits:
+    """Files of the repository and their new text: limits alone. `reason` says how they were found."""
+
+    files: Mapping[str, str]
+    reason: str
+
+
+def tag_of(trip: Trip) -> str:
+    """Names the branch or the run of an alarm, so that it is found again."""
+    return digest_json(["proposal", trip.name]).removeprefix("sha256:")[:12]
+
+
+def propose_limits(client: Client, new: NewLimits, *, title: str, body: str, tag: str) -> str:
+    """A pull request whose only commit changes the files of `new`; its address.
+
+    Raises `Suppressed` where a proposal is open or nothing would change, `Outside`.
+    """
+    branch = f"{LIMITS}-{tag}"
+    _refuse_second(client, own=branch)
+    base = _default_branch(client)
+    if not _has_branch(client, branch):
+        _make_branch(client, branch, base, new.files, title)
+    return open_pull_request(client, branch=branch, base=base, title=title, body=body)
+
+
+def start_retraining(client: Client, *, reason: str, tag: str) -> str:
+    """Start the workflow `retrain.yml`; the address of its run, or of the workflow where the run is not listed yet.
+
+    Raises `Suppressed` where a retraining runs or a proposal is open; `Unsure` where it may have been started, and
+    `Outside`.
+    """
+    runs = _runs(client)
+    mine = next((run for run in runs if tag in run.display_title), None)
+    if mine:
+        return mine.html_url
+    if running := next((run for run in runs if run.status != "completed"), None):
+        raise Suppressed(f"a retraining runs already: {running.html_url}")
+    _refuse_second(client)
+    inputs = {"reason": reason[:500], "alarm": tag}
+    client.order(f"/actions/workflows/{WORKFLOW}/dispatches", {"ref": _default_branch(client), "inputs": inputs})
+    return f"the workflow {WORKFLOW}, run {tag}"
+
+
+def _refuse_second(client: Client, own: str = "") -> None:
+    for row in client.pages("/pulls", state="open"):
+        pull = parse_answer(Pull, row)
+        ours = pull.head.repo is not None and pull.head.repo.full_name == client.repository
+        if ours and pull.head.ref.startswith((LIMITS, RETRAIN)) and pull.head.ref != own:
+            raise Suppressed(f"a proposal is open already: {address_of(row)}")
+
+
+def _runs(client: Client) -> list[_Run]:
+    query = {"event": "workflow_dispatch", "per_page": RECENT}
+    answer = client.get(f"/actions/workflows/{WORKFLOW}/runs", **query)
+    rows = answer.get("workflow_runs") if isinstance(answer, Mapping) else None
+    if not isinstance(rows, list):
+        raise Outside("GitHub's answer about runs has an unknown format")
+    return [parse_answer(_Run, row) for row in rows]
+
+
+def _default_branch(client: Client) -> str:
+    answer = client.get("")
+    name = answer.get("default_branch") if isinstance(answer, Mapping) else None
+    if not isinstance(name, str) or not name:
+        raise Outside("GitHub's answer about the repository has no default_branch")
+    return name
+
+
+def _has_branch(client: Client, branch: str) -> bool:
+    try:
+        client.get(f"/branches/{branch}")
+    except Refused as refused:
+        if refused.status == 404:
+            return False
+        raise
+    return True
+
+
+def _make_branch(client: Client, branch: str, base: str, files: Mapping[str, str], title: str) -> None:
+    """One commit on top of `base`; the branch is there whole, or not at all."""
+    head = _sha(client.get(f"/branches/{base}"), "commit")
+    tree = _sha(client.get(f"/git/commits/{head}"), "tree")
+    entries = [{"path": path, "mode": "100644", "type": "blob", "content": text} for path, text in files.items()]
+    changed = _sha(client.post("/git/trees", {"base_tree": tree, "tree": entries}))
+    if changed == tree:
+        raise Suppressed("the limits that recorded data give are those that are set")
+    commit = _sha(client.post("/git/commits", {"message": title, "tree": changed, "parents": [head]}))
+    try:
+        client.post("/git/refs", {"ref": f"refs/heads/{branch}", "sha": commit})
+    except (Refused, Unsure) as error:
+        if not _has_branch(client, branch):
+            raise _plain(error) from None
+
+
+def _sha(answer: Any, key: str = "") -> str:
+    part = answer.get(key) if key and isinstance(answer, Mapping) else answer
+    sha = part.get("sha") if isinstance(part, Mapping) else None
+    if not isinstance(sha, str):
+        raise Outside("GitHub's answer has no sha")
+    return sha
+
+
+def _plain(error: BeampermitError) -> BeampermitError:
+    return Outside(f"the branch with the new limits was not made: {error.message}", hint=error.hint)

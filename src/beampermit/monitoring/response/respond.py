@@ -1,0 +1,295 @@
+"""Does what trips ask for, step by step: each is noted before and after, so a kill loses nothing and repeats nothing.
+
+`take` only writes the journal, and is quick. `work` does what is due, each time that it is called; what the world does
+not let us do is tried again later, and the monitor goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+
+from beampermit.contract.service import Monitoring
+from beampermit.digest import digest_json
+from beampermit.errors import BadInput, BeampermitError, Outside
+from beampermit.github.client import Client, Limited, Refused
+from beampermit.monitoring.response import heartbeat
+from beampermit.monitoring.response.alarm_issues import AlarmIssues
+from beampermit.monitoring.response.candidates import store_candidate
+from beampermit.monitoring.response.issues import Issues
+from beampermit.monitoring.response.journal import Kind, Proposal, Task, key_of, name_of
+from beampermit.monitoring.response.kept import Kept
+from beampermit.monitoring.response.logbook import Entry, Logbook
+from beampermit.monitoring.response.policy import refusal, take, tasks_of
+from beampermit.monitoring.response.proposals import (
+    NewLimits,
+    Suppressed,
+    propose_limits,
+    start_retraining,
+    tag_of,
+)
+from beampermit.monitoring.response.texts import Texts
+from beampermit.monitoring.response.webhook import Webhook
+from beampermit.registry.event import Event
+from beampermit.verdicts.monitoring import Result, Trip
+
+logger = logging.getLogger(__name__)
+FIRST, LONGEST = 60.0, 3600.0
+"""Seconds until something that failed is tried again: twice as long each time."""
+GIVE_UP = 86400.0
+"""Seconds after which a webhook, an entry or a proposal is late news."""
+TRIES = 3
+PATIENCE = 5.0
+PROPOSALS = frozenset({"propose-limits", "retrain", "fall-back"})
+
+
+@dataclass(frozen=True)
+class Outlets:
+    """Where a response goes; what is None is not there, and its steps are done with."""
+
+    texts: Texts
+    log: Path | None = None
+    """The prediction log of the model."""
+    client: Client | None = None
+    webhook: Webhook | None = None
+    logbook: Logbook | None = None
+    new_limits: Callable[[Trip], NewLimits] | None = None
+    """Raises `Suppressed` where recorded data give none."""
+    fall_back: Callable[[Trip, str], Event] | None = None
+    """As `fall_back.fall_back`, with a session; the text is this machine's name."""
+
+    @cached_property
+    def issues(self) -> Issues | None:
+        return Issues(self.client) if self.client else None
+
+
+class Responder:
+    """Of one monitor: `kept` is its journal. Its thread is started by `start` and ends with `close`."""
+
+    def __init__(
+        self,
+        kept: Kept,
+        monitoring: Monitoring,
+        outlets: Outlets,
+        *,
+        clock: Callable[[], float] = time.time,
+        every: float = 15.0,
+    ):
+        self.kept, self.monitoring, self.outlets = kept, monitoring, outlets
+        self.result: Result | None = None
+        """The newest, which GitHub hears of."""
+        self._clock, self._every = clock, every
+        self._closed, self._wake = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="respond to alarms", daemon=True)
+
+    def take(self, trips: Iterable[Trip], result: Result | None = None, monitoring: Monitoring | None = None) -> None:
+        """Note what these trips ask for; `monitoring` is that of another version's contract from now on."""
+        self.monitoring = monitoring or self.monitoring
+        self.result = result or self.result
+        at, trips = self._clock(), tuple(trips)
+        tasks = [task for trip in trips for task in tasks_of(trip, self.monitoring, at) if self._is_there(task.kind)]
+        self.kept.change(lambda journal: take(journal, trips, tasks, at))
+        self._wake.set()
+
+    def _is_there(self, kind: Kind) -> bool:
+        """Whether somebody set up where it goes; a proposal that cannot be made is said."""
+        outlets: dict[Kind, object] = {
+            "candidate": self.outlets.log,
+            "logbook": self.outlets.logbook,
+            "webhook": self.outlets.webhook,
+        }
+        return kind not in outlets or outlets[kind] is not None
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """What is under way may take longer than we wait; the next run finishes it."""
+        self._closed.set()
+        self._wake.set()
+        if self._thread.ident:
+            self._thread.join(PATIENCE)
+
+    @property
+    def open_tasks(self) -> int:
+        return len(self.kept.journal.tasks)
+
+    def work(self) -> None:
+        """Do what is due. Nothing that the world or a user can cause is raised."""
+        for id in [task.id for task in self.kept.journal.tasks]:
+            at, task = self._clock(), next((one for one in self.kept.journal.tasks if one.id == id), None)
+            # After a clock was set back, nothing waits longer than it may.
+            if task and not self._closed.is_set() and (at >= task.due or task.due - at > 2 * LONGEST):
+                self._do(task, at)
+        if not self._closed.is_set():
+            self._tell_github()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self.work()
+            except Exception:
+                logger.exception("what an alarm asks for could not be done")
+            self._wake.wait(self._every)
+            self._wake.clear()
+
+    # Tasks
+
+    def _do(self, task: Task, at: float) -> None:
+        steps = {
+            "candidate": self._store,
+            "logbook": self._enter,
+            "webhook": self._send,
+            "propose-limits": self._propose,
+            "retrain": self._retrain,
+            "fall-back": self._fall_back,
+        }
+        if at - task.asked > GIVE_UP and task.tries >= TRIES:
+            self.kept.finish(task, f"{task.id}: given up: {task.error or 'it was not done in time'}")
+            logger.warning("%s: given up after a day: %s", task.id, task.error)
+            return
+        try:
+            line = steps[task.kind](task)
+        except Suppressed as error:
+            self.kept.finish(task, f"{task.id}: not done: {error}")
+        except BeampermitError as error:
+            self._try_later(task, error, at)
+        else:
+            proposal = Proposal(kind=task.kind, at=at, address=line)
+            done = (*self.kept.journal.proposals, proposal)[-20:]
+            more = {"proposals": done} if task.kind in PROPOSALS else {}
+            self.kept.finish(task, f"{task.id}: {line}", **more)
+
+    def _try_later(self, task: Task, error: BeampermitError, at: float) -> None:
+        wait = max(_wait(task.tries), error.seconds if isinstance(error, Limited) else 0.0)
+        failed = {"tries": task.tries + 1, "due": at + wait, "error": error.message[:500]}
+        begun = next((one for one in self.kept.journal.tasks if one.id == task.id), task)
+        self.kept.put_task(begun.model_copy(update=failed))
+        if task.kind in ("logbook", "webhook"):  # what does not answer once is not asked for each alarm of a flood
+            self.kept.postpone(task.kind, at + wait)
+        logger.warning("%s: %s; tried again in %.0f s", task.id, error.message, wait)
+
+    def _store(self, task: Task) -> str:
+        if self.outlets.log is None:
+            raise Suppressed("there is no prediction log")
+        try:
+            return f"stored as {store_candidate(self.kept.folder, self.outlets.log, task.trip)}"
+        except BadInput as error:
+            raise Suppressed(error.message) from None
+
+    def _enter(self, task: Task) -> str:
+        if self.outlets.logbook is None:
+            raise Suppressed("no logbook is set")
+        title, text = self.outlets.texts.entry(task.trip)
+        level = "NO_ALARM" if task.trip.cleared else task.trip.standing.level
+        id = digest_json(["logbook", name_of(task.trip)]).removeprefix("sha256:")[:32]
+        moment = datetime.fromtimestamp(task.trip.window.until, UTC)
+        try:
+            return self.outlets.logbook.write(Entry(id, moment, title, text, level, task.trip.model))
+        except BeampermitError:
+            raise
+        except Exception as error:
+            # A laboratory's own logbook may raise anything; the monitor goes on.
+            raise Outside(f"the logbook failed: {type(error).__name__}: {error}"[:300]) from error
+
+    def _send(self, task: Task) -> str:
+        if self.outlets.webhook is None:
+            raise Suppressed("no webhook is set")
+        self.outlets.webhook.send(task.trip)
+        return "the webhook has it"
+
+    def _propose(self, task: Task) -> str:
+        client = self._may_propose(task)
+        if self.outlets.new_limits is None:
+            raise Suppressed("limits need recorded data of the service")
+        new = self.outlets.new_limits(task.trip)
+        self._begin(task)
+        alarm = self.kept.journal.find(key_of(task.trip))
+        text = self.outlets.texts.limits(task.trip, new.reason, alarm.issue.number if alarm and alarm.issue else 0)
+        title = f"Limits of {task.trip.standing.key}"[:200]
+        return propose_limits(client, new, title=title, body=text, tag=tag_of(task.trip))
+
+    def _retrain(self, task: Task) -> str:
+        client = self._may_propose(task)
+        self._begin(task)
+        return start_retraining(client, reason=task.trip.name, tag=tag_of(task.trip))
+
+    def _fall_back(self, task: Task) -> str:
+        self._require_allowed(task)
+        if self.outlets.fall_back is None:
+            raise Suppressed("the monitor has no ledger and registry that it may write")
+        self._begin(task)
+        return self.outlets.fall_back(task.trip, socket.gethostname()).summary
+
+    def _may_propose(self, task: Task) -> Client:
+        self._require_allowed(task)
+        if self.outlets.client is None:
+            raise Suppressed("no GitHub is known")
+        return self.outlets.client
+
+    def _require_allowed(self, task: Task) -> None:
+        """Not for what was begun: it may have been done, and is only to be noted."""
+        why = "" if task.begun else refusal(self.kept.journal, task, self.monitoring, self._clock())
+        if why:
+            raise Suppressed(why)
+
+    def _begin(self, task: Task) -> None:
+        if not task.begun:
+            self.kept.put_task(task.model_copy(update={"begun": True}))
+
+    # GitHub
+
+    def _tell_github(self) -> None:
+        at, journal, issues = self._clock(), self.kept.journal, self.outlets.issues
+        if issues is None:
+            AlarmIssues(self.kept, Issues(_NOBODY), self.outlets.texts, self.monitoring, at).forget()
+            return
+        if at < journal.wait_until and journal.wait_until - at <= LONGEST:
+            return
+        failures = list(self._try_all(issues, at))
+        if failures:
+            wait = max(_wait(journal.troubles), *(_asked(error) for error in failures))
+            problem = failures[0].message[:500]
+            self.kept.update(troubles=journal.troubles + 1, wait_until=at + min(wait, LONGEST), problem=problem)
+            logger.warning("GitHub was not told: %s; tried again in %.0f s", problem, wait)
+        elif self.kept.journal.troubles:
+            self.kept.update(troubles=0, wait_until=0.0, problem="")
+            logger.info("GitHub is told again")
+
+    def _try_all(self, issues: Issues, at: float) -> Iterable[Outside]:
+        """What failed. One issue that GitHub refuses is no reason to leave out the others; that nobody answers is."""
+        alarms = AlarmIssues(self.kept, issues, self.outlets.texts, self.monitoring, at)
+        alarms.share_out()
+        steps: list[Callable[[], None]] = [partial(alarms.settle, alarm) for alarm in self.kept.journal.alarms]
+        steps += [alarms.gather, partial(self._report, issues, at), alarms.forget]
+        for step in steps:
+            if self._closed.is_set():
+                return
+            try:
+                step()
+            except Outside as error:
+                yield error
+                if not isinstance(error, Refused) or isinstance(error, Limited) or error.status in (401, 403):
+                    return
+
+    def _report(self, issues: Issues, at: float) -> None:
+        if self.result is not None:
+            heartbeat.report(self.kept, issues, self.outlets.texts, self.result, at)
+
+
+_NOBODY = Client("nobody/nowhere", "")
+
+
+def _wait(tries: int) -> float:
+    return min(LONGEST, FIRST * 2.0 ** min(tries, 10))
+
+
+def _asked(error: Outside) -> float:
+    return error.seconds if isinstance(error, Limited) else 0.0

@@ -1,0 +1,257 @@
+"""One issue for each alarm, whatever GitHub does, and whatever people do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from beampermit.monitoring.response.issues import mark_of
+from beampermit.monitoring.response.journal import key_of
+from support.github_server import Fault, hang, lost, reset, says, too_fast, used_up
+from support.responses import DAY, HOUR, NOW, Responding, trip
+
+Respond = Callable[..., Responding]
+KEY = key_of(trip())
+
+
+def test_an_alarm_is_one_issue_that_is_closed_when_it_has_been_clear_for_long(responding: Respond) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    (issue,) = monitor.github.issues.values()
+    assert issue["title"] == "bpm-faults: An input's distribution differs from the reference of turns.std (MON001)"
+    assert "| Reading | 0.42, limit 0.25 |" in issue["body"]
+    assert "- Tell the maintainer." in issue["body"]
+    monitor.work(after=HOUR)
+    monitor.work(trip())
+    assert (len(monitor.github.issues), monitor.said) == (1, [])
+    monitor.work(trip(cleared=True), after=600)
+    monitor.work(after=HOUR - 1)
+    assert (monitor.states, monitor.said) == (["open"], [])
+    monitor.work(after=1)
+    assert monitor.states == ["closed"]
+    assert monitor.said[0].startswith("The alarm has cleared: 0.1, limit 0.25")
+    monitor.work(after=HOUR)
+    assert len(monitor.said) == 1
+
+
+def test_an_alarm_that_stays_on_is_said_again_once_a_day(responding: Respond) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    for hours, comments in ((23, 0), (1, 1), (12, 1), (12, 2)):
+        monitor.work(after=hours * HOUR)
+        assert len(monitor.said) == comments
+
+
+def test_an_alarm_that_gets_worse_is_said_at_once(responding: Respond) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    monitor.work(trip(level="MAJOR"), after=60)
+    assert monitor.said[0].startswith("MAJOR since 2027-01-15 08:00:00 UTC: 0.42, limit 0.25")
+    assert len(monitor.github.issues) == 1
+
+
+def test_an_alarm_that_comes_back_soon_has_the_same_issue(responding: Respond) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    monitor.work(trip(cleared=True), after=600)
+    monitor.work(trip(since=NOW + 900), after=300)
+    assert (monitor.states, len(monitor.said)) == (["open"], 1)
+    monitor.work(trip(since=NOW + 900, cleared=True), after=600)
+    monitor.work(after=HOUR)
+    assert monitor.states == ["closed"]
+    monitor.work(trip(since=NOW + 3 * HOUR), after=HOUR)
+    assert monitor.states == ["open"]
+    assert "for the 3. time" in monitor.said[-1]
+
+
+def test_an_alarm_that_comes_back_later_has_another_issue(responding: Respond) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    monitor.work(trip(cleared=True))
+    monitor.work(after=HOUR)
+    assert monitor.work(after=DAY).alarms == ()
+    monitor.work(trip(since=NOW + 2 * DAY), after=DAY)
+    assert monitor.states == ["closed", "open"]
+
+
+# What people do
+
+
+def test_an_issue_that_a_person_closed_is_commented_on_once_and_not_opened_again(responding: Respond) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    (issue,) = monitor.github.issues.values()
+    issue["state"] = "closed"
+    monitor.work(trip(level="MAJOR"), after=60)
+    for _ in range(3):
+        monitor.work(after=DAY)
+    assert (monitor.states, len(monitor.said)) == (["closed"], 1)
+    monitor.work(trip(cleared=True))
+    monitor.work(after=HOUR)
+    assert (monitor.states, len(monitor.said)) == (["closed"], 1)
+
+
+def test_a_locked_issue_is_left_alone(responding: Respond) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    next(iter(monitor.github.issues.values()))["locked"] = True
+    monitor.work(trip(level="MAJOR"), after=60)
+    monitor.work(trip(cleared=True), after=DAY)
+    journal = monitor.work(after=HOUR)
+    assert (monitor.states, monitor.said) == (["open"], [])
+    assert journal.problem == ""
+    assert "is locked and is left alone" in journal.log[-1] or any("is locked" in line for line in journal.log)
+
+
+def test_a_deleted_issue_is_not_made_again_until_the_alarm_is_raised_again(responding: Respond) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    monitor.github.issues.clear()
+    monitor.work(after=DAY)
+    monitor.work(trip(level="MAJOR"), after=60)
+    assert monitor.github.issues == {}
+    monitor.work(trip(cleared=True))
+    monitor.work(trip(since=NOW + 2 * DAY), after=DAY)
+    assert monitor.states == ["open"]
+
+
+def test_an_issue_of_a_lost_state_folder_is_found_again(responding: Respond) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    (monitor.folder / "response.json").unlink()
+    monitor.start()
+    monitor.work(trip())
+    assert len(monitor.github.issues) == 1
+
+
+def test_a_strangers_copy_of_the_hidden_line_is_not_believed(responding: Respond) -> None:
+    monitor = responding()
+    forged = monitor.github.issue("Nothing to see", mark_of("alarm", KEY), login="eve")
+    monitor.work(trip())
+    assert len(monitor.github.issues) == 2
+    monitor.work(trip(level="MAJOR"), after=60)
+    assert [comment["issue_url"].endswith(f"/{forged['number']}") for comment in monitor.github.comments.values()] == [
+        False
+    ]
+
+
+# What GitHub does
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        says(500),
+        says(403),
+        says(401),
+        says(422),
+        says(429, retry_after="300"),
+        too_fast(300),
+        used_up(300),
+        reset,
+        says(200, "no object"),
+        says(410),
+    ],
+)
+def test_what_github_refuses_is_told_later_and_the_monitor_goes_on(responding: Respond, fault: Fault) -> None:
+    monitor = responding()
+    monitor.github.next(*[fault] * 5, of="/issues")
+    journal = monitor.work(trip())
+    assert monitor.github.issues == {}
+    assert journal.problem
+    assert NOW < journal.wait_until <= NOW + HOUR
+    monitor.github.faults.clear()
+    asked = monitor.github.count()
+    monitor.work(after=journal.wait_until - NOW - 1)
+    assert monitor.github.count() == asked
+    journal = monitor.work(after=1)
+    assert (len(monitor.github.issues), journal.problem, journal.troubles) == (1, "", 0)
+
+
+@pytest.mark.parametrize("of", ["POST", "PATCH", "GET"])
+def test_an_answer_that_is_lost_makes_no_second_issue_and_no_second_comment(responding: Respond, of: str) -> None:
+    monitor = responding()
+    monitor.github.next(lost, of=of)
+    monitor.work(trip())
+    monitor.work(after=60)
+    monitor.github.faults.clear()
+    monitor.github.next(lost, of=of)
+    monitor.work(trip(level="MAJOR"), after=60)
+    monitor.work(after=120)
+    monitor.github.faults.clear()
+    monitor.work(trip(cleared=True), after=60)
+    monitor.github.next(lost, of=of)
+    monitor.work(after=HOUR)
+    monitor.work(after=HOUR)
+    assert (monitor.states, len(monitor.said)) == (["closed"], 2)
+
+
+def test_github_that_asks_to_wait_for_long_is_not_asked_before(responding: Respond) -> None:
+    monitor = responding()
+    monitor.github.next(too_fast(1800))
+    journal = monitor.work(trip())
+    assert journal.wait_until == NOW + 1800
+
+
+def test_an_issue_that_github_refuses_does_not_keep_back_the_others(responding: Respond) -> None:
+    monitor = responding()
+    monitor.github.next(says(422), of="POST")
+    monitor.work(trip(), trip(subject="turns.mean"))
+    assert len(monitor.github.issues) == 1
+    monitor.work(after=60)
+    assert len(monitor.github.issues) == 2
+
+
+def test_an_alarm_of_a_night_without_github_is_told_in_the_morning(responding: Respond) -> None:
+    monitor = responding()
+    for hour in range(6):
+        monitor.github.next(*[reset] * 5)
+        monitor.work(*([trip()] if hour == 0 else []), after=HOUR)
+    monitor.work(trip(cleared=True))
+    monitor.github.faults.clear()
+    monitor.work(after=HOUR)
+    monitor.work(after=HOUR)
+    assert (monitor.states, len(monitor.said)) == (["closed"], 1)
+
+
+def test_a_slow_github_does_not_hold_what_is_told(responding: Respond) -> None:
+    monitor = responding()
+    monitor.github.next(hang(0.5))
+    monitor.responder.start()
+    monitor.responder.take([trip()])
+    monitor.responder.take([trip(subject="turns.mean")])
+    assert {alarm.trip.standing.reading.subject for alarm in monitor.journal.alarms} == {"turns.std", "turns.mean"}
+    monitor.responder.close()
+
+
+# Many
+
+
+def test_a_flood_has_few_issues_and_one_that_lists_the_others(responding: Respond) -> None:
+    monitor = responding(issues=3)
+    flood = [trip(subject=f"input-{number}") for number in range(60)]
+    monitor.work(*flood)
+    assert len(monitor.github.issues) == 4
+    listed = [*monitor.github.issues.values()][-1]
+    assert listed["title"] == "bpm-faults: many alarms of the monitor"
+    assert "`input-3`" in listed["body"]
+    monitor.work(trip(subject="input-60"), after=60)
+    assert "input-60" not in listed["body"]
+    monitor.work(*[one.model_copy(update={"cleared": True}) for one in flood[:40]], after=600)
+    assert "`input-60`" in listed["body"]
+    rest = (*flood[40:], trip(subject="input-60"))
+    monitor.work(*[one.model_copy(update={"cleared": True}) for one in rest])
+    monitor.work(after=HOUR)
+    monitor.work(after=HOUR)
+    assert set(monitor.states) == {"closed"}
+    assert len(monitor.github.issues) == 4
+
+
+def test_room_for_an_issue_counts_those_that_are_open(responding: Respond) -> None:
+    monitor = responding(issues=1)
+    monitor.work(trip())
+    monitor.work(trip(cleared=True))
+    monitor.work(after=HOUR)
+    monitor.work(trip(subject="turns.mean", since=NOW + 2 * HOUR))
+    assert [*monitor.github.issues.values()][-1]["title"].endswith("of turns.mean (MON001)")

@@ -1,0 +1,277 @@
+"""Each step of a response is done once, whatever dies or fails on the way."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beampermit.errors import BadInput, Conflict, Outside
+from beampermit.monitoring.response import journal as journals
+from beampermit.monitoring.response import kept as kept_module
+from beampermit.monitoring.response.journal import load_journal
+from beampermit.monitoring.response.kept import opened
+from beampermit.monitoring.response.logbook import Entry, FileLogbook, load_logbook
+from beampermit.monitoring.response.webhook import Webhook, body_of
+from support.loopback import listening
+from support.responses import HOUR, NOW, Responding, trip
+
+Respond = Callable[..., Responding]
+
+
+@dataclass
+class Receiver:
+    """What a webhook's server got, and how it answers: a status, or so many seconds of nothing."""
+
+    got: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    status: int = 204
+    hangs: float = 0.0
+    url: str = ""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            found.headers.append({name.lower(): value for name, value in self.headers.items()})
+            found.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            if found.hangs:
+                time.sleep(found.hangs)
+                return
+            self.send_response(found.status)
+            self.send_header("Location", f"{found.url}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    with listening(Handler) as port:
+        found.url = f"http://127.0.0.1:{port}/hook"
+        yield found
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@contextmanager
+def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The journal is written so many times; then the process dies before it is written again."""
+    count = [0]
+    real = journals.store_journal
+
+    def store(folder: Path, journal: Any) -> None:
+        count[0] += 1
+        if count[0] > step:
+            raise Killed
+        real(folder, journal)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kept_module, "store_journal", store)
+        yield count
+
+
+def test_a_kill_at_any_step_is_finished_and_nothing_is_done_twice(
+    responding: Respond, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = tmp_path / "logbook.md"
+    outlets = {"webhook": Webhook(receiver.url), "logbook": FileLogbook(str(book))}
+    monitor = responding(on_trip="retrain", outlets=outlets)
+    story = ([trip()], [trip(level="MAJOR")], [trip(level="MAJOR", cleared=True)], [])
+
+    def play() -> None:
+        for trips in story:
+            monitor.work(*trips, after=HOUR)
+
+    step = 0
+    while True:
+        died = False
+        with killed_at(step, monkeypatch):
+            try:
+                play()
+            except Killed:
+                died = True
+        monitor.start()
+        play()  # the monitor tells again what it told before it died
+        monitor.work(after=HOUR)
+        assert (monitor.states, len(monitor.said)) == (["closed"], 2), f"killed at step {step}"
+        assert len(monitor.github.dispatched) == 1, f"killed at step {step}"
+        assert book.read_text().count("\n## ") == 3, f"killed at step {step}"
+        assert len({one["id"] for one in receiver.got}) == 3, f"killed at step {step}"
+        assert len(receiver.got) <= 4  # a receiver may hear of one thing twice, with one id
+        assert monitor.journal.tasks == ()
+        if not died:
+            break
+        step += 1
+        (monitor.folder / "response.json").unlink()
+        monitor.github.issues.clear(), monitor.github.comments.clear(), monitor.github.runs.clear()
+        monitor.github.dispatched.clear(), receiver.got.clear()
+        book.unlink()
+        monitor.at = NOW
+        monitor.start()
+    assert step > 20
+
+
+def test_a_trip_that_is_told_again_is_answered_once(responding: Respond, receiver: Receiver) -> None:
+    monitor = responding(outlets={"webhook": Webhook(receiver.url)})
+    for _ in range(3):
+        monitor.work(trip(), after=60)
+        monitor.start()
+    assert len(receiver.got) == 1
+    monitor.work(trip(cleared=True))
+    monitor.work(trip(), trip(cleared=True), after=60)
+    assert [one["event"] for one in receiver.got] == ["raised", "cleared"]
+
+
+def test_two_at_once_on_one_folder_are_refused(responding: Respond) -> None:
+    monitor = responding()
+    failures: list[BaseException] = []
+
+    def second() -> None:
+        try:
+            with opened(monitor.folder):
+                pass
+        except Conflict as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    thread.join()
+    assert "another process responds to the alarms in" in str(failures[0])
+
+
+def test_a_damaged_journal_is_said_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "response.json").write_text('{"format": 1, "alarms": 7}')
+    with pytest.raises(BadInput, match=r"response.json: not a journal of responses: alarms: Input should be"):
+        load_journal(tmp_path)
+
+
+# The webhook
+
+
+def test_a_webhook_gets_what_happened_and_its_secret(receiver: Receiver) -> None:
+    hook = Webhook.of_environment(
+        {"BEAMPERMIT_WEBHOOK": receiver.url, "BEAMPERMIT_WEBHOOK_HEADER": "Authorization: Bearer hunter2"}
+    )
+    assert hook is not None
+    hook.send(trip(level="MAJOR"))
+    (got,) = receiver.got
+    assert got["text"] == (
+        "bpm-faults MAJOR: An input's distribution differs from the reference of turns.std (0.42, limit 0.25)"
+    )
+    assert (got["event"], got["since"], got["value"], got["limit"]) == ("raised", "2027-01-15T08:00:00Z", 0.42, 0.25)
+    assert receiver.headers[0]["authorization"] == "Bearer hunter2"
+    assert receiver.headers[0]["idempotency-key"] == got["id"] == body_of(trip(level="MAJOR"))["id"]
+    assert "hunter2" not in repr(hook)
+    assert "hook" not in repr(hook).replace("Webhook", "")
+
+
+@pytest.mark.parametrize("status", [302, 400, 404, 429, 500])
+def test_a_webhook_that_is_refused_is_sent_again_later(responding: Respond, receiver: Receiver, status: int) -> None:
+    monitor = responding(outlets={"webhook": Webhook(receiver.url)})
+    receiver.status = status
+    journal = monitor.work(trip())
+    assert [(task.kind, task.tries, task.error) for task in journal.tasks] == [
+        ("webhook", 1, f"the webhook answers with {status}")
+    ]
+    monitor.work(after=59)
+    assert len(receiver.got) == 1
+    receiver.status = 200
+    assert monitor.work(after=1).tasks == ()
+    assert len(receiver.got) == 2
+
+
+def test_a_webhook_that_hangs_holds_nobody(responding: Respond, receiver: Receiver) -> None:
+    monitor = responding(outlets={"webhook": Webhook(receiver.url, seconds=0.2)})
+    receiver.hangs = 1.0
+    began = time.monotonic()
+    journal = monitor.work(*[trip(subject=f"input-{number}") for number in range(50)])
+    assert time.monotonic() - began < 5  # one is waited for, and not each of fifty
+    assert len(receiver.got) == 1
+    assert {task.due for task in journal.tasks} == {NOW + 60}
+    assert len(monitor.github.issues) == 6
+
+
+def test_a_webhook_that_never_answers_is_given_up_after_a_day(responding: Respond) -> None:
+    monitor = responding(outlets={"webhook": Webhook("http://127.0.0.1:9/")})
+    for _ in range(30):
+        journal = monitor.work(*([trip()] if not monitor.journal.alarms else []), after=HOUR)
+    assert journal.tasks == ()
+    assert any("given up: the webhook cannot be reached: ConnectError" in line for line in journal.log)
+
+
+@pytest.mark.parametrize(
+    ("address", "header", "words"),
+    [
+        ("ftp://lab.example", "", "BEAMPERMIT_WEBHOOK is not an http or https URL"),
+        ("http://[::1", "", "BEAMPERMIT_WEBHOOK is not an http or https URL"),
+        ("https://lab.example", "hunter2", "BEAMPERMIT_WEBHOOK_HEADER is not a header"),
+        ("https://lab.example", "A: b\r\nC: hunter2", "BEAMPERMIT_WEBHOOK_HEADER is not a header"),
+    ],
+)
+def test_a_wrong_webhook_is_refused_at_the_start_and_not_shown(address: str, header: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words) as refused:
+        Webhook.of_environment({"BEAMPERMIT_WEBHOOK": address, "BEAMPERMIT_WEBHOOK_HEADER": header})
+    assert "hunter2" not in str(refused.value)
+
+
+# The logbook
+
+
+def test_a_logbook_of_a_laboratory_that_raises_anything_does_not_end_the_monitor(responding: Respond) -> None:
+    class Broken:
+        def __init__(self, where: str) -> None: ...
+
+        def write(self, entry: Entry) -> str:
+            raise RuntimeError("elog is down")
+
+    journal = responding(outlets={"logbook": Broken("")}).work(trip())
+    assert journal.tasks[0].error == "the logbook failed: RuntimeError: elog is down"
+
+
+def test_an_entry_says_what_to_do_and_is_there_once(responding: Respond, tmp_path: Path) -> None:
+    file = tmp_path / "books/ring.md"
+    monitor = responding(outlets={"logbook": load_logbook(f"file:{file}")})
+    monitor.work(trip())
+    (monitor.folder / "response.json").unlink()
+    monitor.start()
+    monitor.work(trip())
+    text = file.read_text()
+    assert text.count("\n## ") == 1
+    assert "MINOR bpm-faults MINOR: An input's distribution differs from the reference of turns.std (MON001)" in text
+    assert "- Tell the maintainer.\nOn call: +1 555 0100" in text
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ("olog:https://x", "there is no logbook 'olog'; installed are file"),
+        ("fil:/x", "did you mean 'file'"),
+        ("file:", "needs the path of a file"),
+        ("File", "is not NAME:WHERE"),
+    ],
+)
+def test_a_wrong_logbook_is_refused(choice: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        load_logbook(choice)
+
+
+def test_a_logbook_that_cannot_be_written_says_which(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Outside, match=r"file/book\.md: the logbook cannot be written"):
+        load_logbook(f"file:{tmp_path}/file/book.md").write(
+            Entry("id", datetime.now(UTC), "title", "text", "MINOR", "bpm-faults")
+        )
