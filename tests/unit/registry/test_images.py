@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ def test_an_event_that_came_first_is_a_conflict(two: Laboratory, monkeypatch: py
     ledger, key = two.ledger, keys.load_signing_key(str(two.key))
     append = type(ledger).append
 
-    def overtaken(self, event: Event, **given: object) -> None:
+    def overtaken(self: Any, event: Event, **given: Any) -> None:
         monkeypatch.undo()
         two.freeze()
         append(self, event, **given)
