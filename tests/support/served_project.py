@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from beampermit.errors import Failed
 from beampermit.permit import keys
 from beampermit.permit.assemble import assemble
 from beampermit.permit.envelope import Signed, sign_statement
@@ -31,10 +32,27 @@ class ServedProject:
     lab: Laboratory
     state: Path
 
+    def register_challenger(self) -> None:
+        """The same model as a version that the test deployment refused: signed, in the registry, and not champion."""
+
+        def refuse(_: Path) -> None:
+            raise Failed("as deployed, it is slow")
+
+        lab = self.lab
+        lab.git("commit", "--quiet", "--allow-empty", "--message", "A challenger")
+        lab.git("push", "--quiet", "origin", "main")
+        with suppress(Failed):
+            Promotion(lab.project, lab.ledger, lab.registry, _signed(lab), refuse, lambda *_: None).run()
+
+    @property
+    def said(self) -> Path:
+        """What the service logs."""
+        return self.state.parent / "service.log"
+
     @contextmanager
     def service(self, network: Network, place: Place, *options: str) -> Iterator[subprocess.Popen[bytes]]:
         """`beampermit serve` with a log; it must have ended by SIGTERM in order."""
-        said = self.state.parent / "service.log"
+        said = self.said
         command = [sys.executable, "-m", "beampermit.cli.main", "serve", "--project", str(self.lab.root)]
         command += ["--state", str(self.state), "--registry", self.lab.uri, "--follow", "0.5", *options]
         with said.open("ab") as log:

@@ -38,7 +38,7 @@ class Lane:
         except Exception:
             logger.exception("the loop of %s ended", self._thread.name)
 
-    def stop(self, ended: Callable[[], None] = lambda: None) -> None:
+    def stop(self, ended: Callable[[], object] = lambda: None) -> None:
         """End the loop after its cycle, then what it reads and asks. Not from the loop's own thread.
 
         `ended` is called as soon as there are no cycles any more.

@@ -58,14 +58,13 @@ class Switch:
             self._beside = None
             return channel is not self._current
 
-    def publish(self, channel: Channel, update: Update) -> None:
+    def publish(self, channel: Channel, update: Update) -> Mapping[str, Value] | None:
         with self._lock:
             if channel is self._current:
-                self._forward(channel, update)
-            elif channel is self._beside:
-                self._compare(channel, update)
+                return self._forward(channel, update)
+            return self._compare(channel, update) if channel is self._beside else None
 
-    def _forward(self, channel: Channel, update: Update) -> None:
+    def _forward(self, channel: Channel, update: Update) -> Mapping[str, Value]:
         if not channel.began:
             # In the update that carries its first value, a version shows all of them.
             update, channel.began = replace(update, values=channel.shown()), True
@@ -88,22 +87,23 @@ class Switch:
         if update.health.version not in (0, self._version):
             self._version = update.health.version
             self._on_shown(self._version)
+        return update.values
 
-    def _compare(self, channel: Channel, update: Update) -> None:
+    def _compare(self, channel: Channel, update: Update) -> Mapping[str, Value] | None:
         shadow, current = channel.shadow, self._current
         channel.counted(update)
         if shadow is None:
-            return
+            return None
         shown = current.shown() if current else {}
         shadow.count(update, channel.shown())
         shadow.compare(update.values, shown)
         shadow.look(channel.shown(), shown)
         if channel.take_over is None or not shadow.ready(shown):
-            return
+            return None
         self._current, self._beside = channel, None
         try:
             channel.adopt()
-            self._forward(channel, update)
+            return self._forward(channel, update)
         finally:
             channel.take_over()
 
@@ -126,5 +126,6 @@ class Channel:
         before, self._counts = self._counts, (update.health.dropped, update.health.restarts)
         return self._counts[0] - before[0], self._counts[1] - before[1]
 
-    def publish(self, update: Update) -> None:
-        self._switch.publish(self, update)
+    def publish(self, update: Update) -> Mapping[str, Value] | None:
+        """What the sinks were told to show; None while another version shows."""
+        return self._switch.publish(self, update)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -110,7 +111,15 @@ def wire(contract: Contract, root: Path) -> Wiring:
     inputs = tuple(_wire(signal, table) for signal in signals.inputs)
     outputs = tuple(Plug(signal, tuple(_expand(signal, row) for row in table)) for signal in signals.outputs)
     _require_own_pv(outputs, inputs)
-    return Wiring(tuple(":".join(values) for values in devices.values), inputs, outputs, devices)
+    return Wiring(_names(devices), inputs, outputs, devices)
+
+
+def _names(devices: Devices) -> tuple[str, ...]:
+    """Of the devices, each its own: `A:B` of one column and `C`, beside `A` and `B:C`, are written with backslashes."""
+    plain = tuple(":".join(values) for values in devices.values)
+    if len(set(plain)) == len(plain):
+        return plain
+    return tuple(":".join(re.sub(r"[\\:]", r"\\\g<0>", value) for value in values) for values in devices.values)
 
 
 def _wire(signal: Signal, table: list[dict[str, str]]) -> Wire:

@@ -20,10 +20,11 @@ from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.served import read_served
 from beampermit.live.serve import Options, serve
 from beampermit.live.service import Service, StartAgain
+from beampermit.live.update import Update
 from beampermit.live.wiring import Wiring, wire
 from beampermit.project import Project
 from beampermit.registry.event import Event
-from support.served import DEVICES, served_contract
+from support.served import DEVICES, served_contract, served_in
 
 Serve = Callable[..., Options]
 
@@ -167,3 +168,30 @@ def test_two_services_do_not_share_a_state_folder(
     monkeypatch.setattr(serving._Assembly, "run", run)
     serve(made)
     assert refused
+
+
+def test_the_log_has_what_was_shown_and_what_ran_beside(
+    options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, contract_text: str
+) -> None:
+    made = options("--model", "bpm-faults", "--ledger", str(tmp_path), "--state", str(tmp_path / "state"))
+    monkeypatch.undo()
+    served, logged = served_in(tmp_path, contract_text), list[tuple[int, bool]]()
+
+    class Kept:
+        def __init__(self, *_: object, shadow: Callable[[], bool], **__: object):
+            self._shadow = shadow
+
+        def publish(self, update: Update) -> None:
+            logged.append((len(update.values), self._shadow()))
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("beampermit.live.log.prediction_log.PredictionLog", Kept)
+    answers = [None, served.loop.cycle(served.at).values, {}]
+    one: Any = SimpleNamespace(contract=served.loop.contract, version=4)
+    with Promotions(made.wanted) as promotions, ExitStack() as stack:
+        assembly = serving._Assembly(made, promotions, stack, lambda *_: None)
+        publish = assembly._logged(one, served.loop.wiring, tmp_path, lambda _: answers.pop(0), stack)
+        for _ in range(3):
+            publish(served.loop.cycle(served.at))
+    assert logged == [(0, True), (6, False), (0, False)]

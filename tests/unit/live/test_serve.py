@@ -5,6 +5,7 @@ What it shows when inputs or model fail, and how another champion takes over, is
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+from beampermit.datasets.tables import connect, parquet
 from beampermit.project import Project
 from support.epics import Client, Network, client, until
 from support.served_project import PATIENCE, ServedProject, put_into_service
@@ -80,13 +82,14 @@ class Screen:
 @pytest.mark.slow
 @pytest.mark.truth("half-open")
 def test_a_watch(served: ServedProject, epics: Network, tmp_path: Path) -> None:
-    root = served.lab.root
+    root, log = served.lab.root, tmp_path / "log"
+    served.register_challenger()
     with (
         machine(epics, root) as played,
         epics.place() as place,
         client(epics, "pvapy") as pvapy,
         client(epics, "aioca") as aioca,
-        served.service(epics, place, "--http", "127.0.0.1:0", "--log", str(tmp_path / "log")) as service,
+        served.service(epics, place, "--http", "127.0.0.1:0", "--log", str(log), "--shadow", "challenger") as service,
     ):
         screen = Screen(pvapy, aioca)
         screen.wait(screen.is_good)
@@ -104,4 +107,20 @@ def test_a_watch(served: ServedProject, epics: Network, tmp_path: Path) -> None:
 
         with pytest.raises(AssertionError):
             aioca.put(PV, 0.1)
-    assert list((tmp_path / "log").rglob("*.parquet"))
+        # A challenger answers beside it.
+        screen.wait(lambda: screen.text("SHADOW").startswith("version 2: ") and "0 cycles" not in screen.text("SHADOW"))
+        assert screen.version() == 1
+    assert set(logged(log, 1)) == {(False, True)}
+    assert set(logged(log, 2)) == {(True, True)}
+    # The service began, and then the first value was shown: nothing else was said in between.
+    said = [json.loads(line) for line in served.said.read_text().splitlines() if line.startswith("{")]
+    statuses = [line["status"] for line in said if "status" in line]
+    assert statuses[: statuses.index("SERVING") + 1] in (["INVALID", "STARTING", "SERVING"], ["STARTING", "SERVING"])
+
+
+def logged(log: Path, version: int) -> list[tuple[bool, bool]]:
+    """Of the rows of a version with an answer: whether it ran beside the one in service, and was asked."""
+    files = parquet(*(log / f"{SLUG}/{version}").glob("*.parquet"))
+    sql = f'SELECT "served.shadow", "served.asked" FROM {files} WHERE score IS NOT NULL'
+    with connect() as connection:
+        return connection.execute(sql).fetchall()

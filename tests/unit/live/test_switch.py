@@ -89,6 +89,24 @@ def test_the_heartbeat_goes_on_through_a_switch(two: Make) -> None:
     assert beats == sorted(set(beats))
 
 
+def test_whoever_publishes_hears_what_was_shown_of_it(two: Make) -> None:
+    """The prediction log has the first update of a version as clients saw it: with all values, and not as beside."""
+    both = two(needed=2)
+    both.cycle()
+    for served, channel, shown in ((both.old, 0, 6), (both.new, 1, 6)):
+        served.at += 0.1
+        served.put([1.0, 2.0, 3.0], device="B1")
+        told = both.channels[channel].publish(served.cycle())
+        if channel == 0:
+            assert told is not None
+            assert told.keys() == {"B1:FAULT", "B1:ORBIT"}
+        else:
+            assert both.taken_over
+            assert told == served.loop.shown()
+            assert len(told) == shown
+    assert both.channels[0].publish(both.old.cycle()) is None
+
+
 def test_what_is_dropped_counts_from_the_start_of_the_service_on_and_only_once(two: Make) -> None:
     """What the new version dropped beside the old one, on the same inputs, was dropped by nobody's fault."""
     both = two(needed=2)

@@ -36,6 +36,15 @@ def test_a_pv_without_a_column_feeds_every_row(devices: Path, contract_text: str
     assert wiring.layout.of_rows.tolist() == [[0, 1, 2], [3, 3, 3]]
 
 
+def test_two_devices_never_have_one_name(tmp_path: Path, contract_text: str) -> None:
+    """Rows of the prediction log are told apart by it."""
+    (tmp_path / "devices.csv").write_text("device,plane\nA:B,C\nA,B:C\n")
+    inputs = [{**SIGNALS["inputs"][0], "pv": "{device}={plane}:TBT"}, *SIGNALS["inputs"][1:]]
+    outputs = [{**one, "pv": one["pv"].replace("{device}", "{device}={plane}")} for one in SIGNALS["outputs"]]
+    contract = served_contract(contract_text, signals={**SIGNALS, "inputs": inputs, "outputs": outputs})
+    assert wire(contract, tmp_path).rows == (r"A\:B:C", r"A:B\:C")
+
+
 @pytest.mark.parametrize(
     ("outputs", "said"),
     [

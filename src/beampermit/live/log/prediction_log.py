@@ -68,6 +68,9 @@ class PredictionLog:
         self._stream: Stream | None = None
         self._until = 0.0
         self._said = -SAY_AGAIN
+        self._tidied = threading.Event()
+        self._tidied.set()
+        self._untidy = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"prediction log {version}", daemon=True)
         self._thread.start()
@@ -93,11 +96,13 @@ class PredictionLog:
             self._bytes += entry.nbytes
 
     def _run(self) -> None:
-        self._try(self._tidy)
+        self._tidy_beside()
         while not self._stop.wait(EVERY):
             self._write()
         self._write()
-        self._try(self._rotate)
+        self._let_go()
+        self._settle()
+        self._try(self._tidy)
 
     def _write(self) -> None:
         """Write all that waits."""
@@ -106,10 +111,13 @@ class PredictionLog:
             self._waiting.clear()
         if not entries:
             return
-        if self._is_due():
-            self._try(self._rotate)
+        due = self._is_due()
+        if due:
+            self._let_go()
         rows = sum(len(entry.numbers) for entry in entries)
         written = self._try(lambda: self._append(entries))
+        if due:
+            self._tidy_beside()
         with self._lock:
             self._bytes -= size
             if not written:
@@ -130,11 +138,33 @@ class PredictionLog:
         stream = self._stream
         return bool(stream) and (self._clock() >= self._until or stream.size >= self._largest or not stream.sound)
 
-    def _rotate(self) -> None:
+    def _let_go(self) -> None:
+        """Write no more to the open file."""
         stream, self._stream = self._stream, None
         if stream:
             stream.release()
-        self._tidy()
+
+    def _tidy_beside(self) -> None:
+        """In a thread of its own: a large file takes seconds, in which rows would wait, and be lost by a kill."""
+        with self._lock:
+            self._untidy = True
+            if not self._tidied.is_set():
+                return
+            self._tidied.clear()
+        name = f"{self._thread.name}, closing files"
+        threading.Thread(target=self._tidy_until_tidy, name=name, daemon=True).start()
+
+    def _tidy_until_tidy(self) -> None:
+        while True:
+            with self._lock:
+                if not self._untidy:
+                    self._tidied.set()
+                    return
+                self._untidy = False
+            self._try(self._tidy)
+
+    def _settle(self) -> None:
+        self._tidied.wait()
 
     def _tidy(self) -> None:
         """Make room for what a version in service and one beside it will write until the next time, and for a Parquet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,6 +95,7 @@ def test_files_change_with_the_hour_and_by_size(serving: Served, logged: Logged,
         serving.current()
         log.publish(serving.cycle(after=after))
         log._write()
+        log._settle()
         return len(list((tmp_path / "log/toy-model/3").iterdir()))
 
     assert [publish(1), publish(3598), publish(1)] == [1, 1, 2]
@@ -129,6 +131,7 @@ def test_a_full_disk_loses_rows_and_says_so_and_what_was_written_stays(
             serving.put()
             log.publish(serving.cycle(after=0.1))
         log._write()
+        log._settle()
 
     publish(2)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -181,6 +184,7 @@ def test_a_problem_is_in_the_service_s_own_log_once_a_minute(
         serving.put()
         log.publish(serving.cycle(after=1))
         log._write()
+        log._settle()
     assert len([record for record in caplog.records if "cannot be written: not a directory" in record.message]) == 1
 
 
@@ -190,6 +194,7 @@ def test_a_file_that_somebody_removed_is_begun_again(serving: Served, logged: Lo
         serving.put(device="B1")
         log.publish(serving.cycle(after=1))
         log._write()
+        log._settle()
         for file in tmp_path.rglob("*.arrow"):
             file.unlink()
     serving.put(device="B1")
@@ -205,6 +210,7 @@ def test_a_log_that_cannot_be_begun_is_said_and_tried_again(serving: Served, log
         serving.put()
         log.publish(serving.cycle(after=1))
         log._write()
+        log._settle()
         assert (log.lost, log.written) == (lost, 0)
         assert log.problem == f"the prediction log cannot be written: not a directory: {tmp_path}/log/toy-model/3"
     (tmp_path / "log").unlink()
@@ -224,4 +230,30 @@ def test_the_writer_writes_by_itself(serving: Served, tmp_path: Path, monkeypatc
         assert not log.problem
     (file,) = tmp_path.rglob(f"*{stream.OPEN}")
     assert sum(batch.num_rows for batch in stream.read_batches(file)) == 3
+    log.close()
+
+
+def test_rows_do_not_wait_while_a_full_file_is_closed(
+    serving: Served, logged: Logged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill would cost them: what is converted has its rows on the disk, and those that follow would not."""
+    log, closing, go_on = logged(serving), threading.Event(), threading.Event()
+    log._settle()
+
+    def close_slowly(folder: Path) -> None:
+        closing.set()
+        assert go_on.wait(60)
+        stream.close_left(folder)
+
+    monkeypatch.setattr(prediction_log, "close_left", close_slowly)
+    for after in (1, 3600, 1, 3600):
+        serving.put()
+        log.publish(serving.cycle(after=after))
+        log._write()
+    assert closing.wait(60)
+    assert log.written == 12
+    assert len(list(tmp_path.rglob("*.arrow"))) == 3
+    go_on.set()
+    log._settle()
+    assert len(list(tmp_path.rglob("*.arrow"))) == 1, "also what was let go while another one was closed"
     log.close()

@@ -35,6 +35,7 @@ def folder(serving: Served, logged: Logged, tmp_path: Path) -> Path:
         serving.put([1.0, 2.0, turns], device="B2")
         log.publish(serving.cycle())
         log._write()
+        log._settle()
     return tmp_path
 
 

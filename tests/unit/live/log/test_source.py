@@ -44,6 +44,7 @@ def log(serving: Served, logged: Logged) -> PredictionLog:
             log._until = 0.0  # the next write begins a file
         log.publish(serving.cycle())
         log._write()
+        log._settle()
     return log
 
 
