@@ -90,7 +90,8 @@ class Session:
                 require_same_registry(self.ledger, self.registry, self.model, state)
                 where |= {"address": self.registry.address} if where else {}
         next_line = {"event": kind, "sequence": line, "expected": state.champion_version}
-        event = Event.model_validate({**of.shared, **next_line, **where, **provenance(self.git, reason), **(own or {})})
+        who = provenance(self.git, reason) | ({"by": self.by} if self.by else {})
+        event = Event.model_validate({**of.shared, **next_line, **where, **who, **(own or {})})
         self.progress("append to the ledger")
         self.ledger.append(event, permit=permit)
         return Result(event, True, update_registry(event, self.ledger, self.registry, self.progress, checked))
