@@ -35,10 +35,14 @@ SIGNALS: dict[str, Any] = {
 
 
 def monitored_contract(text: str, **monitoring: Any) -> Contract:
+    return parse_contract(monitored_text(text, **monitoring))
+
+
+def monitored_text(text: str, **monitoring: Any) -> str:
     """The contract `text` with the signals above."""
     usual = yaml.safe_load(text)
     own = {"signals": SIGNALS, "monitoring": {**usual["monitoring"], **monitoring}}
-    return parse_contract(yaml.safe_dump({**usual, "fallback": {"on_invalid": "invalid"}, **own}))
+    return yaml.safe_dump({**usual, "fallback": {"on_invalid": "invalid"}, **own})
 
 
 def drawn(rows: int, seed: int = 0, **shifts: float) -> dict[str, np.ndarray]:

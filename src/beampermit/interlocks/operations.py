@@ -1,14 +1,64 @@
-"""OPS: what the service is run with fits what the contract promises."""
+"""OPS: what the service is run with, and watched by, fits what the contract promises."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from beampermit.contract import FILE_NAME, Contract
-from beampermit.errors import Problem, counted, several
+from beampermit.errors import BadInput, Problem, counted, several
 from beampermit.interlocks.interlock import Finding, Interlock, bad_input_fails, failed, located, passed
 from beampermit.project import Project
 
+if TYPE_CHECKING:
+    from beampermit.datasets.tables import Table
+    from beampermit.monitoring.limits import Limits
+
 SHOWN = 4
 """Differences named in a reason; the verdict's places have all."""
+
+
+class OPS001(Interlock):
+    "Monitoring limits are those of the reference split"
+
+    decided_by = ("tree", "named")
+
+    def check(self, project: Project, contract: Contract, base_contract: Contract) -> Finding:
+        """`dvc repro evaluate` writes the file `monitoring.limits` of `contract.yaml` from the split
+        `monitoring.reference`; it is never edited. It must have a limit of everything that is monitored: limits of
+        inputs are computed again from the split, and those of outputs may not rise while the answers stay. Limits from
+        recorded data belong into the file `monitoring.calibration`, which `beampermit backtest` writes: they may be
+        looser than the base branch's, and the verdict then says so, but not so loose that nothing can exceed them."""
+        from beampermit.interlocks.data.work_tree import require_present
+        from beampermit.monitoring import judged_limits
+        from beampermit.monitoring.limits import read_limits
+
+        path, calibration = contract.monitoring.limits, contract.monitoring.calibration
+        before = _limits_before(project, base_contract)
+        if not (project.root / path).is_file():
+            served = contract.serving.deployment or base_contract.serving.deployment
+            if served is None and before is None:
+                return passed(f"there is no {path}, and {FILE_NAME} names no deployment files: nothing is monitored")
+            return failed(f"{path} is missing", path)
+        with bad_input_fails():
+            limits = read_limits(project.root, contract)
+        wrong = [Problem(reason, path) for reason in judged_limits.of_other_signals(limits, contract)]
+        if not wrong:
+            split = contract.dataset.splits[contract.monitoring.reference]
+            require_present(project, [split])
+            inputs = judged_limits.read_reference(_table(project, contract), contract)
+            wrong += [Problem(reason, path) for reason in judged_limits.of_reference(limits, contract, inputs)]
+        if before:
+            wrong += [Problem(reason, path) for reason in judged_limits.moved(limits, before)]
+        wrong += [Problem(reason, calibration) for reason in judged_limits.unreachable(limits)]
+        if wrong:
+            return failed(several([str(problem) for problem in wrong], SHOWN), *located(wrong))
+        reason = f"{counted(len(limits.keys), 'limit')} from {counted(limits.rows, 'row')} of {limits.split}"
+        if limits.calibrated:
+            reason += f", {len(limits.calibrated)} of them calibrated"
+        looser = [*judged_limits.looser(limits, before)] if before else []
+        if looser:
+            reason += f"; looser than on the base branch: {several(looser, SHOWN)}"
+        return passed(reason, limits=len(limits.keys), calibrated=len(limits.calibrated), looser=looser)
 
 
 class OPS002(Interlock):
@@ -38,3 +88,25 @@ class OPS002(Interlock):
             reasons = [str(problem) for problem in wrong]
             return failed(several(reasons, SHOWN), *located(wrong), differences=len(wrong))
         return passed(f"{counted(len(files), 'file')} in {folder}/")
+
+
+def _limits_before(project: Project, base_contract: Contract) -> Limits | None:
+    """The limits of the base branch; None where it has none of this form."""
+    from beampermit.changes.base_and_head import BaseAndHead
+    from beampermit.monitoring.limits import limits_of_bytes
+
+    sides, monitoring = BaseAndHead(project), base_contract.monitoring
+    content, calibration = sides.before(monitoring.limits), sides.before(monitoring.calibration)
+    if content is None:
+        return None
+    try:
+        return limits_of_bytes(content.encode(), calibration.encode() if calibration else None, base_contract)
+    except BadInput:
+        return None
+
+
+def _table(project: Project, contract: Contract) -> Table:
+    from beampermit.datasets.tables import open_tables
+
+    name = contract.monitoring.reference
+    return open_tables(project.root, {name: contract.dataset.splits[name]})[0]

@@ -210,6 +210,7 @@ class Reuse:
             *(model.path, evaluation.inputs, evaluation.scores or evaluation.inputs, dataset.raw),
             dataset.labels or self._project.base_contract.dataset.labels or dataset.raw,
             *dataset.splits.values(),
+            *(self._contract.monitoring.limits, self._contract.monitoring.calibration),
             *record_paths(self._contract),
         }
         held, prefix = self._state("files", inputs), self._project.git.prefix

@@ -129,28 +129,34 @@ class Limits(Record):
         return tuple(found)
 
     def limit(self, key: str) -> float:
-        """Of a check and subject of `keys`, as the reference gives it, or as it is calibrated."""
-        if key in self.calibrated:
-            return self.calibrated[key]
-        return self._limit(key)
+        """Of a check and subject of `keys`, as it is calibrated, or else as the reference gives it."""
+        return self.calibrated[key] if key in self.calibrated else self.given(key)
 
-    def _limit(self, key: str) -> float:
+    def given(self, key: str) -> float:
+        """As the reference gives it."""
+        return self.part(key).limit
+
+    def part(self, key: str) -> Distribution | ShareLimit | Amount:
+        """What of the file has the limit of a check and subject. Raises `KeyError`."""
         check, _, subject = key.partition(" ")
         name, _, what = subject.partition(".")
-        if check == "MON002" and self.together:
-            return self.together.limit
-        if check == "MON001" and (distribution := self.inputs[name].numbers[subject]):
-            return distribution.limit
-        if check == "MON003":
-            return self.inputs[name].missing.limit if what == "missing" else self.inputs[name].outside.limit
-        output = self.outputs[name]
-        if check == "MON007" and output.error:
-            return output.error.limit
-        if what == "flagged" and output.flagged:
-            return output.flagged.limit
-        if distribution := output.numbers.get(subject):
-            return distribution.limit
-        raise KeyError(key)
+        found: Distribution | ShareLimit | Amount | None = None
+        match check:
+            case "MON001":
+                found = self.inputs[name].numbers.get(subject)
+            case "MON002":
+                found = self.together
+            case "MON003":
+                found = {"missing": self.inputs[name].missing, "outside": self.inputs[name].outside}.get(what)
+            case "MON004" if what == "flagged":
+                found = self.outputs[name].flagged
+            case "MON004":
+                found = self.outputs[name].numbers.get(subject)
+            case "MON007":
+                found = self.outputs[name].error
+        if found is None:
+            raise KeyError(key)
+        return found
 
 
 class Calibration(Record):

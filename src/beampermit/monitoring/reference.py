@@ -20,6 +20,8 @@ Arrays = Mapping[str, np.ndarray]
 """Name -> shape (rows, *shape of one row)."""
 
 FORMAT = 1
+OF_ARRAY = ("mean", "std", "span", "step")
+"""Numbers that are compared of an array."""
 BINS = 8
 MARGIN = 2.0
 """Ratio of a limit to the worst window of the reference."""
@@ -131,22 +133,14 @@ def limits(
     """
     rows = len(next(iter((*inputs.values(), *outputs.values()))))
     window = window_of(rows)
-    of_inputs = {name: numbers(name, values) for name, values in inputs.items()}
     of_outputs = {name: numbers(name, values) for name, values in outputs.items()}
-    rare = RARE / max(1, sum(map(len, (*of_inputs.values(), *of_outputs.values()))))
+    count = sum(1 if values.ndim == 1 else len(OF_ARRAY) for values in (*inputs.values(), *outputs.values()))
+    rare = RARE / max(count, 1)
     return {
         "format": FORMAT,
         "rows": rows,
         "window": window,
-        "inputs": {
-            name: {
-                "numbers": _distributions(of_inputs[name], window, rare),
-                "missing": _share(missing(values), window),
-                "outside": _share(beyond(values, *expected[name]), window),
-            }
-            for name, values in inputs.items()
-        },
-        "together": _together(inputs, window),
+        **limits_of_inputs(inputs, expected, count),
         "outputs": {
             name: {
                 "numbers": _distributions(of_outputs[name], window, rare),
@@ -156,6 +150,20 @@ def limits(
             for name, values in outputs.items()
         },
     }
+
+
+def limits_of_inputs(inputs: Arrays, expected: Mapping[str, tuple[float, float]], count: int) -> dict[str, Any]:
+    """`inputs` and `together` of the file; `count` numbers of inputs and outputs are compared in all."""
+    window, rare = window_of(len(next(iter(inputs.values())))), RARE / max(count, 1)
+    of_each = {
+        name: {
+            "numbers": _distributions(numbers(name, values), window, rare),
+            "missing": _share(missing(values), window),
+            "outside": _share(beyond(values, *expected[name]), window),
+        }
+        for name, values in inputs.items()
+    }
+    return {"inputs": of_each, "together": _together(inputs, window)}
 
 
 def limit_in(limit: float, usual: float, window: int, rows: int, power: float) -> float:

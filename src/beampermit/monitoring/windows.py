@@ -46,7 +46,7 @@ class SignalRows:
     def of(cls, signal: Signal, values: np.ndarray, *, output: bool) -> SignalRows:
         """`values` has shape (rows, *shape)."""
         found = numbers(signal.name, values)
-        kept = flat(values)
+        kept = flat(values).astype(np.float32) if signal.shape else flat(values)
         if kept.shape[1] > MOST_VALUES:
             kept = np.stack([*found.values()], axis=1)
         odd = flagged(values, *alarms(signal)) if output else beyond(values, *expected(signal))

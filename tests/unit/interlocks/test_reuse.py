@@ -230,6 +230,18 @@ def test_deployment_files_and_what_decides_them_are_seen(deployed: Project, name
     assert key(deployed, "OPS002") not in (before, None)
 
 
+@pytest.mark.parametrize("name", ["metrics/limits.json", "calibration.json", "data/dataset/validation.parquet"])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_monitoring_limits_and_their_reference_are_seen(project: Project, name: str, ignored: bool) -> None:
+    (project.root / ".gitignore").write_text(f"/{name}\n" if ignored else "")
+    (project.root / name).parent.mkdir(parents=True, exist_ok=True)
+    before = key(project, "OPS001")
+    assert before
+    assert key(project, "OPS001") == before
+    (project.root / name).write_text("{}")
+    assert key(project, "OPS001") not in (before, None)
+
+
 def test_parents_that_git_ignores_are_seen(project: Project) -> None:
     root, lineage = project.root, project.contract.dataset.lineage
     digest = f"sha256:{64 * '0'}"

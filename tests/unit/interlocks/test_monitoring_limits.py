@@ -1,0 +1,271 @@
+"""OPS001: limits that are not those of the reference, that are of something else, or that a pull request moved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from beampermit.files import write_json
+from beampermit.interlocks.operations import OPS001
+from beampermit.interlocks.runner import check
+from beampermit.project import Project
+from beampermit.verdicts.verdict import Outcome, Verdict
+from support.monitored import content_of, drawn, monitored_contract, monitored_text
+
+ROWS = 240
+SPLIT, LIMITS, CALIBRATION = "data/dataset/validation.parquet", "metrics/limits.json", "calibration.json"
+
+
+@pytest.fixture
+def monitored(project: Project, git: Callable[..., str], contract_text: str) -> Project:
+    """A project with a reference split and its limits, committed on `main`; this is a branch `change`."""
+    (project.root / "contract.yaml").write_text(monitored_text(contract_text))
+    inputs = drawn(ROWS)
+    inputs["turns"] = inputs["turns"].astype(np.float32)
+    write_split(project.root, inputs)
+    write_json(project.root / LIMITS, content_of(inputs, monitored_contract(contract_text)))
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "The first limits")
+    git("switch", "--quiet", "--create", "change")
+    return Project(project.root, base="main")
+
+
+def write_split(root: Path, inputs: dict[str, np.ndarray]) -> None:
+    (root / SPLIT).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({name: pa.array(list(values)) for name, values in inputs.items()}), root / SPLIT)
+
+
+def judge(project: Project) -> Verdict:
+    return check(Project(project.root, base="main"), [OPS001])[0]
+
+
+def change(project: Project, edit: Callable[[dict[str, Any]], Any]) -> Verdict:
+    """The verdict of an edited file of limits."""
+    content = json.loads((project.root / LIMITS).read_text())
+    edit(content)
+    write_json(project.root / LIMITS, content)
+    return judge(project)
+
+
+def calibrate(project: Project, **limits: float) -> Verdict:
+    """The verdict with a calibration; `MON001_current=0.5`."""
+    usual = {"format": 1, "since": "2026-10-01", "until": "2026-11-01", "windows": 4000, "alarms_per_week": 0.2}
+    of = {key.replace("_", " ", 1).replace("__", "."): limit for key, limit in limits.items()}
+    write_json(project.root / CALIBRATION, {**usual, "limits": of})
+    return judge(project)
+
+
+def of_current(content: dict[str, Any]) -> dict[str, Any]:
+    return content["inputs"]["current"]["numbers"]["current"]
+
+
+def test_limits_that_the_pipeline_made_pass(monitored: Project) -> None:
+    verdict = judge(monitored)
+    assert verdict.passed, verdict.reason
+    assert verdict.reason == "26 limits from 240 rows of validation"
+
+
+def test_a_project_that_nobody_serves_needs_no_limits(project: Project) -> None:
+    verdict = judge(project)
+    assert verdict.passed
+    assert verdict.reason == (
+        "there is no metrics/limits.json, and contract.yaml names no deployment files: nothing is monitored"
+    )
+
+
+def test_a_project_that_is_served_needs_limits(project: Project, contract_text: str) -> None:
+    (project.root / "contract.yaml").write_text(contract_text + "serving: {deployment: deploy}\n")
+    verdict = judge(project)
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.reason == "metrics/limits.json is missing"
+    assert "`dvc repro evaluate`" in verdict.fix
+
+
+def test_limits_cannot_be_taken_away(monitored: Project) -> None:
+    (monitored.root / LIMITS).unlink()
+    assert judge(monitored).reason == "metrics/limits.json is missing"
+
+
+def _scaled(by: float) -> Callable[[dict[str, Any]], Any]:
+    return lambda content: of_current(content).update(limit=of_current(content)["limit"] * by)
+
+
+DEFECTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "a limit that is wider": (_scaled(1.02), "current: the limit is "),
+    "a limit that is narrower": (_scaled(0.98), ", the reference split gives "),
+    "edges of other rows": (
+        lambda of: of_current(of).update(edges=[edge + 0.01 for edge in of_current(of)["edges"]]),
+        "current: the edges are not those of the reference split",
+    ),
+    "shares of other rows": (
+        lambda of: of_current(of).update(shares=[0.135, 0.115, *of_current(of)["shares"][2:]]),
+        "current: the shares are not those of the reference split",
+    ),
+    "fewer rows": (
+        lambda of: of.update(rows=239),
+        "rows and window are 239 and 30, the reference split gives 240 and 30",
+    ),
+    "another window": (lambda of: of.update(window=60), "rows and window are 240 and 60"),
+    "another split": (lambda of: of.update(split="train"), "split is train, monitoring.reference of the contract is"),
+    "missing rows that are usual": (
+        lambda of: of["inputs"]["turns"]["missing"].update(limit=0.9),
+        "turns.missing: limit is 0.9, the reference split gives 0.1",
+    ),
+    "no input": (lambda of: of["inputs"].pop("mode"), "input mode has no limits"),
+    "no output": (lambda of: of["outputs"].pop("orbit"), "output orbit has no limits"),
+    "an input of another contract": (
+        lambda of: of["inputs"].update(voltage=of["inputs"]["mode"]),
+        "input voltage is not in the contract",
+    ),
+    "no number of an array": (lambda of: of["inputs"]["turns"]["numbers"].pop("turns.step"), "turns.step has no limit"),
+    "a number that nobody can compute": (
+        lambda of: of["inputs"]["mode"]["numbers"].update(tune=of_current(of)),
+        "tune is not monitored",
+    ),
+    "nothing finite": (
+        lambda of: of["inputs"]["mode"]["numbers"].update(mode=None),
+        "mode has no finite value in the reference",
+    ),
+    "no flagged rows": (
+        lambda of: of["outputs"]["score"].update(flagged=None),
+        "output score has alarm limits in the contract, and no limit of flagged rows",
+    ),
+    "not together": (lambda of: of.update(together=None), "together: the reference split gives another one"),
+    "together at another place": (
+        lambda of: of["together"].update(centre=[one + 0.5 for one in of["together"]["centre"]]),
+        "together: the components are not those of the reference split",
+    ),
+    "a wider limit together": (
+        lambda of: of["together"].update(limit=of["together"]["limit"] * 1.02),
+        "together: limit is ",
+    ),
+    "a limit of nothing": (lambda of: of_current(of).update(limit=0), "Input should be greater than 0"),
+    "another form": (lambda of: of.pop("format"), "format: Field required"),
+}
+
+
+@pytest.mark.plants("OPS001")
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_limits_of_something_else_than_the_reference_fail(monitored: Project, defect: str) -> None:
+    edit, said = DEFECTS[defect]
+    verdict = change(monitored, edit)
+    assert verdict.outcome is Outcome.FAILED
+    assert said in verdict.reason
+    assert verdict.locations[0].file == LIMITS
+
+
+@pytest.mark.parametrize("by", [0.995, 1.005])
+def test_limits_may_differ_as_much_as_two_machines_do(monitored: Project, by: float) -> None:
+    assert change(monitored, _scaled(by)).passed
+    signs = lambda of: of["together"].update(components=[[-x for x in one] for one in of["together"]["components"]])  # noqa: E731
+    assert change(monitored, signs).passed
+
+
+def test_a_limit_of_nan_is_no_json(monitored: Project) -> None:
+    text = (monitored.root / LIMITS).read_text()
+    (monitored.root / LIMITS).write_text(
+        text.replace('"limit": 0.1,', '"limit": NaN,').replace('"limit": 0.1\n', '"limit": NaN\n')
+    )
+    verdict = judge(monitored)
+    assert verdict.outcome is Outcome.FAILED
+    assert "NaN is not a JSON number" in verdict.reason
+
+
+def test_new_data_need_new_limits(monitored: Project, contract_text: str) -> None:
+    inputs = drawn(ROWS, 1)
+    write_split(monitored.root, inputs)
+    assert judge(monitored).outcome is Outcome.FAILED
+    write_json(monitored.root / LIMITS, content_of(inputs, monitored_contract(contract_text)))
+    assert judge(monitored).passed
+
+
+def test_a_reference_without_an_input_fails(monitored: Project) -> None:
+    inputs = drawn(ROWS)
+    write_split(monitored.root, {name: values for name, values in inputs.items() if name != "current"})
+    verdict = judge(monitored)
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.reason == f"{SPLIT}: current is not a column of numbers"
+    assert verdict.locations[0].file == SPLIT
+    write_split(monitored.root, {**inputs, "turns": inputs["turns"][:, :7]})
+    assert judge(monitored).reason == f"{SPLIT}: turns does not have the shape [8] in each row"
+    write_split(monitored.root, {name: values for name, values in inputs.items() if name != "gain"})
+    assert judge(monitored).passed, "a constant need not stand in the split"
+
+
+def test_without_the_data_nothing_is_said(monitored: Project) -> None:
+    (monitored.root / SPLIT).unlink()
+    assert judge(monitored).outcome is Outcome.SKIPPED
+
+
+@pytest.mark.parametrize(("by", "passed"), [(0.5, True), (1.005, True), (1.02, False)])
+def test_limits_of_outputs_do_not_rise_while_the_answers_stay(monitored: Project, by: float, passed: bool) -> None:
+    error = json.loads((monitored.root / LIMITS).read_text())["outputs"]["score"]["error"]["limit"]
+    verdict = change(monitored, lambda of: of["outputs"]["score"]["error"].update(limit=error * by))
+    assert verdict.passed == passed
+    if not passed:
+        assert (
+            f"MON007 score: the limit is {error * by:g}, on the base branch {error:g}, of equal answers"
+            in verdict.reason
+        )
+
+
+def test_limits_of_outputs_may_rise_with_other_answers(monitored: Project) -> None:
+    assert change(monitored, lambda of: of["outputs"]["score"]["error"].update(usual=0.2, limit=0.9)).passed
+
+
+def test_a_looser_calibration_passes_and_is_told(monitored: Project, git: Callable[..., str]) -> None:
+    limit = of_current(json.loads((monitored.root / LIMITS).read_text()))["limit"]
+    verdict = calibrate(monitored, MON001_current=1.5, MON003_mode__missing=0.05)
+    assert verdict.passed, verdict.reason
+    assert verdict.reason == (
+        "26 limits from 240 rows of validation, 2 of them calibrated;"
+        f" looser than on the base branch: MON001 current {limit:g} → 1.5"
+    )
+    git("add", CALIBRATION)
+    git("commit", "--quiet", "--message", "Calibrated")
+    git("branch", "--force", "main")
+    assert "looser" not in judge(monitored).reason
+    assert "looser than on the base branch: MON001 current 1.5 → 1.6" in calibrate(monitored, MON001_current=1.6).reason
+    assert "looser" not in calibrate(monitored, MON001_current=1.4).reason
+
+
+@pytest.mark.parametrize(
+    ("key", "inside", "outside"),
+    [
+        ("MON001_current", 2.5, 9.0),
+        ("MON001_turns__std", 2.5, 9.0),
+        ("MON002", 99.0, 100.0),
+        ("MON003_current__outside", 0.999, 1.0),
+        ("MON004_score__flagged", 0.999, 1.0),
+    ],
+)
+def test_a_calibrated_limit_that_nothing_exceeds_fails(
+    monitored: Project, key: str, inside: float, outside: float
+) -> None:
+    assert calibrate(monitored, **{key: inside}).passed
+    verdict = calibrate(monitored, **{key: outside})
+    assert verdict.outcome is Outcome.FAILED
+    assert f": the limit {outside:g} is never exceeded; what is measured reaches " in verdict.reason
+    assert verdict.locations[0].file == CALIBRATION
+
+
+def test_a_calibration_of_another_form_fails(monitored: Project) -> None:
+    (monitored.root / CALIBRATION).write_text("{}")
+    verdict = judge(monitored)
+    assert verdict.outcome is Outcome.FAILED
+    assert "calibration.json: format: Field required" in verdict.reason
+
+
+def test_the_contract_of_this_branch_says_what_is_monitored(monitored: Project) -> None:
+    contract = yaml.safe_load((monitored.root / "contract.yaml").read_text())
+    contract["signals"]["outputs"][1]["high"] = 5
+    (monitored.root / "contract.yaml").write_text(yaml.safe_dump(contract))
+    assert "output orbit has alarm limits in the contract, and no limit of flagged rows" in judge(monitored).reason
