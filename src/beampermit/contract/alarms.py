@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from beampermit.contract import Contract
-from beampermit.contract.causes import Cause, causes, matching, raised_by
+from beampermit.contract.causes import Cause, cause_of, causes, matching, raised_by
 from beampermit.contract.completeness import unwritten_step
 from beampermit.contract.load import FILE_NAME, line_of
 from beampermit.contract.service import Alarm
@@ -32,8 +32,19 @@ def guidance(contract: Contract, signal: str | None) -> tuple[Alarm, ...]:
 def unanswered(contract: Contract) -> tuple[Cause, ...]:
     """What can raise an alarm, and has none in the contract."""
     all_causes = causes(contract.signals)
-    answered = {cause.name for alarm in contract.operations.alarms for cause in raised_by(alarm.raised_by, all_causes)}
-    return tuple(cause for name, cause in all_causes.items() if name not in answered)
+    written = {cause.name for alarm in contract.operations.alarms for cause in raised_by(alarm.raised_by, all_causes)}
+    return tuple(cause for name, cause in all_causes.items() if name not in written and not cause.answered)
+
+
+def alarm_of(contract: Contract, check: str) -> Alarm | None:
+    """What the contract says of a check of monitoring; None where it says nothing."""
+    all_causes, name = causes(contract.signals), cause_of(check)
+    named = (
+        alarm
+        for alarm in contract.operations.alarms
+        if name in {cause.name for cause in raised_by(alarm.raised_by, all_causes)}
+    )
+    return next(named, None)
 
 
 def problems(contract: Contract, text: str) -> tuple[Problem, ...]:

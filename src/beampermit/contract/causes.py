@@ -1,4 +1,4 @@
-"""What can raise an alarm of a model: limits of its outputs, an invalid output, a stale input, drift."""
+"""What can raise an alarm of a model: limits of its outputs, an invalid output, a stale input, and monitoring."""
 
 from __future__ import annotations
 
@@ -20,19 +20,43 @@ DRIFT = "drift"
 class Cause:
     """`name` is its spelling in `raised_by`; `severity` is that of EPICS, where it is fixed.
 
-    `signal` is the output whose PVs show it, or the stale input; None for drift.
+    `signal` is the output whose PVs show it, or the stale input; None for what monitoring sees by its `checks`. What is
+    `answered` has an action where the contract has none: the runbook's own.
     """
 
     name: str
     description: str
     severity: Severity | None = None
     signal: Signal | None = None
+    checks: tuple[str, ...] = ()
+    answered: bool = False
+
+
+OF_MONITORING = (
+    Cause(DRIFT, "live data differ from the training data", checks=("MON001", "MON002")),
+    Cause("inputs", "inputs are missing, out of range or in alarm too often", checks=("MON003",), answered=True),
+    Cause("outputs", "outputs differ from those of the reference", checks=("MON004",), answered=True),
+    Cause("fallback", "outputs are INVALID or a fallback too often", checks=("MON005",), answered=True),
+    Cause("latency", "answers are late", checks=("MON006",), answered=True),
+    Cause("quality", "predictions differ from the truth that arrived", checks=("MON007",), answered=True),
+    Cause("monitor", "the monitor cannot judge", checks=("MON008",), answered=True),
+)
 
 
 def causes(signals: Signals) -> dict[str, Cause]:
-    """By name: of outputs, then of inputs, then drift."""
+    """By name: of outputs, then of inputs, then of monitoring."""
     of_signals = [*(cause for output in signals.outputs for cause in _of_output(output)), *map(_stale, _aging(signals))]
-    return {cause.name: cause for cause in (*of_signals, Cause(DRIFT, "live data differ from the training data"))}
+    return {cause.name: cause for cause in (*of_signals, *OF_MONITORING)}
+
+
+def cause_of(check: str) -> str:
+    """The name of the cause that a check of monitoring raises; empty for another check."""
+    return next((cause.name for cause in OF_MONITORING if check in cause.checks), "")
+
+
+def checks_of(name: str) -> tuple[str, ...]:
+    """The checks of a cause of monitoring."""
+    return next((cause.checks for cause in OF_MONITORING if cause.name == name), ())
 
 
 def matching(pattern: str, names: Iterable[str]) -> list[str]:

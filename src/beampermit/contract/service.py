@@ -132,7 +132,8 @@ class Alarm(Part):
     """When the alarm is on."""
     raised_by: Lines = ()
     """Its causes: `OUTPUT.lolo`, `.low`, `.high`, `.hihi` or `.invalid`, `INPUT.stale`, `drift`; or patterns, such as
-    `"*.stale"` for every input's (DOC003)."""
+    `"*.stale"` for every input's (DOC003). Of monitoring also `inputs`, `outputs`, `fallback`, `latency`, `quality` and
+    `monitor`, which have an action of the runbook where no alarm names them."""
     severity: Annotated[Severity, Loosens.INFORMS]
     """EPICS severity."""
     meaning: Prose
@@ -148,6 +149,8 @@ class Operations(Part):
     """Whom to call."""
     logbook: Prose
     """Where to make an entry."""
+    time_zone: Annotated[str | None, Field(pattern=r"^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+){0,2}$"), Loosens.INFORMS] = None
+    """Of the control room, such as `Europe/Berlin`: documents show its time beside UTC."""
     category: Annotated[Text | None, Loosens.INFORMS] = None
     """Alarm category in JAWS; the model's name where absent."""
     locations: Lines = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from beampermit.permit.statement import Statement, read_statement
 from beampermit.permit.verification import verify_commit, verify_name
 from beampermit.project import Project
 from beampermit.reading import parse_toml, read_json
+from beampermit.registry.bypasses import Bypass
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import registry_address
@@ -100,6 +102,15 @@ class Facts:
     row: dict[str, str]
     devices: int | None
     verdicts: tuple[Verdict, ...] = ()
+    retirement: Event | None = None
+    """Since which no version is in service."""
+    bypasses: tuple[Bypass, ...] = ()
+    """In force when the facts were gathered."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether the version in service is of this commit."""
+        return self.champion is not None and self.champion.commit == self.commit
 
     @property
     def model_files(self) -> dict[str, str]:
@@ -122,6 +133,7 @@ def gather_facts(project: Project, permit: Path | None = None, verdicts: Path | 
     commit = project.git.head()
     manifest = project.path(contract.model.manifest)
     base_and_head = BaseAndHead(project)
+    state = Ledger(project.git).state(contract.model.name)
     champion, before, registry = _in_service(project, contract)
     row, devices = _devices(project, contract)
     statement = _permit(permit, contract, commit) if permit else None
@@ -147,6 +159,8 @@ def gather_facts(project: Project, permit: Path | None = None, verdicts: Path | 
         row=row,
         devices=devices,
         verdicts=found,
+        retirement=state.out_of_service,
+        bypasses=state.bypasses(datetime.now(UTC), contract.monitoring.bypass_at_most),
     )
 
 

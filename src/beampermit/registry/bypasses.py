@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Self
 
+from beampermit.contract.causes import checks_of
 from beampermit.contract.service import Monitoring
 from beampermit.registry.event import SKEW, Event
 
@@ -52,7 +53,8 @@ class Bypass:
         return self.since - at <= SKEW and at < self.until
 
     def covers(self, alarm: str, subject: str = "") -> bool:
-        return self.alarm == alarm and self.subject in ("", subject)
+        """A cause such as `drift` covers its checks of monitoring."""
+        return alarm in (self.alarm, *checks_of(self.alarm)) and self.subject in ("", subject)
 
 
 def find_bypass(bypasses: Iterable[Bypass], alarm: str, subject: str = "") -> Bypass | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from beampermit.contract import parse_contract
 from beampermit.digest import digest_json
 from beampermit.documents.card import card, card_page, metadata
 from beampermit.documents.facts import gather_facts
+from beampermit.documents.local_time import local_time
 from beampermit.documents.runbook import fallback, runbook, runbook_page
 from beampermit.errors import BadInput, Failed
 from beampermit.permit.statement import PREDICATE, STATEMENT, validate_statement
 from beampermit.project import Project
+from beampermit.registry.bypasses import Bypass
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
+from beampermit.verdicts.monitoring import CHECKS
 from support.planted_results import METRICS, commit, judged, verdict, write
 from support.registry_project import append_promotion
 
@@ -295,10 +299,67 @@ def test_the_runbook_says_from_the_ledger_what_a_rollback_brings_back(
         git("fetch", "--quiet", "origin", "+refs/heads/main:refs/remotes/origin/main")
         made = runbook(gather_facts(results))
         assert "| **Registry** | `https://mlflow.lab.example` (`MLFLOW_TRACKING_URI`) |" in made
-        assert f"| **In service** | version {version}, since 2026-11-23T08:00:00Z |" in made
+        assert f"| **In service** | version {version}, since 2026-11-23 08:00 UTC |" in made
+        assert (
+            f"which is **not in service**; that of version {version} is in its release, `bpm-faults-v{version}` |"
+            in made
+        )
+        assert f"`BPM-FAULTS:VERSION` is {version} while it is; else take the runbook of the version" in made
+        assert "First, in the same shell: `export MLFLOW_TRACKING_URI=https://mlflow.lab.example`." in made
         there = "Version 2 is in service; the first command brings back version 1:"
         back = "there is no version before it to roll back to" if version == 1 else there
         assert back in made
+
+
+def test_the_runbook_is_of_the_version_in_service_says_what_is_bypassed_and_what_takes_the_place_of_a_retired_one(
+    results: Project, contract_text: str, event: Any
+) -> None:
+    text = contract_text.replace("operations:\n", "operations:\n  time_zone: Europe/Berlin\n", 1)
+    write(results, "contract.yaml", text)
+    plain = gather_facts(Project(results.root))
+    champion = event(version=3, commit=plain.commit)
+    bypass = Bypass.of(event(event="bypass", alarm="MON001", until="2026-11-23T12:00:00Z", reason="a study"))
+    made = runbook(replace(plain, champion=champion, bypasses=(bypass,)))
+    assert f"is of commit `{plain.commit[:12]}`, the one of version 3 |" in made
+    assert "version 3, since 2026-11-23 09:00 CET (2026-11-23 08:00 UTC) |" in made
+    assert "| **Bypassed** | `MON001` until 2026-11-23 13:00 CET (2026-11-23 12:00 UTC) by Ada" in made
+    gone = event(event="retire", version=3, reason="the monitors are gone", successor="orbit-faults")
+    made = runbook(replace(plain, retirement=gone))
+    assert "no version: 3 was retired at 2026-11-23 09:00 CET (2026-11-23 08:00 UTC) by Ada" in made
+    assert ": the monitors are gone; use orbit-faults |" in made
+
+
+@pytest.mark.parametrize(("zone", "said"), [("Mars/Olympus", ""), ("America/Chicago", "2026-11-23 02:00 CST (")])
+def test_a_time_zone_that_no_machine_knows_leaves_utc(zone: str, said: str) -> None:
+    assert local_time("2026-11-23T08:00:00Z", zone).startswith(said or "2026-11-23 08:00 UTC")
+
+
+def test_each_alarm_has_the_pvs_to_look_at_first_and_a_way_out(results: Project, contract_text: str) -> None:
+    text = contract_text.replace("dataset:\n", "  devices: devices.csv\ndataset:\n", 1)
+    write(results, "contract.yaml", text)
+    write(results, "devices.csv", "device,plane\nBPM.1,X\nBPM.2,Y\n")
+    made = runbook(gather_facts(Project(results.root)))
+    high = made[made.index("### MAJOR: score above 0.9") :]
+    assert "First look: `BPM.1:X:FAULT`, `BPM-FAULTS:STATUS`, `BPM-FAULTS:REASON`." in high[:600]
+    assert 'To bypass it: `beampermit bypass score.hihi --until 8h --reason "why"`.' in high
+    assert '`beampermit retire --reason "what happened"` takes the model out of service' in high
+    assert "Call +1 555 0100." in high
+    assert "First look: `BPM-FAULTS:MON001`, `BPM-FAULTS:MON002`," in made
+
+
+def test_each_check_of_monitoring_has_a_meaning_and_an_action(results: Project, contract_text: str) -> None:
+    made = runbook(gather_facts(results))
+    for check, title in CHECKS.items():
+        part = made[made.index(f"### {check}: {title}") :].partition("\n### ")[0]
+        assert f"`BPM-FAULTS:{check}`" in part
+        assert "1. " in part or "Do what is written at *MINOR:" in part, check
+    # The contract's own action is the one that counts.
+    own = "    - {condition: it is worse, raised_by: [quality], severity: MAJOR, meaning: Bad., action: [Stop.]}\n"
+    text = contract_text.replace("  alarms:\n", f"  alarms:\n{own}", 1)
+    assert own in text
+    write(results, "contract.yaml", text)
+    made = runbook(gather_facts(Project(results.root)))
+    assert "Do what is written at *MAJOR: it is worse*. First look: `BPM-FAULTS:MON007`." in made
 
 
 def test_pvs_are_named_by_the_device_table(results: Project, contract_text: str) -> None:

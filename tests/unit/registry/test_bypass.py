@@ -90,6 +90,8 @@ def test_several_are_in_force_at_once_and_each_ends_alone(said: Callable[..., Mo
         one = find_bypass(found, alarm, subject)
         assert (one.name if one else None) == name
     assert find_bypass(said({"subject": "turns.std"}).bypasses(NOW), "MON001") is None
+    drift = said({"alarm": "drift"}).bypasses(NOW)
+    assert [bool(find_bypass(drift, check, "turns.std")) for check in ("MON001", "MON002", "MON003")] == [1, 1, 0]
 
 
 def test_the_last_line_of_an_alarm_counts_whatever_the_clocks_said(said: Callable[..., ModelState]) -> None:
