@@ -64,7 +64,7 @@ class Responding:
         """As after a restart of the process; what it had in memory is lost."""
         self.stack.close()
         self.kept = self.stack.enter_context(opened(self.folder))
-        self.responder = Responder(self.kept, self.contract.monitoring, self.outlets, clock=lambda: self.at)
+        self.responder = Responder(self.kept, self.outlets, self.contract, clock=lambda: self.at)
 
     def work(self, *trips: Trip, after: float = 0.0, result: Result | None = None) -> Journal:
         self.at += after
@@ -99,7 +99,7 @@ def responding(tmp_path: Path, contract_text: str, github: GitHub) -> Iterator[C
             contract = contract.model_copy(update={"monitoring": parts})
             client = Client(github.repository, "s3cret", api=github.url, sleep=lambda _: None)
             inner = stack.enter_context(ExitStack())
-            whole = replace(Outlets(AlarmTexts(contract), client=client), **(outlets or {}))
+            whole = replace(Outlets(AlarmTexts, client=client), **(outlets or {}))
             return Responding(tmp_path / "state", contract, github, whole, inner)
 
         yield made

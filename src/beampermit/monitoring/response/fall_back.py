@@ -24,7 +24,8 @@ def fall_back(session: Session, trip: Trip, host: str) -> Event:
     champion = state.champion
     if champion is None:
         raise Suppressed("no version is in service")
-    if champion.event == "rollback" and champion.reason == reason and champion.by == session.by:
+    own = champion.event == "rollback" and (champion.reason, champion.by) == (reason, session.by)
+    if own and champion.expected == trip.version:
         return session.already(champion).event
     if champion.version != trip.version:
         raise Suppressed(f"version {champion.version} is in service by now, and version {trip.version} tripped")

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 
+from beampermit.contract import Contract
 from beampermit.contract.service import Monitoring
 from beampermit.digest import digest_json
 from beampermit.errors import BadInput, BeampermitError, Outside
@@ -54,7 +55,8 @@ PROPOSALS = frozenset({"propose-limits", "retrain", "fall-back"})
 class Outlets:
     """Where a response goes; what is None is not there, and its steps are done with."""
 
-    texts: Texts
+    texts: Callable[[Contract], Texts]
+    """Of a contract, what people read."""
     log: Path | None = None
     """The prediction log of the model."""
     client: Client | None = None
@@ -76,22 +78,22 @@ class Responder:
     def __init__(
         self,
         kept: Kept,
-        monitoring: Monitoring,
         outlets: Outlets,
+        contract: Contract | None = None,
         *,
         clock: Callable[[], float] = time.time,
         every: float = 15.0,
     ):
-        self.kept, self.monitoring, self.outlets = kept, monitoring, outlets
+        self.kept, self.outlets, self.contract = kept, outlets, contract
         self.result: Result | None = None
         """The newest, which GitHub hears of."""
         self._clock, self._every = clock, every
         self._closed, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="respond to alarms", daemon=True)
 
-    def take(self, trips: Iterable[Trip], result: Result | None = None, monitoring: Monitoring | None = None) -> None:
-        """Note what these trips ask for; `monitoring` is that of another version's contract from now on."""
-        self.monitoring = monitoring or self.monitoring
+    def take(self, trips: Iterable[Trip], result: Result | None = None, contract: Contract | None = None) -> None:
+        """Note what these trips ask for, soon. `contract` is that of the version that was judged, from now on."""
+        self.contract = contract or self.contract
         self.result = result or self.result
         at, trips = self._clock(), tuple(trips)
         tasks = [task for trip in trips for task in tasks_of(trip, self.monitoring, at) if self._is_there(task.kind)]
@@ -118,18 +120,21 @@ class Responder:
             self._thread.join(PATIENCE)
 
     @property
-    def open_tasks(self) -> int:
-        return len(self.kept.journal.tasks)
+    def monitoring(self) -> Monitoring:
+        return self.contract.monitoring if self.contract else Monitoring()
 
     def work(self) -> None:
         """Do what is due. Nothing that the world or a user can cause is raised."""
+        if self.contract is None:
+            return  # no version was judged since the start: nobody could say what is to be done
+        texts = self.outlets.texts(self.contract)
         for id in [task.id for task in self.kept.journal.tasks]:
             at, task = self._clock(), next((one for one in self.kept.journal.tasks if one.id == id), None)
             # After a clock was set back, nothing waits longer than it may.
             if task and not self._closed.is_set() and (at >= task.due or task.due - at > 2 * LONGEST):
-                self._do(task, at)
+                self._do(task, at, texts)
         if not self._closed.is_set():
-            self._tell_github()
+            self._tell_github(texts)
 
     def _run(self) -> None:
         while not self._closed.is_set():
@@ -142,12 +147,12 @@ class Responder:
 
     # Tasks
 
-    def _do(self, task: Task, at: float) -> None:
+    def _do(self, task: Task, at: float, texts: Texts) -> None:
         steps = {
             "candidate": self._store,
-            "logbook": self._enter,
+            "logbook": partial(self._enter, texts),
             "webhook": self._send,
-            "propose-limits": self._propose,
+            "propose-limits": partial(self._propose, texts),
             "retrain": self._retrain,
             "fall-back": self._fall_back,
         }
@@ -184,10 +189,10 @@ class Responder:
         except BadInput as error:
             raise Suppressed(error.message) from None
 
-    def _enter(self, task: Task) -> str:
+    def _enter(self, texts: Texts, task: Task) -> str:
         if self.outlets.logbook is None:
             raise Suppressed("no logbook is set")
-        title, text = self.outlets.texts.entry(task.trip)
+        title, text = texts.entry(task.trip)
         level = "NO_ALARM" if task.trip.cleared else task.trip.standing.level
         id = digest_json(["logbook", name_of(task.trip)]).removeprefix("sha256:")[:32]
         moment = datetime.fromtimestamp(task.trip.window.until, UTC)
@@ -205,14 +210,14 @@ class Responder:
         self.outlets.webhook.send(task.trip)
         return "the webhook has it"
 
-    def _propose(self, task: Task) -> str:
+    def _propose(self, texts: Texts, task: Task) -> str:
         client = self._may_propose(task)
         if self.outlets.new_limits is None:
             raise Suppressed("limits need recorded data of the service")
         new = self.outlets.new_limits(task.trip)
         self._begin(task)
         alarm = self.kept.journal.find(key_of(task.trip))
-        text = self.outlets.texts.limits(task.trip, new.reason, alarm.issue.number if alarm and alarm.issue else 0)
+        text = texts.limits(task.trip, new.reason, alarm.issue.number if alarm and alarm.issue else 0)
         title = f"Limits of {task.trip.standing.key}"[:200]
         return propose_limits(client, new, title=title, body=text, tag=tag_of(task.trip))
 
@@ -246,14 +251,14 @@ class Responder:
 
     # GitHub
 
-    def _tell_github(self) -> None:
+    def _tell_github(self, texts: Texts) -> None:
         at, journal, issues = self._clock(), self.kept.journal, self.outlets.issues
         if issues is None:
-            AlarmIssues(self.kept, Issues(_NOBODY), self.outlets.texts, self.monitoring, at).forget()
+            AlarmIssues(self.kept, Issues(_NOBODY), texts, self.monitoring, at).forget()
             return
         if at < journal.wait_until and journal.wait_until - at <= LONGEST:
             return
-        failures = list(self._try_all(issues, at))
+        failures = list(self._try_all(issues, texts, at))
         if failures:
             wait = max(_wait(journal.troubles), *(_asked(error) for error in failures))
             problem = failures[0].message[:500]
@@ -263,12 +268,12 @@ class Responder:
             self.kept.update(troubles=0, wait_until=0.0, problem="")
             logger.info("GitHub is told again")
 
-    def _try_all(self, issues: Issues, at: float) -> Iterable[Outside]:
+    def _try_all(self, issues: Issues, texts: Texts, at: float) -> Iterable[Outside]:
         """What failed. One issue that GitHub refuses is no reason to leave out the others; that nobody answers is."""
-        alarms = AlarmIssues(self.kept, issues, self.outlets.texts, self.monitoring, at)
+        alarms = AlarmIssues(self.kept, issues, texts, self.monitoring, at)
         alarms.share_out()
         steps: list[Callable[[], None]] = [partial(alarms.settle, alarm) for alarm in self.kept.journal.alarms]
-        steps += [alarms.gather, partial(self._report, issues, at), alarms.forget]
+        steps += [alarms.gather, partial(self._report, issues, texts, at), alarms.forget]
         for step in steps:
             if self._closed.is_set():
                 return
@@ -279,9 +284,9 @@ class Responder:
                 if not isinstance(error, Refused) or isinstance(error, Limited) or error.status in (401, 403):
                     return
 
-    def _report(self, issues: Issues, at: float) -> None:
+    def _report(self, issues: Issues, texts: Texts, at: float) -> None:
         if self.result is not None:
-            heartbeat.report(self.kept, issues, self.outlets.texts, self.result, at)
+            heartbeat.report(self.kept, issues, texts, self.result, at)
 
 
 _NOBODY = Client("nobody/nowhere", "")
