@@ -11,7 +11,6 @@ import typer
 from beampermit import __version__
 from beampermit.cli import (
     backtest,
-    backtest,
     bypass,
     check,
     contract,
@@ -91,7 +90,6 @@ PANELS = {
     "Operate": {
         "serve": serve.serve,
         "monitor": monitor.monitor,
-        "backtest": backtest.backtest,
         "backtest": backtest.backtest,
         "status": status.status,
         "inventory": inventory.inventory,
