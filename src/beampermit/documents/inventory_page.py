@@ -47,8 +47,6 @@ class _Row:
     @property
     def service(self) -> str:
         entry = self.entry
-        if not entry.asked:
-            return "not asked"
         if not entry.status:
             return "no answer"
         return entry.status if entry.alive else f"{entry.status}, stands"

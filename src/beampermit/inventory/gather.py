@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from beampermit.errors import BadInput, BeampermitError
@@ -10,10 +11,10 @@ from beampermit.inventory.failures import failure, guarded
 from beampermit.inventory.judging import findings_of
 from beampermit.inventory.listing import Listing, Place
 from beampermit.inventory.projects import Projects, read_projects
-from beampermit.inventory.registries import ask_registry, is_named, with_registry
+from beampermit.inventory.registries import Answers, ask_registry, is_named, with_registry
 from beampermit.inventory.schedules import ask_schedules, clients_of
 from beampermit.inventory.seen import Seen, Site
-from beampermit.inventory.services import ask_services, prefix_of, with_address, with_services
+from beampermit.inventory.services import ask_servers, ask_services, prefix_of, with_address, with_service
 from beampermit.inventory.shared_pvs import shared_pvs
 from beampermit.inventory.site_files import read_alarm_trees, read_archived, read_people
 from beampermit.inventory.strangers import strangers, suspects
@@ -75,30 +76,37 @@ class _Making:
         own = dict.fromkeys(one.address for one in self.seen if one.address)
         known = {*own, *map(prefix_of, self.seen)}
         others = [name for name in (*self.listing.services, *suspects(site)) if name not in known]
-        answers = ask_services([*own, *others], self.options.timeout)
-        self.seen = with_services(self.seen, answers, self.progress)
+        with ThreadPoolExecutor(1) as pool:  # both of them wait, most of the time
+            searched = pool.submit(ask_servers, self.seen)
+            answers = ask_services([*own, *others], self.options.timeout)
+            servers = searched.result()
+        self.seen = tuple(with_service(one, answers, servers) for one in self.seen)
         models = {one.model.name for one in self.seen}
         self.findings += strangers({name: answers[name] for name in others}, models, len(projects.unread))
 
-    def registry(self) -> None:
-        models = sorted({one.model.name for one in self.seen if one.model.home})
-        if not models:
-            return
-        uri = self.listing.registry
-        if not is_named(uri):
-            self.unasked.append("registry: none is named; MLFLOW_TRACKING_URI or `registry` names it")
-            return
-        self.progress("ask the registry")
-        answers = guarded(lambda: ask_registry(uri, models))
+    @property
+    def registered(self) -> list[str]:
+        """The models whose ledger names a registry."""
+        return sorted({one.model.name for one in self.seen if one.model.home})
+
+    def ask_registry(self) -> Answers | BeampermitError | None:
+        """None where there is nothing to ask."""
+        uri, models = self.listing.registry, self.registered
+        return guarded(lambda: ask_registry(uri, models)) if models and is_named(uri) else None
+
+    def registry(self, answers: Answers | BeampermitError | None) -> None:
+        """Raises `BadInput` for what is no address."""
         if isinstance(answers, BadInput):
             raise answers
         if isinstance(answers, BeampermitError):
             self.findings.append(failure("", answers))
-            return
-        self.seen = tuple(with_registry(one, answers) for one in self.seen)
-        elsewhere = [one.model.name for one in self.seen if one.model.home and not one.shown]
-        if elsewhere:
-            self.unasked.append(f"registry of {', '.join(elsewhere)}: their ledgers name another one")
+        elif answers:
+            self.seen = tuple(with_registry(one, answers) for one in self.seen)
+            elsewhere = [one.model.name for one in self.seen if one.model.home and not one.shown]
+            if elsewhere:
+                self.unasked.append(f"registry of {', '.join(elsewhere)}: their ledgers name another one")
+        elif self.registered:
+            self.unasked.append("registry: none is named; MLFLOW_TRACKING_URI or `registry` names it")
 
     def schedules(self, places: tuple[Place, ...]) -> None:
         clients = clients_of(places) if self.options.schedules else {}
@@ -121,8 +129,10 @@ def make_inventory(listing: Listing, options: Options | None = None, progress: P
     known = Vulnerabilities(listing.vulnerabilities) if listing.vulnerabilities else None
     projects = making.projects()
     making.vulnerabilities(known)
-    making.services(site, projects)
-    making.registry()
+    with ThreadPoolExecutor(1) as pool:  # MLflow takes seconds to import
+        asked = pool.submit(making.ask_registry)
+        making.services(site, projects)
+        making.registry(asked.result())
     making.schedules(projects.read)
     judged = (finding for one in making.seen for finding in findings_of(one, site))
     entries = (*map(entry_of, making.seen), *map(unread_entry, projects.unread))

@@ -19,7 +19,7 @@ from typing import NamedTuple
 PVA_PORT, CA_PORT = 5076, 5064
 LARGEST = 1200
 """Bytes of a packet: one that is cut into pieces gets lost more often."""
-PACE = 0.005
+PACE = 0.002
 """Seconds between two packets, so that nobody's buffers overflow."""
 ROUNDS = 2
 """A packet may be lost, a third one says nothing new."""

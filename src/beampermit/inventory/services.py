@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from beampermit.inventory.search import find_servers
 from beampermit.inventory.seen import Seen
 from beampermit.live.observation.services import ServiceStatus, ask_by_http, ask_by_pvs
-from beampermit.progress import Progress
 
 AT_ONCE = 8
 NAME = re.compile(r"[!-~]{1,60}")
@@ -45,15 +44,16 @@ def prefix_of(seen: Seen) -> str:
     return prefix if PREFIX.fullmatch(prefix) else ""
 
 
-def with_services(seen: Sequence[Seen], answers: dict[str, ServiceStatus], progress: Progress) -> tuple[Seen, ...]:
-    """Each model with what its service answered, and with the servers of its PVs."""
-    progress("search for second servers")
-    wanted = [_searched(one) for one in seen]
-    servers = find_servers([pv for pvs in wanted for pv in pvs]) if any(wanted) else {}
-    return tuple(
-        replace(one, service=answers.get(one.address), servers={pv: servers[pv] for pv in pvs if pv in servers})
-        for one, pvs in zip(seen, wanted, strict=True)
-    )
+def ask_servers(seen: Sequence[Seen]) -> dict[str, tuple[str, ...]]:
+    """PV -> the servers that answer for it, of all models."""
+    wanted = [pv for one in seen for pv in _searched(one)]
+    return find_servers(wanted) if wanted else {}
+
+
+def with_service(seen: Seen, answers: Mapping[str, ServiceStatus], servers: Mapping[str, tuple[str, ...]]) -> Seen:
+    """The model with what its service answered, and with the servers of its PVs."""
+    own = {pv: servers[pv] for pv in _searched(seen) if pv in servers}
+    return replace(seen, service=answers.get(seen.address), servers=own)
 
 
 def _searched(seen: Seen) -> tuple[str, ...]:

@@ -10,8 +10,10 @@ import pytest
 
 from beampermit.documents.card import card_page
 from beampermit.documents.facts import gather_facts
+from beampermit.documents.inventory_page import inventory_page
 from beampermit.documents.runbook import runbook_page
 from beampermit.project import Project
+from beampermit.verdicts.inventory import Entry, Finding, Inventory
 from support.planted_results import write
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -67,6 +69,18 @@ def test_a_document_fits_a_telephone_and_asks_nothing_of_a_network(
     assert page.title().startswith("bpm-faults: "), "a value of the contract has run"
     if document == "runbook":
         assert page.evaluate(OVERFLOWING) == [], "at 3 A.M. nobody scrolls a table sideways"
+
+
+def test_an_inventory_fits_a_telephone(browser: Any, tmp_path: Path) -> None:
+    entry = Entry(
+        project=f"https://{LONG}", model="injector-surrogate", state="in service", asked=True, status="SERVING"
+    )
+    finding = Finding(id="INV016", level="MAJOR", project=entry.project, message=LONG, next=f"git ls-remote {LONG}")
+    made = Inventory(at=0.0, entries=(entry,), findings=(finding,), unasked=(LONG,))
+    page, asked = opened(browser, tmp_path, inventory_page(made), PHONE)
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"]
+    assert asked == []
+    assert page.locator("h2").first.inner_text() == "What to do"
 
 
 def test_whom_to_call_and_the_way_back_stand_on_the_first_screen(

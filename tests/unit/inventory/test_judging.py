@@ -169,6 +169,10 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str, str]] = {
         {"model": retired_model(), "shown": Shown(None, IDENTITY)}, {"tree": None}, "INV011", "MAJOR",
         "BPM-FAULTS serves version 2, which is retired at 2026-11-28T12:00:00Z by Ada",
     ),
+    "an earlier version that is retired is served": (
+        {"model": sound_model(retired=(event("retire", 1),)), "service": service(version=1)}, {}, "INV011", "MAJOR",
+        "BPM-FAULTS serves version 1, which is retired at 2026-11-26T12:00:00Z by Ada",
+    ),
     "out of service, and an earlier version is served": (
         {"model": retired_model(), "shown": Shown(None, IDENTITY), "service": service(version=1)}, {"tree": None},
         "INV011", "MAJOR", "BPM-FAULTS serves version 1, which is out of service",
