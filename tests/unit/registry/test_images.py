@@ -165,7 +165,7 @@ def with_a_permit_as_the_statement(lab: Laboratory) -> None:
             stated_with_another_key,
             guard="image show",
             tried="an image line with a statement that the attacker's own key signed is appended to the ledger",
-            said="the image of version 2 of bpm-faults is not believed: ",
+            said="signed with an untrusted key",
         ),
         attack_case(
             with_the_statement_of_another_image,
@@ -177,7 +177,7 @@ def with_a_permit_as_the_statement(lab: Laboratory) -> None:
             with_the_statement_of_another_version,
             guard="image show",
             tried="an image line names another version than its signed statement",
-            said="version 1 of bpm-faults",
+            said=", version 1 of bpm-faults",
         ),
         attack_case(
             with_a_permit_as_the_statement,
