@@ -144,18 +144,32 @@ def alarms(
 ) -> None:
     """Write the alarm tree for Phoebus or JAWS.
 
-    The PVs of the outputs, and for each alarm what it means and what to do.
+    The PVs of the outputs, and for each alarm what it means and what to do. Of a model that is retired, by the ledger
+    as last fetched, the entries for Phoebus are disabled.
     """
     from beampermit.documents import alarm_tree
+    from beampermit.documents.retired_alarms import disabled, reason
     from beampermit.files import write_text
     from beampermit.project import Project
+    from beampermit.registry.ledger import Ledger
 
-    tree = alarm_tree.alarm_tree(Project.find(project.resolve()))
+    found = Project.find(project.resolve())
+    tree = alarm_tree.alarm_tree(found)
     texts = alarm_tree.phoebus_files(tree, config) if format == "phoebus" else alarm_tree.jaws_files(tree)
+    retirement = Ledger(found.git).state(found.contract.model.name).out_of_service
+    if retirement and format == "phoebus":
+        texts = {name: disabled(text, retirement) for name, text in texts.items()}
     for name, text in texts.items():
         write_text(out / name, text)
     paths = [str(out / name) for name in texts]
-    show({"files": paths, "pvs": tree.pvs}, lambda: console().print("\n".join(paths)), as_json)
+    lines = list(paths)
+    if retirement:
+        how = (
+            "its entries are disabled" if format == "phoebus" else "override each of its instances as Disabled in JAWS"
+        )
+        lines.append(f"note: the model is retired, {how}: {reason(retirement)}")
+    body = {"files": paths, "pvs": tree.pvs, "retired": reason(retirement) if retirement else None}
+    show(body, lambda: console().print("\n".join(lines)), as_json)
 
 
 def _write(
