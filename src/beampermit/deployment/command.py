@@ -13,6 +13,7 @@ from beampermit.errors import BadInput
 PROGRAM = "/opt/beampermit/bin/beampermit"
 PORT = 8765
 MODEL = "--model"
+SERVE, MONITOR = "serve", "monitor"
 
 
 def serve(name: str, state: str, access: str, http: str, registry: str, ledger: str) -> tuple[str, ...]:
@@ -25,9 +26,16 @@ def serve(name: str, state: str, access: str, http: str, registry: str, ledger: 
         *("--ledger", ledger),
         *("--state", state),
         *("--log", f"{state}/log"),
+        *("--monitor", f"{state}/monitor"),
         *("--access", access),
         *("--http", http),
     )
+
+
+def monitor(name: str, state: str, ledger: str) -> tuple[str, ...]:
+    """The same of what watches it, by its log; `state` is the service's folder."""
+    options = {MODEL: name, "--ledger": ledger, "--log": f"{state}/log", "--state": f"{state}/monitor"}
+    return (PROGRAM, "monitor", *(word for option in options.items() for word in option))
 
 
 def split(command: str, file: str, line: int) -> list[str]:
@@ -40,18 +48,19 @@ def split(command: str, file: str, line: int) -> list[str]:
 
 
 def statements(words: Sequence[str], line: int) -> Iterator[Statement]:
-    """Which model a command serves; nothing where it does not serve."""
-    options = options_of(words)
-    if options is not None:
-        yield Statement(MODEL, options.get(MODEL, ""), line)
+    """Which model a command serves, or watches; nothing where it does neither."""
+    for verb, name in ((SERVE, MODEL), (MONITOR, f"{MODEL} of the monitor")):
+        options = options_of(words, verb)
+        if options is not None:
+            yield Statement(name, options.get(MODEL, ""), line)
 
 
-def options_of(words: Sequence[str]) -> Mapping[str, str] | None:
-    """The options of `beampermit serve`, of several the last one; None for another command."""
+def options_of(words: Sequence[str], command: str = SERVE) -> Mapping[str, str] | None:
+    """The options of `beampermit serve` or another command, of several the last one; None where it is not there."""
     places = [
         number
         for number, (program, verb) in enumerate(pairwise(words))
-        if PurePosixPath(program).name == "beampermit" and verb == "serve"
+        if PurePosixPath(program).name == "beampermit" and verb == command
     ]
     if not places:
         return None

@@ -30,8 +30,9 @@ def manifest(deployment: Deployment) -> str:
         registry="$(REGISTRY)",
         ledger="$(LEDGER)",
     )
+    watch = command.monitor(deployment.name, STATE, "$(LEDGER)")
     gpu = "cpu" not in deployment.contract.environment.accelerators
-    return render("kubernetes.yaml.j2", deployment, words=words, state=STATE, port=command.PORT, gpu=gpu)
+    return render("kubernetes.yaml.j2", deployment, words=words, watch=watch, state=STATE, port=command.PORT, gpu=gpu)
 
 
 def kustomization(deployment: Deployment) -> str:
@@ -39,13 +40,14 @@ def kustomization(deployment: Deployment) -> str:
 
 
 def manifest_statements(text: str, file: str) -> Iterator[Statement]:
-    """Of the container that serves, and what it is in. Raises `BadInput`."""
-    for document in _documents(text, file):
+    """Of the container that serves, what it is in, and what watches it there. Raises `BadInput`."""
+    for document in documents(text, file):
         spec, containers = _at(document, "spec"), _at(document, "spec", "template", "spec", "containers")
         for container in containers if isinstance(containers, list) else ():
             words = [*_words(container, "command"), *_words(container, "args")]
             options = command.options_of(words)
             if options is None:
+                yield from command.statements(words, _line(container, "args"))
                 continue
             yield Statement("kind", str(_at(document, "kind")), _line(document, "kind"))
             yield Statement("replicas", str(_at(spec, "replicas")), _line(spec, "replicas"))
@@ -56,7 +58,7 @@ def manifest_statements(text: str, file: str) -> Iterator[Statement]:
 
 def kustomization_statements(text: str, file: str) -> Iterator[Statement]:
     """Which files it takes. Raises `BadInput`."""
-    for document in _documents(text, file):
+    for document in documents(text, file):
         resources = _at(document, "resources")
         for name in resources if isinstance(resources, list) else ():
             yield Statement(f"resource {name}", "", _line(document, "resources"))
@@ -78,7 +80,8 @@ def _probes(container: Any, port: str) -> Iterator[Statement]:
             yield Statement(probe, f"{_at(asked, 'path')}{other}", _line(container, probe))
 
 
-def _documents(text: str, file: str) -> list[Any]:
+def documents(text: str, file: str) -> list[Any]:
+    """Those of a YAML file, whose parts know their lines. Raises `BadInput`."""
     from ruamel.yaml import YAML
 
     with naming_yaml_errors(file):

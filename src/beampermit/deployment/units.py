@@ -22,6 +22,19 @@ def systemd(deployment: Deployment) -> str:
     return render("unit.service.j2", deployment, words=_words(deployment.name, "${REGISTRY}", "${LEDGER}"))
 
 
+def monitor(deployment: Deployment) -> str:
+    """The unit of what watches the service: the same user, who reads its prediction log."""
+    words = command.monitor(deployment.name, f"/var/lib/{deployment.name}", "${LEDGER}")
+    return render("monitor.service.j2", deployment, words=words)
+
+
+def monitor_statements(text: str, file: str) -> Iterator[Statement]:
+    """Which model it watches. Raises `BadInput` for a command that cannot be read."""
+    for key, value, line in _settings(text):
+        if key == "ExecStart" and value:
+            yield from command.statements(command.split(value, file, line), line)
+
+
 def systemd_statements(text: str, file: str) -> Iterator[Statement]:
     """Raises `BadInput` for a command that cannot be read."""
     for key, value, line in _settings(text):

@@ -17,12 +17,15 @@ from beampermit.datasets.devices import load_devices
 from beampermit.documents.markdown import link, text, visible
 from beampermit.documents.runbook import fallback
 from beampermit.errors import BadInput
+from beampermit.live.status_pvs import status_pv
 from beampermit.project import Project
 
 NAME = re.compile(r"""(?!//)[^\s"'\\=,]{1,200}""", re.ASCII)
 """A PV name that both alarm systems accept: Phoebus refuses a leading `//`, JAWS splits at `=`."""
 DEFAULTS = (("enabled", "true"), ("latching", "true"), ("annunciating", "false"))
 """Settings of a PV, as the alarm server's own export writes them."""
+MONITORING = "monitoring"
+"""Where the alarm of the monitor is, beside those of outputs."""
 PRIORITIES = {"MINOR": "P3_MINOR", "MAJOR": "P2_MAJOR", "INVALID": "P2_MAJOR"}
 """INVALID is above MAJOR in EPICS. P1 is left to the laboratory."""
 
@@ -120,6 +123,8 @@ def phoebus(tree: Tree, config: str | None = None) -> str:
         _guidance(top, title(alarm), f"{meaning(alarm)}\n{steps(alarm)}")
     for branch in tree.branches:
         _component(top, branch, contract.model.name)
+    node = ET.SubElement(top, "component", name=MONITORING)
+    _pv(node, monitor_pv(tree), f"{contract.model.name}: the worst that monitoring finds, or that it is silent")
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=False).join(
         ('<?xml version="1.0" encoding="UTF-8"?>\n', "\n")
@@ -132,10 +137,19 @@ def _component(parent: ET.Element, branch: Branch, model: str) -> None:
         _guidance(node, title(alarm), f"{meaning(alarm)}\n{steps(alarm)}")
     description = f"{model}: {visible(branch.output.description) or branch.output.name}"
     for name in branch.pvs:
-        pv = ET.SubElement(node, "pv", name=name)
-        ET.SubElement(pv, "description").text = description
-        for tag, value in DEFAULTS:
-            ET.SubElement(pv, tag).text = value
+        _pv(node, name, description)
+
+
+def monitor_pv(tree: Tree) -> str:
+    """The one PV that has the worst alarm of all checks of monitoring."""
+    return status_pv(tree.contract, "MONITOR")
+
+
+def _pv(parent: ET.Element, name: str, description: str) -> None:
+    pv = ET.SubElement(parent, "pv", name=name)
+    ET.SubElement(pv, "description").text = description
+    for tag, value in DEFAULTS:
+        ET.SubElement(pv, tag).text = value
 
 
 def _guidance(parent: ET.Element, title: str, details: str) -> None:
@@ -150,19 +164,22 @@ def jaws_files(tree: Tree) -> dict[str, str]:
 
 
 def actions(tree: Tree) -> str:
-    """An `AlarmAction` for each output."""
+    """An `AlarmAction` for each output, and one for monitoring."""
     category = visible(tree.contract.operations.category or tree.contract.model.name)
-    return _lines((_key(tree, branch), _action(tree, branch, category)) for branch in tree.branches)
+    own = ((_key(tree, branch.output.name), (*branch.alarms, *tree.others)) for branch in tree.branches)
+    every = (*own, (_key(tree, MONITORING), tree.others))
+    return _lines((key, _action(tree, alarms, category)) for key, alarms in every)
 
 
 def instances(tree: Tree) -> str:
     """An `AlarmInstance` for each PV, by its name."""
     locations = [visible(name) for name in tree.contract.operations.locations]
-    return _lines((pv, _instance(pv, _key(tree, branch), locations)) for branch in tree.branches for pv in branch.pvs)
+    own = ((pv, _key(tree, branch.output.name)) for branch in tree.branches for pv in branch.pvs)
+    every = (*own, (monitor_pv(tree), _key(tree, MONITORING)))
+    return _lines((pv, _instance(pv, key, locations)) for pv, key in every)
 
 
-def _action(tree: Tree, branch: Branch, category: str) -> dict[str, Any]:
-    alarms = (*branch.alarms, *tree.others)
+def _action(tree: Tree, alarms: tuple[Alarm, ...], category: str) -> dict[str, Any]:
     guidance = general(tree.contract)
     after = {heading: guidance[heading] for heading in ("When the model cannot answer", "On call", "Logbook")}
     return {
@@ -204,8 +221,8 @@ def _line(plain: str) -> str:
     return f"{number}. {text(step)}" if number.isdecimal() and step else link(plain)
 
 
-def _key(tree: Tree, branch: Branch) -> str:
-    return f"{tree.contract.model.name}-{branch.output.name}"
+def _key(tree: Tree, of: str) -> str:
+    return f"{tree.contract.model.name}-{of}"
 
 
 def _lines(records: Iterable[tuple[str, dict[str, Any]]]) -> str:

@@ -31,7 +31,7 @@ def test_files_that_agree_keep_what_a_laboratory_changed(deployed: Project) -> N
     assert "User=softioc" in unit.read_text()
     assert "replicas: 1" in pod.read_text()
     again = beampermit("deployment", "--anew", "--json", cwd=deployed.root)
-    assert len(json.loads(again.stdout)["written"]) == 8
+    assert len(json.loads(again.stdout)["written"]) == 9
     assert deployed.git("status", "--porcelain") == ""
 
 

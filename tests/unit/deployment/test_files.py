@@ -16,7 +16,7 @@ import yaml
 from typer.main import get_command
 
 from beampermit.cli.main import app
-from beampermit.deployment import command, files
+from beampermit.deployment import command, files, kubernetes
 from beampermit.deployment.deployment import Deployment, deployment_of
 from beampermit.deployment.xml_lines import Element, read_xml
 from beampermit.live.access_groups import WRITABLE
@@ -182,3 +182,36 @@ def test_the_archiver_gets_outputs_as_they_change_and_slow_samples_of_what_alway
     assert "BPM-FAULTS:RESTART" not in entries
     (fast, *_) = json.loads(files.texts(surrogate)["archiver.json"])
     assert fast == {"pv": "INJ:SIZE", "samplingmethod": "MONITOR", "samplingperiod": "0.1"}, "a row each 50 ms"
+
+
+def test_the_monitor_runs_beside_the_service_on_its_log_and_its_results_are_shown(made: dict[str, str]) -> None:
+    unit, served = made["bpm-faults-monitor.service"], made["bpm-faults.service"]
+    words = command.split(re.sub(r"\\\n\s*", "", unit).partition("ExecStart=")[2].partition("\n")[0], "unit", 1)
+    watched = command.options_of(words, command.MONITOR)
+    assert watched is not None
+    serving = command.options_of(command.split(re.sub(r"\\\n\s*", "", served), "unit", 1))
+    assert serving is not None
+    assert (watched["--log"], watched["--state"]) == (serving["--log"], serving["--monitor"])
+    assert set(watched) <= options_of_command("monitor")
+    for setting in ("DynamicUser=yes", "StateDirectory=bpm-faults\n"):
+        assert setting in unit
+        assert setting in served
+    assert "User=bpm-faults\n" in unit  # the name that systemd gives the service's own user
+    serve, monitor = pod(made["kubernetes.yaml"])["containers"]
+    assert f"--log={kubernetes.STATE}/log" in set(serve["args"]) & set(monitor["args"])
+    assert f"--monitor={kubernetes.STATE}/monitor" in serve["args"]
+    assert f"--state={kubernetes.STATE}/monitor" in monitor["args"]
+
+
+def options_of_command(name: str) -> set[str]:
+    group: Any = get_command(app)
+    return {option for parameter in group.commands[name].params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("name", ["bpm-faults-monitor.service", "kubernetes.yaml"])
+def test_a_monitor_of_another_model_is_told(deployed: Project, name: str) -> None:
+    file = deployed.root / "deploy" / name
+    before, monitor, after = file.read_text().partition("monitor\n" if "yaml" in name else "beampermit monitor")
+    file.write_text(before + monitor + after.replace("bpm-faults", "other", 1 if "service" in name else 3))
+    (problem,) = files.problems(deployed, "deploy", deployment_of(deployed))[f"{name}"]
+    assert problem.message == "--model of the monitor is other, not bpm-faults"

@@ -69,7 +69,7 @@ def records(text: str) -> dict[str, Any]:
 
 def test_phoebus_shows_at_every_pv_what_the_runbook_says(table: Project) -> None:
     found = imported(phoebus(alarm_tree(table)))
-    assert list(found) == ["BPM.1:X:FAULT", "BPM.1:Y:FAULT"]
+    assert list(found) == ["BPM.1:X:FAULT", "BPM.1:Y:FAULT", "BPM-FAULTS:MONITOR"]
     said = dict(found["BPM.1:X:FAULT"])
     assert said["MAJOR: score above 0.9"] == (
         "The monitor's signal is not beam.\n1. Compare with its neighbours.\n"
@@ -96,7 +96,7 @@ def test_jaws_has_an_action_for_each_output_and_an_instance_for_each_pv(table: P
     assert "**MAJOR: score above 0.9**\n\nThe monitor's signal is not beam." in action["rationale"]
     assert "1. Compare with its neighbours.\n2. Take the monitor" in action["correctiveaction"]
     assert action["correctiveaction"].endswith("**Logbook**\n\n<https://logbook.lab.example>")
-    assert list(there) == ["BPM.1:X:FAULT", "BPM.1:Y:FAULT"]
+    assert list(there) == ["BPM.1:X:FAULT", "BPM.1:Y:FAULT", "BPM-FAULTS:MONITOR"]
     assert {one["action"] for one in there.values()} == set(done)
     assert there["BPM.1:X:FAULT"]["source"] == {"org.jlab.jaws.entity.EPICSSource": {"pv": "BPM.1:X:FAULT"}}
 
@@ -128,7 +128,7 @@ def test_an_alarm_stands_at_the_output_that_raises_it_and_a_stale_input_at_all(t
 def test_what_a_device_table_holds_is_never_markup(table: Project) -> None:
     write(table, "devices.csv", "device,plane\nSR:C01{BPM<&>},X\nL/2#@$%,Y\n")
     found = alarm_tree(Project(table.root))
-    names = ["SR:C01{BPM<&>}:X:FAULT", "L/2#@$%:Y:FAULT"]
+    names = ["SR:C01{BPM<&>}:X:FAULT", "L/2#@$%:Y:FAULT", "BPM-FAULTS:MONITOR"]
     assert list(imported(phoebus(found))) == names
     assert list(records(instances(found))) == names
 
@@ -181,7 +181,7 @@ def test_hostile_words_stay_words_and_are_seen(project: Project, contract_text: 
     found = hostile(project, contract_text)
     said = dict(imported(phoebus(found, 'Accelerator"<&'))["FAULT"])
     assert said["On call"] == ']]>&amp;<x a="1">⟨U+0000⟩⟨U+202E⟩ # y|` ```'
-    assert len(actions(found).splitlines()) == len(instances(found).splitlines()) == 1
+    assert len(actions(found).splitlines()) == len(instances(found).splitlines()) == 2
     assert actions(found).isascii()
     assert "<x" not in records(actions(found))["bpm-faults-score"]["correctiveaction"]
 

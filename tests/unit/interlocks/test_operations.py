@@ -60,7 +60,7 @@ def rounds(cases: Mapping[str, tuple[Any, ...]]) -> list[list[str]]:
 def test_files_that_were_just_made_pass(deployed: Project) -> None:
     verdict = judge(deployed)
     assert verdict.passed
-    assert verdict.reason == "8 files in deploy/"
+    assert verdict.reason == "9 files in deploy/"
 
 
 def test_a_contract_that_names_no_folder_is_held_to_none(project: Project) -> None:

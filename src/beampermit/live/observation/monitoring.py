@@ -53,7 +53,7 @@ class View:
     """What is true of monitoring now."""
 
     age: Shown = Shown()
-    """Of the last result, in s; it grows while the monitor is silent."""
+    """Of the last result, in s, with the worst alarm of all checks; it grows while the monitor is silent."""
     drift: Shown = Shown()
     """The largest drift, as part of its limit."""
     checks: dict[str, Shown] = field(default_factory=lambda: dict.fromkeys(CHECKS, Shown()))
@@ -127,7 +127,8 @@ class MonitorResults:
             said = f"the monitor judged version {result.window.version}" if result.window.version else UNKNOWN
             return _nothing(Shown(message=said), shown_age)
         standings = _in_force(result, self._clock())
-        return View(shown_age, _drift(result, standings), {check: _worst_of(check, standings) for check in CHECKS})
+        checks = {check: _worst_of(check, standings) for check in CHECKS}
+        return View(_with_worst(shown_age, standings), _drift(result, standings), checks)
 
     @property
     def age(self) -> float:
@@ -166,6 +167,13 @@ def _in_force(result: Result, now: float) -> list[Standing]:
         one.model_copy(update=ended) if one.bypassed_until is not None and one.bypassed_until <= now else one
         for one in result.standings
     ]
+
+
+def _with_worst(age: Shown, standings: Sequence[Standing]) -> Shown:
+    """One PV for an alarm server: of all checks what is worst, and nothing of those that could not be judged."""
+    if not standings or not _severity(worst := _worst(standings)):
+        return age
+    return Shown(age.value, _severity(worst), f"{worst.reading.check} {_message(worst)}")
 
 
 def _drift(result: Result, standings: Sequence[Standing]) -> Shown:

@@ -310,7 +310,7 @@ def test_what_the_monitor_says_is_shown_with_its_severity(
         read = aioca.get(f"FAULTS:{name}")
         assert (read["value"], *alarm(read)) == (3.0, MAJOR, HIHI), name
     age = aioca.get("FAULTS:MONITOR")
-    assert (0 <= age["value"] < 60, *alarm(age)) == (True, 0, 0)
+    assert (0 <= age["value"] < 60, *alarm(age)) == (True, MAJOR, HIHI)
     assert alarm(aioca.get("FAULTS:MON007")) == (INVALID, UNDEFINED)
     served.publish(version=4)  # of which it says nothing
     assert alarm(aioca.get("FAULTS:DRIFT")) == (INVALID, UNDEFINED)

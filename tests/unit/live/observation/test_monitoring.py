@@ -60,7 +60,7 @@ def test_the_worst_of_each_check_is_shown_as_part_of_its_limit_and_names_its_sub
     assert monitored.shows() == Shown(1.5, Severity.MINOR, "turns.std twice as wide")
     assert monitored.shows("DRIFT") == Shown(1.8, Severity.MINOR, "turns.std twice as wide")
     assert monitored.shows("MON003") == Shown(3.0, Severity.MAJOR, "turns.std twice as wide")
-    assert monitored.shows("MONITOR") == Shown(5.0, Severity.NO_ALARM, "")
+    assert monitored.shows("MONITOR") == Shown(5.0, Severity.MAJOR, "MON003 turns.std twice as wide")
     assert monitored.shows("MON007").severity is Severity.INVALID
     assert monitored.shows("MON007").message == NOT_JUDGED
 
@@ -119,6 +119,7 @@ def test_a_bypassed_alarm_is_shown_without_one_until_the_bypass_ends(monitored: 
     monitored.write(result(standing(2.0, "MAJOR", **said), standing(0.6, "MINOR", subject="current")))
     assert monitored.shows() == Shown(1.2, Severity.MINOR, "current twice as wide")
     monitored.write(result(standing(2.0, "MAJOR", **said)))
+    assert monitored.shows("MONITOR") == Shown(5.0, Severity.NO_ALARM, "")
     assert monitored.shows() == Shown(4.0, Severity.NO_ALARM, "bypassed by Ada: water is off (turns.std is MAJOR)")
     monitored.now = AT + 60
     assert monitored.shows() == Shown(4.0, Severity.MAJOR, "turns.std twice as wide")
