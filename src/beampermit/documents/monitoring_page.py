@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from beampermit.contract import Contract
-from beampermit.contract.causes import DRIFT, causes, raised_by
-from beampermit.contract.service import Alarm
+from beampermit.contract.alarms import alarm_of
 from beampermit.documents import rendering
 from beampermit.documents.markdown import Markdown, duration, number
+from beampermit.documents.monitoring_guide import GUIDES
 from beampermit.documents.page import drawing, page
 from beampermit.errors import counted
 from beampermit.live.status_pvs import status_pv
 from beampermit.verdicts.monitoring import CHECKS, Picture, Result, Standing
 
 ICONS = {"NO_ALARM": "✅", "MINOR": "⚠️", "MAJOR": "❌", "INVALID": "❔"}
-OF_DRIFT = ("MON001", "MON002")
-"""The checks that the contract's cause `drift` is about."""
 TITLE = "Monitoring"
 LISTED = 500
 """Rows of the table."""
@@ -124,7 +122,7 @@ def _values(result: Result, contract: Contract | None, drawings: dict[str, str])
         "local": f"{datetime.fromtimestamp(result.at):%H:%M %Z}".strip(),
         "every": duration(contract.monitoring.every) if contract else "",
         "alarms": alarms,
-        "actions": _actions(contract, alarms) if contract else (),
+        "answers": _answers(contract, alarms) if contract else (),
         "bypass": _bypass(alarms[0]) if alarms else "",
         "rows": rows,
     }
@@ -136,16 +134,25 @@ def _row(standing: Standing, contract: Contract | None, drawings: dict[str, str]
     return _Row(standing, contract, drawing(subject) if shown else Markdown())
 
 
-def _actions(contract: Contract, alarms: Sequence[_Row]) -> tuple[Alarm, ...]:
-    """What the contract says of drift, where something drifts; of anything else it has no alarm of its own."""
-    if not any(row.check in OF_DRIFT for row in alarms):
-        return ()
-    known = causes(contract.signals)
-    return tuple(
-        alarm
-        for alarm in contract.operations.alarms
-        if any(cause.name == DRIFT for cause in raised_by(alarm.raised_by, known))
-    )
+@dataclass(frozen=True)
+class _Answer:
+    """What to do at an alarm: as the contract says, or else as every runbook does."""
+
+    title: str
+    meaning: str
+    action: Sequence[str]
+
+
+def _answers(contract: Contract, alarms: Sequence[_Row]) -> tuple[_Answer, ...]:
+    """Each once, the worst first."""
+    found = dict[str, _Answer]()
+    for check in [row.check for row in alarms]:
+        alarm, guide = alarm_of(contract, check), GUIDES.get(check)
+        if alarm:
+            found[alarm.condition] = _Answer(alarm.condition, alarm.meaning, alarm.action)
+        elif guide:
+            found[check] = _Answer(CHECKS[check], guide.meaning, guide.steps)
+    return tuple(found.values())
 
 
 def _bypass(row: _Row) -> str:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from beampermit.contract import Contract
-from beampermit.contract.causes import DRIFT
+from beampermit.contract.causes import cause_of
 from beampermit.errors import BeampermitError, Failed
-from beampermit.live.observation.monitoring import DRIFT as CHECKS_OF_DRIFT
 from beampermit.live.promoted.promoted import Declared
 from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.words import plain
@@ -82,12 +81,12 @@ class Watch:
 
 
 def bypassing(bypasses: Sequence[Bypass]) -> Callable[[Reading], Bypassed | None]:
-    """What of readings is bypassed: by the check's id, or as `drift` by the contract's cause."""
+    """What of readings is bypassed: by the check's id, or by the contract's cause, such as `drift`."""
 
     def of(reading: Reading) -> Bypassed | None:
         found = find_bypass(bypasses, reading.check, reading.subject)
-        if found is None and reading.check in CHECKS_OF_DRIFT:
-            found = find_bypass(bypasses, DRIFT, reading.subject)
+        if found is None and (cause := cause_of(reading.check)):
+            found = find_bypass(bypasses, cause, reading.subject)
         return found and Bypassed(found.until.timestamp(), plain(found.by, 80), plain(found.reason, 200))
 
     return of

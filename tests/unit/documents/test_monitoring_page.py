@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from beampermit.contract import parse_contract
+from beampermit.documents.monitoring_guide import GUIDES
 from beampermit.documents.monitoring_page import headline, monitoring_page
 from beampermit.verdicts.monitoring import Level, Picture, Reading, Result, Standing, Window
 
@@ -38,6 +39,8 @@ def test_the_page_of_an_alarm_has_what_an_operator_needs(contract_text: str) -> 
         "data:image/svg+xml",
     ):
         assert part in made, part
+    other = monitoring_page(result(standing("MINOR", check="MON006")), contract)
+    assert GUIDES["MON006"].steps[0].split("`")[0].split("(")[0].strip() in other
     steps = next(alarm.action for alarm in contract.operations.alarms if "drift" in alarm.raised_by)
     assert steps[0].split("`")[0] in made
 
