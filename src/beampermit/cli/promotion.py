@@ -271,14 +271,19 @@ def publish(
     documents: Annotated[
         Path | None, typer.Option(help="Folder of the documents.", show_default="that of the permit")
     ] = None,
+    in_service: Annotated[
+        bool, typer.Option("--in-service", help="Publish nothing; only say in each release what is in service now.")
+    ] = False,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Publish a version's documents as a release on GitHub.
 
-    An existing release is completed.
+    An existing release is completed. The release of the version in service is the latest, and the others say that they
+    are not in service.
     """
     from beampermit.github.context import require_client
+    from beampermit.in_service import show_in_service
     from beampermit.permit.envelope import read_envelope
     from beampermit.project import Project
     from beampermit.publishing import publish_version
@@ -286,9 +291,15 @@ def publish(
 
     repository = Project.find(project.resolve())
     client, ledger = require_client(repository.git), Ledger(repository.git)
+    if in_service:
+        changed = show_in_service(client, ledger, repository.contract.model.name)
+        said = f"changed: {', '.join(changed)}" if changed else "each release says what is in service"
+        show({"changed": changed}, lambda: console().print(said), as_json)
+        return
     ledger.fetch()
     statement = read_envelope(permit, ledger.keys()).statement
     done = publish_version(client, ledger, statement, documents or permit.parent)
+    show_in_service(client, ledger, statement.name)
     line = f"{'published' if done.new else 'already published'}: {done.address}" + (
         f", uploaded {', '.join(done.uploaded)}" if done.uploaded else ""
     )

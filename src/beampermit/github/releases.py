@@ -34,6 +34,7 @@ class GitHubRelease(Answer):
     html_url: str
     upload_url: str
     assets: tuple[Asset, ...]
+    body: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,15 @@ def publish(client: Client, release: Release) -> Published:
     return Published(published.html_url, True, uploaded)
 
 
+def list_releases(client: Client) -> tuple[GitHubRelease, ...]:
+    return tuple(map(_parse, client.pages("/releases")))
+
+
+def set_body(client: Client, release: GitHubRelease, body: str, *, latest: bool) -> None:
+    """Replace the text of a release; with `latest` it is the one that GitHub shows first."""
+    client.patch(f"/releases/{release.id}", {"body": body, **({"make_latest": "true"} if latest else {})})
+
+
 def _require_free_tag(client: Client, release: Release) -> None:
     """GitHub creates the tag where there is none, and otherwise uses the one that exists, whatever its commit."""
     try:
@@ -88,7 +98,7 @@ def _require_free_tag(client: Client, release: Release) -> None:
 
 def _find(client: Client, tag: str) -> GitHubRelease | None:
     """The published release of a tag, else the first draft: a lost reply can leave two."""
-    releases = [release for release in map(_parse, client.pages("/releases")) if release.tag_name == tag]
+    releases = [release for release in list_releases(client) if release.tag_name == tag]
     return min(releases, key=lambda release: (release.draft, release.id), default=None)
 
 
