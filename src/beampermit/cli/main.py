@@ -32,6 +32,7 @@ from beampermit.cli import (
     replay,
     report,
     reproduce,
+    respond,
     serve,
     status,
 )
@@ -90,6 +91,8 @@ PANELS = {
     "Operate": {
         "serve": serve.serve,
         "monitor": monitor.monitor,
+        "respond": respond.respond,
+        "alive": respond.alive,
         "backtest": backtest.backtest,
         "status": status.status,
         "inventory": inventory.inventory,

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from beampermit.cli.output import Folder, Json, console, print_json
+from beampermit.cli.respond import Logbook
+from beampermit.cli.respond import Repository as OnGitHub
 
 if TYPE_CHECKING:
+    from beampermit.contract import Contract
     from beampermit.live.promoted.wanted import Wanted
     from beampermit.monitoring.monitor import Round
-    from beampermit.verdicts.monitoring import Standing
+    from beampermit.monitoring.response import Responder
+    from beampermit.project import Project
+    from beampermit.verdicts.monitoring import Result, Standing, Trip
 
 logger = logging.getLogger("beampermit.monitor")
 PAGE = "page.html"
@@ -56,6 +64,8 @@ def monitor(
             show_default="monitoring.truth of the contract, in the project",
         ),
     ] = None,
+    logbook: Logbook = "",
+    repository: OnGitHub = "",
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
@@ -66,6 +76,9 @@ def monitor(
     says, every so often until it is told to end. `page.html` in its folder is for operators. It needs no network: the
     ledger as last read counts.
 
+    An alarm stores its window in `candidates` of its folder, opens an issue (with GITHUB_TOKEN), is posted to
+    BEAMPERMIT_WEBHOOK, and does what `monitoring` of the contract allows.
+
     Exit codes with --once: 0 nothing is in alarm, 1 something is, 2 an option is wrong or another monitor has the state
     folder, 4 the ledger was never read here.
     """
@@ -75,15 +88,21 @@ def monitor(
 
     if log is None:
         raise BadInput("--log is needed: the prediction log", hint="beampermit monitor --log FOLDER")
-    wanted, root = monitored(model, ledger, project, state), None if model else Project.find(project.resolve()).root
+    found = None if model else Project.find(project.resolve())
+    wanted, root = monitored(model, ledger, project, state), found.root if found else None
+    answering = Answering(found, log.absolute(), logbook, repository)
     if once:
         require_log(log)
-        with Monitor(wanted, log.absolute(), truth=truth, root=root) as made:
+        with (
+            Monitor(wanted, log.absolute(), answering.take, truth=truth, root=root) as made,
+            answering.opened(wanted.state) as responder,
+        ):
             done = made.judge()
+            responder.work()
         write_page(wanted.state, done)
         print_json(done.result.model_dump(mode="json")) if as_json else _print(done)
         raise typer.Exit(1 if done.in_alarm else 0)
-    _run(wanted, log.absolute(), truth, root)
+    _run(wanted, log.absolute(), truth, root, answering)
 
 
 def monitored(model: str, ledger: str, project: Path, state: Path | None) -> Wanted:
@@ -97,7 +116,31 @@ def monitored(model: str, ledger: str, project: Path, state: Path | None) -> Wan
     return replace(wanted, state=state.absolute() if state else monitor_folder(wanted.state))
 
 
-def _run(wanted: Wanted, log: Path, truth: Path | None, root: Path | None) -> None:
+@dataclass
+class Answering:
+    """What responds to trips. The monitor's folder must be ours before it is opened."""
+
+    project: Project | None
+    log: Path
+    logbook: str
+    repository: str
+    responder: Responder | None = None
+
+    @contextmanager
+    def opened(self, state: Path) -> Iterator[Responder]:
+        from beampermit.responding import responder_of
+
+        with responder_of(
+            state, log=self.log, project=self.project, logbook=self.logbook, repository=self.repository
+        ) as self.responder:
+            yield self.responder
+
+    def take(self, trips: Sequence[Trip], result: Result, contract: Contract | None) -> None:
+        if self.responder:
+            self.responder.take(trips, result, contract)
+
+
+def _run(wanted: Wanted, log: Path, truth: Path | None, root: Path | None, answering: Answering) -> None:
     import signal
     import threading
 
@@ -108,7 +151,11 @@ def _run(wanted: Wanted, log: Path, truth: Path | None, root: Path | None) -> No
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
-    with Monitor(wanted, log, truth=truth, root=root) as made:
+    with (
+        Monitor(wanted, log, answering.take, truth=truth, root=root) as made,
+        answering.opened(wanted.state) as responder,
+    ):
+        responder.start()
         logger.info("monitoring %s by %s", wanted.model, log)
         made.run(end, lambda done: _tell(wanted.state, done))
 

@@ -112,6 +112,11 @@ class Responder:
     def start(self) -> None:
         self._thread.start()
 
+    def hurry(self) -> None:
+        """Whatever waits after a failure is tried the next time."""
+        tasks = tuple(task.model_copy(update={"due": 0.0}) for task in self.kept.journal.tasks)
+        self.kept.update(tasks=tasks, wait_until=0.0)
+
     def close(self) -> None:
         """What is under way may take longer than we wait; the next run finishes it."""
         self._closed.set()

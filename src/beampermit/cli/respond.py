@@ -1,0 +1,120 @@
+"""`beampermit respond` and `alive`: what alarms started, tried again by hand; and whether the monitor lives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from beampermit.cli.output import Folder, Json, console, show
+
+if TYPE_CHECKING:
+    from beampermit.monitoring.response.journal import Journal
+    from beampermit.project import Project
+
+State = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="The monitor's own folder.",
+        show_default="that of `serve` in the project, with -monitor after its name",
+    ),
+]
+Repository = Annotated[
+    str,
+    typer.Option(
+        metavar="OWNER/NAME", help="Repository on GitHub.", show_default="GITHUB_REPOSITORY, or origin of the project"
+    ),
+]
+Logbook = Annotated[
+    str, typer.Option(metavar="NAME:WHERE", help="Logbook for entries: file:PATH, or one of the laboratory's own.")
+]
+SHOWN = 20
+
+
+def respond(
+    log: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Prediction log of `beampermit serve --log`.")
+    ] = None,
+    state: State = None,
+    logbook: Logbook = "",
+    repository: Repository = "",
+    project: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Do now what alarms still wait for, while no monitor runs.
+
+    Issues on GitHub (GITHUB_TOKEN), the webhook (BEAMPERMIT_WEBHOOK), the logbook, candidates and proposals. Prints
+    what was done last. Exit code 1: something is still to be done; 3: a monitor runs, and tries again by itself.
+    """
+    from beampermit.project import Project
+    from beampermit.responding import responder_of
+
+    found = Project.find(project.resolve())
+    folder = _state(state, found)
+    with responder_of(
+        folder,
+        log=log.absolute() if log else None,
+        project=found,
+        contract=found.contract,
+        logbook=logbook,
+        repository=repository,
+    ) as responder:
+        responder.hurry()
+        responder.work()
+        journal = responder.kept.journal
+    body = journal.model_dump(mode="json", include={"tasks", "problem", "log", "proposals"})
+    show(body, lambda: _print(journal), as_json)
+    raise typer.Exit(1 if journal.tasks or journal.problem else 0)
+
+
+def alive(
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Look here, on the monitor's machine.", show_default="look on GitHub"),
+    ] = None,
+    repository: Repository = "",
+    project: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Fail if the monitor is silent: a dead man's switch.
+
+    On GitHub it looks at the issue in which the monitor reports. `monitoring.response.silent_after` of the contract is
+    the limit. Exit code 1: the monitor is silent; 4: GitHub cannot be asked.
+    """
+    import time
+
+    from beampermit.github.context import require_client
+    from beampermit.monitoring.response.heartbeat import look_here, look_on_github
+    from beampermit.monitoring.response.issues import Issues
+    from beampermit.project import Project
+
+    found = Project.find(project.resolve())
+    contract, now = found.contract, time.time()
+    limit = contract.monitoring.response.silent_after
+    if state:
+        seen = look_here(state, limit, now)
+    else:
+        seen = look_on_github(Issues(require_client(found.git, repository)), contract.model.name, limit, now)
+    line = f"the monitor of {contract.model.name} judged a window {seen.age / 60:.0f} min ago: version {seen.version}, "
+    line += f"{seen.alarms} alarms ({seen.where})"
+    show({"age": seen.age, "alarms": seen.alarms, "version": seen.version}, lambda: console().print(line), as_json)
+
+
+def _state(state: Path | None, found: Project) -> Path:
+    from beampermit.live.observation.monitoring import monitor_folder
+
+    return state.absolute() if state else monitor_folder(found.own / "serve")
+
+
+def _print(journal: Journal) -> None:
+    from beampermit.documents.markdown import logged
+
+    out = console()
+    for line in journal.log[-SHOWN:]:
+        out.print(logged(line))
+    for task in journal.tasks:
+        out.print(f"still to do: {logged(task.id)}: {logged(task.error or 'not tried yet')}")
+    if journal.problem:
+        out.print(f"GitHub was not told: {logged(journal.problem)}")

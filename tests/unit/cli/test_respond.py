@@ -1,0 +1,95 @@
+"""`beampermit respond` finishes by hand what a monitor began, and `alive` fails where the monitor is silent."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.contract import Contract
+from beampermit.documents.alarm_texts import AlarmTexts
+from beampermit.monitoring.response.kept import opened
+from beampermit.monitoring.response.respond import Outlets, Responder
+from beampermit.project import Project
+from support.github_stand_in import GitHub, environment
+from support.responses import result, trip
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def run(project: Project, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command in the project as on the monitor's machine: exit code and output."""
+    for name, value in environment(github).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("BEAMPERMIT_WEBHOOK", raising=False)
+
+    def call(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, [*words, "--project", str(project.root)], catch_exceptions=True)
+        return getattr(done.exception, "exit_code", done.exit_code), f"{done.output}{done.exception or ''}"
+
+    return call
+
+
+@pytest.fixture
+def state(tmp_path: Path, project: Project) -> Path:
+    """A state folder whose monitor died right after it had noted a trip."""
+    contract: Contract = project.contract
+    with opened(tmp_path / "state") as kept:
+        Responder(kept, Outlets(AlarmTexts), contract).take([trip()])
+    return tmp_path / "state"
+
+
+def test_what_a_monitor_noted_is_done_by_hand(run: Run, state: Path, github: GitHub, tmp_path: Path) -> None:
+    code, output = run("respond", "--state", str(state), "--logbook", f"file:{tmp_path}/book.md")
+    assert (code, len(github.issues)) == (0, 1)
+    assert "issue 1001, https://git.example/lab/faults/issues/1001" in output
+    assert run("respond", "--state", str(state))[0] == 0
+    assert len(github.issues) == 1
+
+
+def test_what_github_refuses_is_said_with_exit_code_1(run: Run, state: Path, github: GitHub) -> None:
+    github.tokens.clear()
+    code, output = run("respond", "--state", str(state))
+    assert code == 1
+    assert "GitHub was not told: GitHub answers GET /repos/lab/faults/issues with 401 Bad credentials" in output
+    assert "s3cret" not in output
+
+
+def test_while_a_monitor_runs_it_is_refused(run: Run, state: Path) -> None:
+    with opened(state):
+        code, output = run("respond", "--state", str(state))
+    assert code == 3
+    assert "another process responds to the alarms in" in output
+
+
+def test_alive_passes_while_the_monitor_reports_and_fails_when_it_is_silent(
+    run: Run, state: Path, github: GitHub, project: Project
+) -> None:
+    code, output = run("alive")
+    assert (code, "has not reported for 2.0 h or more: issues of lab/faults" in output) == (1, True)
+    from beampermit.responding import responder_of
+
+    made = result(time.time(), trip().standing).model_copy(update={"model": project.contract.model.name})
+    with responder_of(state, project=project, contract=project.contract) as responder:
+        responder.take([], made)
+        responder.work()
+    code, output = run("alive", "--json")
+    assert (code, json.loads(output)["alarms"]) == (0, 1)
+    issue = next(one for one in github.issues.values() if one["title"].startswith("Monitor of"))
+    issue["updated_at"] = "2020-01-01T00:00:00Z"
+    assert run("alive")[0] == 1
+    github.tokens.clear()
+    assert run("alive")[0] == 4
+
+
+def test_alive_looks_on_the_monitors_machine_without_a_network(run: Run, tmp_path: Path, github: GitHub) -> None:
+    assert run("alive", "--state", str(tmp_path))[0] == 1
+    (tmp_path / "result.json").write_text(result(time.time()).model_dump_json())
+    assert run("alive", "--state", str(tmp_path))[0] == 0
+    assert github.count() == 0
