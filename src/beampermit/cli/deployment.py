@@ -36,6 +36,7 @@ def deployment(
     """
     from beampermit.deployment import files
     from beampermit.deployment.deployment import FOLDER, deployment_of
+    from beampermit.deployment.image import KUSTOMIZATION, Found, recorded_image, set_image
     from beampermit.project import Project
 
     repository = Project.find(project.resolve())
@@ -54,6 +55,11 @@ def deployment(
                 also=others,
             )
     written = {} if check else files.write(repository, folder, decided, anew=anew)
+    recorded = Found() if check else recorded_image(repository)
+    event, note = recorded.event, recorded.note
+    if event and event.image and not set_image(repository, folder, decided.dns_name, event.image):
+        note = f"{folder}/{KUSTOMIZATION} names its image in a way of its own: by the ledger it is {event.image}"
+        event = None
     places = {str(PurePosixPath(folder, name)): new for name, new in written.items()}
 
     def text() -> None:
@@ -61,7 +67,12 @@ def deployment(
             console().print(f"{folder}/ says what the contract says")
         for path, new in places.items():
             console().print(path if new else f"{path} (kept: it says what the contract says)")
+        if event:
+            console().print(f"image of version {event.version}, by the ledger: {event.image}")
+        if note:
+            console().print(f"note: {note}")
         if named is None and not check:
             console().print(f"To have OPS002 compare them, write into contract.yaml: serving: {{deployment: {folder}}}")
 
-    show({"folder": folder, "written": [path for path, new in places.items() if new]}, text, as_json)
+    body = {"folder": folder, "written": [path for path, new in places.items() if new]}
+    show(body | {"image": event.image if event else None, "note": note}, text, as_json)

@@ -6,10 +6,13 @@ import json
 import os
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from beampermit.containers.image import Image
 from beampermit.containers.reference import parse_reference
@@ -20,11 +23,13 @@ from beampermit.permit.envelope import seal
 from beampermit.permit.image import ImagePredicate, image_statement
 from beampermit.registry.event import Event
 from beampermit.registry.images import Recorded, doubts_of_image, find_image, record_image, statement_file
+from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import format_line, parse_lines
 from support.attacks import attack_case
 from support.forked_commands import beampermit
 from support.image_registry import Images, images
-from support.registry_project import MODEL, Laboratory
+from support.permits import KEY
+from support.registry_project import MODEL, Laboratory, append_promotion, publish_keys
 
 __all__ = ["images"]
 Make = Callable[..., Event]
@@ -214,6 +219,49 @@ def test_a_key_that_was_taken_out_vouches_for_no_image_until_it_is_recorded_agai
     assert "signed with an untrusted key" in doubts_of_image(ledger, event)
     assert record(two, image, key=str(private)).new
     assert shown(two) == event.image
+
+
+OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
+
+
+def pem(key: Ed25519PrivateKey, until: str = "") -> str:
+    text = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    return f"not-after: {until}\n{text}" if until else text
+
+
+def test_key_permit_and_form_are_judged_whenever_an_image_is_believed(ledger: Ledger, event: Make) -> None:
+    git, yesterday = ledger.git, f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+    promotion = append_promotion(ledger, event(commit=git.head()))
+
+    def say(key: Ed25519PrivateKey, version: int | None = None) -> Event:
+        return record_image(git, ledger, key, built(promotion.commit), MODEL, version=version, reason="").event
+
+    def trusting(*keys: str) -> None:
+        publish_keys(git, "".join(keys))
+        ledger.fetch()
+
+    trusting(pem(KEY), pem(OTHER, yesterday))
+    with pytest.raises(Failed, match=r"signed at \S+Z, but key sha256:\S+ is valid until"):
+        say(OTHER)
+    trusting(pem(KEY), pem(OTHER))
+    said = say(OTHER)
+    assert doubts_of_image(ledger, said) == ""
+    trusting(pem(OTHER))
+    for version in (None, 1):
+        with pytest.raises(Failed, match=r"was promoted|version 1 of bpm-faults is not believed"):
+            say(OTHER, version)
+    assert doubts_of_image(ledger, said).startswith(
+        "version 1 of bpm-faults is not believed: its permit is signed with"
+    )
+    trusting(pem(KEY), pem(OTHER, yesterday))
+    assert "issued at" in doubts_of_image(ledger, said)
+    trusting(pem(KEY), pem(OTHER))
+    facts = said.model_dump(include={"model", "version", "permit", "commit"})
+    statement = image_statement(parse_reference(said.image or ""), ImagePredicate(**facts, issued=said.at))
+    spaced = seal(json.dumps(json.loads(statement.payload)).encode(), OTHER)
+    again = said.model_copy(update={"sequence": 3})
+    ledger.append(again, beside=(statement_file(again), spaced))
+    assert "the signed statement is not in canonical form" in doubts_of_image(ledger, again)
 
 
 def test_a_line_names_an_image_by_its_digest_and_a_promoted_version(event: Make) -> None:
