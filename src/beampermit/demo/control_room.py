@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
 
 from beampermit.demo.network import Network
+from beampermit.demo.screen import PATIENCE, Screen
 from beampermit.demo.stage import Stage, UnexpectedError
 from beampermit.environments.environment import FOLDER, VARIABLE
 
 PREFIX = "BPM-FAULTS"
 PV, INPUT = "BPM-01S1:X:FAULT", "BPM-01S1:X:TBT"
 OTHER = "BPM-02S1:X:FAULT"
-PATIENCE = 120.0
-"""Seconds that a change may take on a slow machine."""
-INVALID = 3
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a PV shows."""
-
-    value: float
-    severity: int
-    message: str
-
-    def __str__(self) -> str:
-        if math.isnan(self.value):
-            return f"INVALID: {self.message}"
-        return f"{self.value:.3f}" + (f" ({self.message})" if self.message else "")
+SOON = 5.0
+"""Seconds in which the outputs say what the reason says: a connection is lost PV by PV."""
 
 
 class ControlRoom:
@@ -52,36 +36,41 @@ class ControlRoom:
         network = Network()
         self._place = self._stack.enter_context(network.place())
         self._network = network
+        self._screen = Screen(network, PREFIX, PV, OTHER)
+        self._stack.callback(self._screen.close)
         self._start_machine(stage)
         place = self._stack.enter_context(network.place())
         words = ("serve", "--follow", "1s", "--log", str(stage.root / "predictions"))
         self._service = self._start(stage, network.server(place), "beampermit.cli.main", *words)
-        self._wait(stage, lambda: self._connect(network))
-        self._wait(stage, self._is_well)
-        return f"version {self._version()} serves: {PV} is {self._show(PV)}"
+        self._wait(stage, self._screen.connect)
+        self._wait(stage, self._screen.is_well)
+        return f"version {self._screen.version()} serves: {PV} is {self._screen.show(PV)}"
 
     def disturb(self, stage: Stage) -> str:
         """An input that turns NaN, a machine that is gone, a model that is killed: what the outputs say each time."""
+        broken, repaired = lambda: self._tell(INPUT), lambda: self._tell("")
+        back = lambda: self._start_machine(stage)  # noqa: E731
+        killed = lambda: _kill_model(self._service.pid)  # noqa: E731
         return "; ".join(
             (
-                self._say(stage, "an input is NaN", lambda: self._tell(INPUT), "NaN", lambda: self._tell("")),
-                self._say(stage, "disconnected", self._end_machine, "disconnected", lambda: self._start_machine(stage)),
-                self._say(stage, "model killed", lambda: _kill_model(self._service.pid), "ended", lambda: None),
+                self._say(stage, "an input is NaN", broken, "NaN", repaired, other_goes_on=True),
+                self._say(stage, "disconnected", self._end_machine, "disconnected", back),
+                self._say(stage, "model killed", killed, "ended", lambda: None),
             )
         )
 
     def switch(self, stage: Stage) -> str:
         """Another champion takes over between two updates, and the rollback too."""
-        first, gaps = self._version(), []
+        first, gaps = self._screen.version(), []
         other = 3 - first
         for version in (other, first):
             stage.beampermit("rollback", "--to", str(version), "--reason", f"Demonstration: version {version} serves")
-            gaps.append(self._longest_gap(stage, lambda version=version: self._version() == version))
+            gaps.append(self._longest_gap(stage, lambda version=version: self._screen.version() == version))
         return f"version {first} → {other} → {first}; the longest time between two updates was {max(gaps):.1f} s"
 
     def _longest_gap(self, stage: Stage, done: Callable[[], bool]) -> float:
         times: list[float] = []
-        watch = self._client.monitor(PV, lambda _: times.append(time.monotonic()))
+        watch = self._screen.monitor(lambda _: times.append(time.monotonic()))
         try:
             self._wait(stage, done)
             count = len(times)
@@ -90,27 +79,29 @@ class ControlRoom:
             watch.close()
         return max(later - earlier for earlier, later in pairwise(times))
 
-    def _say(self, stage: Stage, what: str, begin: Callable[[], None], word: str, end: Callable[[], None]) -> str:
-        """What an output shows once something is wrong, and that it is well again after it."""
+    def _say(
+        self,
+        stage: Stage,
+        what: str,
+        begin: Callable[[], None],
+        word: str,
+        end: Callable[[], None],
+        *,
+        other_goes_on: bool = False,
+    ) -> str:
+        """What outputs show once something is wrong, whether that is true, and that they are well again after it."""
         begin()
-        self._wait(stage, lambda: word in self._reason())
-        line = f"{what}: {PV} is {self._show(PV)}, {OTHER} is {self._show(OTHER)}; {self._reason()}"
-        stage.progress(f"$ # {line}")
+        self._wait(stage, lambda: word in self._screen.reason())
+        end_of_doubt = time.monotonic() + SOON
+        while (judged := self._screen.judge(other_goes_on))[1] and time.monotonic() < end_of_doubt:
+            time.sleep(0.05)
+        said, untrue = judged
+        stage.progress(f"$ # {what}: {said}")
+        if untrue:
+            raise UnexpectedError(f"{what}: {untrue}", file=_log(stage), hint=f"less +G {_log(stage)}")
         end()
-        self._wait(stage, self._is_well)
+        self._wait(stage, self._screen.is_well)
         return what
-
-    def _connect(self, network: Network) -> bool:
-        """A client that has searched in vain for long searches rarely, so each try has another one."""
-        client = _client(network)
-        try:
-            client.get(PV, timeout=1.0)
-        except TimeoutError:
-            client.close()
-            return False
-        self._client = client
-        self._stack.callback(client.close)
-        return True
 
     def _start_machine(self, stage: Stage) -> None:
         words = (str(stage.project / "data/raw.parquet"), str(stage.project))
@@ -135,20 +126,6 @@ class ControlRoom:
         self._stack.callback(_end, process)
         return process
 
-    def _show(self, pv: str) -> Shown:
-        value = self._client.get(pv, timeout=PATIENCE)
-        return Shown(float(value), value.severity, value.raw.alarm.message)
-
-    def _version(self) -> int:
-        return int(self._client.get(f"{PREFIX}:VERSION", timeout=PATIENCE))
-
-    def _reason(self) -> str:
-        return self._client.get(f"{PREFIX}:REASON", timeout=PATIENCE).raw.value
-
-    def _is_well(self) -> bool:
-        shown = self._show(PV)
-        return shown.severity < INVALID and not shown.message.startswith(("held", "default"))
-
     def _tell(self, line: str) -> None:
         assert self._machine.stdin  # noqa: S101 - a pipe was asked for
         self._machine.stdin.write(f"{line}\n")
@@ -158,7 +135,7 @@ class ControlRoom:
         end = time.monotonic() + PATIENCE
         while not _soon(what):
             if time.monotonic() > end or self._service.poll() is not None:
-                log = stage.root / "beampermit.cli.main.log"
+                log = _log(stage)
                 raise UnexpectedError("the service did not do what was expected", file=log, hint=f"less +G {log}")
             time.sleep(0.05)
 
@@ -171,10 +148,9 @@ def _soon(what: Callable[[], bool]) -> bool:
         return False
 
 
-def _client(network: Network) -> Any:
-    from p4p.client.thread import Context
-
-    return Context("pva", conf=network.variables, useenv=False)
+def _log(stage: Stage) -> Path:
+    """What the service said."""
+    return stage.root / "beampermit.cli.main.log"
 
 
 def _kill_model(service: int) -> None:

@@ -55,7 +55,8 @@ class Stage:
         """The folder of a demo that was played to its end. Raises `BadInput`."""
         stage = cls(root.resolve(), progress)
         if not (stage.root / MARK).is_file() or not (stage.documents / "runbook.html").is_file():
-            raise BadInput("no demo was played here to its end", file=stage.root, hint="make demo")
+            hint = f"beampermit demo --dir {shlex.quote(str(stage.root))}"
+            raise BadInput("no demo was played here to its end", file=stage.root, hint=hint)
         return stage
 
     @property

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.cli.demo import _summary
+from beampermit.cli.demo import Only, _summary, demo
 from beampermit.demo.stage import Stage, UnexpectedError
 from beampermit.errors import BadInput
 
@@ -23,6 +23,15 @@ def test_interrupted_demo_starts_again(tmp_path: Path) -> None:
     (stage.root / "half").mkdir()
     again = Stage.prepare(tmp_path / "demo")
     assert not (again.root / "half").exists()
+
+
+def test_a_part_alone_needs_a_demo_that_was_played_to_its_end(tmp_path: Path) -> None:
+    nothing, half = tmp_path / "nothing here", Stage.prepare(tmp_path / "half").root
+    for folder, typed in ((nothing, f"'{nothing}'"), (half, str(half))):
+        with pytest.raises(BadInput, match="no demo was played here to its end") as caught:
+            demo(folder, only=Only.SERVICE)
+        assert (caught.value.file, caught.value.hint) == (str(folder), f"beampermit demo --dir {typed}")
+    assert [path.name for path in tmp_path.iterdir()] == ["half"], "nothing was made"
 
 
 def test_unexpected_exit_code_names_the_log(tmp_path: Path) -> None:
