@@ -51,7 +51,9 @@ def inventory(
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page as Markdown here.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Take stock of all models: ledgers, registry, services, alarm tree, archiver, owners, locks.
+    """Take stock of all models, and find what is wrong.
+
+    Joins ledgers, registry, services, the alarm tree and the archiver's list that are in use, owners, keys and locks.
 
     Exit codes: 0 nothing is wrong, 1 findings, 2 a file or option is wrong, 4 something did not answer.
     """

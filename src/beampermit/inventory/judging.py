@@ -39,7 +39,7 @@ def _registry(seen: Seen, _: Site) -> Iterator[Finding]:
     promoted = seen.model.champion.version if seen.model.champion else None
     if not shown.identity:
         yield seen.finding("INV005", "MAJOR", "the registry does not know this model", "beampermit reconcile --rebuild")
-    elif shown.identity == home.registry and shown.champion != promoted:
+    elif shown.champion != promoted:
         there = f"version {shown.champion}" if shown.champion else "no version"
         here = f"version {promoted}" if promoted else "none"
         message = f"{there} has the alias champion in the registry; according to the ledger it is {here}"

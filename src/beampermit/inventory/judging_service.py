@@ -75,7 +75,7 @@ def _monitor(seen: Seen, site: Site) -> Iterator[Finding]:
         return
     limit = MISSED * declared.every + GRACE
     if service.monitor_age is None:
-        yield seen.finding("INV008", "MINOR", "there is no result of monitoring", "beampermit monitor --once")
+        yield seen.finding("INV008", "MINOR", "there is no result of monitoring", "beampermit monitor --log FOLDER")
     elif service.monitor_age > limit:
         message = f"the newest result of monitoring is {service.monitor_age:.0f} s old, {limit:.0f} s is the limit"
-        yield seen.finding("INV008", "MAJOR", message, "beampermit monitor --once")
+        yield seen.finding("INV008", "MAJOR", message, "beampermit monitor --log FOLDER")

@@ -52,6 +52,7 @@ class Seen:
     """Prefix or URL of its service; empty where it has none."""
     service: ServiceStatus | None = None
     shown: Shown | None = None
+    """By the registry that the ledger names."""
     servers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """PV -> its servers."""
     known: tuple[Known, ...] = ()

@@ -118,7 +118,7 @@ def test_a_line_that_nobody_signed_is_not_believed(lab: Laboratory) -> None:
     assert model.champion
     assert model.champion.version == 9
     assert "the ledger has no signed permit for it" in model.doubts
-    assert model.running is None
+    assert (model.running, model.troubles) == (None, ()), "it is said once"
 
 
 def test_a_contract_that_cannot_be_read_leaves_the_others(lab: Laboratory) -> None:
