@@ -110,6 +110,13 @@ SITUATIONS = {
     # answers
     "alarm": Situation("the answer is beyond HIHI", MODELS, Severity.MAJOR, Status.HIHI, ""),
     "warning": Situation("the answer is beyond HIGH", MODELS, Severity.MINOR, Status.HIGH, ""),
+    "bypassed": Situation(
+        "it is, and that alarm is bypassed",
+        MODELS,
+        Severity.MINOR,
+        Status.HIGH,
+        "bypassed until <time> by <whom>: <why>",
+    ),
     "raises": _invalid("the model raises", Status.CALC, "the model raised <error>"),
     "hangs": _invalid(
         "the model hangs",

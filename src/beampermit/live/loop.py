@@ -16,6 +16,7 @@ import numpy as np
 from beampermit.contract import Contract
 from beampermit.contract.service import Fallback
 from beampermit.live.answers import judge, shown
+from beampermit.live.bypassed import Bypassed, summary, told
 from beampermit.live.fallback import LastGood
 from beampermit.live.latest import Latest
 from beampermit.live.limits import Limits, alarm
@@ -66,6 +67,8 @@ class Standing:
     """The last day of the PVs of a retired version is over."""
     note: str = ""
     """What does not stop the service: a registry that does not answer, frozen promotions."""
+    bypassed: tuple[Bypassed, ...] = ()
+    """Of alarms, in force when the ledger was read last."""
 
 
 class Loop:
@@ -196,7 +199,10 @@ class Loop:
         values = {}
         for plug in self.wiring.outputs:
             for row, pv in enumerate(plug.pvs):
-                values[pv] = self._value(plug.signal.name, pv, row, rows, now)
+                value = self._value(plug.signal.name, pv, row, rows, now)
+                if bypassed := self.standing.bypassed:
+                    value = told(value, plug.signal.name, (pv, rows.names[row]), bypassed, now)
+                values[pv] = value
         return values
 
     def _value(self, output: str, pv: str, row: int, rows: Rows, now: float) -> Value:
@@ -258,7 +264,7 @@ class Loop:
         doubtful = [value for value in values.values() if value.origin in ("held", "default")]
         standing, answered = self.standing, any(self._answered)
         worst = next(iter([*invalid, *doubtful]), None)
-        reason = worst.message if worst else standing.note
+        reason = worst.message if worst else standing.note or summary(standing.bypassed)
         if worst and len(invalid) + len(doubtful) > 1:
             reason = f"{reason} ({len(invalid) + len(doubtful)} of {len(values)} outputs)"
         return Health(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from beampermit.live.bypassed import Bypassed
 from beampermit.live.epics.feed import Feed, InputReader
 from beampermit.live.epics.subscriptions import Subscriptions
 from beampermit.live.loop import NotLoaded, Standing
@@ -153,6 +155,34 @@ def test_an_answer_beyond_high(serving: Served, truth: Situation) -> None:
     serving.at += 0.1
     serving.put()
     assert truth.holds(serving.cycle().values["B2:FAULT"])
+
+
+@pytest.mark.truth("bypassed")
+def test_a_bypassed_alarm_says_so_until_it_ends_and_is_no_less_an_alarm(serving: Served, truth: Situation) -> None:
+    serving.model.gives = lambda answers: {**answers, "score": np.full(3, 50.0)}
+    serving.at += 0.1
+    end = serving.at + 1
+    words = "bypassed until 2027-01-15T09:00:00Z by Ada: a study"
+
+    def shown(*bypassed: Bypassed) -> dict[str, str]:
+        serving.loop.standing = replace(serving.loop.standing, bypassed=bypassed)
+        serving.at += 0.1
+        serving.put()
+        return {pv: value.message for pv, value in serving.cycle().values.items() if pv.endswith("FAULT")}
+
+    shown(Bypassed("score.high", "", end, words))
+    assert truth.holds(serving.shown("B2:FAULT"))
+    assert set(shown(Bypassed("score.high", "B2", end, words), Bypassed("score.hihi", "", end, "x")).items()) == {
+        ("B1:FAULT", ""),
+        ("B2:FAULT", words),
+        ("B3:FAULT", ""),
+    }
+    assert shown(Bypassed("score.high", "B1:FAULT", end, words))["B1:FAULT"] == words
+    # It is not worse service: the reason says it, the status does not.
+    health = serving.cycle().health
+    assert (health.status, health.reason) == ("SERVING", f"score.high B1:FAULT is {words}")
+    serving.at = end
+    assert set(shown(Bypassed("score.high", "", end, words)).values()) == {""}
 
 
 @pytest.mark.truth("alarm")

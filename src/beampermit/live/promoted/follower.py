@@ -18,7 +18,7 @@ from beampermit.live.promoted.promoted import Declared, Promoted
 from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.resuming import key_of, may_go_on
 from beampermit.live.promoted.served import keep_served, read_served
-from beampermit.live.promoted.words import act, plain, retired, time_of
+from beampermit.live.promoted.words import act, bypassed, plain, retired, retirement_of, time_of
 from beampermit.progress import Progress, silent
 from beampermit.registry.event import Event
 from beampermit.registry.ledger_state import ModelState
@@ -325,7 +325,7 @@ class Follower:
     ) -> Standing:
         """`beside`: of the champion that runs beside it."""
         version, permit = of.version, of.statement.digest
-        if state and (retirement := _retirement(state, version)):
+        if state and (retirement := retirement_of(state, version)):
             return self._standing_of_retired(version, permit, retirement, state)
         try:
             self._promotions.verify_permit(of)
@@ -333,7 +333,10 @@ class Follower:
             pass  # said by the note
         except BeampermitError as error:
             return Standing(version, permit, refused=plain(error.message))
-        return Standing(version, permit, note="; ".join(self._notes(state, unread, beside)))
+        in_force = state.bypasses(self._now(), of.contract.monitoring.bypass_at_most) if state else ()
+        return Standing(
+            version, permit, note="; ".join(self._notes(state, unread, beside)), bypassed=bypassed(in_force)
+        )
 
     def _standing_of_none(self, state: ModelState | None, unread: BeampermitError | None) -> Standing:
         trouble = self._trouble[1] if self._trouble else None
@@ -393,8 +396,3 @@ class Follower:
             return beside.refused if beside else ""
         failure = self._failures.get(key_of(champion))
         return plain(failure.error) if failure else ""
-
-
-def _retirement(state: ModelState, version: int) -> Event | None:
-    """Of the version, or of the one that replaced it, with which nothing is in service any more."""
-    return state.retired.get(version) or state.out_of_service

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from beampermit.live.bypassed import Bypassed
+from beampermit.registry.bypasses import Bypass
 from beampermit.registry.event import Event
 from beampermit.registry.ledger_state import ModelState
 
@@ -27,6 +30,19 @@ def act(done: str, event: Event) -> str:
     return f"{done} by {plain(event.by, 80)} at {event.at}: {plain(event.reason, 200)}"
 
 
+def bypassed(bypasses: Iterable[Bypass]) -> tuple[Bypassed, ...]:
+    """Of alarms, as the service shows them."""
+    return tuple(
+        Bypassed(
+            one.alarm,
+            plain(one.subject, 200),
+            one.until.timestamp(),
+            f"bypassed until {time_of(one.until)} by {plain(one.by, 80)}: {plain(one.reason, 200)}",
+        )
+        for one in bypasses
+    )
+
+
 def retired(retirement: Event, state: ModelState) -> str:
     """What is to be used instead comes first: of a message, channel access shows 39 bytes."""
     words = act(f"version {retirement.version} was retired", retirement)
@@ -34,3 +50,8 @@ def retired(retirement: Event, state: ModelState) -> str:
         return f"{words}; version {state.champion.version} is champion now"
     instead = f"use {retirement.successor_name}: " if retirement.successor else ""
     return f"{instead}{words}" + (f"; its PVs end at {retirement.until}" if retirement.until else "")
+
+
+def retirement_of(state: ModelState, version: int) -> Event | None:
+    """Of the version, or of the one that replaced it, with which nothing is in service any more."""
+    return state.retired.get(version) or state.out_of_service

@@ -226,6 +226,22 @@ def test_retired_is_said_with_who_when_and_why(serving: Followed) -> None:
     again.promotions.close()
 
 
+def test_a_bypass_is_told_until_it_ends_and_no_longer_than_the_contract_allows(serving: Followed) -> None:
+    at = serving.lab.last().moment
+    serving.follower._now = lambda: at
+    serving.write("bypass", reason="a study\x1b[2J", alarm="score.high", until="9999-12-31T00:00:00Z")
+    (bypassed,) = serving.look().bypassed
+    at = serving.lab.last().moment
+    end = at + timedelta(days=7)
+    assert bypassed.words == (
+        f"bypassed until {end:%Y-%m-%dT%H:%M:%SZ} by Ada Operator <ada@lab.example>: a study⟨U+001B⟩[2J"
+    )
+    assert (serving.follower.standing.note, serving.follower.standing.refused) == ("", "")
+    at = end
+    assert serving.look().bypassed == ()
+    assert serving.standings[-1].bypassed == ()
+
+
 def test_a_successor_is_named_first_and_the_pvs_end_after_their_last_day(serving: Followed) -> None:
     """Of a message, channel access shows 39 bytes."""
     now, end = datetime(2027, 1, 30, 23, 59, 59, tzinfo=UTC), "2027-01-31T00:00:00Z"
