@@ -45,17 +45,16 @@ def distribution_readings(
         key = f"{check} {number}"
         limit = limits.calibrated.get(key) or limit_in(distribution.limit, 0.0, limits.window, seen, 1.0)
         value = max(0.0, stability(np.asarray(distribution.shares), counts))
-        yield Reading(
-            check=check, subject=number, value=value, limit=limit, detail=_moved(distribution, counts, values)
-        )
+        moved = _moved(distribution, values) if value > limit else ""
+        detail = f"{moved}{seen} rows"
+        yield Reading(check=check, subject=number, value=value, limit=limit, detail=detail)
 
 
-def _moved(distribution: Distribution, counts: np.ndarray, values: np.ndarray) -> str:
+def _moved(distribution: Distribution, values: np.ndarray) -> str:
     """In words: the median beside that of the reference."""
-    finite = values[np.isfinite(values)]
     below = np.cumsum(distribution.shares)[:-1]
     usual = distribution.edges[int(np.abs(below - 0.5).argmin())]
-    return f"median {float(np.median(finite)):.4g}, of the reference about {usual:.4g}; {int(counts.sum())} rows"
+    return f"median {float(np.nanmedian(values)):.4g}, of the reference about {usual:.4g}; "
 
 
 def together(window: LogWindow, contract: Contract, limits: Limits) -> Iterator[Reading]:
@@ -96,7 +95,7 @@ def far_from(blocks: list[np.ndarray], reference: Together) -> np.ndarray:
     fitted = {name: np.asarray(getattr(reference, name)) for name in ("centre", "scale", "components", "variances")}
     fitted["rest"] = reference.rest  # type: ignore[assignment]
     parts = [
-        distances(np.concatenate([block[start : start + SLICE] for block in blocks], axis=1), fitted)
+        distances(np.concatenate([block[start : start + SLICE].T for block in blocks]).T, fitted)  # column by column
         for start in range(0, len(blocks[0]) if blocks else 0, SLICE)
     ]
     return np.concatenate(parts) if parts else np.zeros(0)

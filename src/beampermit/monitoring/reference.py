@@ -223,7 +223,8 @@ def distances(matrix: np.ndarray, fitted: Mapping[str, Any]) -> np.ndarray:
 
     Rows with a value that is not finite are left out.
     """
-    matrix = matrix[np.isfinite(matrix).all(axis=1)]
+    finite = np.isfinite(matrix).all(axis=1)
+    matrix = matrix if finite.all() else matrix[finite]
     standard = standardised(matrix, np.asarray(fitted["centre"]), np.asarray(fitted["scale"]))
     along = standard @ np.asarray(fitted["components"]).T
     squares = (along**2 / np.asarray(fitted["variances"])).sum(axis=1)

@@ -37,7 +37,7 @@ class SignalRows:
     numbers: Mapping[str, np.ndarray]
     """What is compared: the scalar itself, or four numbers of an array; NaN where the row has none."""
     values: np.ndarray
-    """(rows, n): the scalar, the values of a small array, or the four numbers of a large one."""
+    """(rows, n): the scalar, the values of a small array in single precision, or the four numbers of a large one."""
     missing: np.ndarray
     beyond: np.ndarray
     """Of an input, outside of `expected` or else `range`; of an output, at an alarm limit or beyond."""

@@ -66,7 +66,7 @@ def test_rows_as_in_the_reference_are_judged_by_every_check_and_exceed_nothing(j
     keys = {key for key in limits.keys if not key.startswith("MON007")}
     assert found.keys() == keys | of_output | {"MON003 severity", "MON006", "MON008"}
     assert exceeded(found) == set()
-    assert found["MON001 current"].detail == "median 300, of the reference about 299.9; 900 rows"
+    assert found["MON001 current"].detail == "900 rows"
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,11 @@ def test_rows_as_in_the_reference_are_judged_by_every_check_and_exceed_nothing(j
 )
 def test_an_input_that_is_shifted_is_named(judge: Judge, name: str, shift: float, expected: set[str]) -> None:
     assert exceeded(judge(drawn(ROWS, **{name: shift}))) - {"MON002", "MON004 score.flagged"} >= expected
+
+
+def test_where_an_input_is_now_and_was_is_said(judge: Judge) -> None:
+    detail = judge(drawn(ROWS, current=2.0))["MON001 current"].detail
+    assert detail == "median 302, of the reference about 299.9; 900 rows"
 
 
 def test_an_input_that_is_noisier_is_named(judge: Judge) -> None:

@@ -52,7 +52,7 @@ def test_arrays_have_what_the_service_was_asked_and_answered(write: Callable[...
     assert found.devices == DEVICES
     assert found.keys == {"device": DEVICES}
     np.testing.assert_array_equal(found.inputs["current"].numbers["current"], inputs["current"])
-    np.testing.assert_array_equal(found.inputs["turns"].values, inputs["turns"])
+    np.testing.assert_array_equal(found.inputs["turns"].values, inputs["turns"].astype(np.float32))
     np.testing.assert_allclose(found.inputs["turns"].numbers["turns.mean"], inputs["turns"].mean(axis=1), atol=1e-6)
     np.testing.assert_allclose(found.outputs["score"].values[:, 0], 2 * inputs["turns"].mean(axis=1))
     assert found.at[:4].tolist() == [BEGAN, BEGAN, BEGAN, BEGAN + 2]
