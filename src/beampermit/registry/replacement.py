@@ -1,5 +1,5 @@
 """Replace a model: its successor is promoted and it is retired with one line of the ledger, so that never both are in
-service and never none (decision 32)."""
+service and never none (decision 33)."""
 
 from __future__ import annotations
 
