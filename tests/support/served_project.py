@@ -69,6 +69,20 @@ class ServedProject:
             process.wait()
 
 
+@contextmanager
+def machine(network: Network, root: Path) -> Iterator[subprocess.Popen[str]]:
+    """An IOC that plays the project's data."""
+    with network.place() as place:
+        command = [sys.executable, "-m", "beampermit.demo.machine", str(root / "data/raw.parquet"), str(root)]
+        process = subprocess.Popen(command, env=network.server(place), stdin=subprocess.PIPE, text=True)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait()
+
+
 def put_into_service(project: Project, folder: Path) -> ServedProject:
     """Promote the project's model as version 1."""
     _, public = keys.generate_keys(folder / "keys")

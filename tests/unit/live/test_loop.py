@@ -127,7 +127,7 @@ def test_the_loop_holds_values_by_the_monotonic_clock(serve: Serve, monkeypatch:
     assert before <= elapsed[0] <= time.monotonic()
 
 
-def test_what_an_earlier_process_failed_at_says_nothing_once_another__can_answer(serving: Served) -> None:
+def test_what_an_earlier_process_failed_at_says_nothing_once_another_is_ready(serving: Served) -> None:
     """Though no row can be asked for."""
     serving.model.fails = "the model's process ended: killed by SIGKILL; its process is started again"
     serving.put(device="B1")
@@ -160,10 +160,14 @@ def test_after_an_error_of_the_service_rows_are_asked_for_though_nothing_arrives
     serving: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("beampermit.live.loop.assemble", lambda *_: 1 / 0)
+    serving.put([5.0, 5.0, 5.0], device="B1")
+    serving.model.restarts = 2
     serving.run_once()
-    assert serving.updates[-1].health.restarts == serving.model.restarts
+    assert serving.updates[-1].health.restarts == 2
     monkeypatch.undo()
-    assert serving.cycle(due=False).values["B1:FAULT"].value == 4.0
+    values = serving.cycle(due=False).values
+    assert (values["B1:FAULT"].value, values["B2:FAULT"].value) == (10.0, 4.0)
+    assert len(serving.model.asked[-1]["turns"]) == 3, "all rows, from nothing"
 
 
 @pytest.mark.parametrize(("due", "arrived", "latency"), [(10.0, 7.0, 2.5), (10.0, 12.0, 0.5)])

@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ import pytest
 from beampermit.datasets.tables import connect, parquet
 from beampermit.project import Project
 from support.epics import Client, Network, client, until
-from support.served_project import PATIENCE, ServedProject, put_into_service
+from support.served_project import PATIENCE, ServedProject, machine, put_into_service
 from support.trained_project import SLUG
 
 PV = "BPM-01S1:X:FAULT"
@@ -36,19 +34,6 @@ def served(_trained_folder: Path, environment_prefix: Path, tmp_path: Path) -> S
     project = Project(tmp_path / SLUG)
     project.git("remote", "set-url", "origin", str(tmp_path / "origin.git"))
     return put_into_service(project, tmp_path)
-
-
-@contextmanager
-def machine(network: Network, root: Path) -> Iterator[subprocess.Popen[str]]:
-    with network.place() as place:
-        command = [sys.executable, "-m", "beampermit.demo.machine", str(root / "data/raw.parquet"), str(root)]
-        process = subprocess.Popen(command, env=network.server(place), stdin=subprocess.PIPE, text=True)
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.wait()
 
 
 @dataclass
