@@ -44,7 +44,7 @@ def read_projects(places: Sequence[Place], progress: Progress) -> Projects:
         tuple(one for place, read in reads.items() for one in _seen(place, read)),
         tuple(reads),
         tuple(place.repository.name for place in results if place not in reads),
-        tuple(finding for place, result in results.items() for finding in _findings(place.repository.name, result)),
+        tuple(finding for place, result in results.items() for finding in _findings(place, result)),
     )
 
 
@@ -55,7 +55,8 @@ def _seen(place: Place, read: Read) -> Iterator[Seen]:
         yield Seen(place.repository.name, model, read.facts, address)
 
 
-def _findings(name: str, result: Read | BeampermitError) -> Iterator[Finding]:
+def _findings(place: Place, result: Read | BeampermitError) -> Iterator[Finding]:
+    name = place.repository.name
     if isinstance(result, BeampermitError):
         yield failure(name, result)
         return
@@ -64,6 +65,9 @@ def _findings(name: str, result: Read | BeampermitError) -> Iterator[Finding]:
         yield failure(name, result.unreached, "; what was read last is shown")
     for trouble in facts.troubles:
         yield _to_mend(name, trouble, "mend the file on the protected branch")
+    if place.status and len(facts.models) > 1:
+        said = f"{place.status} is of one service, and {len(facts.models)} models are in this repository"
+        yield _to_mend(name, said, "list each of them, with folder and status")
     if not facts.models and not facts.troubles:
         yield _to_mend(name, "this repository has neither a contract nor a ledger", f"git ls-remote {name}")
 

@@ -20,10 +20,11 @@ from beampermit.live.promoted.wanted import Repository
 from beampermit.live.status_pvs import STATUS_PVS
 from beampermit.verdicts.inventory import Inventory
 from support.epics import Network, epics, pva_server
+from support.http_service import Browse, browse
 from support.promoted_project import IN_SERVICE
 from support.registry_project import MODEL, Laboratory
 
-__all__ = ["epics"]
+__all__ = ["browse", "epics"]
 QUIET = Options(services=False, schedules=False)
 OUTPUTS = ("B1:X:FAULT", "B2:Y:FAULT")
 
@@ -117,6 +118,7 @@ def test_what_the_archiver_knows_and_no_ledger_is_asked_and_found(
         unread = replace(asked, places=(*asked.places, Place(Repository(str(tmp_path / "none.git")))))
         made = make_inventory(unread, Options(timeout=2.0))
     assert [(one.id, one.unknown) for one in made.findings] == [("INV001", True), ("INV016", True)]
+    assert made.findings[0].message.endswith("has that model; 1 of its repositories could not be read")
     assert made.exit_code == 4, "the repository that could not be read may have that model"
 
 
@@ -126,6 +128,22 @@ def test_a_silent_service_and_a_second_server_are_found(lab: Laboratory, epics: 
     assert found(made) == [("INV002", MODEL), ("INV003", MODEL)]
     assert made.findings[1].message.startswith("2 servers answer for B1:X:FAULT: 127.0.0.1:")
     assert made.exit_code == 1
+
+
+def test_a_service_is_asked_over_http_where_its_address_is_listed(lab: Laboratory, browse: Browse) -> None:
+    url = str(browse().client.base_url)
+    place = replace(listing(lab).places[0], status=url)
+    made = make_inventory(Listing((place,), registry=lab.uri), Options(schedules=False, timeout=2.0))
+    (entry,) = made.entries
+    assert (entry.asked, entry.status, entry.alive) == (True, "STARTING", True)
+    assert made.findings == ()
+    text = (lab.root / "contract.yaml").read_text()
+    (lab.root / "losses").mkdir()
+    other = text.replace("name: bpm-faults", "name: losses").replace("  devices: devices.csv\n", "")
+    (lab.root / "losses/contract.yaml").write_text(other.replace("{device}:{plane}", "L1"))
+    lab.change(3)
+    made = make_inventory(Listing((place,), registry=lab.uri), QUIET)
+    assert [one.message for one in made.findings] == [f"{url} is of one service, and 2 models are in this repository"]
 
 
 def test_one_project_that_fails_leaves_the_others(lab: Laboratory, tmp_path: Path) -> None:
