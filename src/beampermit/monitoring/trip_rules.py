@@ -39,6 +39,8 @@ class Judged(Record):
 
     reading: Reading
     since: Number
+    until: Number
+    """The end of the last window that was counted."""
     latches: Annotated[tuple[Latch, ...], Field(min_length=3, max_length=3)] = (Latch(), Latch(), Latch())
     told: Level = "NO_ALARM"
     """The worst level of the alarm that a trip told of."""
@@ -102,8 +104,6 @@ class TripRules:
         known = {} if fresh else {key_of(one.reading): one for one in before.judged}
         elapsed = math.inf if fresh or before.until is None else window.until - before.until
         counts = abs(elapsed) >= self.rule.every / 2  # a clock that was set back says nothing of how much time went by
-        if known and elapsed > self.rule.of * self.rule.every + self.rule.window:
-            known = {key: _forgetting(one) for key, one in known.items()}
         judged = dict(known)
         for reading in map(sound, readings):
             judged[key_of(reading)] = _next(
@@ -171,7 +171,9 @@ def _forgetting(judged: Judged) -> Judged:
 def _next(before: Judged | None, reading: Reading, until: float, rule: Monitoring | None) -> Judged:
     """`rule` is None where the window does not count."""
     if before is None:
-        before = Judged(reading=reading, since=until)
+        before = Judged(reading=reading, since=until, until=until)
+    if rule and until - before.until > rule.of * rule.every + rule.window:
+        before = _forgetting(before)
     minor, major, invalid = before.latches
     if rule:
         unknown = reading.detail == NOT_A_NUMBER or (reading.check == CANNOT_JUDGE and reading.exceeded)
@@ -179,7 +181,8 @@ def _next(before: Judged | None, reading: Reading, until: float, rule: Monitorin
             minor = _turned(minor, *_compared(reading, 1.0, rule), until, rule)
             major = _turned(major, *_compared(reading, rule.major, rule), until, rule)
         invalid = _turned(invalid, unknown, not unknown, until, rule)
-    after = before.model_copy(update={"reading": reading, "latches": (minor, major, invalid)})
+    counted = until if rule else before.until
+    after = before.model_copy(update={"reading": reading, "until": counted, "latches": (minor, major, invalid)})
     turned = (before.level == LEVELS[0]) != (after.level == LEVELS[0])
     # A clock that was set back leaves no alarm that began in the future.
     return after.model_copy(update={"since": until if turned else min(before.since, until)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ NOW = 1_794_960_000.0
 RULE = Monitoring()
 
 
-def series(limit: float = 1.0, **values: np.ndarray) -> Series:
+def series(values: Mapping[str, np.ndarray], limit: float = 1.0) -> Series:
     length = len(next(iter(values.values())))
     named = {f"MON001 {name}": one for name, one in values.items()}
     ends = NOW + EVERY * np.arange(length)
@@ -58,7 +58,9 @@ def autocorrelated(length: int, seed: int, by: float = 0.99) -> np.ndarray:
 def test_alarms_are_those_of_the_monitors_own_rules(rule: Monitoring) -> None:
     values = autocorrelated(400, 1, 0.6)
     values[[50, 51, 200]] = np.nan
-    made = series(turns=values, limit=1.4)
+    values[300:320] = [2.0, *[np.nan] * 17, 2.0, 0.5]  # a gap, before and after which is one bad window each
+    values[295:300] = 0.1
+    made = series({"turns": values}, 1.4)
     state, raised, cleared = RuleState(), list[float](), list[float]()
     rules = TripRules("toy", rule)
     for end, value in zip(made.ends, values, strict=True):
@@ -76,7 +78,7 @@ def test_alarms_are_those_of_the_monitors_own_rules(rule: Monitoring) -> None:
 def test_what_is_held_is_the_limit_that_would_just_raise_an_alarm() -> None:
     values = autocorrelated(300, 2, 0.5)
     worst = float(held(values, RULE).max())
-    made = series(turns=values)
+    made = series({"turns": values})
     assert not alarms(made, {"MON001 turns": worst}, RULE)
     assert len(alarms(made, {"MON001 turns": worst * 0.999}, RULE)) == 1
 
@@ -105,7 +107,7 @@ def asked_and_found(seed: int, by: float) -> tuple[float, float]:
     """Alarms a week on other data: with limits from eight weeks, and with three quarters of them."""
     length = round(8 * WEEK / EVERY)
     record, other = (
-        series(**{f"s{number}": autocorrelated(length, first + 100 * seed + number, by) for number in range(5)})
+        series({f"s{number}": autocorrelated(length, first + 100 * seed + number, by) for number in range(5)})
         for first in (0, 5000)
     )
     limits = calibrate(record, RULE, [*record.values], 1.0, 4.0).limits
@@ -115,16 +117,16 @@ def asked_and_found(seed: int, by: float) -> tuple[float, float]:
 
 
 def test_a_record_that_is_too_short_is_continued_or_refused() -> None:
-    record = series(a=autocorrelated(round(2 * WEEK / EVERY), 3))
+    record = series({"a": autocorrelated(round(2 * WEEK / EVERY), 3)})
     assert calibrate(record, RULE, [*record.values], 1.0, 52.0).extrapolated
     some, many = (calibrate(record, RULE, [*record.values], 1.0, of).limits["MON001 a"] for of in (2.0, 52.0))
     assert many > some
     with pytest.raises(BadInput, match="8 with values are needed"):
-        calibrate(series(a=autocorrelated(80, 3)), RULE, ["MON001 a"], 1.0, 4.0)
+        calibrate(series({"a": autocorrelated(80, 3)}), RULE, ["MON001 a"], 1.0, 4.0)
 
 
 def test_what_is_always_zero_keeps_its_limit() -> None:
-    record = series(a=autocorrelated(3000, 4), none=np.zeros(3000))
+    record = series({"a": autocorrelated(3000, 4), "none": np.zeros(3000)})
     made = calibrate(record, RULE, [*record.values], 1.0, 4.0)
     assert made.kept == ("MON001 none",)
     assert [*made.limits] == ["MON001 a"]
