@@ -55,6 +55,8 @@ class Load:
     """Seconds from post to client, of each update."""
     cores: dict[str, float]
     """Who -> how much of a core."""
+    busy: float
+    """How much of all cores, by whatever runs on this machine."""
 
     @property
     def kept_up(self) -> bool:
@@ -64,11 +66,11 @@ class Load:
     def full(self) -> str:
         """What has no time left; of several the fullest."""
         python = sum(self.cores.get(who, 0.0) for who in THREADS.values())
-        if sum(self.cores.values()) >= FULL * len(os.sched_getaffinity(0)):
-            return "all cores"
         of = {**self.cores, "the service's Python (feed and loop)": python}
         who = max(of, key=lambda one: of[one])
-        return who if of[who] >= FULL else f"nothing yet; {who} has most to do"
+        if of[who] >= FULL:
+            return who
+        return f"{'all cores' if self.busy >= FULL else 'nothing that is full'}; {who} has most to do"
 
     def __str__(self) -> str:
         p50, p99 = np.percentile(self.age * 1000, [50, 99]) if len(self.age) else (np.nan, np.nan)
@@ -82,8 +84,10 @@ class Load:
 def loaded(posting: Machine, service: Process, rate: float, seconds: float) -> Load:
     """Post for so long, and look at what comes of it."""
     before, dropped = _spent(posting, service), read("BENCH:DROPPED")
+    psutil.cpu_percent()
     with watching("SCORE") as seen:
         posted = posting.post(rate, seconds)
+        busy = psutil.cpu_percent() / 100
         time.sleep(0.5)
     after = _spent(posting, service)
     cores = {who: (after[who] - before.get(who, 0.0)) / seconds for who in after}
@@ -97,6 +101,7 @@ def loaded(posting: Machine, service: Process, rate: float, seconds: float) -> L
         read("BENCH:DROPPED") - dropped,
         age,
         {who: of for who, of in cores.items() if of >= 0.005},
+        busy,
     )
 
 
