@@ -14,7 +14,7 @@ from typing import Any
 
 from beampermit.containers.reference import Reference, parse_reference
 from beampermit.deployment.kubernetes import documents
-from beampermit.errors import BeampermitError, Outside
+from beampermit.errors import BadInput, BeampermitError, Outside
 from beampermit.files import write_text
 from beampermit.project import Project
 from beampermit.reading import decode
@@ -105,7 +105,10 @@ def _replaced(lines: list[str], entry: Any, values: dict[str, str]) -> str | Non
 
 
 def _says(text: str, name: str, wanted: Reference, file: str) -> bool:
-    _, entry = _images(text, name, file)
+    try:
+        _, entry = _images(text, name, file)
+    except BadInput:  # such as a mapping in braces, behind which nothing can stand
+        return False
     return entry is not None and (entry.get("newName"), entry.get("digest")) == (wanted.repository, wanted.digest)
 
 

@@ -76,6 +76,10 @@ def test_what_a_laboratory_names_in_a_way_of_its_own_is_left_to_it(there: str) -
     assert with_image(KEPT + there, "bpm-faults", IMAGE, FILE) is None
 
 
+def test_a_file_of_another_form_is_never_made_unreadable() -> None:
+    assert with_image("{resources: [kubernetes.yaml]}\n", "bpm-faults", IMAGE, FILE) is None
+
+
 def test_a_kustomization_that_cannot_be_read_is_named() -> None:
     with pytest.raises(BadInput, match="not YAML"):
         with_image("images: [\n", "bpm-faults", IMAGE, FILE)
