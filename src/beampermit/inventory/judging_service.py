@@ -9,10 +9,13 @@ from datetime import timedelta
 from beampermit.inventory.seen import Seen, Site
 from beampermit.inventory.services import is_address
 from beampermit.live.observation.monitoring import GRACE, MISSED
+from beampermit.registry.event import SKEW, Event
 from beampermit.verdicts.inventory import Finding
 
 SETTLES = timedelta(hours=1)
 """So long after a promotion another version may still be served: the new one is installed, and runs beside the old."""
+FOLLOWS = timedelta(minutes=10)
+"""So long after a retirement the service may not have read it."""
 SHOWS = ("SERVING", "DEGRADED")
 
 
@@ -59,11 +62,13 @@ def _version(seen: Seen, site: Site, ask: str) -> Iterator[Finding]:
     if served not in model.promoted:
         message = f"{seen.address} serves version {served}, which the ledger does not know"
         yield seen.finding("INV001", "MAJOR", message, "end this service, then `beampermit history`")
+    elif not all(_older(event, FOLLOWS, site) for event in model.retired):
+        return
     elif retired or champion is None:
         when = f"retired at {retired.at} by {retired.by}" if retired else "out of service"
         message = f"{seen.address} serves version {served}, which is {when}"
         yield seen.finding("INV011", "MAJOR", message, ask)
-    elif served != champion.version and site.at - champion.moment > SETTLES:
+    elif served != champion.version and _older(champion, SETTLES, site):
         message = f"{seen.address} serves version {served}; version {champion.version} is champion since {champion.at}"
         yield seen.finding("INV004", "MAJOR", message, ask)
 
@@ -71,7 +76,7 @@ def _version(seen: Seen, site: Site, ask: str) -> Iterator[Finding]:
 def _monitor(seen: Seen, site: Site) -> Iterator[Finding]:
     """A monitor that was started with the first promotion has no result before its first window."""
     service, champion, declared = seen.service, seen.model.champion, seen.declared
-    if service is None or champion is None or declared is None or site.at - champion.moment <= SETTLES:
+    if service is None or champion is None or declared is None or not _older(champion, SETTLES, site):
         return
     limit = MISSED * declared.every + GRACE
     if service.monitor_age is None:
@@ -79,3 +84,8 @@ def _monitor(seen: Seen, site: Site) -> Iterator[Finding]:
     elif service.monitor_age > limit:
         message = f"the newest result of monitoring is {service.monitor_age:.0f} s old, {limit:.0f} s is the limit"
         yield seen.finding("INV008", "MAJOR", message, "beampermit monitor --log FOLDER")
+
+
+def _older(event: Event, span: timedelta, site: Site) -> bool:
+    """Whoever writes a line chooses its time: one in the future holds nothing back."""
+    return not -SKEW <= site.at - event.moment <= span

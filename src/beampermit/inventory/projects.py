@@ -52,7 +52,7 @@ def _seen(place: Place, read: Read) -> Iterator[Seen]:
     models = read.facts.models
     for model in models:
         address = place.status if len(models) == 1 else ""
-        yield Seen(place.repository.name, model, read.facts, address)
+        yield Seen(place.repository.name, model, read.facts, address, stale=read.unreached is not None)
 
 
 def _findings(place: Place, result: Read | BeampermitError) -> Iterator[Finding]:

@@ -15,6 +15,8 @@ from beampermit.live.status_pvs import STATUS_PVS
 from beampermit.verdicts.inventory import Finding, Level
 
 DAY = 86400.0
+BY_LEDGER = ("INV001", "INV004", "INV005", "INV011")
+"""Findings that compare what others say with the newest line of the ledger."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Seen:
     servers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """PV -> its servers."""
     known: tuple[Known, ...] = ()
+    stale: bool = False
+    """The repository does not answer: its ledger may have moved on."""
 
     @property
     def declared(self) -> Declared | None:
@@ -72,7 +76,7 @@ class Seen:
             return ()
         return tuple(f"{self.declared.prefix}:{pv.name}" for pv in STATUS_PVS if not pv.writable)
 
-    def finding(self, id: str, level: Level, message: str, next: str, *, unknown: bool = False) -> Finding:
+    def finding(self, id: str, level: Level, message: str, next: str) -> Finding:
         return Finding(
             id=id,
             level=level,
@@ -80,5 +84,5 @@ class Seen:
             model=self.model.name,
             message=message,
             next=next,
-            unknown=unknown,
+            unknown=self.stale and id in BY_LEDGER,
         )

@@ -79,6 +79,9 @@ SOUND = {
     "just promoted: no window of monitoring yet": sound(
         model=sound_model(champion=event("promote", 2, timedelta(minutes=59))), service=service(monitor_age=None)
     ),
+    "retired just now": sound(
+        model=retired_model(retired=(event("retire", 2, timedelta(minutes=10)),)), shown=Shown(None, IDENTITY)
+    ),
     "over HTTP": sound(address=URL, service=service(name="bpm-faults")),
     "the key that was replaced ended": sound(**ended(-300, 31)),
     "owners by account": sound(**owned("@ada", "@lab/operators", "ada@lab.example")),
@@ -129,6 +132,18 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str, str]] = {
     "another version, an hour after the promotion": (
         {"service": service(version=1), "model": sound_model(champion=event("promote", 2, timedelta(minutes=61)))}, {},
         "INV004", "MAJOR", "BPM-FAULTS serves version 1; version 2 is champion since 2026-11-29T10:59:00Z",
+    ),
+    "another version, by a line dated in the future": (
+        {"service": service(version=1), "model": sound_model(champion=event("promote", 2, timedelta(minutes=-11)))}, {},
+        "INV004", "MAJOR", "BPM-FAULTS serves version 1; version 2 is champion since 2026-11-29T12:11:00Z",
+    ),
+    "retired eleven minutes ago, and served": (
+        {
+            "model": retired_model(retired=(event("retire", 2, timedelta(minutes=11)),)),
+            "shown": Shown(None, IDENTITY),
+        },
+        {"tree": None}, "INV011", "MAJOR",
+        "BPM-FAULTS serves version 2, which is retired at 2026-11-29T11:49:00Z by Ada",
     ),
     "an alias moved by hand": (
         {"shown": Shown(1, IDENTITY)}, {}, "INV005", "MAJOR",
@@ -231,3 +246,11 @@ def test_a_retired_model_needs_no_review_and_no_owners() -> None:
     old = DECLARED.model_copy(update={"review_by": date(2020, 1, 1)})
     seen = sound(model=retired_model(now=old), service=None, shown=None)
     assert found(seen, site(people=frozenset({"cy@lab.example"}), tree=None)) == []
+
+
+def test_a_ledger_that_could_not_be_read_anew_leaves_what_is_served_unknown() -> None:
+    for changed in (service(version=7), service(version=1)):
+        (finding,) = findings_of(sound(service=changed, stale=True), site())
+        assert finding.unknown
+    (finding,) = findings_of(sound(service=service(alive=False), stale=True), site())
+    assert not finding.unknown, "a loop that stands stands, whatever was promoted"
