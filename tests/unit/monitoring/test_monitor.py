@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -258,3 +261,40 @@ def test_it_runs_until_it_is_told_to_end_whatever_a_window_does(
         monitor.run(end, told)
     reading = done[0].result.standings[0].reading
     assert (reading.check, reading.detail) == ("MON008", "a defect of the monitor: ZeroDivisionError: division by zero")
+
+
+def test_truth_that_cannot_be_read_is_an_alarm_of_its_own(with_limits: Watched, tmp_path: Path) -> None:
+    watched = with_limits
+    watched.write(2, NOW - HOUR, NOW + HOUR)
+    table = tmp_path / "truth.csv"
+    table.write_text("when,what\n1,2\n")
+    watched.now = NOW
+    with Monitor(watched.wanted, watched.log, clock=lambda: watched.now, truth=table) as monitor:
+        found = {one.key: one.reading.value for one in monitor.judge().result.standings}
+        assert found["MON008 truth"] == 1.0
+        table.unlink()  # it comes later
+        watched.now += 600
+        assert {one.key: one.reading.value for one in monitor.judge().result.standings}["MON008 truth"] == 0.0
+
+
+def test_the_process_ends_in_order_and_no_second_one_takes_its_folder(with_limits: Watched) -> None:
+    watched = with_limits
+    watched.now = time.time()
+    watched.write(2, watched.now - HOUR, watched.now)
+    words = [sys.executable, "-m", "beampermit.cli.main", "monitor", "--project", str(watched.lab.root)]
+    words += ["--log", str(watched.log), "--state", str(watched.folder)]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + 120
+        while not (watched.folder / "page.html").exists() and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.1)
+        assert read_result(watched.folder).window.version == 2
+        second = subprocess.run([*words, "--once"], check=False, capture_output=True, text=True, timeout=120)
+        assert (second.returncode, "another monitor uses this state folder" in second.stderr) == (2, True)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.communicate()
+    again = subprocess.run([*words, "--once"], capture_output=True, text=True, timeout=120, check=False)
+    assert again.returncode == 0, again.stderr
