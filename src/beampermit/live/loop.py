@@ -130,7 +130,8 @@ class Loop:
 
     @property
     def failure(self) -> str:
-        """Why the model did not answer the last time that the loop asked it; empty where it did."""
+        """Why the model did not answer the last time that the loop asked it; empty where it did, or where another
+        process of it is ready since."""
         return self._failure.message if self._failure else ""
 
     def cycle(self, now: float, due: bool = True, elapsed: float | None = None) -> Update:

@@ -48,11 +48,12 @@ class Health:
     input_age: float
     """Of the oldest input."""
     latency_p99: float
-    """From the newest input's arrival to the publication."""
+    """From when a row was due and its newest input was there to its publication: of the rows before this update."""
     dropped: int
-    """Samples that were replaced by newer ones before they were used."""
+    """Samples that were replaced by newer ones before they were used: of the loop, and once it is shown, of all loops
+    while they were in service."""
     restarts: int
-    """Of the model's process."""
+    """Of the model's process, counted alike."""
     shadow: str = ""
     """Of a version that runs beside this one: how many cycles, and how far its answers are away."""
 
