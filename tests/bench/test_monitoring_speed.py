@@ -101,7 +101,8 @@ def _ours(usual: np.ndarray) -> Iterator[tuple[str, Any]]:
 
     def beyond(limit: float) -> Callable[[np.ndarray], Iterator[bool]]:
         return lambda live: (
-            reference.stability(shares, reference.counts_of(edges, live[start : start + WINDOW])) > limit
+            reference.stability(shares, reference.counts_of(edges, live[start : start + WINDOW]), content["window"])
+            > limit
             for start in range(0, len(live), WINDOW)
         )
 

@@ -44,7 +44,7 @@ def distribution_readings(
             continue
         key = f"{check} {number}"
         limit = limits.calibrated.get(key) or limit_in(distribution.limit, 0.0, limits.window, seen, 1.0)
-        value = max(0.0, stability(np.asarray(distribution.shares), counts))
+        value = max(0.0, stability(np.asarray(distribution.shares), counts, limits.window))
         moved = _moved(distribution, values) if value > limit else ""
         detail = f"{moved}{seen} rows"
         yield Reading(check=check, subject=number, value=value, limit=limit, detail=detail)

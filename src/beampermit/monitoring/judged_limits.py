@@ -22,8 +22,8 @@ from beampermit.monitoring.reference import (
     OF_ARRAY,
     columns,
     distances,
+    largest,
     limits_of_inputs,
-    stability,
     window_of,
 )
 from beampermit.monitoring.windows import alarms, expected
@@ -187,7 +187,7 @@ def _source(limits: Limits, key: str) -> Any:
 
 
 def _largest(limits: Limits, key: str) -> float:
-    """The largest that is measured: in a window as the limits were made for, all rows in one bin."""
+    """The largest that is measured."""
     found = limits.part(key)
     if isinstance(found, ShareLimit):
         return 1.0
@@ -195,5 +195,4 @@ def _largest(limits: Limits, key: str) -> float:
         return FARTHEST_ROW
     if isinstance(found, Amount):
         return float("inf")
-    bins = np.eye(len(found.shares)) * limits.window
-    return max(stability(np.asarray(found.shares), one) for one in bins)
+    return largest(np.asarray(found.shares), limits.window)

@@ -20,7 +20,7 @@ def drift(reference_rows: np.ndarray, rows: np.ndarray) -> tuple[float, float]:
     of = found["inputs"]["x"]["numbers"]["x"]
     counts = reference.counts_of(np.array(of["edges"]), rows)
     limit = reference.limit_in(of["limit"], 0.0, found["window"], int(counts.sum()), 1.0)
-    return reference.stability(np.array(of["shares"]), counts), limit
+    return reference.stability(np.array(of["shares"]), counts, found["window"]), limit
 
 
 def walk(rows: int, seed: int, memory: float = 0.99) -> np.ndarray:
@@ -97,6 +97,21 @@ def test_rows_that_remember_are_not_taken_for_drift() -> None:
     assert sum(index > limit for index, limit in found) <= 3
     chance = reference._chi_square(reference.BINS - 1, 1e-3) * (1 / 1000 + 1 / 8000)
     assert sum(index > chance for index, _ in found) >= 50
+
+
+def test_rows_in_one_bin_are_as_far_away_however_many_they_are() -> None:
+    usual = np.random.default_rng(0).normal(size=800)
+    found = [drift(usual, np.full(rows, 9.0))[0] for rows in (100, 1000, 100_000)]
+    assert found == pytest.approx([found[0]] * 3)
+
+
+def test_where_windows_of_the_reference_differ_much_a_limit_is_reached_all_the_same() -> None:
+    """A machine with a setting for each window: nothing is further away than the outermost one, by much."""
+    steps = np.repeat([3.0, 1.0, 4.0, 2.0, 6.0, 5.0, 8.0, 7.0], 100) + np.random.default_rng(0).normal(0, 0.01, 800)
+    for rows in (100, 3000):
+        index, limit = drift(steps, np.resize(steps[200:300], rows))
+        assert index < limit
+    assert drift(steps, np.full(100, 99.0))[0] == pytest.approx(drift(steps, np.full(100, 8.1))[0])
 
 
 def test_a_window_of_fewer_rows_has_a_wider_limit() -> None:

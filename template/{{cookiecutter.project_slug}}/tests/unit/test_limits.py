@@ -36,8 +36,11 @@ def test_what_is_as_in_the_reference_is_within_its_limits_and_other_rows_are_not
     drift = found["inputs"]["current"]["numbers"]["current"]
     shares, edges = np.array(drift["shares"]), np.array(drift["edges"])
     window = draw.normal(3, 1, found["window"])
-    assert reference.stability(shares, reference.counts_of(edges, window)) < drift["limit"]
-    assert reference.stability(shares, reference.counts_of(edges, window + 2)) > drift["limit"]
+    index, shifted = (
+        reference.stability(shares, reference.counts_of(edges, values), found["window"])
+        for values in (window, window + 2)
+    )
+    assert index < drift["limit"] < shifted
 
 
 def test_a_row_is_flagged_at_the_inner_alarm_limit() -> None:

@@ -25,6 +25,8 @@ OF_ARRAY = ("mean", "std", "span", "step")
 BINS = 8
 MARGIN = 2.0
 """Ratio of a limit to the worst window of the reference."""
+REACHED = 0.75
+"""A limit lies no further than this part of the way from the worst window to the largest index there is."""
 RARE = 1e-3
 """Share of windows of independent rows in which any number of all is beyond its limit."""
 FEWEST, MOST = 20, 1000
@@ -86,15 +88,27 @@ def counts_of(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.diff(np.array([0, *below, len(values)]))
 
 
-def shares_of(counts: np.ndarray) -> np.ndarray:
-    """Half a count is added to each bin, so none is empty."""
-    return (counts + 0.5) / (counts + 0.5).sum()
+def shares_of(counts: np.ndarray, window: int) -> np.ndarray:
+    """To each bin is added what half a row is in a window, and half a row at least, so that none is empty.
+
+    The same part of few rows and of many: rows that all lie in one bin are as far away, however many they are.
+    """
+    filled = counts + 0.5 * max(1.0, counts.sum() / window)
+    return filled / filled.sum()
 
 
-def stability(shares: np.ndarray, counts: np.ndarray) -> float:
-    """Population stability index of a window's counts relative to the reference's shares; 0 for equal shares."""
-    found = shares_of(counts)
+def stability(shares: np.ndarray, counts: np.ndarray, window: int) -> float:
+    """Population stability index of counts relative to the reference's shares; 0 for equal shares.
+
+    `window` is that of the limits.
+    """
+    found = shares_of(counts, window)
     return float(((found - shares) * np.log(found / shares)).sum())
+
+
+def largest(shares: np.ndarray, window: int) -> float:
+    """The largest index there is: all rows of a window in one bin."""
+    return max(stability(shares, one * window, window) for one in np.eye(len(shares)))
 
 
 def beyond(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -263,13 +277,15 @@ def _distribution(values: np.ndarray, window: int, rare: float) -> dict[str, Any
     for part in _windows(len(values), window):
         counts = counts_of(edges, values[part])
         rest = total - counts
-        found.append(stability(shares_of(rest if rest.sum() >= size else total), counts))
+        found.append(stability(shares_of(rest if rest.sum() >= size else total, window), counts, window))
+    shares, worst = shares_of(total, window), max(found)
     chance = _chi_square(int(np.count_nonzero(total)) - 1, rare) * (1 / size + 1 / len(values))
+    reached = worst + REACHED * max(largest(shares, window) - worst, 0.0)
     return {
         "edges": edges.tolist(),
-        "shares": _short(shares_of(total), 9),
+        "shares": _short(shares, 9),
         "usual": _short(float(np.median(found)), 6),
-        "limit": _short(max(MARGIN * max(found), chance), 6),
+        "limit": _short(min(max(MARGIN * worst, chance), reached), 6),
     }
 
 
