@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +12,8 @@ from beampermit.environments.addresses import addresses
 from beampermit.environments.choice import backend_of, lock_of
 from beampermit.environments.difference import Change, compare_locks
 from beampermit.environments.recording import record_indexes
-from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.git import Git
+from beampermit.github.branches import base_branch, commit_files, push_branch
 from beampermit.github.client import Client
 from beampermit.github.pull_requests import open_pull_request
 from beampermit.progress import Progress
@@ -49,14 +47,14 @@ def relock(root: Path, client: Client, names: Sequence[str], progress: Progress)
     )
     files = [name for name in (*(lock.file for lock in locked.all), FILE_NAME) if (root / name).is_file()]
     title = f"Update {', '.join(names)} in the lock" if names else "Update the lock"
-    commit = _commit(git, files, title)
+    commit = commit_files(git, files, title)
     if commit is None:
         return Proposed((), None)
     branch = "-".join((BRANCH, *sorted(names)))
     progress(f"pushing {branch}")
-    _push(git, commit, branch)
+    push_branch(git, commit, branch)
     body = _body(changes)
-    return Proposed(changes, open_pull_request(client, branch=branch, base=_base(git), title=title, body=body))
+    return Proposed(changes, open_pull_request(client, branch=branch, base=base_branch(git), title=title, body=body))
 
 
 def format_lock_changes(changes: Sequence[Change]) -> str:
@@ -73,43 +71,6 @@ def format_lock_changes(changes: Sequence[Change]) -> str:
 
 def _version(version: str) -> str:
     return code(version) if version else ""
-
-
-def _commit(git: Git, files: Sequence[str], title: str) -> str | None:
-    """Commit `files` on HEAD in an index of its own; None where they are unchanged."""
-    with tempfile.TemporaryDirectory() as folder:
-        own = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
-        git("read-tree", "HEAD", env=own)
-        git("add", "--", *files, env=own)
-        tree = git("write-tree", env=own)
-    if tree == git("rev-parse", "HEAD^{tree}"):
-        return None
-    return git("commit-tree", tree, "-p", git.head(), "-m", title)
-
-
-def _push(git: Git, commit: str, branch: str) -> None:
-    """Move the branch to the commit: it replaces the commit of an earlier run, never commits of other people."""
-    listed, remote = git.remote_tip("origin", branch)
-    if listed.code:
-        raise Outside(f"cannot look up the branch {branch}: {listed.tail}")
-    if remote:
-        git("fetch", "--quiet", "--no-tags", "origin", remote)
-        if len(git("rev-list", f"HEAD..{remote}").split()) > 1:
-            raise Conflict(
-                f"{branch} has commits of somebody else", hint=f"merge or delete {branch}, then run it again"
-            )
-    lease = f"--force-with-lease=refs/heads/{branch}:{remote}"
-    pushed = git.try_("push", "--quiet", lease, "origin", f"{commit}:refs/heads/{branch}")
-    if pushed.code:
-        raise Outside(f"cannot push the branch {branch}: {pushed.tail}")
-
-
-def _base(git: Git) -> str:
-    """The branch to merge into: the job's, else the default branch of `origin`."""
-    branch = os.environ.get("GITHUB_REF_NAME") or git.default_branch()
-    if not branch:
-        raise BadInput("the default branch of origin is unknown here", hint="git remote set-head origin --auto")
-    return branch
 
 
 def _body(changes: Sequence[Change]) -> str:

@@ -93,6 +93,7 @@ PANELS = {
         "monitor": monitor.monitor,
         "respond": respond.respond,
         "alive": respond.alive,
+        "retrain": respond.retrain,
         "backtest": backtest.backtest,
         "status": status.status,
         "inventory": inventory.inventory,

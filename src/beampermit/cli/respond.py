@@ -1,4 +1,4 @@
-"""`beampermit respond` and `alive`: what alarms started, tried again by hand; and whether the monitor lives."""
+"""`beampermit respond`, `alive`, `retrain`: what alarms started, whether the monitor lives, and training again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beampermit.cli.output import Folder, Json, console, show
+from beampermit.cli.output import Folder, Json, console, show, shown_progress
 
 if TYPE_CHECKING:
     from beampermit.monitoring.response.journal import Journal
@@ -100,6 +100,45 @@ def alive(
     line = f"the monitor of {contract.model.name} judged a window {seen.age / 60:.0f} min ago: version {seen.version}, "
     line += f"{seen.alarms} alarms ({seen.where})"
     show({"age": seen.age, "alarms": seen.alarms, "version": seen.version}, lambda: console().print(line), as_json)
+
+
+def retrain(
+    out: Annotated[Path, typer.Option(help="Folder for the bundle with the new commit.")] = Path("retrained"),
+    propose: Annotated[
+        bool, typer.Option("--propose", help="Push the commit in that folder and open its pull request; nothing runs.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the pull request.")] = "",
+    project: Folder = Path(),
+    as_json: Json = False,
+) -> None:
+    """Train again with the data up to now.
+
+    The end of the newest range of `dataset.request` becomes now, all stages run, and the data are pushed: what is new
+    is one commit in a bundle. With --propose, in a job, it becomes a pull request that the interlocks judge
+    (GITHUB_REPOSITORY, GITHUB_TOKEN). Exit code 1: a stage fails.
+    """
+    from datetime import UTC, datetime
+
+    from beampermit.environments.environment import environment_of
+    from beampermit.github.client import Client
+    from beampermit.project import Project
+    from beampermit.retraining import BUNDLE
+    from beampermit.retraining import propose as open_pull_request
+    from beampermit.retraining import retrain as run
+
+    found = Project.find(project.resolve())
+    if propose and not (out / BUNDLE).exists() and out.is_dir():
+        show({"pull_request": None}, lambda: console().print("nothing changed: there is nothing to propose"), as_json)
+        return
+    if propose:
+        address = open_pull_request(found, Client.of_job("no pull request can be opened"), out / BUNDLE, reason)
+        show({"pull_request": address}, lambda: console().print(address), as_json)
+        return
+    environment = environment_of(found.root, found.contract.environment.variables)
+    with shown_progress() as progress:
+        done = run(found, environment, out, datetime.now(UTC), progress)
+    line = f"{done.bundle}: commit {done.commit[:12]}" if done.commit else "neither data nor results changed"
+    show({"commit": done.commit, "until": done.until}, lambda: console().print(line), as_json)
 
 
 def _state(state: Path | None, found: Project) -> Path:
