@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import nan
+from math import floor, nan
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -83,6 +83,7 @@ class MonitorResults:
         self._result: Result | None = None
         self._problem = UNKNOWN
         self._seen: tuple[int, int, int] | None = None
+        self._made: tuple[object, View] | None = None
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="read the monitor's results", daemon=True)
 
@@ -111,11 +112,19 @@ class MonitorResults:
         self._result, self._problem, self._seen = result, problem, seen
 
     def view(self, version: int, every: float) -> View:
-        """For the `version` in service, whose monitor reports each `every` s."""
-        result, problem = self._result, self._problem
+        """For the `version` in service, whose monitor reports each `every` s. It is made anew once a second: a service
+        publishes far more often."""
+        result, now = self._result, self._clock()
+        about = result, self._problem, version, every, floor(now)
+        made = self._made
+        if made is None or made[0] != about:
+            made = self._made = about, self._view(result, version, every, now)
+        return made[1]
+
+    def _view(self, result: Result | None, version: int, every: float, now: float) -> View:
         if result is None:
-            return _nothing(Shown(message=problem))
-        age = self._clock() - result.at
+            return _nothing(Shown(message=self._problem))
+        age = now - result.at
         if age < -AHEAD:
             return _nothing(Shown(message=f"the monitor's clock is {-age:.0f} s ahead"))
         late = age > MISSED * every + GRACE
@@ -126,7 +135,7 @@ class MonitorResults:
         if result.window.version != version:
             said = f"the monitor judged version {result.window.version}" if result.window.version else UNKNOWN
             return _nothing(Shown(message=said), shown_age)
-        standings = _in_force(result, self._clock())
+        standings = _in_force(result, now)
         checks = {check: _worst_of(check, standings) for check in CHECKS}
         return View(_with_worst(shown_age, standings), _drift(result, standings), checks)
 
