@@ -1,6 +1,6 @@
 """GitHub hears that the monitor lives: one issue whose text is replaced, and a workflow that looks how old it is.
 
-An issue is all that a token for issues may write, and the monitor has that for its alarms. See decision 35.
+An issue is all that a token for issues may write, and the monitor has that for its alarms. See decision 34.
 """
 
 from __future__ import annotations
