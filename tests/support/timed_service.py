@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
@@ -77,12 +78,13 @@ class Process:
 
 @contextmanager
 def running(network: Network, script: str, *words: str) -> Iterator[Process]:
-    with network.place() as place:
+    # What a killed process leaves behind goes with the folder.
+    with network.place() as place, TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         child = subprocess.Popen(
             [sys.executable, HERE / script, *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=network.server(place),
+            env={**network.server(place), "TMPDIR": scratch},
             text=True,
         )
         try:
