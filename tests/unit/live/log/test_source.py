@@ -14,9 +14,12 @@ import yaml
 from beampermit.datasets.requests.request import RequestResult, request
 from beampermit.errors import BadInput, Failed
 from beampermit.live.log.prediction_log import PredictionLog
+from beampermit.monitoring.response.candidates import store_candidate
 from beampermit.project import Project
+from beampermit.verdicts.monitoring import Window
 from support.data_requests import rows
 from support.prediction_logs import Logged
+from support.responses import trip
 from support.served import SIGNALS, Served
 
 PAST = 1_780_000_000.0
@@ -118,3 +121,16 @@ def test_versions_that_were_not_served_have_no_samples(ask: Ask) -> None:
 def test_a_folder_without_a_log_is_bad_input(ask: Ask, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"options\.path: there is no such folder with a prediction log: .*nowhere"):
         ask({"path": "nowhere"})
+
+
+def test_a_candidate_of_an_alarm_becomes_the_next_dataset(
+    ask: Ask, log: PredictionLog, project: Project, tmp_path: Path
+) -> None:
+    log.close()
+    window = Window(since=PAST, until=PAST + 20, rows=30, version=3)
+    candidate = store_candidate(
+        tmp_path / "state", tmp_path / "log/toy-model", trip().model_copy(update={"window": window})
+    )
+    whole = ask().sidecar
+    (project.root / "data/raw.parquet").unlink()
+    assert ask({"path": str(candidate)}).sidecar["sha256"] == whole["sha256"]
