@@ -23,7 +23,7 @@ FEWEST = 8
 MANY = 14
 """Parts that a shorter record is cut into."""
 CAUTION = 0.5
-"""Limits are made for so much fewer alarms: on data that they were not made from, there are about twice as many."""
+"""Limits are made for so much fewer alarms: on data that they were not made from, there are up to twice as many."""
 FLATTEST = 0.05
 """Of the usual highest value: what never varies may still vary so much."""
 
