@@ -659,10 +659,13 @@ def test_where_what_answered_last_cannot_be_prepared_the_champion_begins(
 
 
 def test_what_could_not_begin_in_the_service_is_said_and_handed_over_again(serving: Followed) -> None:
+    follower = serving.follower
+    follower.gave_up(1, Failed("an order came twice"))
+    follower.look()
+    assert not follower._failures, "it shows"
     other_model(serving, 3)
     serving.look()
     told(serving)
-    follower = serving.follower
     follower.gave_up(1, Failed("not this one"))  # it shows
     follower.gave_up(7, Failed("never handed over"))
     follower.look()
