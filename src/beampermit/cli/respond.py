@@ -40,6 +40,9 @@ def respond(
     state: State = None,
     logbook: Logbook = "",
     repository: Repository = "",
+    dvc: Annotated[
+        bool, typer.Option("--dvc", help="Also add the candidates to the project's DVC, and push them.")
+    ] = False,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
@@ -53,6 +56,7 @@ def respond(
 
     found = Project.find(project.resolve())
     folder = _state(state, found)
+    added: tuple[str, ...] = ()
     with responder_of(
         folder,
         log=log.absolute() if log else None,
@@ -64,8 +68,12 @@ def respond(
         responder.hurry()
         responder.work()
         journal = responder.kept.journal
+        if dvc:
+            from beampermit.monitoring.response.candidate_data import add_candidates
+
+            added = add_candidates(found, folder)
     body = journal.model_dump(mode="json", include={"tasks", "problem", "log", "proposals"})
-    show(body, lambda: _print(journal), as_json)
+    show({**body, "added": added}, lambda: _print(journal, added), as_json)
     raise typer.Exit(1 if journal.tasks or journal.problem else 0)
 
 
@@ -147,7 +155,7 @@ def _state(state: Path | None, found: Project) -> Path:
     return state.absolute() if state else monitor_folder(found.own / "serve")
 
 
-def _print(journal: Journal) -> None:
+def _print(journal: Journal, added: tuple[str, ...]) -> None:
     from beampermit.documents.markdown import logged
 
     out = console()
@@ -155,5 +163,7 @@ def _print(journal: Journal) -> None:
         out.print(logged(line))
     for task in journal.tasks:
         out.print(f"still to do: {logged(task.id)}: {logged(task.error or 'not tried yet')}")
+    for name in added:
+        out.print(f"added to DVC: {name}; next: git add {name}.dvc")
     if journal.problem:
         out.print(f"GitHub was not told: {logged(journal.problem)}")

@@ -59,7 +59,7 @@ def store_candidate(state: Path, log: Path, trip: Trip) -> Path:
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder)
-    if sum(1 for _ in _stored(folder.parent)) >= MOST:
+    if sum(1 for _ in stored(folder.parent)) >= MOST:
         raise Failed(f"{MOST} candidates are stored already", file=folder.parent, hint=f"ls {folder.parent}")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
         made = Path(scratch, "made")
@@ -86,8 +86,9 @@ def _add(folder: Path, trip: Trip) -> None:
         write_json(folder / ABOUT, changed.model_dump(mode="json"))
 
 
-def _stored(folder: Path) -> Iterator[Path]:
-    yield from (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def stored(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith("."))
 
 
 def _sweep(folder: Path) -> None:

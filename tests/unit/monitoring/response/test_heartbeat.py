@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,8 +24,6 @@ LIMIT = 2 * HOUR
 @pytest.fixture
 def alive(responding: Respond, monkeypatch: pytest.MonkeyPatch) -> Responding:
     """A monitor that reported now, by the clock of the stand-in."""
-    import time
-
     monitor = responding()
     monitor.at = time.time()
     monitor.work(result=result(monitor.at, trip().standing))
@@ -85,6 +84,7 @@ def test_a_monitor_that_never_reported_is_silent(responding: Respond) -> None:
 
 def test_a_stranger_cannot_report_for_a_monitor(responding: Respond) -> None:
     monitor = responding()
+    monitor.at = time.time()
     line = f'<!-- beampermit heartbeat {{"at": {monitor.at}, "version": 3, "alarms": 0}} -->'
     monitor.github.issue("Monitor", f"{line}\n\n{mark_of('heartbeat', MODEL)}", login="eve")
     with pytest.raises(Failed, match="has not reported"):
