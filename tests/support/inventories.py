@@ -15,6 +15,7 @@ from beampermit.registry.event import Event, Kind
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 PROJECT = "https://git.lab.example/ml/faults.git"
 OUTPUTS = ("B1:FAULT", "B2:FAULT")
+ALARMED = frozenset((*OUTPUTS, "BPM-FAULTS:MONITOR"))
 IDENTITY = "11111111-2222-3333-4444-555555555555"
 DECLARED = Declared(
     model="bpm-faults",
@@ -79,7 +80,7 @@ def sound(**changed: Any) -> Seen:
 def site(**changed: Any) -> Site:
     plain = Site(
         at=NOW,
-        tree=AlarmTree(frozenset(OUTPUTS), frozenset()),
+        tree=AlarmTree(ALARMED, frozenset()),
         archived=frozenset((*OUTPUTS, *sound().status_pvs)),
         people=frozenset({"ada@lab.example", "bo@lab.example", "cy@lab.example"}),
     )

@@ -115,19 +115,19 @@ def _vulnerable(seen: Seen, _: Site) -> Iterator[Finding]:
 
 
 def _alarms(seen: Seen, site: Site) -> Iterator[Finding]:
-    if site.tree is None or not seen.pvs:
+    if site.tree is None or not seen.alarmed_pvs:
         return
     if seen.model.state == "retired":
-        on = [pv for pv in seen.pvs if pv in site.tree.pvs - site.tree.disabled]
+        on = [pv for pv in seen.alarmed_pvs if pv in site.tree.pvs - site.tree.disabled]
         if on:
             message = f"the model is retired, and {_named(on)} is enabled in the alarm tree"
             yield seen.finding("INV014", "MINOR", message, "disable the entries in the alarm tree")
     if seen.model.state != "in service":
         return
-    if missing := [pv for pv in seen.pvs if pv not in site.tree.pvs]:
+    if missing := [pv for pv in seen.alarmed_pvs if pv not in site.tree.pvs]:
         message = f"{_named(missing)} is not in the alarm tree"
         yield seen.finding("INV014", "MINOR", message, REGENERATE)
-    if off := [pv for pv in seen.pvs if pv in site.tree.disabled]:
+    if off := [pv for pv in seen.alarmed_pvs if pv in site.tree.disabled]:
         message = f"{_named(off)} is disabled in the alarm tree, without an end"
         yield seen.finding("INV014", "MINOR", message, "enable the entries, or retire the model")
 

@@ -76,6 +76,11 @@ class Seen:
             return ()
         return tuple(f"{self.declared.prefix}:{pv.name}" for pv in STATUS_PVS if not pv.writable)
 
+    @property
+    def alarmed_pvs(self) -> tuple[str, ...]:
+        """Those that belong into the alarm tree: outputs, and the one that has the worst of monitoring."""
+        return (*self.pvs, f"{self.declared.prefix}:MONITOR") if self.declared and self.pvs else ()
+
     def finding(self, id: str, level: Level, message: str, next: str) -> Finding:
         return Finding(
             id=id,

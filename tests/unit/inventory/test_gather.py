@@ -77,7 +77,7 @@ def served(network: Network, *services: dict[str, Any], **outputs: Any) -> Itera
 def test_nothing_is_found_in_a_sound_laboratory(lab: Laboratory, epics: Network, tmp_path: Path) -> None:
     archived = [*OUTPUTS, *(f"BPM-FAULTS:{pv.name}" for pv in STATUS_PVS)]
     (tmp_path / "archived.json").write_text(json.dumps(archived))
-    tree = "".join(f'<pv name="{pv}"/>' for pv in OUTPUTS)
+    tree = "".join(f'<pv name="{pv}"/>' for pv in (*OUTPUTS, "BPM-FAULTS:MONITOR"))
     (tmp_path / "tree.xml").write_text(f"<config>{tree}</config>")
     (tmp_path / "people").write_text("ada@lab.example bo@lab.example")
     record = {"id": "A", "affected": [{"package": {"ecosystem": "PyPI", "name": "torch"}, "versions": ["1.0"]}]}

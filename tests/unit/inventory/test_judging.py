@@ -14,6 +14,7 @@ from beampermit.inventory.site_files import AlarmTree
 from beampermit.inventory.vulnerabilities import Known, Vulnerability
 from beampermit.verdicts.inventory import FINDINGS
 from support.inventories import (
+    ALARMED,
     DECLARED,
     IDENTITY,
     NOW,
@@ -95,7 +96,7 @@ SOUND = {
 @pytest.mark.parametrize("case", SOUND)
 def test_nothing_is_found_where_nothing_is_wrong(case: str) -> None:
     retired = SOUND[case].model.state == "retired"
-    tree = AlarmTree(frozenset(OUTPUTS), frozenset(OUTPUTS)) if retired else site().tree
+    tree = AlarmTree(ALARMED, ALARMED) if retired else site().tree
     people = None if "owners by" in case else site().people
     assert found(SOUND[case], site(tree=tree, people=people)) == []
 
@@ -202,15 +203,19 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str, str]] = {
     ),
     "not in the alarm tree": (
         {}, {"tree": AlarmTree(frozenset({"C:X"}), frozenset())}, "INV014", "MINOR",
-        "B1:FAULT (and 1 more) is not in the alarm tree",
+        "B1:FAULT (and 2 more) is not in the alarm tree",
+    ),
+    "the monitor is not in the alarm tree": (
+        {}, {"tree": AlarmTree(frozenset(OUTPUTS), frozenset())}, "INV014", "MINOR",
+        "BPM-FAULTS:MONITOR is not in the alarm tree",
     ),
     "disabled in the alarm tree": (
-        {}, {"tree": AlarmTree(frozenset(OUTPUTS), frozenset({"B2:FAULT"}))}, "INV014", "MINOR",
+        {}, {"tree": AlarmTree(ALARMED, frozenset({"B2:FAULT"}))}, "INV014", "MINOR",
         "B2:FAULT is disabled in the alarm tree, without an end",
     ),
     "retired, and still alarmed": (
         {"model": retired_model(), "shown": Shown(None, IDENTITY), "service": service(status="RETIRED")}, {},
-        "INV014", "MINOR", "the model is retired, and B1:FAULT (and 1 more) is enabled in the alarm tree",
+        "INV014", "MINOR", "the model is retired, and B1:FAULT (and 2 more) is enabled in the alarm tree",
     ),
     "not archived": (
         {}, {"archived": ARCHIVED - {"BPM-FAULTS:REASON"}}, "INV015", "MINOR", "BPM-FAULTS:REASON is not archived",

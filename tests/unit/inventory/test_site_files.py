@@ -47,7 +47,7 @@ def test_what_we_write_ourselves_is_read(tmp_path: Path, project: Project) -> No
     project = Project(project.root)
     tree = read_alarm_trees([write(tmp_path / "phoebus.xml", phoebus(alarm_tree(project)))])
     archived = read_archived([write(tmp_path / "archiver.json", archiver_list(deployment_of(project)))])
-    assert tree.pvs == {"B1:X:FAULT"}
+    assert tree.pvs == {"B1:X:FAULT", "BPM-FAULTS:MONITOR"}
     assert archived > {"B1:X:FAULT", "BPM-FAULTS:STATUS", "BPM-FAULTS:MONITOR"}
     assert "BPM-FAULTS:RESTART" not in archived
 
