@@ -71,6 +71,12 @@ def test_a_constant_that_is_rounded_elsewhere_does_not_drift() -> None:
     assert index < limit
 
 
+@pytest.mark.parametrize(("odd", "beyond"), [(1, False), (12, True)])
+def test_one_odd_row_of_a_constant_is_chance_and_many_are_not(odd: int, beyond: bool) -> None:
+    index, limit = drift(np.full(400, 2.0), np.repeat([2.0, 3.0], [60 - odd, odd]))
+    assert (index > limit) == beyond
+
+
 @pytest.mark.parametrize("rows", [1, 2, 5, 19, 20, 45, 400])
 def test_a_reference_of_any_size_has_positive_limits_and_is_within_them(rows: int, contract_text: str) -> None:
     contract, inputs = monitored_contract(contract_text), drawn(rows)
@@ -107,6 +113,8 @@ def test_rows_in_one_bin_are_as_far_away_however_many_they_are() -> None:
 
 def test_where_windows_of_the_reference_differ_much_a_limit_is_reached_all_the_same() -> None:
     """A machine with a setting for each window: nothing is further away than the outermost one, by much."""
+    index, limit = drift(walk(800, 1, 0.97), np.full(100, 9.0))
+    assert index > limit, "twice the worst window is more than there is"
     steps = np.repeat([3.0, 1.0, 4.0, 2.0, 6.0, 5.0, 8.0, 7.0], 100) + np.random.default_rng(0).normal(0, 0.01, 800)
     for rows in (100, 3000):
         index, limit = drift(steps, np.resize(steps[200:300], rows))

@@ -107,6 +107,13 @@ def test_of_several_versions_the_last_in_service_is_judged(write: Callable[..., 
     assert (found.window.version, len(found), len(found.shown.at)) == (9, 0, 0)
 
 
+def test_versions_that_share_a_file_are_told_apart(write: Callable[..., Path], contract: Contract) -> None:
+    log = write(served__version=np.where(np.arange(ROWS) < 150, 2, 3))
+    found = window(log, contract)
+    assert (found.window.version, len(found), len(found.shown.at)) == (3, ROWS - 150, ROWS - 150)
+    assert len(window(log, contract, version=2)) == 150
+
+
 def test_rows_that_are_there_twice_count_once(write: Callable[..., Path], contract: Contract) -> None:
     log = write()
     (file,) = log.rglob("*.parquet")
