@@ -25,7 +25,7 @@ def replace(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Promote this project's model, and retire MODEL with the same event of the ledger.
+    """Promote this project's model, and retire another with one event.
 
     Verified and tested as `promote` does. Both happen or neither; the service of MODEL then names its successor.
     """

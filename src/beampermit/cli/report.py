@@ -168,7 +168,7 @@ def alarms(
             "its entries are disabled" if format == "phoebus" else "override each of its instances as Disabled in JAWS"
         )
         lines.append(f"note: the model is retired, {how}: {reason(retirement)}")
-    body = {"files": paths, "pvs": tree.pvs, "retired": reason(retirement) if retirement else None}
+    body = {"files": paths, "pvs": tree.pvs} | ({"retired": reason(retirement)} if retirement else {})
     show(body, lambda: console().print("\n".join(lines)), as_json)
 
 
