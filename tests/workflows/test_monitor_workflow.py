@@ -16,7 +16,7 @@ from support.git_repositories import add_origin
 from support.github_stand_in import GitHub, environment
 from support.paths import ROOT
 from support.rehearsals import reuse_checker, run_workflow
-from support.responses import result, trip
+from support.responses import HOUR, result, trip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WORKFLOW = ".github/workflows/monitor.yml"
@@ -62,15 +62,19 @@ def looked(
 def test_it_passes_while_the_monitor_reports_and_fails_when_it_is_silent(
     looked: Callable[[str], list[act_log.Line]], project: Project, github: GitHub, tmp_path: Path
 ) -> None:
+    def report(at: float) -> None:
+        to = environment(github)
+        with responder_of(tmp_path / "state", project=project, contract=project.contract, environment=to) as responder:
+            responder.kept.update(reported=0.0)
+            responder.take([], result(at, trip().standing))
+            responder.work()
+
+    report(time.time() - 3 * HOUR)
     silent = looked("silent")
     words = "\n".join(line.text for line in silent)
     assert [line.job_result for line in silent if line.job_result] == ["failure"], words
-    assert "the monitor of bpm-faults has not reported for 2.0 h or more: issues of lab/faults" in words, words
-    with responder_of(
-        tmp_path / "state", project=project, contract=project.contract, environment=environment(github)
-    ) as responder:
-        responder.take([], result(time.time(), trip().standing))
-        responder.work()
+    assert "the monitor of bpm-faults judged its last window 3.0 h ago, 2.0 h is the limit" in words
+    report(time.time())
     lines = looked("alive")
     words = "\n".join(line.text for line in lines)
     assert [line.job_result for line in lines if line.job_result] == ["success"], words

@@ -82,14 +82,17 @@ def alive(
         Path | None,
         typer.Option(metavar="FOLDER", help="Look here, on the monitor's machine.", show_default="look on GitHub"),
     ] = None,
+    required: Annotated[
+        bool, typer.Option("--required", help="Fail also where no monitor has ever reported to GitHub.")
+    ] = False,
     repository: Repository = "",
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Fail if the monitor is silent: a dead man's switch.
 
-    On GitHub it looks at the issue in which the monitor reports. `monitoring.response.silent_after` of the contract is
-    the limit. Exit code 1: the monitor is silent; 4: GitHub cannot be asked.
+    On GitHub it looks at the issue in which the monitor reports; the first report arms it. The limit is
+    `monitoring.response.silent_after` of the contract. Exit code 1: the monitor is silent; 4: GitHub cannot be asked.
     """
     import time
 
@@ -99,13 +102,17 @@ def alive(
     from beampermit.project import Project
 
     found = Project.find(project.resolve())
-    contract, now = found.contract, time.time()
-    limit = contract.monitoring.response.silent_after
+    model, limit, now = found.contract.model.name, found.contract.monitoring.response.silent_after, time.time()
     if state:
         seen = look_here(state, limit, now)
     else:
-        seen = look_on_github(Issues(require_client(found.git, repository)), contract.model.name, limit, now)
-    line = f"the monitor of {contract.model.name} judged a window {seen.age / 60:.0f} min ago: version {seen.version}, "
+        issues = Issues(require_client(found.git, repository))
+        seen = look_on_github(issues, model, limit, now, required=required)
+    if seen is None:
+        line = f"no monitor of {model} has ever reported: nothing is watched, and nothing can be silent"
+        show({"age": None, "alarms": None, "version": None}, lambda: console().print(line), as_json)
+        return
+    line = f"the monitor of {model} judged a window {seen.age / 60:.0f} min ago: version {seen.version}, "
     line += f"{seen.alarms} alarms ({seen.where})"
     show({"age": seen.age, "alarms": seen.alarms, "version": seen.version}, lambda: console().print(line), as_json)
 

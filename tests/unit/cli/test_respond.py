@@ -71,7 +71,11 @@ def test_while_a_monitor_runs_it_is_refused(run: Run, state: Path) -> None:
 def test_alive_passes_while_the_monitor_reports_and_fails_when_it_is_silent(
     run: Run, state: Path, github: GitHub, project: Project
 ) -> None:
-    code, output = run("alive")
+    assert run("alive") == (
+        0,
+        "no monitor of bpm-faults has ever reported: nothing is watched, and nothing can be silent\n",
+    )
+    code, output = run("alive", "--required")
     assert (code, "has not reported for 2.0 h or more: issues of lab/faults" in output) == (1, True)
     from beampermit.responding import responder_of
 

@@ -69,10 +69,15 @@ def report(kept: Kept, issues: Issues, texts: Texts, result: Result, at: float) 
     kept.update(reported=at)
 
 
-def look_on_github(issues: Issues, model: str, silent_after: float, now: float) -> Alive:
-    """Raises `Failed` where the monitor has not reported for so long or never did, `Outside`."""
-    where = f"issues of {issues.client.repository}"
-    found = issues.find(mark_of("heartbeat", model), state="all", since=now - silent_after - SKEW)
+def look_on_github(issues: Issues, model: str, silent_after: float, now: float, *, required: bool) -> Alive | None:
+    """None where no monitor has ever reported, unless it is `required`: the first report arms the switch.
+
+    Raises `Failed` where the monitor has not reported for so long, `Outside`.
+    """
+    mark, where = mark_of("heartbeat", model), f"issues of {issues.client.repository}"
+    found = issues.find(mark, state="all", since=now - silent_after - SKEW)
+    if found is None and not required and issues.find(mark, state="all") is None:
+        return None
     match = _LINE.search(found.body or "") if found else None
     if found is None or match is None:
         raise Failed(

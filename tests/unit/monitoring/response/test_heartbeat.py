@@ -11,7 +11,7 @@ import pytest
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import write_text
 from beampermit.github.client import Client
-from beampermit.monitoring.response.heartbeat import RESULT, look_here, look_on_github
+from beampermit.monitoring.response.heartbeat import RESULT, Alive, look_here, look_on_github
 from beampermit.monitoring.response.issues import Issues, mark_of
 from support.github_server import says
 from support.responses import HOUR, Responding, result, trip
@@ -30,9 +30,11 @@ def alive(responding: Respond, monkeypatch: pytest.MonkeyPatch) -> Responding:
     return monitor
 
 
-def looked(monitor: Responding, after: float = 0.0):
+def looked(monitor: Responding, after: float = 0.0, required: bool = True) -> Alive:
     client = Client(monitor.github.repository, "s3cret", api=monitor.github.url, sleep=lambda _: None)
-    return look_on_github(Issues(client), MODEL, LIMIT, monitor.at + after)
+    found = look_on_github(Issues(client), MODEL, LIMIT, monitor.at + after, required=required)
+    assert found
+    return found
 
 
 @pytest.mark.parametrize(("after", "silent"), [(0.0, False), (LIMIT - 1, False), (LIMIT + 1, True), (10 * LIMIT, True)])
@@ -80,6 +82,17 @@ def test_a_monitor_that_never_reported_is_silent(responding: Respond) -> None:
         Failed, match=r"the monitor of bpm-faults has not reported for 2\.0 h or more: issues of lab/faults"
     ):
         looked(responding())
+
+
+def test_the_first_report_arms_the_switch(alive: Responding) -> None:
+    with pytest.raises(Failed, match="has not reported"):
+        looked(alive, 10 * LIMIT, required=False)
+    issues = dict(alive.github.issues)
+    alive.github.issues.clear()
+    client = Client(alive.github.repository, "s3cret", api=alive.github.url)
+    assert look_on_github(Issues(client), MODEL, LIMIT, alive.at, required=False) is None
+    alive.github.issues.update(issues)
+    assert looked(alive, required=False).alarms == 1
 
 
 def test_a_stranger_cannot_report_for_a_monitor(responding: Respond) -> None:
