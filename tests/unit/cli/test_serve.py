@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -195,3 +196,25 @@ def test_the_log_has_what_was_shown_and_what_ran_beside(
         for _ in range(3):
             publish(served.loop.cycle(served.at))
     assert logged == [(0, True), (6, False), (0, False)]
+
+
+def test_after_the_last_day_of_its_pvs_nothing_is_served_and_who_serves_starts_again(
+    options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = options("--model", "bpm-faults", "--ledger", str(tmp_path), "--state", str(tmp_path / "state"))
+    monkeypatch.undo()
+    ended = Standing(3, "sha256:3", refused="version 3 was retired", retired=True, ended=True)
+    with Promotions(made.wanted) as promotions, ExitStack() as stack:
+        assembly = serving._Assembly(made, promotions, stack, lambda *_: None)
+        assembly._follower.pvs_ended = True
+        assembly._adopt(SimpleNamespace())  # pyright: ignore[reportArgumentType]
+        assert assembly._records is None, "no record was made"
+        orders: list[str] = []
+        monkeypatch.setattr(assembly._service, "end_pvs", lambda: orders.append("end"))
+        assembly._on_standing(ended)
+        assert orders == [], "it has no PVs, and would start again for ever"
+        monkeypatch.setattr(assembly, "_records", SimpleNamespace(clients=tuple))
+        assembly._on_standing(replace(ended, ended=False))
+        assert orders == [], "until then its PVs say that it is retired"
+        assembly._on_standing(ended)
+    assert orders == ["end"]
