@@ -20,9 +20,12 @@ from beampermit.monitoring import reference
 from beampermit.monitoring.backtest.alarms import WEEK, Alarm, alarms, episodes, held, rate, weeks
 from beampermit.monitoring.backtest.calibration import calibrate
 from beampermit.monitoring.backtest.recorded import Series
+from beampermit.monitoring.response.proposals import Suppressed
 from beampermit.monitoring.trip_rules import RuleState, TripRules
 from beampermit.project import Project
+from beampermit.responding import new_limits
 from beampermit.verdicts.monitoring import Reading, Window
+from support import responses
 from support.monitored_log import write_log
 
 EVERY = 600.0
@@ -220,3 +223,19 @@ def test_what_cannot_be_backtested_is_said(
     ]
     with pytest.raises(BadInput, match=said):
         app(["backtest", *given, "--project", str(project.root)], standalone_mode=False)
+
+
+def test_limits_that_the_monitor_proposes_are_those_of_a_backtest(
+    recorded: Callable[..., Path], project: Project
+) -> None:
+    log = recorded(20, current=0.5)
+    new = new_limits(Project(project.root), log, responses.trip("MON001", "current"))
+    ((file, text),) = new.files.items()
+    assert file == Project(project.root).contract.monitoring.calibration
+    assert "Limit of MON001 current: 0.25 now, " in new.reason
+    assert json.loads(text)["limits"]["MON001 current"] > 0.25
+    assert not (project.root / file).exists()
+    with pytest.raises(Suppressed, match="recorded data give no limit of MON003 field"):
+        new_limits(Project(project.root), log, responses.trip("MON003", "field"))
+    with pytest.raises(Suppressed, match="recorded data give no limits: "):
+        new_limits(Project(project.root), log.parent / "none", responses.trip("MON001", "current"))

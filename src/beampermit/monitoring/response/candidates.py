@@ -62,8 +62,8 @@ def store_candidate(state: Path, log: Path, trip: Trip) -> Path:
     if sum(1 for _ in stored(folder.parent)) >= MOST:
         raise Failed(f"{MOST} candidates are stored already", file=folder.parent, hint=f"ls {folder.parent}")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-        made = Path(scratch, "made")
-        rows = _copy_rows(log, trip, made)
+        made, own = Path(scratch, "made"), log / trip.model  # a log may be of several models
+        rows = _copy_rows(own if own.is_dir() else log, trip, made)
         about = Candidate(model=trip.model, window=trip.window, rows=rows, trips=(trip,), files=manifest(made))
         write_json(made / ABOUT, about.model_dump(mode="json"))
         os.replace(made, folder)  # noqa: PTH105 - a folder, whole

@@ -64,6 +64,13 @@ def test_it_is_read_as_a_prediction_log_with_its_units(log: Path, tmp_path: Path
     assert pq.read_table(file).num_rows == 6
 
 
+def test_rows_of_other_models_in_the_same_log_are_left_out(log: Path, tmp_path: Path) -> None:
+    (own,) = log.iterdir()
+    shutil.copytree(own, log / "bpm-faults")
+    folder = store_candidate(tmp_path / "state", log, of_window(NOW, NOW + 3602))
+    assert load_candidate(folder).rows == 9
+
+
 def test_another_alarm_of_the_same_window_is_added(log: Path, tmp_path: Path) -> None:
     first, second = (of_window(NOW, NOW + 3602, subject=subject) for subject in ("turns.std", "turns.mean"))
     for one in (first, second, second, first):
