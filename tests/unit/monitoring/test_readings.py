@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from beampermit.contract import Contract
+from beampermit.monitoring import reference
 from beampermit.monitoring.limits import Limits
 from beampermit.monitoring.readings import readings
 from beampermit.monitoring.windows import read_window
@@ -80,6 +81,22 @@ def test_rows_as_in_the_reference_are_judged_by_every_check_and_exceed_nothing(j
 )
 def test_an_input_that_is_shifted_is_named(judge: Judge, name: str, shift: float, expected: set[str]) -> None:
     assert exceeded(judge(drawn(ROWS, **{name: shift}))) - {"MON002", "MON004 score.flagged"} >= expected
+
+
+def test_readings_of_a_log_are_those_of_the_pipelines_code_on_the_same_table(judge: Judge, limits: Limits) -> None:
+    inputs, found = drawn(ROWS, current=0.2), judge(drawn(ROWS, current=0.2))
+    pairs = [(name, number) for name in inputs for number in limits.inputs[name].numbers]
+    for name, number in pairs:
+        values = reference.numbers(name, inputs[name])[number]
+        of = limits.inputs[name].numbers[number]
+        assert of is not None
+        counts = reference.counts_of(np.array(of.edges), values)
+        index = reference.stability(np.array(of.shares), counts, limits.window)
+        assert found[f"MON001 {number}"].value == pytest.approx(index, rel=1e-12)
+    assert limits.together is not None
+    matrix = np.concatenate(reference.columns(inputs), axis=1)
+    far = reference.distances(matrix, limits.together.model_dump()).mean()
+    assert found["MON002"].value == pytest.approx(far, rel=1e-5)
 
 
 def test_where_an_input_is_now_and_was_is_said(judge: Judge) -> None:
