@@ -23,8 +23,10 @@ from beampermit.live.observation.monitoring import read_result
 from beampermit.live.promoted import Repository, Wanted
 from beampermit.monitoring import reference
 from beampermit.monitoring.monitor import Monitor, Respond, Round
+from beampermit.monitoring.response.candidates import load_candidate
 from beampermit.registry.bypassing import bypass
 from beampermit.verdicts.monitoring import Trip
+from support.github_stand_in import GitHub
 from support.monitored_log import write_log
 from support.promoted_project import Followed
 from support.registry_project import MODEL, Laboratory
@@ -227,7 +229,7 @@ def test_a_retired_model_has_no_alarm(with_limits: Watched, followed: Followed) 
     }
 
 
-def test_the_command_ends_with_a_code_for_what_it_found(with_limits: Watched) -> None:
+def test_the_command_ends_with_a_code_for_what_it_found(with_limits: Watched, github: GitHub) -> None:
     watched = with_limits
     watched.now = time.time()
     watched.write(2, watched.now - HOUR, watched.now, wide=3.0)
@@ -242,9 +244,16 @@ def test_the_command_ends_with_a_code_for_what_it_found(with_limits: Watched) ->
     kept = json.loads((watched.folder / "state.json").read_text())
     kept["rules"]["until"] -= 600  # as if it had been asked ten minutes ago
     (watched.folder / "state.json").write_text(json.dumps(kept))
-    ran = CliRunner().invoke(app, [*words, "--log", str(watched.log)])
+    to = {"GITHUB_API_URL": github.url, "GITHUB_REPOSITORY": github.repository, "GITHUB_TOKEN": "s3cret"}
+    ran = CliRunner().invoke(app, [*words, "--log", str(watched.log)], env=to)
     assert ran.exit_code == 1, ran.output
     assert "MON001   MAJOR    turns.std" in ran.stdout
+    # And what the alarm starts is done.
+    titles = {issue["title"] for issue in github.issues.values()}
+    assert "bpm-faults: An input's distribution differs from the reference of turns.std (MON001)" in titles
+    assert "Monitor of bpm-faults" in titles
+    (candidate,) = (watched.folder / "candidates").iterdir()
+    assert load_candidate(candidate).rows > 100
 
 
 def test_it_runs_until_it_is_told_to_end_whatever_a_window_does(
