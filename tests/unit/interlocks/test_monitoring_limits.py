@@ -89,11 +89,6 @@ def test_a_project_that_is_served_needs_limits(project: Project, contract_text: 
     assert "`dvc repro evaluate`" in verdict.fix
 
 
-def test_limits_cannot_be_taken_away(monitored: Project) -> None:
-    (monitored.root / LIMITS).unlink()
-    assert judge(monitored).reason == "metrics/limits.json is missing"
-
-
 def _scaled(by: float) -> Callable[[dict[str, Any]], Any]:
     return lambda content: of_current(content).update(limit=of_current(content)["limit"] * by)
 
@@ -269,3 +264,31 @@ def test_the_contract_of_this_branch_says_what_is_monitored(monitored: Project) 
     contract["signals"]["outputs"][1]["high"] = 5
     (monitored.root / "contract.yaml").write_text(yaml.safe_dump(contract))
     assert "output orbit has alarm limits in the contract, and no limit of flagged rows" in judge(monitored).reason
+
+
+@pytest.mark.attack(
+    guard="OPS001",
+    tried="edits the limits of an input, so that its drift raises no alarm",
+    said="current: the limit is 1000, the reference split gives",
+)
+def test_limits_are_not_edited(monitored: Project, said: str) -> None:
+    assert said in change(monitored, lambda of: of_current(of).update(limit=1000.0)).reason
+
+
+@pytest.mark.attack(
+    guard="OPS001",
+    tried="calibrates a limit that no data can exceed",
+    said="MON001 current: the limit 1000 is never exceeded",
+)
+def test_limits_are_not_calibrated_away(monitored: Project, said: str) -> None:
+    assert said in calibrate(monitored, MON001_current=1000.0).reason
+
+
+@pytest.mark.attack(
+    guard="OPS001",
+    tried="takes the file of limits away, so that nothing is monitored",
+    said="metrics/limits.json is missing",
+)
+def test_limits_are_not_taken_away(monitored: Project, said: str) -> None:
+    (monitored.root / LIMITS).unlink()
+    assert judge(monitored).reason == said
