@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from beampermit.contract import Contract
-from beampermit.contract.causes import DRIFT
+from beampermit.contract.alarms import alarm_of
 from beampermit.documents.markdown import code, duration, number, text, visible
+from beampermit.documents.monitoring_guide import GUIDES
 from beampermit.monitoring.response.journal import Alarm
 from beampermit.verdicts.monitoring import CHECKS, Reading, Result, Trip
 
 LISTED = 200
 """Alarms in one issue."""
-CAUSES = {"MON001": DRIFT, "MON002": DRIFT}
-"""Which cause of `operations.alarms` says what to do."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +129,10 @@ class AlarmTexts:
         return [*(["\n".join(("What to do:", "", *steps))] if steps else []), call]
 
     def _steps(self, check: str) -> Sequence[str]:
-        """What the contract says of the cause that this check is of."""
-        cause = CAUSES.get(check)
-        alarms = self.contract.operations.alarms
-        return next((alarm.action for alarm in alarms if cause in alarm.raised_by), ())
+        """What the contract says of the cause that this check is of, or else the runbook."""
+        if alarm := alarm_of(self.contract, check):
+            return alarm.action
+        return GUIDES[check].steps if check in GUIDES else ()
 
 
 def _title(reading: Reading) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -241,7 +242,7 @@ def test_seven_days_are_allowed_and_another_event_meanwhile_is_a_conflict(
     now, append = datetime.now(UTC), Ledger.append
     other.fetch()
 
-    def overtaken(self: Ledger, event: Event, **more: bytes) -> None:
+    def overtaken(self: Ledger, event: Event, **more: Any) -> None:
         monkeypatch.setattr(Ledger, "append", append)
         bypass(project, promoted, "MON001", until="7d", reason="a test", now=now)
         self.append(event, **more)
