@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from {{ cookiecutter.package_name }}.pipeline import limits, reference
 from {{ cookiecutter.package_name }}.pipeline.contract import ForLimits, MonitoredOutput
@@ -41,6 +42,14 @@ def test_what_is_as_in_the_reference_is_within_its_limits_and_other_rows_are_not
         for values in (window, window + 2)
     )
     assert index < drift["limit"] < shifted
+
+
+def test_an_input_that_is_never_finite_is_named() -> None:
+    inputs = {"current": np.full(40, np.nan), "orbit": np.zeros((40, 3), np.float32)}
+    rows = Rows(pd.DataFrame({"row": range(40)}), inputs, {})
+    outputs = {"score": np.zeros(40), "loss": np.zeros((40, 2))}
+    with pytest.raises(SystemExit, match="monitoring: current has no finite value in the reference split"):
+        limits.limits(ForLimits.model_validate(CONTRACT), rows, outputs)
 
 
 def test_a_row_is_flagged_at_the_inner_alarm_limit() -> None:

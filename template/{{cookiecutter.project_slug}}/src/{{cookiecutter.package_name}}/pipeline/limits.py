@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 def limits(part: contract.ForLimits, rows: tables.Rows, outputs: tables.Arrays) -> dict[str, Any]:
     """The content of the file of limits: from rows of the reference, and the model's answers to them."""
     truth = {name: values for name, values in rows.targets.items() if np.issubdtype(values.dtype, np.number)}
-    return {"split": part.reference} | reference.limits(
+    found = {"split": part.reference} | reference.limits(
         rows.inputs,
         outputs,
         expected={signal.name: signal.expected or signal.range for signal in part.inputs},
         alarms={output.name: output.alarms for output in part.outputs if output.alarms != (None, None)},
         truth=truth,
     )
+    for of in (*found["inputs"].values(), *found["outputs"].values()):
+        if never := [name for name, distribution in of["numbers"].items() if distribution is None]:
+            raise SystemExit(f"monitoring: {never[0]} has no finite value in the reference split")
+    return found
 
 
 def text(value: Any, indent: str = "") -> str:
