@@ -33,11 +33,11 @@ class Monitoring(Part):
     alarmed: Annotated[float, Field(gt=0, lt=1), Loosens.WHEN_LARGER] = 0.05
     """Limit of the share of rows with an input in MAJOR alarm (MON003)."""
     late: Annotated[Seconds | None, Loosens.WHEN_LARGER, Absent(2.0)] = None
-    """Limit of the time that the model takes for the rows of a cycle, 99th percentile of a window (MON006). Where absent,
-    `budget.latency` for each row of a cycle, but no more than `serving.timeout`."""
+    """Limit of the time that the model takes for the rows of a cycle, 99th percentile of a window (MON006). Where
+    absent, `budget.latency` for each row of a cycle, but no more than `serving.timeout`."""
     truth: Annotated[InsidePath | None, Loosens.WHEN_REMOVED] = None
-    """A table of what outputs should have been, which arrives later (MON007): Parquet or CSV with the `target` of outputs,
-    `time`, and the columns of the device table that tell rows apart."""
+    """A table of what outputs should have been, which arrives later (MON007): Parquet or CSV with the `target` of
+    outputs, `time`, and the columns of the device table that tell rows apart."""
     truth_within: Annotated[Seconds, Loosens.WHEN_LARGER] = 1.0
     """A truth is that of a row whose time is no further away."""
     truth_after: Annotated[Seconds, Loosens.WHEN_LARGER] = 86400.0
