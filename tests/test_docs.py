@@ -73,7 +73,9 @@ def test_every_command_and_option_that_a_document_names_exists(page: Path) -> No
         while words and hasattr(command, "commands"):
             assert words[0] in command.commands, f"there is no beampermit {line}"
             command = command.commands[words.pop(0)]
-        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        known = {"--help"} | {
+            option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+        }
         named = {word.partition("=")[0] for word in _own(words) if word.startswith("-")}
         assert named <= known, f"beampermit {line}: {sorted(named - known)} is no option of it"
 
