@@ -28,7 +28,14 @@ Repository = Annotated[
     ),
 ]
 Logbook = Annotated[
-    str, typer.Option(metavar="NAME:WHERE", help="Logbook for entries: file:PATH, or one of the laboratory's own.")
+    str,
+    typer.Option(
+        metavar="NAME:WHERE",
+        envvar="BEAMPERMIT_LOGBOOK",
+        show_envvar=False,
+        help="Logbook for entries: file:PATH, or one of the laboratory's own.",
+        show_default="BEAMPERMIT_LOGBOOK",
+    ),
 ]
 SHOWN = 20
 

@@ -203,6 +203,16 @@ def test_the_monitor_runs_beside_the_service_on_its_log_and_its_results_are_show
     assert f"--state={kubernetes.STATE}/monitor" in monitor["args"]
 
 
+def test_the_monitor_alone_gets_what_tells_others_and_runs_without(made: dict[str, str]) -> None:
+    files = re.findall(r"^EnvironmentFile=(.*)$", made["bpm-faults-monitor.service"], re.MULTILINE)
+    assert files == ["/etc/bpm-faults/serve.env", "-/etc/beampermit/bpm-faults-monitor.env"], "a dash: it may be absent"
+    assert "monitor.env" not in made["bpm-faults.service"]
+    serve, monitor = pod(made["kubernetes.yaml"])["containers"]
+    own = {"secretRef": {"name": "bpm-faults-monitor", "optional": True}}
+    assert monitor["envFrom"] == [*serve["envFrom"], own]
+    assert own not in serve["envFrom"]
+
+
 def options_of_command(name: str) -> set[str]:
     group: Any = get_command(app)
     return {option for parameter in group.commands[name].params for option in parameter.opts}
