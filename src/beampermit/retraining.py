@@ -7,11 +7,12 @@ that code. Between them is a git bundle with one commit, of which the second hal
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from beampermit.contract import FILE_NAME
+from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.load import parse_contract
 from beampermit.datasets.dvc_lock import PIPELINE
 from beampermit.datasets.repository import Repository
@@ -31,7 +32,9 @@ from beampermit.reading import decode
 BRANCH, BUNDLE, REF = "beampermit/retrain", "retrained.bundle", "refs/beampermit/retrained"
 HOURS = 24.0
 """Of one run of the pipeline, at most."""
-END = re.compile(r"(?P<key>\bend:\s*)(?P<value>\"[^\"]*\"|'[^']*'|[^\s,}#]+)")
+END = re.compile(r"\bend:\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s,}#]+( +\d[^\s,}#]*)?)")
+VERSION = re.compile(r"\bversion:\s*(?P<value>\d+)")
+SOURCE = re.compile(r"\bsource:\s*[\"']?[\w-]+[\"']?")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def retrain(project: Project, environment: Environment, out: Path, now: datetime
     until = _extend_request(project, now)
     try:
         if not until:
-            _repeat_request(project, environment, progress)
+            _repeat_request(project, environment, progress, before)
         progress("run the pipeline")
         _stages(_dvc(environment, root, "repro"))
     except BaseException:
@@ -90,7 +93,8 @@ def propose(project: Project, client: Client, bundle: Path, reason: str) -> str:
     push_branch(git, commit, BRANCH)
     body = [
         "The pipeline of the protected branch, run again with the data up to now. All interlocks check this pull "
-        "request like any other, and nothing is promoted before people have merged it.",
+        "request like any other, and nothing is promoted before people have merged it. Where the data are others, "
+        "dataset.request.version is the next one, and the model is evaluated on the earlier test rows as well.",
         f"Why: {text(reason)}" if reason.strip() else "",
     ]
     return open_pull_request(
@@ -99,7 +103,7 @@ def propose(project: Project, client: Client, bundle: Path, reason: str) -> str:
 
 
 def allowed_files(project: Project) -> set[str]:
-    """What a retraining may change: the request's end, DVC's lock, and results that are in git."""
+    """What a retraining may change: the request's end and version, DVC's lock, and results that are in git."""
     repository = Repository.of(project)
     stages = [stage for stage in repository.stages if Path(stage.path).name == PIPELINE]
     locks = {repository.relative(str(Path(stage.path).with_suffix(".lock"))) for stage in stages}
@@ -108,7 +112,7 @@ def allowed_files(project: Project) -> set[str]:
 
 
 def _extend_request(project: Project, now: datetime) -> str:
-    """Move the end of the newest range to `now`, in its place in the contract, and nothing else there."""
+    """Move the end of the newest range to `now`, in its place in the contract, and raise the version of the request."""
     request = project.contract.dataset.request
     if request is None or not request.ranges:
         return ""
@@ -119,48 +123,82 @@ def _extend_request(project: Project, now: datetime) -> str:
     before = _text_of(project)
     for match in END.finditer(before):
         changed = f"{before[: match.start('value')]}{until:%Y-%m-%dT%H:%M:%SZ}{before[match.end('value') :]}"
-        try:
-            other = parse_contract(changed).dataset.request
-        except BadInput:
-            continue
-        if other and max(other.ranges, key=lambda span: span.end).end == until and _only_end_moved(project, changed):
-            write_text(project.root / FILE_NAME, changed)
+        found = _renewed(project, changed)
+        if found and max(found.dataset.request.ranges, key=lambda span: span.end).end == until:
+            write_text(project.root / FILE_NAME, _with_next_version(project, changed))
             return until.isoformat()
     raise BadInput("the end of the newest range is not found in dataset.request.ranges", file=FILE_NAME)
+
+
+def _with_next_version(project: Project, text: str) -> str:
+    """The contract `text` with the next version of the request: of other data, other rows are the test's (PRF001)."""
+    version = project.contract.dataset.request.version + 1
+    for changed in _with_version(text, version):
+        found = _renewed(project, changed)
+        if found and found.dataset.request.version == version:
+            return changed
+    raise BadInput("dataset.request.version is not found, and has no place", file=FILE_NAME)
+
+
+def _with_version(text: str, version: int) -> Iterator[str]:
+    """With the number at each place where it may stand, or may be put in: where there is none, it is 1."""
+    for match in VERSION.finditer(text):
+        yield f"{text[: match.start('value')]}{version}{text[match.end('value') :]}"
+    for match in SOURCE.finditer(text):
+        before, source = text[: match.start()], text[match.start() :]
+        line = before.rpartition("\n")[2]
+        yield f"{before}version: {version}, {source}"
+        yield f"{before}version: {version}\n{' ' * len(line)}{source}"
 
 
 def _text_of(project: Project) -> str:
     return decode((project.root / FILE_NAME).read_bytes(), FILE_NAME)
 
 
-def _only_end_moved(project: Project, changed: str) -> bool:
-    """Whether this is the contract of the project but for the end of its newest range."""
-    ours, theirs = project.contract, parse_contract(changed)
-    return _without_end(ours) == _without_end(theirs)
+def _renewed(project: Project, text: str) -> Contract | None:
+    """The contract `text`, if it is that of the project but for the end of its newest range and the next version."""
+    try:
+        found = parse_contract(text)
+    except BadInput:
+        return None
+    raised = found.dataset.request.version - project.contract.dataset.request.version
+    return found if raised in (0, 1) and _without_renewal(found) == _without_renewal(project.contract) else None
 
 
-def _without_end(contract: object) -> object:
-    body = contract.model_dump(mode="json")  # pyright: ignore[reportAttributeAccessIssue]
-    ranges = (body["dataset"].get("request") or {}).get("ranges") or []
-    if ranges:
-        max(ranges, key=lambda span: span["end"])["end"] = ""
+def _without_renewal(contract: Contract) -> object:
+    body = contract.model_dump(mode="json")
+    request = body["dataset"]["request"]
+    request["version"] = 0
+    if request["ranges"]:
+        max(request["ranges"], key=lambda span: span["end"])["end"] = ""
     return body
 
 
-def _repeat_request(project: Project, environment: Environment, progress: Progress) -> None:
-    """A request without ranges is answered anew by the stage that writes `dataset.raw`."""
+def _repeat_request(project: Project, environment: Environment, progress: Progress, text: str) -> None:
+    """A request without ranges is answered anew by the stage that writes `dataset.raw`.
+
+    Where the data are others than before, it is the next version of the request of the contract `text`.
+    """
     repository, raw = Repository.of(project), project.contract.dataset.raw
+    before = _object_of(repository, raw)
     for stage in repository.stages:
         if Path(stage.path).name == PIPELINE and any(repository.relative(out.fs_path) == raw for out in stage.outs):
             progress("request the data")
             address = f"{repository.relative(stage.path)}:{repository.name(stage)}"
             _stages(_dvc(environment, project.root, "repro", "--force", "--single-item", address))
+    if _object_of(Repository.of(project), raw) != before:
+        write_text(project.root / FILE_NAME, _with_next_version(project, text))
+
+
+def _object_of(repository: Repository, path: str) -> str:
+    """The hash that DVC has of a file; empty where it has none."""
+    return next((output.oid for output in repository.outputs if output.path == path), "")
 
 
 def _require_same_contract(project: Project, commit: str) -> None:
     committed = project.git.read(commit, FILE_NAME)
-    if committed is None or not _only_end_moved(project, committed):
-        raise BadInput("a retraining changes no other key of the contract than the end of its newest range")
+    if committed is None or _renewed(project, committed) is None:
+        raise BadInput("a retraining changes no other key of the contract than the end and version of its request")
 
 
 def _fetched(git: Git, bundle: Path) -> str:

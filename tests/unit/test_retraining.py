@@ -10,12 +10,13 @@ import pytest
 
 from beampermit.contract import parse_contract
 from beampermit.errors import BadInput, Failed
-from beampermit.git import Git
 from beampermit.github.branches import commit_files
 from beampermit.github.client import Client
+from beampermit.processes import Finished
 from beampermit.progress import silent
 from beampermit.project import Project
-from beampermit.retraining import BRANCH, BUNDLE, REF, _extend_request, propose, retrain
+from beampermit.retraining import BRANCH, BUNDLE, REF, _extend_request, _repeat_request, propose, retrain
+from support.dvc_repositories import leaf, replace
 from support.git_repositories import add_origin
 from support.github_stand_in import GitHub
 from support.staged_project import staged, staged_once
@@ -32,6 +33,12 @@ REQUEST = """request:
       - {start: 2026-04-01T00:00:00Z, end: "2026-04-08T02:00:00+02:00"}
     sampling: {period: 1s}
     gaps: {max_age: 5s}"""
+
+
+def write_request(project: Project, request: str) -> None:
+    file = project.root / "contract.yaml"
+    before = "request: {source: simulator, version: 1, options: {acquisitions: 8, monitors: 20, seed: 1}}"
+    replace(file, before, request)
 
 
 @pytest.fixture
@@ -56,7 +63,9 @@ def test_new_data_are_trained_on_and_proposed_while_nothing_else_changes(
     assert git("rev-parse", f"{done.commit}^") == head
     changed = git("diff", "--name-only", "HEAD", done.commit).split()
     assert {"dvc.lock", "manifest.json"} <= {*changed}
-    assert not [name for name in changed if name.endswith((".py", ".yaml"))]
+    assert [name for name in changed if name.endswith((".py", ".yaml"))] == ["contract.yaml"]
+    renewed = parse_contract(git("show", f"{done.commit}:contract.yaml"))
+    assert renewed.dataset.request.version == 2, "PRF001 holds other test rows to be a mistake otherwise"
     assert github.asked == []
     address = propose(origin, client, tmp_path / "out" / BUNDLE, "bpm-faults MON001 turns.std @ada")
     assert address == "https://git.example/lab/faults/pull/1"
@@ -101,6 +110,10 @@ def bundle(project: Project, files: dict[str, str], into: Path) -> Path:
             lambda root: {"contract.yaml": (root / "contract.yaml").read_text().replace("gate: 0.95", "gate: 0.05")},
             "changes no other key of the contract",
         ),
+        (
+            lambda root: {"contract.yaml": (root / "contract.yaml").read_text().replace("version: 1", "version: 3")},
+            "changes no other key of the contract",
+        ),
     ],
 )
 def test_the_second_half_takes_data_and_results_alone(
@@ -133,25 +146,64 @@ def test_what_is_no_bundle_on_this_commit_is_refused(origin: Project, client: Cl
         propose(origin, client, made, "")
 
 
-def test_the_end_of_the_newest_range_becomes_now_and_nothing_else_of_the_contract(project: Project) -> None:
-    file = project.root / "contract.yaml"
-    before = file.read_text().replace(
-        "request: {source: simulator, version: 1, options: {acquisitions: 8, monitors: 20, seed: 1}}", REQUEST
-    )
-    assert "archiver" in before
-    file.write_text(before)
+SOURCE = "    source: archiver\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (f"{SOURCE}    version: 41\n", f"{SOURCE}    version: 42\n"),
+        (
+            SOURCE.replace("\n", "  # or files\n"),
+            "    version: 2\n    source: archiver  # or files\n",
+        ),  # where there is none, it is 1
+        (f"{SOURCE}    version: 1  # of 3\n", f"{SOURCE}    version: 2  # of 3\n"),
+    ],
+)
+@pytest.mark.parametrize("end", ['"2026-04-08T02:00:00+02:00"', "2026-04-08 00:00:00Z", "2026-04-08T00:00:00Z"])
+def test_the_end_of_the_newest_range_becomes_now_in_the_next_version_and_nothing_else_of_the_contract(
+    project: Project, before: str, after: str, end: str
+) -> None:
+    request = REQUEST.replace('"2026-04-08T02:00:00+02:00"', end)
+    write_request(project, request.replace(SOURCE, before))
+    text = (project.root / "contract.yaml").read_text()
+    assert end in text
     _extend_request(Project(project.root), NOW)
-    text = file.read_text()
-    assert text == before.replace('"2026-04-08T02:00:00+02:00"', "2026-11-29T20:00:00Z")
-    assert parse_contract(text).dataset.request is not None
-    assert Git(project.root).head()
+    found = (project.root / "contract.yaml").read_text()
+    assert found == text.replace(end, "2026-11-29T20:00:00Z").replace(before, after)
+    assert parse_contract(found).dataset.request.ranges[1].end == NOW
+
+
+def test_a_request_in_one_line_gets_its_version_there(project: Project) -> None:
+    span = "ranges: [{start: 2026-04-01T00:00:00Z, end: 2026-04-08T00:00:00Z}]"
+    more = "signals: [{name: current, pv: P, unit: mA}], sampling: {period: 1s}, gaps: {max_age: 5s}"
+    write_request(project, f"request: {{source: archiver, {span}, {more}}}")
+    _extend_request(Project(project.root), NOW)
+    text = (project.root / "contract.yaml").read_text()
+    assert "request: {version: 2, source: archiver, ranges" in text
+    assert "end: 2026-11-29T20:00:00Z" in text
+
+
+@pytest.mark.parametrize(("answer", "version"), [("other", 2), ("same", 1)])
+def test_a_request_without_ranges_is_the_next_version_where_its_answer_is_another(
+    dvc_project: Project, monkeypatch: pytest.MonkeyPatch, answer: str, version: int
+) -> None:
+    lock, file = dvc_project.root / "dvc.lock", dvc_project.root / "contract.yaml"
+
+    def run(*_: object) -> Finished:
+        if answer == "other":
+            stored = leaf(dvc_project.root, dvc_project.root / ".dvc/cache", "data/raw.parquet")
+            replace(lock, stored.parent.name + stored.name, "a" * 32)
+        return Finished((), 0, "", "")
+
+    monkeypatch.setattr("beampermit.retraining._dvc", run)
+    before = file.read_text()
+    _repeat_request(Project(dvc_project.root), HERE, silent, before)
+    assert file.read_text() == before.replace("version: 1", f"version: {version}")
 
 
 def test_a_request_that_reaches_into_the_future_stays(project: Project) -> None:
-    file = project.root / "contract.yaml"
-    text = file.read_text().replace(
-        "request: {source: simulator, version: 1, options: {acquisitions: 8, monitors: 20, seed: 1}}", REQUEST
-    )
-    file.write_text(text)
+    write_request(project, REQUEST)
+    text = (project.root / "contract.yaml").read_text()
     assert _extend_request(Project(project.root), datetime(2026, 4, 1, tzinfo=UTC))
-    assert file.read_text() == text
+    assert (project.root / "contract.yaml").read_text() == text
