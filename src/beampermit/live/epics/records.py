@@ -103,7 +103,11 @@ class Records:
         return _fixed(self._definitions) == _fixed(others)
 
     def begin(self, contract: Contract, wiring: Wiring, limits: Limits, promotion: str) -> None:
-        """Show another version: its limits, units and texts. What operators changed ends with its promotion."""
+        """Show another version: its limits, units and texts. What operators changed ends with its promotion.
+
+        What is shown stays as it is: the old number would be judged by limits that were never meant for it. The first
+        update of a version has all its values.
+        """
         with self._lock:
             self._changed = ChangedLimits(wiring, limits, promotion, self._state)
             self._contract, self._limits = contract, limits
@@ -112,8 +116,6 @@ class Records:
                 changed = {key: value for key, value in one.fields.items() if before[name].fields[key] != value}
                 for key, value in changed.items():
                     self._base.set_field(name, key, value)
-                if changed and name in self._shown:
-                    self._show(name, self._shown[name])
 
     def publish(self, update: Update) -> None:
         """Show what the update carries: first the outputs, then the status, at last version and heartbeat."""

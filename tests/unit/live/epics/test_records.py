@@ -292,6 +292,28 @@ def test_a_restart_keeps_changed_limits_and_another_promotion_ends_them(
         assert own.left(3) == 3
 
 
+def test_a_switch_shows_no_number_with_the_alarm_of_the_other_version(
+    served: Records, start: dict[str, Any], contract_text: str, pva: Context
+) -> None:
+    other = contract_of(contract_text, unit="mm", high=1, hihi=5)
+    served.show(UNTOUCHED, 12.5, time=NOW + 20)
+    seen: list[tuple[float, int, str, float]] = []
+
+    def see(one: Any) -> None:
+        seen.append((float(one), one.severity, one.raw.alarm.message, one.timestamp))
+
+    try:
+        with closing(pva.monitor(UNTOUCHED, see)):
+            until(lambda: seen)
+            served.ask(begin={"text": other, "promotion": "sha256:4"})
+            served.show(UNTOUCHED, 3.0, severity="MINOR", status="HIGH", message="HIGH", time=NOW + 21)
+            until(lambda: seen[-1][0] == 3.0)
+    finally:
+        served.ask(begin={"promotion": PROMOTION})
+        served.show(UNTOUCHED, 12.5, time=NOW + 22)
+    assert set(seen) == {(12.5, 0, "", NOW + 20), (3.0, MINOR, "HIGH", NOW + 21)}
+
+
 def test_what_the_monitor_says_is_shown_with_its_severity(
     served: Records, aioca: Client, start: dict[str, Any]
 ) -> None:
@@ -328,7 +350,6 @@ def all_is_undefined(aioca: Client) -> None:
 
 
 def another_promotion(served: Records, aioca: Client, contract_text: str) -> None:
-    # The first value of another version comes before its limits, so that the record judges it by the old ones.
     served.show("C1:FAULT", 60.0, time=NOW + 9)
     assert alarm(aioca.get("C1:FAULT")) == (MINOR, 4)
     other = contract_of(
@@ -339,4 +360,6 @@ def another_promotion(served: Records, aioca: Client, contract_text: str) -> Non
     assert (read["unit"], read["precision"]) == ("mm", 1)
     assert (read["limits"]["high"], read["limits"]["hihi"]) == (65.0, 95.0)
     assert aioca.get("C1:FAULT.DESC$")["value"] == "degC " + "x" * 35
-    assert (read["value"], read["timestamp"], *alarm(read)) == (60.0, NOW + 9, 0, 0)
+    assert (read["value"], read["timestamp"], *alarm(read)) == (60.0, NOW + 9, MINOR, 4)  # until it has its own value
+    served.show("C1:FAULT", 60.0, time=NOW + 10)
+    assert alarm(aioca.get("C1:FAULT")) == (0, 0)
