@@ -50,8 +50,10 @@ def _value(structure: Value) -> object:
 
 
 def _inner(value: Value) -> object:
-    """An enum is its index; any other structure below `value` is a table."""
-    return value["index"] if "index" in value else Table(dict(value.items()))
+    """An enum is its index; any other structure below `value` is a table, which may have a column of that name."""
+    if "choices" in value and isinstance(index := value.get("index"), int):
+        return index
+    return Table(dict(value.items()))
 
 
 def _image(structure: Value, pixels: np.ndarray) -> object:

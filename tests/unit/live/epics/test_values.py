@@ -44,6 +44,21 @@ def test_an_enum_is_its_index() -> None:
     assert pva_sample(NTEnum().wrap({"index": 2, "choices": ["off", "low", "on"]}, timestamp=AT)).value == 2
 
 
+def test_a_table_with_a_column_named_index_is_a_table() -> None:
+    table = NTTable(columns=[("index", "i"), ("x", "d")])
+    rows = [{"index": row, "x": row / 2} for row in range(3)]
+    value = pva_sample(table.wrap(rows, timestamp=AT)).value
+    assert isinstance(value, Table)
+    assert np.array_equal(column_of(value, "x"), [0.0, 0.5, 1.0])
+    assert np.array_equal(column_of(value, "index"), [0, 1, 2])
+    assert isinstance(column_of(value, ""), Unreadable)
+
+
+def test_a_table_of_an_index_and_choices_is_no_enum() -> None:
+    table = NTTable(columns=[("index", "i"), ("choices", "s")])
+    assert isinstance(pva_sample(table.wrap([{"index": 1, "choices": "on"}], timestamp=AT)).value, Table)
+
+
 def test_the_severity_brings_its_message() -> None:
     alarmed = scalar("d", 1.0, severity=2, message="HIHI")
     assert pva_sample(alarmed) == (1.0, AT, 2, "HIHI")
