@@ -52,6 +52,8 @@ class SharedModel:
         with self._free:
             if not self._free.wait_for(lambda: not self._taken and not self._loop_waits, until - time.monotonic()):
                 raise Busy
+            if time.monotonic() >= until:  # the model is free, and the one question before took all the time
+                raise Busy
             self._taken = True
         with self._released():
             return self._model.ask(inputs)

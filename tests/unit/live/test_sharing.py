@@ -81,6 +81,13 @@ def test_others_give_up_where_the_model_has_no_time() -> None:
     assert model.order == [1]
 
 
+def test_others_that_come_too_late_do_not_ask_a_model_that_is_free() -> None:
+    model = Slow()
+    with pytest.raises(Busy):
+        SharedModel(model).ask_after_the_loop(ROW, time.monotonic())
+    assert model.order == []
+
+
 def test_a_model_that_fails_is_free_for_the_next_question() -> None:
     class Failing:
         restarts = 0
@@ -93,4 +100,4 @@ def test_a_model_that_fails_is_free_for_the_next_question() -> None:
         with pytest.raises(ModelError):
             shared.ask(ROW)
         with pytest.raises(ModelError):
-            shared.ask_after_the_loop(ROW, time.monotonic() + 0.01)
+            shared.ask_after_the_loop(ROW, time.monotonic() + SOON)
