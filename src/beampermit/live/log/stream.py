@@ -64,7 +64,10 @@ class Stream:
     @property
     def sound(self) -> bool:
         """Whether what is written will be found: the file is there, and is whole."""
-        return not self._broken and os.fstat(self._descriptor).st_nlink > 0
+        try:
+            return not self._broken and os.fstat(self._descriptor).st_nlink > 0
+        except OSError:  # a file server that has lost it
+            return False
 
     def append(self, batch: Any) -> None:
         """Write a record batch, and wait until the disk has it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import threading
 from dataclasses import replace
@@ -201,6 +203,30 @@ def test_a_file_that_somebody_removed_is_begun_again(serving: Served, logged: Lo
     log.publish(serving.cycle(after=1))
     log.close()
     assert len(rows(tmp_path)) == 1
+
+
+def test_a_file_that_cannot_be_looked_at_is_begun_again(
+    serving: Served, logged: Logged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its handle is stale, as NFS says it once."""
+    log, stale, look = logged(serving), list[int](), os.fstat
+
+    def fstat(descriptor: int) -> os.stat_result:
+        if descriptor in stale:
+            stale.clear()  # the next file has the same number
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return look(descriptor)
+
+    monkeypatch.setattr(stream.os, "fstat", fstat)
+    for after in (1, 2):
+        serving.put(device="B1")
+        log.publish(serving.cycle(after=after))
+        log._write()
+        log._settle()
+        stale += [log._stream._descriptor] if after == 1 else []  # pyright: ignore[reportOptionalMemberAccess]
+    log.close()
+    assert (log.written, log.lost, len(rows(tmp_path))) == (2, 0, 2)
+    assert len(list(tmp_path.rglob("*.parquet"))) == 2
 
 
 def test_a_log_that_cannot_be_begun_is_said_and_tried_again(serving: Served, logged: Logged, tmp_path: Path) -> None:
