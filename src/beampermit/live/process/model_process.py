@@ -62,6 +62,7 @@ class ModelProcess:
         self._starts = 0
         self._waited, self._next_start = 0.0, 0.0
         self._closed = False
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         # One thread for all starts: a process ends with the thread that started it.
         self._thread = threading.Thread(target=self._look_after, name="model's process", daemon=True)
 
@@ -123,13 +124,14 @@ class ModelProcess:
             self._problem = f"{reason}; its process is started again"
 
     def _look_after(self) -> None:
-        with tempfile.TemporaryDirectory(prefix="beampermit-", ignore_cleanup_errors=True) as scratch:
-            try:
-                while self._wait_for_a_start():
-                    self._start_one(Path(scratch))
-            finally:
-                self._dead += filter(None, (self._child, self._loading))
-                self._bury()
+        try:
+            while self._wait_for_a_start():
+                self._start_one()
+        finally:
+            self._dead += filter(None, (self._child, self._loading))
+            self._bury()
+            if self._scratch:
+                self._scratch.cleanup()
 
     def _wait_for_a_start(self) -> bool:
         """False where there is none to wait for: it is closed."""
@@ -160,17 +162,17 @@ class ModelProcess:
         elif not self._replace:
             self._replace = too_much_memory(child.resident(), self._settled, self._contract.budget.memory)
 
-    def _start_one(self, scratch: Path) -> None:
+    def _start_one(self) -> None:
         if self._replace and self._child is not None:
             logger.warning("the model gets another process: %s", self._replace)
         self._starts += 1
         try:
-            child = self._loaded(scratch)
+            child = self._loaded()
         except Exception as error:
             reason = str(error)
             if not isinstance(error, ModelError):
                 reason = f"the model's process cannot be started: {plain(error)}"
-            if not isinstance(error, ModelError | BeampermitError):
+            if not isinstance(error, ModelError | BeampermitError | OSError):
                 logger.exception("a start failed")
             with self._changed:
                 self._fail(reason)
@@ -182,10 +184,10 @@ class ModelProcess:
             self._replace, self._settled = "", child.resident()
         self._on_ready()
 
-    def _loaded(self, scratch: Path) -> Child:
-        """A process that can be asked. Raises `ModelError`, and what `verify` raises."""
+    def _loaded(self) -> Child:
+        """A process that can be asked. Raises `ModelError`, `OSError`, and what `verify` raises."""
         self._verify()
-        child = Child(self._environment, self._folder, self._contract, scratch)
+        child = Child(self._environment, self._folder, self._contract, self._working_folder())
         with self._changed:
             self._loading = child
             if self._closed:
@@ -198,6 +200,15 @@ class ModelProcess:
                 self._dead.append(child)
             raise
         return child
+
+    def _working_folder(self) -> Path:
+        """An empty one, for all processes. Raises `OSError`. Looked for at each start: a cleaner may take it away."""
+        if self._scratch and not Path(self._scratch.name).is_dir():
+            self._scratch.cleanup()
+            self._scratch = None
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="beampermit-", ignore_cleanup_errors=True)
+        return Path(self._scratch.name)
 
     def _bury(self) -> None:
         """Wait for processes that were killed: not in `ask`, for it may take a while until their memory is free."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,27 @@ def test_what_must_not_be_loaded_is_not_started_until_it_may(plant: Plant, tmp_p
     faults.clear()
     asked.until_ready()
     assert asked.answers()
+
+
+def test_a_folder_for_temporary_files_that_comes_back_is_waited_for(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first start; and one that a cleaner took away is made anew."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    asked = plant()
+    said = asked.reason_for_not_starting()
+    assert said.startswith("the model's process cannot be started: ")
+    assert f"{tmp_path}/gone" in said
+    assert said.endswith(AGAIN)
+    (tmp_path / "gone").mkdir()
+    asked.until_ready()
+    shutil.rmtree(tmp_path / "gone")
+    (tmp_path / "gone").mkdir()
+    asked.process.restart()
+    asked.until_ready(fires=2)
+    assert asked.answers()
+    asked.process.close()
+    assert list((tmp_path / "gone").iterdir()) == []
 
 
 SLOW = "receive = channel.receive; channel.receive = lambda: (time.sleep(0.5), receive())[1]"
