@@ -8,6 +8,7 @@ from beampermit.contract import FILE_NAME, Contract
 from beampermit.errors import BadInput, Problem, counted, several
 from beampermit.interlocks.interlock import Finding, Interlock, bad_input_fails, failed, located, passed
 from beampermit.project import Project
+from beampermit.verdicts.evidence import LimitChecks
 
 if TYPE_CHECKING:
     from beampermit.datasets.tables import Table
@@ -27,9 +28,11 @@ class OPS001(Interlock):
         `monitoring.reference`; it is never edited. It must have a limit of everything that is monitored: limits of
         inputs are computed again from the split, and those of outputs may not rise while the answers stay. Limits from
         recorded data belong into the file `monitoring.calibration`, which `beampermit backtest` writes: they may be
-        looser than the base branch's, and the verdict then says so, but not so loose that nothing can exceed them."""
+        looser than the base branch's, and the verdict then says so, but not so loose that nothing can exceed them.
+        The report shows what changed, and what the author's backtest said of it."""
         from beampermit.interlocks.data.work_tree import require_present
         from beampermit.monitoring import judged_limits
+        from beampermit.monitoring.limit_changes import compare_limits
         from beampermit.monitoring.limits import read_limits
 
         path, calibration = contract.monitoring.limits, contract.monitoring.calibration
@@ -50,15 +53,21 @@ class OPS001(Interlock):
         if before:
             wrong += [Problem(reason, path) for reason in judged_limits.moved(limits, before)]
         wrong += [Problem(reason, calibration) for reason in judged_limits.unreachable(limits)]
+        looser = tuple(judged_limits.looser(limits, before)) if before else ()
+        evidence = LimitChecks(
+            limits=len(limits.keys),
+            calibrated=len(limits.calibrated),
+            looser=looser,
+            changes=compare_limits(limits, before) if before else None,
+        )
         if wrong:
-            return failed(several([str(problem) for problem in wrong], SHOWN), *located(wrong))
+            return failed(several([str(problem) for problem in wrong], SHOWN), *located(wrong), evidence=evidence)
         reason = f"{counted(len(limits.keys), 'limit')} from {counted(limits.rows, 'row')} of {limits.split}"
         if limits.calibrated:
             reason += f", {len(limits.calibrated)} of them calibrated"
-        looser = [*judged_limits.looser(limits, before)] if before else []
         if looser:
             reason += f"; looser than on the base branch: {several(looser, SHOWN)}"
-        return passed(reason, limits=len(limits.keys), calibrated=len(limits.calibrated), looser=looser)
+        return passed(reason, evidence)
 
 
 class OPS002(Interlock):

@@ -87,9 +87,10 @@ def moved(limits: Limits, before: Limits) -> Iterator[str]:
 
 
 def looser(limits: Limits, before: Limits) -> Iterator[str]:
-    """Calibrated limits that are looser than what counts on the base branch."""
+    """Limits that a calibration, or taking one away, makes looser than what counts on the base branch."""
     known = set(before.keys)
-    for key, limit in limits.calibrated.items():
+    decided = {**limits.calibrated, **{key: limits.limit(key) for key in before.calibrated if key in limits.keys}}
+    for key, limit in decided.items():
         was = before.limit(key) if key in known else limits.given(key)
         if limit > was * (1 + CLOSE):
             yield f"{key} {was:g} → {limit:g}"

@@ -13,9 +13,11 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from beampermit.contract import Contract
+from beampermit.digest import digest_json
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, parse_json, read_json
-from beampermit.record import Count, Number, Record, Text
+from beampermit.record import Count, Digest, Number, Record, Text
+from beampermit.verdicts.evidence import AlarmRate, Moment
 
 Positive = Annotated[float, Field(strict=True, gt=0)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
@@ -113,6 +115,18 @@ class Limits(Record):
 
     calibrated: dict[str, Positive] = Field(default={}, exclude=True)
     """Check and subject, such as `MON001 charge` -> the limit that recorded data gave. In `calibration.json` only."""
+    calibration: Calibration | None = Field(default=None, exclude=True)
+    """The file that these are from."""
+
+    @model_validator(mode="after")
+    def _each_number_is_of_its_signal(self) -> Limits:
+        from beampermit.monitoring.reference import OF_ARRAY
+
+        for name, of in (*self.inputs.items(), *self.outputs.items()):
+            own = (name, *(f"{name}.{what}" for what in OF_ARRAY))
+            if others := [number for number in of.numbers if number not in own]:
+                raise ValueError(f"{others[0]} is not monitored of {name}")
+        return self
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -131,6 +145,11 @@ class Limits(Record):
     def limit(self, key: str) -> float:
         """Of a check and subject of `keys`, as it is calibrated, or else as the reference gives it."""
         return self.calibrated[key] if key in self.calibrated else self.given(key)
+
+    @property
+    def digest(self) -> str:
+        """Of all limits as they count."""
+        return digest_json({key: self.limit(key) for key in self.keys})
 
     def given(self, key: str) -> float:
         """As the reference gives it."""
@@ -159,18 +178,32 @@ class Limits(Record):
         return found
 
 
+class Alarms(Record):
+    """Alarms of the recorded data, by the limits before and by these."""
+
+    weeks: Annotated[float, Field(strict=True, gt=0)]
+    """That were judged."""
+    before: AlarmRate
+    after: AlarmRate
+    limits_before: Digest
+    limits_after: Digest
+    """Of all limits: whether they are still those that the alarms were counted with."""
+
+
 class Calibration(Record):
     """`calibration.json`: limits from recorded data, and what they are expected to do."""
 
     format: Literal[1]
-    since: Text
-    until: Text
-    """Of the recorded data, after ISO 8601."""
+    since: Moment
+    until: Moment
+    """Of the recorded data."""
     windows: Count
     alarms_per_week: Annotated[float, Field(strict=True, ge=0)]
     """Expected of all checks together with these limits."""
     limits: dict[str, Positive]
     """Check and subject, such as `MON001 charge` -> its limit in a window as it is served, of however many rows."""
+    alarms: Alarms | None = None
+    """None where the limits were written by hand."""
 
 
 def read_limits(root: Path, contract: Contract) -> Limits:
@@ -192,8 +225,8 @@ def limits_of_bytes(content: bytes, calibration: bytes | None, contract: Contrac
 
 def parse_limits(content: object, name: str, hint: str = "") -> Limits:
     """Raises `BadInput` with what is wrong first."""
-    if isinstance(content, dict) and "calibrated" in content:
-        raise BadInput("calibrated: this key is not of a file of limits", file=name, hint=hint)
+    if isinstance(content, dict) and (wrong := sorted({"calibrated", "calibration"} & {*content})):
+        raise BadInput(f"{wrong[0]}: this key is not of a file of limits", file=name, hint=hint)
     try:
         return Limits.model_validate(content)
     except ValidationError as error:
@@ -211,4 +244,4 @@ def calibrated(limits: Limits, calibration: Calibration, name: Path | str) -> Li
     """The limits with those of a calibration in place of their own. Raises `BadInput` for one of something else."""
     if unknown := sorted({*calibration.limits} - {*limits.keys}):
         raise BadInput(f"limits: {unknown[0]!r} is no check and subject of the limits of the reference", file=name)
-    return limits.model_copy(update={"calibrated": dict(calibration.limits)})
+    return limits.model_copy(update={"calibrated": dict(calibration.limits), "calibration": calibration})

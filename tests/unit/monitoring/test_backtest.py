@@ -16,10 +16,12 @@ from beampermit.cli.main import app
 from beampermit.contract import load_contract
 from beampermit.contract.service import Monitoring
 from beampermit.errors import BadInput
+from beampermit.files import write_json
 from beampermit.monitoring import reference
 from beampermit.monitoring.backtest.alarms import WEEK, Alarm, alarms, episodes, held, rate, weeks
 from beampermit.monitoring.backtest.calibration import calibrate
 from beampermit.monitoring.backtest.recorded import Series
+from beampermit.monitoring.limits import read_limits
 from beampermit.monitoring.response.proposals import Suppressed
 from beampermit.monitoring.trip_rules import RuleState, TripRules
 from beampermit.project import Project
@@ -176,6 +178,7 @@ def values(rows: int, seed: int) -> dict[str, np.ndarray]:
 
 def test_the_command_says_what_is_expected_and_writes_limits(recorded: Callable[..., Path], project: Project) -> None:
     words = ["backtest", str(recorded(30)), "--project", str(project.root)]
+    before = read_limits(project.root, project.contract).digest
     ran = CliRunner().invoke(app, [*words, "--false-alarms", "1", "--weeks", "4", "--write", "--json"])
     assert ran.exit_code == 0, ran.output
     said = json.loads(ran.stdout)
@@ -186,10 +189,28 @@ def test_the_command_says_what_is_expected_and_writes_limits(recorded: Callable[
     written = json.loads((project.root / "calibration.json").read_text())
     assert written["alarms_per_week"] == 0.25
     assert {"MON001 current", "MON002", "MON004 score"} <= written["limits"].keys()
+    alarms, limits = written["alarms"], read_limits(project.root, project.contract)
+    assert (alarms["limits_before"], alarms["limits_after"]) == (before, limits.digest)
+    assert limits.digest != before
+    shown = {"now": alarms["before"], "calibrated": alarms["after"]}
+    for side, of in shown.items():
+        assert [of["low"], of["high"]] == pytest.approx(said[side]["per_week_between"], rel=5e-3)
+    assert said["calibrated"]["limits"].items() <= written["limits"].items(), "as they are written, they were counted"
     # They are taken from then on.
     ran = CliRunner().invoke(app, [*words, "--no-shifts", "--from", "2026-11-18T15:00Z"])
     assert ran.exit_code == 0, ran.output
     assert "with limits as they are: 0 alarms a week" in ran.stdout
+
+
+def test_what_a_record_says_nothing_of_keeps_its_calibration(recorded: Callable[..., Path], project: Project) -> None:
+    own = {"format": 1, "since": "2026-10-01", "until": "2026-11-01", "windows": 9, "alarms_per_week": 0.2}
+    write_json(project.root / "calibration.json", {**own, "limits": {"MON003 field.missing": 0.05}})
+    words = ["--no-shifts", "--false-alarms", "1", "--write", "--project", str(project.root)]
+    ran = CliRunner().invoke(app, ["backtest", str(recorded(30)), *words])
+    assert ran.exit_code == 0, ran.output
+    written = json.loads((project.root / "calibration.json").read_text())
+    assert written["limits"]["MON003 field.missing"] == 0.05
+    assert written["alarms"]["limits_after"] == read_limits(project.root, project.contract).digest
 
 
 def test_a_replayed_table_is_a_record_too(recorded: Callable[..., Path], project: Project, tmp_path: Path) -> None:

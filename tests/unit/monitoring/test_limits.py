@@ -42,6 +42,7 @@ DEFECTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "another format": (lambda of: of.update(format=2), "format: Input should be 1"),
     "an unknown key": (lambda of: of.update(mood="good"), "mood: Extra inputs are not permitted"),
     "a calibration within": (lambda of: of.update(calibrated={}), "calibrated: this key is not of a file of limits"),
+    "a whole one": (lambda of: of.update(calibration=None), "calibration: this key is not of a file of limits"),
     "no limit": (lambda of: _number(of).update(limit=0), "current.limit: Input should be greater than 0"),
     "a negative limit": (lambda of: _number(of).update(limit=-1.0), "current.limit: Input should be greater than 0"),
     "an infinite limit": (lambda of: _number(of).update(limit=1e999), "current.limit: Input should be a finite number"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,8 +13,9 @@ from beampermit.monitoring.backtest.alarms import Alarm, alarms, episodes, rate,
 from beampermit.monitoring.backtest.calibration import Calibrated, calibrate
 from beampermit.monitoring.backtest.recorded import Recording, Series, measure
 from beampermit.monitoring.backtest.shifts import Seen, seen_shifts
-from beampermit.monitoring.limits import Calibration, Limits
+from beampermit.monitoring.limits import Alarms, Calibration, Limits
 from beampermit.progress import Progress, silent
+from beampermit.verdicts.evidence import AlarmRate
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Expected:
 class Backtest:
     """With limits as they are and, where asked for, as they should be."""
 
+    limits: Limits
+    """As they are."""
     series: Series
     now: Expected
     calibrated: Calibrated | None
@@ -63,27 +66,45 @@ def backtest(
     rule = recording.contract.monitoring
     series = measure(recording, limits, progress)
     now = _expected(recording, series, series.limits)
-    calibrated, after = None, None
+    calibrated, after, judging = None, None, limits
     if false_alarms is not None:
         calibrated = calibrate(series, rule, limits.keys, false_alarms, in_weeks)
-        limits = limits.model_copy(update={"calibrated": {**limits.calibrated, **calibrated.limits}})
+        calibrated = replace(calibrated, limits=_rounded_up(calibrated.limits))
+        judging = _with(limits, calibrated)
         after = _expected(recording, series, {**series.limits, **calibrated.limits})
-    found = seen_shifts(recording, limits, progress) if shifts else ()
-    return Backtest(series, now, calibrated, after, found)
+    found = seen_shifts(recording, judging, progress) if shifts else ()
+    return Backtest(limits, series, now, calibrated, after, found)
 
 
 def calibration_of(made: Backtest, recording: Recording, false_alarms: float, in_weeks: float) -> Calibration:
-    """As a file."""
-    if made.calibrated is None:
+    """As a file. What was calibrated before and is kept now stays in it."""
+    if made.calibrated is None or made.after is None:
         raise ValueError("nothing was calibrated")
+    limits = _with(made.limits, made.calibrated)
     return Calibration(
         format=1,
         since=_text(recording.since),
         until=_text(recording.until),
         windows=made.series.judged,
         alarms_per_week=false_alarms / in_weeks,
-        limits=_rounded_up(made.calibrated.limits),
+        limits=dict(sorted(limits.calibrated.items())),
+        alarms=Alarms(
+            weeks=made.now.weeks,
+            before=_rate(made.now),
+            after=_rate(made.after),
+            limits_before=made.limits.digest,
+            limits_after=limits.digest,
+        ),
     )
+
+
+def _with(limits: Limits, calibrated: Calibrated) -> Limits:
+    return limits.model_copy(update={"calibrated": {**limits.calibrated, **calibrated.limits}})
+
+
+def _rate(of: Expected) -> AlarmRate:
+    per_week, low, high = (float(f"{rate:.3g}") for rate in of.per_week)
+    return AlarmRate(per_week=per_week, low=low, high=high)
 
 
 def _expected(recording: Recording, series: Series, limits: Mapping[str, np.ndarray | float]) -> Expected:
