@@ -20,7 +20,7 @@ from beampermit.errors import BadInput
 from beampermit.github.context import pull_request_head
 from beampermit.models import metrics
 from beampermit.project import Project
-from beampermit.verdicts.evidence import Comparison, Gates, RowChecks
+from beampermit.verdicts.evidence import Comparison, Gates, LimitChecks, RowChecks
 from beampermit.verdicts.merge import MergedVerdicts, merge_verdict_files
 from beampermit.verdicts.verdict import Where, find_evidence
 
@@ -81,6 +81,7 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
             incomparable=_incomparable(on_base, contract, comparison),
             gates=changes.gates,
             texts=changes.texts,
+            limits=(find_evidence(merged.verdicts, LimitChecks) or LimitChecks()).changes,
             data=problems.collect(lambda: compare_data(base_and_head), ()),
             rows={split.split: split.rows for split in rows.splits},
             changes=rows.changes,

@@ -20,7 +20,7 @@ from beampermit.errors import BadInput, Problem
 from beampermit.models.metrics import MetricComparison
 from beampermit.reading import first_fault, parse_json
 from beampermit.record import Count, ObjectId, Record
-from beampermit.verdicts.evidence import Champion, SplitChanges
+from beampermit.verdicts.evidence import Champion, LimitChanges, SplitChanges
 from beampermit.verdicts.merge import ICONS, MergedVerdicts, merge_verdicts
 
 TEMPLATE = "report.md.j2"
@@ -37,7 +37,7 @@ WHOLE = ("judged", "plots")
 """Fields whose lists are never cut: every verdict counts, and half a curve misleads."""
 EXPENDABLE = (
     *("passed", "texts", "packages", "settings", "recall", "curves", "data", "metrics", "fixes", "not_passed"),
-    *("foot", "watched", "gates", "warnings"),
+    *("foot", "watched", "limits", "gates", "warnings"),
 )
 """Blocks that a comment leaves out when it is too long, first to last; never the headline."""
 TITLES = {
@@ -53,6 +53,7 @@ TITLES = {
     "not_passed": "interlocks that did not pass",
     "foot": "commit and machines",
     "watched": "changed workflow files",
+    "limits": "changed limits of monitoring",
     "gates": "**changed gates**",
     "warnings": "**warnings**",
 }
@@ -62,9 +63,9 @@ WHERE = Markdown("They are in the summary of this run, and in `report.html` amon
 class Report(Record):
     """`commit` is what was checked out: on a pull request, the merge of `head` into its base.
 
-    `notes` are sentences about what could not be compared; `gates` and `texts` are changes of the contract; `recall` is
-    by kind, here and on the base branch; `incomparable` says that the champion is not compared; `cut` counts by field
-    the rows that were left out.
+    `notes` are sentences about what could not be compared; `gates` and `texts` are changes of the contract, `limits` of
+    what is monitored; `recall` is by kind, here and on the base branch; `incomparable` says that the champion is not
+    compared; `cut` counts by field the rows that were left out.
     """
 
     beampermit: Literal[1] = 1
@@ -82,6 +83,7 @@ class Report(Record):
     incomparable: str = ""
     gates: tuple[Change, ...] = ()
     texts: tuple[Change, ...] = ()
+    limits: LimitChanges | None = None
     data: tuple[OutputChange, ...] = ()
     rows: dict[str, Count] = Field(default={})
     changes: tuple[SplitChanges, ...] = ()
@@ -152,6 +154,7 @@ class Report(Record):
             "data_changed": {split.split: list(split.changes) for split in self.changes},
             "pipeline_changed": [path for pipeline in self.pipelines for path in pipeline.paths],
             "gates_changed": [change.key for change in self.gates],
+            "limits_changed": [row.key for row in self.limits.rows] if self.limits else [],
             "problems": [str(problem) for problem in self.problems],
         }
 

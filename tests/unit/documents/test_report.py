@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,18 @@ from beampermit.documents.gathering import gather_report as report
 from beampermit.documents.report import Report
 from beampermit.errors import BadInput
 from beampermit.project import Project
-from beampermit.verdicts.evidence import Champion, Comparison, Incomparable, RowChecks, SplitRows
+from beampermit.verdicts.evidence import (
+    AlarmRate,
+    Backtested,
+    Champion,
+    Comparison,
+    Incomparable,
+    LimitChange,
+    LimitChanges,
+    LimitChecks,
+    RowChecks,
+    SplitRows,
+)
 from beampermit.verdicts.verdict import Outcome
 from support.planted_results import EXPECTED, METRICS, PLOTS, commit, failed, judged, verdict, write
 
@@ -97,6 +109,72 @@ def test_the_champion_judged_again_stands_beside(branch: Project, folder: Path) 
     assert "| 0.99 | -0.0055 worse |" in section(made, "Metrics")
     assert re.search(r"\| \W \|  \|\n", section(made, "Metrics")), "the champion has no false_alarm_rate"
     assert "Rows: train 1,200." in section(made, "Data and model")
+
+
+LOOSER = LimitChange(key="MON001 current", before=0.25, after=0.42, calibrated=True, looser=True)
+GONE = LimitChange(key="MON004 score", before=0.3, after=None, calibrated=False, looser=False)
+BACKTEST = Backtested(
+    since="2026-10-01T00:00:00Z",
+    until="2026-11-01T00:00:00Z",
+    windows=4314,
+    weeks=4.28,
+    before=AlarmRate(per_week=1.4, low=0.66, high=2.7),
+    after=AlarmRate(per_week=0.0, low=0.0, high=0.7),
+)
+
+
+@pytest.fixture
+def monitored(branch: Project, folder: Path) -> Callable[..., Report]:
+    """A report whose OPS001 says that these limits changed."""
+
+    def made(*rows: LimitChange, without: Any = "", **more: Any) -> Report:
+        found = LimitChanges(rows=rows, more=0, backtest=None if without else BACKTEST, without=without)
+        evidence = LimitChecks(changes=found.model_copy(update=more))
+        judged(branch, folder / "a.json", verdict("OPS001", evidence=evidence))
+        return report(branch, folder, {"OPS001": "Limits"})
+
+    return made
+
+
+def test_changed_limits_are_shown_with_what_the_author_counted(monitored: Callable[..., Report]) -> None:
+    found = monitored(LOOSER, GONE, more=7)
+    said = section(found.markdown(), "Limits of monitoring changed")
+    assert "> This pull request loosens limits of monitoring: `MON001 current`." in found.markdown()
+    assert "| ⚠️ looser | `MON001 current` | 0.25 | 0.42 | +68 % | recorded data |" in said
+    assert "|  | `MON004 score` | 0.3 | removed |  |  |" in said
+    assert "And 7 more, which changed less." in said
+    assert "As `beampermit backtest` on the author's log said, of 2026-10-01T00:00:00Z to 2026-11-01T00:00:00Z" in said
+    assert "(4,314 windows, 4.3 weeks):" in said
+    assert "| of the base branch | 1.4 | 0.66 to 2.7 |" in said
+    assert "| of this pull request | 0 | 0 to 0.7 |" in said
+    again = "beampermit backtest LOG --no-shifts --from 2026-10-01T00:00:00Z --to 2026-11-01T00:00:00Z"
+    assert f"Run it again, on each branch, with whose limits it then counts: `{again}`" in said
+    assert found.summary()["limits_changed"] == ["MON001 current", "MON004 score"]
+
+
+def test_a_backtest_that_began_with_other_limits_says_nothing_of_the_base(monitored: Callable[..., Report]) -> None:
+    made = monitored(LOOSER, backtest=BACKTEST.model_copy(update={"before": None})).markdown()
+    assert "| of the base branch | not known | the backtest began with other limits |" in made
+    assert "1.4" not in section(made, "Limits of monitoring changed")
+
+
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [
+        ("reference", "No backtest: nobody said how many alarms the limits of another reference give."),
+        ("edited", "No backtest: these limits are others than those that its alarms were counted with."),
+        ("no record", "No backtest: nobody said how many alarms these limits give."),
+    ],
+)
+def test_limits_without_a_backtest_say_so(monitored: Callable[..., Report], without: str, said: str) -> None:
+    made = monitored(LOOSER, without=without).markdown()
+    assert said in section(made, "Limits of monitoring changed")
+    assert "a week |" not in made
+
+
+def test_limits_that_stay_are_not_mentioned(branch: Project, folder: Path) -> None:
+    judged(branch, folder / "a.json", verdict("OPS001", evidence=LimitChecks(limits=26)))
+    assert "monitoring" not in report(branch, folder, {"OPS001": "Limits"}).markdown()
 
 
 def test_the_first_line_says_that_a_branch_calls_the_champion_incomparable(branch: Project, folder: Path) -> None:

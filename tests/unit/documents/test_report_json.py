@@ -21,6 +21,16 @@ from support.hostile_text import HOSTILE_VALUES, assert_harmless
 from support.planted_results import EXPECTED, METRICS, failed, judged, verdict, write
 
 A = "a" * 40
+LIMITS: dict[str, Any] = {
+    "rows": [{"key": "MON001 x", "before": 0.2, "after": 0.4, "calibrated": True, "looser": True}] * 20,
+    "more": 3,
+    "backtest": {
+        **{"since": "2026-10-01T00:00:00Z", "until": "2026-11-01T00:00:00Z", "windows": 4314, "weeks": 4.3},
+        "before": {"per_week": 1.4, "low": 0.66, "high": 2.7},
+        "after": {"per_week": 0.0, "low": 0.0, "high": 0.7},
+    },
+    "without": "",
+}
 
 
 def small(**more: Any) -> Report:
@@ -92,8 +102,11 @@ def changed(path: str, value: Any) -> bytes:
         (changed("commit", f"{A}\n"), "commit: "),
         (changed("name", "\ud800"), "a lone surrogate"),
         (changed("beampermit", 2), "beampermit: "),
+        (changed("limits", {**LIMITS, "rows": [LIMITS["rows"][0]] * 21}), "limits.rows: "),
+        (changed("limits", {**LIMITS, "backtest": {**LIMITS["backtest"], "since": "`x`"}}), "limits.backtest.since: "),
+        (changed("limits", {**LIMITS, "without": "@octocat"}), "limits.without: "),
     ],
-    ids=range(22),
+    ids=range(25),
 )
 def test_anything_else_is_refused_with_a_reason(given_content: bytes, words: str) -> None:
     with pytest.raises(BadInput) as caught:
@@ -108,7 +121,7 @@ def replaced(node: Any, values: Any, key: str = "") -> Any:
         return {name: replaced(value, values, name) for name, value in node.items()}
     if isinstance(node, list):
         return [replaced(value, values, key) for value in node]
-    fixed = ("id", "outcome", "until", "commit", "head", "tree", "base", "better", "kind")
+    fixed = ("id", "outcome", "since", "until", "without", "commit", "head", "tree", "base", "better", "kind")
     if not isinstance(node, str) or key in fixed or key.startswith("metric"):
         return node
     return node if key == "fix" and not node else values()  # a passed verdict has none
@@ -158,6 +171,7 @@ def full() -> dict[str, Any]:
         "champion": {"version": 4, "digest": "sha256:x", "metrics": {"auc": 0.9}},
         "gates": [move],
         "texts": [move],
+        "limits": LIMITS,
         "data": [{"path": "data", "before": bound, "after": bound}],
         "rows": {"train": 12},
         "changes": [{"split": "train", "changes": ["more rows"], "histograms": {"turns": ["▁", "▂"]}}],
