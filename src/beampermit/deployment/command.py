@@ -48,26 +48,29 @@ def split(command: str, file: str, line: int) -> list[str]:
 
 
 def statements(words: Sequence[str], line: int) -> Iterator[Statement]:
-    """Which model a command serves, or watches; nothing where it does neither."""
+    """Which models commands serve, or watch; nothing where they do neither."""
     for verb, name in ((SERVE, MODEL), (MONITOR, f"{MODEL} of the monitor")):
-        options = options_of(words, verb)
-        if options is not None:
+        for options in _options(words, verb):
             yield Statement(name, options.get(MODEL, ""), line)
 
 
 def options_of(words: Sequence[str], command: str = SERVE) -> Mapping[str, str] | None:
     """The options of `beampermit serve` or another command, of several the last one; None where it is not there."""
+    return next(_options(words, command), None)
+
+
+def _options(words: Sequence[str], command: str) -> Iterator[Mapping[str, str]]:
+    """Of each time that the words have the command, as a shell may have several."""
     places = [
         number
         for number, (program, verb) in enumerate(pairwise(words))
         if PurePosixPath(program).name == "beampermit" and verb == command
     ]
-    if not places:
-        return None
-    rest = list(words[places[0] + 2 :])
-    options: dict[str, str] = {}
-    for word, following in zip(rest, [*rest[1:], ""], strict=True):
-        name, equals, value = word.partition("=")
-        if name.startswith("--"):
-            options[name] = value if equals else following
-    return options
+    for place, end in pairwise([*places, len(words)]):
+        rest = list(words[place + 2 : end])
+        options: dict[str, str] = {}
+        for word, following in zip(rest, [*rest[1:], ""], strict=True):
+            name, equals, value = word.partition("=")
+            if name.startswith("--"):
+                options[name] = value if equals else following
+        yield options

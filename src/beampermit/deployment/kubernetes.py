@@ -43,6 +43,10 @@ def manifest_statements(text: str, file: str) -> Iterator[Statement]:
     """Of the container that serves, what it is in, and what watches it there. Raises `BadInput`."""
     for document in documents(text, file):
         spec, containers = _at(document, "spec"), _at(document, "spec", "template", "spec", "containers")
+        before = _at(document, "spec", "template", "spec", "initContainers")
+        for container in before if isinstance(before, list) else ():
+            words = [*_words(container, "command"), *_words(container, "args")]
+            yield from command.statements(words, _line(container, "args"))
         for container in containers if isinstance(containers, list) else ():
             words = [*_words(container, "command"), *_words(container, "args")]
             options = command.options_of(words)

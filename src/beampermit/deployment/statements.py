@@ -34,20 +34,27 @@ def compare(
 
     Whatever else it says is the laboratory's.
     """
-    by_subject = {statement.subject: statement for statement in said}
-    expected = {statement.subject: statement for statement in decided}
-    for subject, statement in expected.items():
-        found = by_subject.get(subject)
-        if found is None:
+    found, expected = _by_subject(said), _by_subject(decided)
+    for subject, wanted in expected.items():
+        if subject not in found:
             yield Problem(f"{subject} is missing", file)
-        elif not _agrees(found, statement):
-            is_, was = _shown(found.value, statement.value)
-            bound = "at least " if statement.at_least else ""
-            yield Problem(f"{subject} is {is_}, not {bound}{was}", file, found.line)
-    for subject, found in by_subject.items():
+        # Each of them counts somewhere: two manifests in a file are both applied.
+        for one in found.get(subject, ()):
+            if not any(_agrees(one, statement) for statement in wanted):
+                is_, was = _shown(one.value, wanted[-1].value)
+                bound = "at least " if wanted[-1].at_least else ""
+                yield Problem(f"{subject} is {is_}, not {bound}{was}", file, one.line)
+    for subject, statements in found.items():
         pv = subject.removeprefix(PV)
         if subject not in expected and subject.startswith(PV) and is_gone(pv):
-            yield Problem(f"{pv} is no PV of this model", file, found.line)
+            yield Problem(f"{pv} is no PV of this model", file, statements[-1].line)
+
+
+def _by_subject(statements: Iterable[Statement]) -> dict[str, list[Statement]]:
+    grouped: dict[str, list[Statement]] = {}
+    for statement in statements:
+        grouped.setdefault(statement.subject, []).append(statement)
+    return grouped
 
 
 def _agrees(found: Statement, decided: Statement) -> bool:

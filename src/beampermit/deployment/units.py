@@ -30,17 +30,17 @@ def monitor(deployment: Deployment) -> str:
 
 def monitor_statements(text: str, file: str) -> Iterator[Statement]:
     """Which model it watches. Raises `BadInput` for a command that cannot be read."""
-    for key, value, line in _settings(text):
-        if key == "ExecStart" and value:
-            yield from command.statements(command.split(value, file, line), line)
+    for value, line in _commands(text):
+        yield from command.statements(command.split(value, file, line), line)
 
 
 def systemd_statements(text: str, file: str) -> Iterator[Statement]:
     """Raises `BadInput` for a command that cannot be read."""
-    for key, value, line in _settings(text):
+    for value, line in _commands(text):
+        yield from command.statements(command.split(value, file, line), line)
+    last = {key: (value, line) for key, value, line in _settings(text)}
+    for key, (value, line) in last.items():
         match key:
-            case "ExecStart" if value:
-                yield from command.statements(command.split(value, file, line), line)
             case "Type":
                 yield Statement(key, value, line)
             case "WatchdogSec":
@@ -49,6 +49,21 @@ def systemd_statements(text: str, file: str) -> Iterator[Statement]:
                 yield Statement(key, _mib(value), line, at_least=True)
             case _:
                 pass
+
+
+def _commands(text: str) -> Iterator[tuple[str, int]]:
+    """What the unit starts, before the service and after it too; an empty value takes back what stood before it.
+
+    Of the other programs there, a shell's words may be none that we can read.
+    """
+    commands: dict[str, list[tuple[str, int]]] = {}
+    for key, value, line in _settings(text):
+        if key.startswith("Exec"):
+            commands[key] = [*commands.get(key, []), (value.lstrip("@-:+!|"), line)] if value else []
+    for key, started in commands.items():
+        for value, line in started:
+            if key == "ExecStart" or "beampermit" in value:
+                yield value, line
 
 
 def procserv(deployment: Deployment) -> str:

@@ -29,6 +29,17 @@ ACCESS, SCREEN, ARCHIVER, ALARMS = (
 
 KUSTOMIZATION = "deploy/kustomization.yaml"
 DEFAULT_WRITTEN = "ASG(DEFAULT) {\n    RULE(0, WRITE, TRAPWRITE) { UAG(limits) }"
+FAULTY = """\
+kind: Deployment
+spec:
+  replicas: 3
+  template:
+    spec:
+      containers:
+        - args: [beampermit, serve, --model=bpm-faults, --http=127.0.0.1:8765]
+          readinessProbe: {httpGet: {path: /, port: 8765}}
+---
+apiVersion: apps/v1"""
 STEP = "2. Take the monitor out of the orbit feedback."
 
 
@@ -77,6 +88,18 @@ DEFECTS = {
         "    --model=b --http",
         "--model is b",
     ),
+    "another model before the service": (
+        UNIT,
+        "ExecStart=",
+        "ExecStartPre=-/usr/bin/beampermit serve --model others\nExecStart=",
+        "--model is others, not bpm-faults",
+    ),
+    "another model in the same shell": (
+        UNIT,
+        "ExecStart=",
+        "ExecStartPost=sh -c 'beampermit serve --model others && beampermit serve --model bpm-faults'\nExecStart=",
+        "--model is others, not bpm-faults",
+    ),
     "a unit that starts something else": (UNIT, "beampermit serve", "beampermit server", "--model is missing"),
     "a unit without readiness": (UNIT, "Type=notify", "Type=simple", "Type is simple, not notify"),
     "a watchdog that a slow model sets off": (UNIT, "=30s\nR", "=5s\nR", "WatchdogSec is 5, not at least 30"),
@@ -88,6 +111,15 @@ DEFECTS = {
     "two servers for a while": (POD, "kind: StatefulSet", "kind: Deployment", "kind is Deployment, not StatefulSet"),
     "a probe of something else": (POD, "/readyz", "/healthz", "readinessProbe is /healthz, not /readyz"),
     "probes where nobody listens": (POD, "=127.0.0.1:8765", "=127.0.0.1:80", "startupProbe is /healthz on port 8765, "),
+    "a faulty server before the good one": (POD, "apiVersion: apps/v1", FAULTY, "kind is Deployment, not StatefulSet"),
+    "its replicas": (POD, "apiVersion: apps/v1", FAULTY, "replicas is 3, not 1"),
+    "its probe": (POD, "apiVersion: apps/v1", FAULTY, "readinessProbe is /, not /readyz"),
+    "another model in a container before the others": (
+        POD,
+        "      containers:",
+        "      initContainers:\n        - args: [beampermit, serve, --model=b]\n      containers:",
+        "--model is b, not bpm-faults",
+    ),
     "no probe": (POD, "startupProbe:", "x:", "startupProbe is missing"),
     "a kustomization of another pod": (KUSTOMIZATION, "[k", "[other-k", "resource kubernetes.yaml is missing"),
     "no record of who wrote": (
@@ -148,6 +180,12 @@ LABORATORY = {
         ("WatchdogSec=30s", "WatchdogSec=1min 30s"),
         ("--state /var/lib/bpm-faults ", "--state=/data/faults --shadow challenger "),
         ("/opt/beampermit", "/usr/local"),
+        ("ExecStart=", "ExecStart=/opt/other/beampermit serve --model others\nExecStart=\nExecStart="),
+        (
+            "ExecStart=",
+            "ExecStartPre=/bin/sh -c 'echo \"don''t\"'\nExecStart=",
+        ),
+        ("Type=notify", "Type=simple\nType=notify"),
         ("    --http", "    # not that of the other service\n    --http"),
         ("Description=", "# ours\nDescription=the faults of "),
     ),
