@@ -27,6 +27,8 @@ KEPT = re.compile(
 """Variables that a project's code gets from ours: where things are, and what the machine has. No other is passed."""
 PROXY = re.compile(r"(https?|all|no)_proxy", re.IGNORECASE)
 """Passed where it holds no login."""
+NOT_FOR_GIT = re.compile(r"MLFLOW_\w+|BEAMPERMIT_(SIGNING_KEY|WEBHOOK\w*|LOGBOOK\w*)")
+"""Secrets that log in elsewhere. What runs as the same user, such as a model in service, can read git's variables."""
 REPEATABLE = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -86,6 +88,7 @@ def run(
 ) -> Finished:
     """Run `command` in `cwd` with `env` added to ours; a time-out or an interrupt kills the whole process group.
 
+    Of ours, git gets those `for_git`.
     With `paths`, `stdin` and `out` hold names of files as Python has them: any bytes, and line ends as they are.
     A child that runs a project's code is `clean`: `env` is all that it gets, and its group ends with it. Raises
     `Outside` if the program does not exist or `timeout` (seconds) has passed, `BadInput` if `cwd` is no folder.
@@ -96,7 +99,7 @@ def run(
     if clean:
         child = start(command, cwd=cwd, env=env or {}, stdin=given, stdout=pipe, stderr=pipe, pass_fds=pass_fds)
     else:
-        variables = {**os.environ, **(env or {})}
+        variables = {**(for_git() if command[0] == "git" else os.environ), **(env or {})}
         child = _start(command, cwd, variables, text=not paths, stdin=given, stdout=pipe, stderr=pipe)
     try:
         out, err = child.communicate(os.fsencode(stdin) if paths and stdin else stdin, timeout=timeout)
@@ -139,6 +142,11 @@ def clean_variables(passed: Iterable[str] = ()) -> dict[str, str]:
         for name, value in os.environ.items()
         if name in names or KEPT.fullmatch(name) or (PROXY.fullmatch(name) and "@" not in value)
     }
+
+
+def for_git() -> dict[str, str]:
+    """Our variables, as git gets them: its own settings may log in by any other."""
+    return {name: value for name, value in os.environ.items() if not NOT_FOR_GIT.fullmatch(name)}
 
 
 @cache

@@ -16,6 +16,7 @@ from beampermit.environments import Environment
 from beampermit.environments.distributions import describe
 from beampermit.environments.environment import python_in
 from beampermit.errors import Outside
+from beampermit.git import Git
 from beampermit.processes import clean_variables, hide_memory, run
 
 
@@ -169,6 +170,34 @@ def test_a_projects_code_cannot_read_the_checkers_memory(said: str) -> None:
     )
     assert finished.stdout.split("\n")[:4] == [said] * 4, finished.stderr
     assert "True Name:" in finished.stdout, "and the checker itself can do what it did"
+
+
+def test_git_gets_no_login_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model in service can read its variables."""
+    others = {"MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI", "BEAMPERMIT_SIGNING_KEY", "BEAMPERMIT_WEBHOOK_HEADER"}
+    own = {"GIT_SSH_COMMAND", "SSH_AUTH_SOCK", "GH_TOKEN", "BEAMPERMIT_REHEARSAL"}
+    for name in others | own:
+        monkeypatch.setenv(name, "beam")
+    seen = json.loads(Git(tmp_path)("-c", f"alias.look=!{sys.executable} -c '{LOOK}'", "look"))
+    assert own <= seen.keys()
+    assert not others & seen.keys()
+
+
+COMMAND = r"""
+import ctypes, sys
+from beampermit.cli.main import app
+try:
+    app(sys.argv[1:])
+finally:
+    print("\ndumpable", ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets a process hide")
+def test_the_monitor_hides_as_the_service_does() -> None:
+    """A model in service runs as the same user."""
+    command = [sys.executable, "-c", COMMAND, "monitor", "--help"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.endswith("dumpable 0\n")
 
 
 def test_a_process_that_hides_still_starts_others_and_reads_their_output(tmp_path: Path) -> None:

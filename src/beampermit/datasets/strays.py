@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from beampermit.errors import BadInput, counted
 from beampermit.git import QUIET, Git, GitError
+from beampermit.processes import for_git
 from beampermit.project import Project
 
 HEAD = 512
@@ -228,7 +228,7 @@ def _file_head(file: Path) -> bytes:
 def _blob_head(git: Git, blob: str) -> bytes:
     """The first bytes of a blob. Git stops when the pipe closes, so a large blob is not read whole."""
     command = ("git", "cat-file", "blob", blob)
-    env = {**os.environ, **QUIET}
+    env = {**for_git(), **QUIET}
     with subprocess.Popen(command, cwd=git.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         return child.stdout.read(HEAD) if child.stdout else b""
 

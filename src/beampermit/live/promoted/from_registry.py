@@ -1,11 +1,13 @@
 """Asks the registry in a process of its own: MLflow takes seconds and 200 MB to import, and a service runs for months.
 
-As a program it reads one request from stdin and writes one answer to stdout, both JSON.
+As a program it reads one request from stdin and writes one answer to stdout, both JSON. The variables that log in
+come with the request: those that a process is started with can be read by a model, which runs as the same user.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import Any
 
 from beampermit.errors import BadInput, BeampermitError, Outside
 from beampermit.live.promoted.wanted import Wanted
-from beampermit.processes import run
+from beampermit.processes import clean_variables, hide_memory, run
 from beampermit.registry.models import fetch_version, find_cached
 
 PERMIT = "permit.dsse.json"
@@ -60,12 +62,14 @@ def fetch_challenger(wanted: Wanted) -> Challenger:
 def _ask(wanted: Wanted, request: dict[str, Any]) -> dict[str, Any]:
     from beampermit.registry.mlflow import VARIABLE
 
+    variables = {**os.environ, **({VARIABLE: wanted.registry} if wanted.registry else {})}
     finished = run(
         [sys.executable, "-P", "-m", __name__],
         cwd=wanted.state,
-        env={VARIABLE: wanted.registry} if wanted.registry else {},
-        stdin=json.dumps(request),
+        env=clean_variables(),
+        stdin=json.dumps({**request, "variables": variables}),
         timeout=PATIENCE,
+        clean=True,
     )
     try:
         answer = json.loads(finished.out)
@@ -101,8 +105,11 @@ def _find_challenger(registry: Any, model: str) -> dict[str, Any]:
 
 
 def main() -> None:
+    hide_memory()
+    request = json.loads(sys.stdin.read())
+    os.environ.update(request.pop("variables", {}))
     try:
-        answer = _answer(json.loads(sys.stdin.read()))
+        answer = _answer(request)
     except BeampermitError as error:
         answer = {"error": str(error), "hint": error.hint, "code": error.exit_code}
     sys.stdout.write(json.dumps(answer))

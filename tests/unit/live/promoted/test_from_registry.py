@@ -1,0 +1,32 @@
+"""The process that asks the registry, which is one of the same user as a model's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beampermit.errors import Outside
+from beampermit.live.promoted import Repository, Wanted, from_registry
+from beampermit.processes import Finished, run
+
+
+def test_what_logs_in_at_the_registry_is_no_variable_that_its_process_starts_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A model in service can read those."""
+    address, started = f"sqlite:///{tmp_path}/none.db", list[Mapping[str, str]]()
+
+    def watched(command: Sequence[str], **options: Any) -> Finished:
+        started.append(options["env"])
+        return run(command, **options)
+
+    monkeypatch.setattr(from_registry, "run", watched)
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "beam")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    wanted = Wanted("bpm-faults", Repository(""), tmp_path)
+    with pytest.raises(Outside, match=f"there is no registry at {address}"):
+        from_registry.fetch_challenger(wanted)
+    assert not {"MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI"} & started[0].keys()
