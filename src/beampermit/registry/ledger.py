@@ -61,10 +61,12 @@ class Ledger:
         self._cached_states: dict[str | None, tuple[str, LedgerState]] = {}
         """Model, or None for all models -> the text that was read last, and the state after it."""
 
-    def fetch(self) -> None:
+    def fetch(self, readable: str | None = None) -> None:
         """Fetch the remote's ledger. Without a remote, or a ledger on it, the ledger is empty.
 
-        Raises `Outside` where the remote does not answer, `Conflict` where it lost or rewrote lines read here before.
+        Raises `Outside` where the remote does not answer, `Conflict` where it lost or rewrote lines read here before,
+        `BadInput` where it has a bad line of the model `readable`, if given. What was fetched before then stays: a text
+        that nobody could read is never what a later one has to go on from.
         """
         if not self.has_remote():
             return
@@ -81,18 +83,32 @@ class Ledger:
                 f"the branch beampermit-ledger was deleted on {self.remote}; this clone still has it",
                 hint=f"git push {self.remote} {self._tracking}:{BRANCH}",
             )
-        # Without `+` and without the clone's own refspecs, so that git refuses a ledger that was rewritten.
-        result = self._git("fetch", "--refmap=", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
-                          self.remote, f"{BRANCH}:{self._tracking}")  # fmt: skip
-        if result.code and "non-fast-forward" in result.err:
+        self._get(head)
+        if before and not self._goes_on(before, head):
             raise self._rewritten()
-        if result.code:
-            raise self._unreachable(result)
-        if before and not self._text(self._look() or "").startswith(self.git.read(before, LEDGER_FILE) or ""):
-            # By a commit on top, which no rule against force-pushes stops.
-            self._git("update-ref", self._tracking, before)
-            self._seen = before
-            raise self._rewritten()
+        if readable is not None:
+            parse_lines(self._text(head), LedgerState(readable))
+        moved = self._git("update-ref", self._tracking, head)
+        if moved.code:
+            raise Outside(f"the ledger of {self.remote} cannot be written into this clone: {_reason(moved)}")
+        self._seen = head
+
+    def _get(self, head: str) -> None:
+        """Fetch the commit that the remote's branch has."""
+        if self.git.resolve(head) is None:
+            # Without the clone's own refspecs, and into no ref: it is judged first.
+            result = self._git("fetch", "--refmap=", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
+                              self.remote, BRANCH)  # fmt: skip
+            if result.code:
+                raise self._unreachable(result)
+        if self.git.resolve(head) is None:
+            raise Outside(f"the ledger on {self.remote} changed meanwhile", hint=f"git fetch {self.remote}")
+
+    def _goes_on(self, before: str, head: str) -> bool:
+        """Whether a commit has all lines of an earlier one: no rule against force-pushes stops a commit on top."""
+        if self.git.try_("merge-base", "--is-ancestor", before, head).code:
+            return False
+        return self._text(head).startswith(self.git.read(before, LEDGER_FILE) or "")
 
     def read(self, model: str | None = None) -> LedgerState:
         """The ledger as last fetched, of all models or of one; not to be modified.

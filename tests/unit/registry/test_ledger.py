@@ -167,6 +167,30 @@ def test_a_rewritten_ledger_is_refused(ledger: Ledger, other: Ledger, event: Mak
     assert other.state("bpm-faults").champion == event()
 
 
+def test_a_bad_line_of_a_model_is_not_taken_over_for_it_and_its_repair_is(
+    ledger: Ledger, other: Ledger, event: Make
+) -> None:
+    ledger.append(event())
+    git, tracking = ledger.git, "refs/remotes/origin/beampermit-ledger"
+    sound = git.ref(tracking) or ""
+    text = f"{git.read(sound, 'ledger.jsonl')}not a line of bpm-faults\n"
+    tree = git("mktree", stdin=f"100644 blob {git('hash-object', '-w', '--stdin', stdin=text)}\tledger.jsonl\n")
+    bad = git("commit-tree", tree, "-p", sound, "-m", "x")
+    other.fetch("bpm-faults")
+    git("push", "--quiet", "origin", f"{bad}:{BRANCH}")
+    for _ in range(2):
+        with pytest.raises(BadInput, match="JSON") as refused:
+            other.fetch("bpm-faults")
+        assert refused.value.place == "ledger.jsonl:2"
+        assert (other.git.ref(tracking), other.state("bpm-faults").champion) == (sound, event())
+    git("push", "--quiet", "--force", "origin", f"{sound}:{BRANCH}")
+    other.fetch("bpm-faults")
+    assert other.state("bpm-faults").champion == event()
+    git("push", "--quiet", "origin", f"{bad}:{BRANCH}")
+    other.fetch("losses")
+    assert other.git.ref(tracking) == bad
+
+
 def test_a_clone_that_cannot_be_written_is_not_called_a_remote_that_does_not_answer(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,9 +16,10 @@ from beampermit.live.loop import Standing
 from beampermit.live.promoted.job import Failure, Job, as_error
 from beampermit.live.promoted.promoted import Declared, Promoted
 from beampermit.live.promoted.promotions import Promotions
+from beampermit.live.promoted.reach import Reach
 from beampermit.live.promoted.resuming import key_of, may_go_on
 from beampermit.live.promoted.served import keep_served, read_served
-from beampermit.live.promoted.words import act, bypassed, plain, retired, retirement_of, time_of
+from beampermit.live.promoted.words import act, bypassed, plain, retired, retirement_of
 from beampermit.progress import Progress, silent
 from beampermit.registry.event import Event
 from beampermit.registry.ledger_state import ModelState
@@ -71,9 +72,9 @@ class Follower:
         self._pvs_shown = threading.Event()
         """Set once `on_declared` was called."""
         self._say_again = threading.Event()
-        self._answered = False
-        self._trouble: tuple[str, BeampermitError] | None = None
-        """Since when the ledger cannot be followed, and why."""
+        self._reach = Reach(promotions.look)
+        self._state: ModelState | None = None
+        """As it was read last: what counts while the ledger cannot be read, a retirement above all."""
         self._job: Job | None = None
         self._failures: dict[tuple[int, str], Failure] = {}
         self._seen: tuple[int, str] = (0, "")
@@ -108,18 +109,15 @@ class Follower:
 
     def look(self) -> None:
         """Look once: what was prepared is handed over, what is new is begun."""
-        self._fetch()
+        self._reach.look()
         self._note_switches()
         self._note_failures()
-        try:
-            state, unread = self._promotions.state(), None
-        except BeampermitError as error:
-            state, unread = None, error
-        if state is not None:
-            self.pvs_ended = self._pvs_ended(state)
-            self._collect(state)
-            self._begin(state)
-        self._say(self._standings(state, unread))
+        unread = self._read()
+        if self._state is not None and unread is None:
+            self.pvs_ended = self._pvs_ended(self._state)
+            self._collect(self._state)
+            self._begin(self._state)
+        self._say(self._standings(self._state, unread))
 
     def settle(self, timeout: float) -> bool:
         """Wait until what is being prepared is ready or failed; whether there is anything."""
@@ -167,17 +165,13 @@ class Follower:
         self._failures[key] = Failure.after(self._failures.get(key), error, self._clock())
         logger.warning("version %d: %s", event.version, plain(error), extra={"hint": plain(error.hint)})
 
-    def _fetch(self) -> None:
+    def _read(self) -> BeampermitError | None:
+        """Why the ledger as last fetched cannot be read."""
         try:
-            self._promotions.look()
+            self._state = self._promotions.state()
         except BeampermitError as error:
-            if self._trouble is None or type(error) is not type(self._trouble[1]):
-                logger.warning("%s", plain(error), extra={"hint": plain(error.hint)})
-                self._trouble = time_of(datetime.now(UTC)), error
-            return
-        if self._trouble:
-            logger.info("the ledger answers again")
-        self._trouble, self._answered = None, True
+            return error
+        return None
 
     # What is prepared, and handed over
 
@@ -339,11 +333,9 @@ class Follower:
         )
 
     def _standing_of_none(self, state: ModelState | None, unread: BeampermitError | None) -> Standing:
-        trouble = self._trouble[1] if self._trouble else None
-        if state is None:
-            return Standing(
-                0, "", refused=f"no champion could be verified: {plain((trouble or unread or '').__str__())}"
-            )
+        if state is None or (unread and state.champion):
+            why = self._reach.error or unread or ""
+            return Standing(0, "", refused=f"no champion could be verified: {plain(why)}")
         champion, last = state.champion, state.last_in_service
         if last is None:
             return Standing(0, "", refused=f"no version of {self._promotions.wanted.model} was ever promoted")
@@ -369,12 +361,8 @@ class Follower:
         notes = []
         shown = f"version {self.shows.version if self.shows else 0}"
         goes_on = f"{shown} goes on"
-        if self._trouble:
-            since, error = self._trouble
-            seen = goes_on if self._answered else f"{shown} is served as it was last verified here"
-            silent = isinstance(error, Outside)
-            said = f"the ledger has not answered since {since}" if silent else f"since {since}: {plain(error.message)}"
-            notes.append(f"{said}; {seen}")
+        if note := self._reach.note(shown):
+            notes.append(note)
         elif unread:
             notes.append(f"the ledger cannot be read: {plain(unread)}; {goes_on}")
         champion = state.champion if state else self.current and self.current.event

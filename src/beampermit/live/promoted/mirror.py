@@ -9,7 +9,7 @@ from pathlib import Path
 
 from beampermit.contract import FILE_NAME
 from beampermit.digest import digest_bytes, digest_file
-from beampermit.errors import Conflict, Failed, Outside
+from beampermit.errors import BadInput, Conflict, Failed, Outside
 from beampermit.git import OF_ORIGIN, Git
 from beampermit.live.promoted.wanted import Repository
 from beampermit.permit.statement import Statement
@@ -26,10 +26,14 @@ FETCH = ("fetch", "--quiet", "--refmap=", "--no-tags", "--no-write-fetch-head", 
 
 
 class Mirror:
-    """A clone without files, of single commits. Not for two processes at once; threads may share it."""
+    """A clone without files, of single commits. Not for two processes at once; threads may share it.
 
-    def __init__(self, repository: Repository, state: Path):
-        self._repository, self._state = repository, state
+    With `model`, a ledger that has a bad line of it is not taken over: what was fetched before stays, also after a
+    restart.
+    """
+
+    def __init__(self, repository: Repository, state: Path, model: str | None = None):
+        self._repository, self._state, self._model = repository, state, model
         self._folder = state / f"ledger-{digest_bytes(repository.address.encode())[7:19]}"
         self._lock = threading.RLock()
         self._ledger: Ledger | None = None
@@ -54,9 +58,10 @@ class Mirror:
         with self._lock:
             ledger = self._ledger or self._clone()
             try:
-                ledger.fetch()
-            except Conflict:
-                self._keep_keys(ledger)  # whoever rewrites the ledger does not stop that keys are taken out
+                ledger.fetch(self._model)
+            except (BadInput, Conflict):
+                if self._complete:
+                    self._keep_keys(ledger)  # whoever spoils the ledger does not stop that keys are taken out
                 raise
             self._keep_keys(ledger)
             self._complete = True

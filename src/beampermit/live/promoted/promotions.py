@@ -48,7 +48,7 @@ class Promotions:
         for folder in (wanted.state, self._models, self._commits):
             for begun in (*folder.glob(f"{BEGUN}*"), *folder.glob(f"{FETCHING}*")):
                 shutil.rmtree(begun, ignore_errors=True)
-        self.mirror = Mirror(wanted.repository, wanted.state)
+        self.mirror = Mirror(wanted.repository, wanted.state, wanted.model)
 
     def __enter__(self) -> Self:
         return self
@@ -65,7 +65,7 @@ class Promotions:
             self.mirror.look()
 
     def state(self) -> ModelState:
-        """As last fetched. Raises `Outside` where nothing ever was, `BadInput` for a ledger that cannot be read."""
+        """As last fetched: a ledger that cannot be read is none. Raises `Outside` where nothing ever was."""
         with self._lock:
             return self.mirror.ledger.state(self.wanted.model)
 

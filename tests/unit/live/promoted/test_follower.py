@@ -353,11 +353,36 @@ def test_a_ledger_that_does_not_answer_leaves_the_version_in_service(serving: Fo
 
 def test_a_bad_line_is_a_note_and_keys_count_nevertheless(serving: Followed) -> None:
     serving.lab.forge(serving.lab.last().model_copy(update={"sequence": 9}))
-    standing = serving.look()
-    assert "the ledger cannot be read: ledger.jsonl:2: sequence is 9, but this is line 2; version 1" in standing.note
+    note = serving.look().note
+    assert note.startswith("the ledger cannot be read since 2")
+    assert note.endswith("Z: ledger.jsonl:2: sequence is 9, but this is line 2; version 1 goes on")
     _, other = generate_keys(serving.lab.root.parent / "other")
     serving.lab.trust(other)
     assert "signed with an untrusted key" in serving.look().refused
+
+
+def test_a_first_start_with_a_bad_line_says_so(followed: Followed) -> None:
+    followed.have_the_model()
+    followed.lab.forge(followed.lab.last().model_copy(update={"sequence": 9}))
+    why = "no champion could be verified: ledger.jsonl:2: sequence is 9, but this is line 2"
+    again = followed
+    for _ in range(2):
+        assert (again.look().refused, again.version) == (why, 0)
+        again = again.again()
+    again.lab.forge(back=1)
+    assert (again.look().refused, again.version) == ("", 1)
+    again.promotions.close()
+
+
+def test_what_is_retired_stays_so_while_git_fails(serving: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise Outside("git: no space left on device")
+
+    serving.write("retire")
+    retired = serving.look()
+    assert retired.retired
+    monkeypatch.setattr(serving.promotions, "state", fail)
+    assert serving.look() == retired
 
 
 # Attacks
@@ -412,6 +437,48 @@ def test_a_ledger_that_is_set_back_changes_nothing(
     serving.lab.forge(back=1)
     assert serving.look() == retired
     assert said in caplog.text
+
+
+@pytest.mark.attack(
+    guard="serve",
+    tried="adds a bad line to the ledger after a retirement",
+    said="sequence is 9, but this is line 3",
+)
+def test_a_retired_version_stays_retired_whatever_follows_in_the_ledger(
+    serving: Followed, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    serving.write("retire")
+    retired = serving.look()
+    assert retired.retired
+    serving.lab.forge(serving.lab.last().model_copy(update={"sequence": 9}))
+    assert serving.look() == retired
+    assert said in caplog.text
+    again = serving.again()
+    assert (again.look(), again.version) == (retired, 0)
+    again.promotions.close()
+
+
+@pytest.mark.attack(
+    guard="serve",
+    tried="adds a line to the ledger that cannot be read, and waits for a restart of the service",
+    said="unknown event 'x': written by a newer beampermit, or damaged",
+)
+def test_a_bad_line_ends_no_version_in_service_and_a_repaired_ledger_is_followed(serving: Followed, said: str) -> None:
+    """As a line of a newer Beampermit does not, for an older service."""
+    serving.lab.forge(serving.lab.last().model_copy(update={"event": "x"}))
+    assert said in serving.look().note
+    again = serving.again()
+    standing = again.look()
+    assert (again.version, standing.refused) == (1, "")
+    assert said in standing.note
+    assert standing.note.endswith("version 1 is served as it was last verified here")
+    again.lab.forge(back=1)
+    assert (again.look().note, again.version) == ("", 1)
+    # Whoever repairs it fetches what is there now.
+    again.lab.git("fetch", "--quiet", "origin", "+refs/heads/beampermit-ledger:refs/remotes/origin/beampermit-ledger")
+    again.write("retire")
+    assert again.look().retired
+    again.promotions.close()
 
 
 @pytest.mark.attack(

@@ -1,0 +1,51 @@
+"""Whether the ledger can be followed, and since when it cannot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from beampermit.errors import BadInput, BeampermitError, Outside
+from beampermit.live.promoted.words import plain, time_of
+
+logger = logging.getLogger(__name__)
+
+
+class Reach:
+    """`fetch` raises where the ledger does not answer, was rewritten, or has a bad line."""
+
+    def __init__(self, fetch: Callable[[], None]):
+        self._fetch = fetch
+        self._answered = False
+        self._trouble: tuple[str, BeampermitError] | None = None
+        """Since when the ledger cannot be followed, and why."""
+
+    @property
+    def error(self) -> BeampermitError | None:
+        """Why it cannot be followed now."""
+        return self._trouble[1] if self._trouble else None
+
+    def look(self) -> None:
+        try:
+            self._fetch()
+        except BeampermitError as error:
+            if self._trouble is None or type(error) is not type(self._trouble[1]):
+                logger.warning("%s", plain(error), extra={"hint": plain(error.hint)})
+                self._trouble = time_of(datetime.now(UTC)), error
+            return
+        if self._trouble:
+            logger.info("the ledger answers again")
+        self._trouble, self._answered = None, True
+
+    def note(self, shown: str) -> str:
+        """What is said of `shown`, such as `version 3`, while the ledger cannot be followed; empty where it can."""
+        if self._trouble is None:
+            return ""
+        since, error = self._trouble
+        seen = f"{shown} goes on" if self._answered else f"{shown} is served as it was last verified here"
+        if isinstance(error, Outside):
+            return f"the ledger has not answered since {since}; {seen}"
+        if isinstance(error, BadInput):
+            return f"the ledger cannot be read since {since}: {plain(error)}; {seen}"
+        return f"since {since}: {plain(error.message)}; {seen}"
