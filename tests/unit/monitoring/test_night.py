@@ -34,12 +34,14 @@ ALARMS = {"MON001 current", "MON002", "MON004 score", "MON007 score"}
 
 @pytest.fixture
 def lab(
-    prepared: Callable[..., Laboratory], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    prepared: Callable[..., Laboratory],
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Laboratory:
     """Version 1 is in service; made once for both nights."""
-    shared = shared_folder(tmp_path_factory)
-    monkeypatch.setenv("BEAMPERMIT_CACHE", str(shared / "cache-of-the-service"))
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(shared / "site-of-the-night"))
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(shared_folder(tmp_path_factory) / "cache-of-the-service"))
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
     monkeypatch.setenv("BEAMPERMIT_ENVIRONMENT", sys.prefix)
     monkeypatch.setenv("GITHUB_REF_NAME", "main")
     return prepared("night", begin)
