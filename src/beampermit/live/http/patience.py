@@ -1,4 +1,7 @@
-"""A connection that sends no whole request is closed: uvicorn itself would wait for as long as the client likes."""
+"""A connection that sends no whole request is closed: uvicorn itself would wait for as long as the client likes.
+
+Where too many are open nevertheless, whoever asks for health is answered.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,23 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 PATIENCE = 10.0
 """Seconds that the first line and the headers of a request may take, and what still comes after an answer."""
 
+HEALTH = ("/healthz", "/readyz")
+"""A service that is well must not be started again, or left out, because others hold connections."""
+
 
 class PatientProtocol(H11Protocol):
     """Between requests, uvicorn's own limit for idle connections holds."""
 
     _limit: asyncio.TimerHandle | None = None
+
+    @property
+    def limit_concurrency(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """For the request that is being read."""
+        return None if self.scope["path"] in HEALTH else self.config.limit_concurrency
+
+    @limit_concurrency.setter
+    def limit_concurrency(self, _: int | None) -> None:
+        """uvicorn sets it to that of the configuration."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)

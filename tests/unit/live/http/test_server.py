@@ -140,9 +140,20 @@ def test_half_requests_do_not_stop_the_others(serving: Served, browse: Browse, m
     for half in halves:
         half.sendall(b"GET /healthz HT")
     for code in (503, 200):
-        until(lambda code=code: http.get("/healthz").status_code == code)
+        until(lambda code=code: http.get("/status").status_code == code)
     for half in halves:
         half.close()
+
+
+def test_silent_connections_do_not_make_the_service_look_dead(serving: Served, browse: Browse) -> None:
+    http = browse(serving)
+    http.publish(serving)
+    assert http.get("/status").status_code == 200
+    silent = [socket.create_connection(http.server.address) for _ in range(MOST_CONNECTIONS)]
+    until(lambda: http.get("/status").status_code == 503)
+    assert [http.get(path).status_code for path in ("/healthz", "/readyz", "/status")] == [200, 200, 503]
+    for one in silent:
+        one.close()
 
 
 def test_without_the_extra_the_command_is_told(
