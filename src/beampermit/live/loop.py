@@ -67,6 +67,8 @@ class Standing:
     """The last day of the PVs of a retired version is over."""
     note: str = ""
     """What does not stop the service: a registry that does not answer, frozen promotions."""
+    routine: bool = False
+    """Whether the note is of nothing that is wrong: frozen promotions, a champion that runs beside the version."""
     bypassed: tuple[Bypassed, ...] = ()
     """Of alarms, in force when the ledger was read last."""
 
@@ -271,7 +273,7 @@ class Loop:
         return Health(
             version=standing.version if answered else 0,
             permit=standing.permit,
-            status=self._status(len(invalid), len(values), bool(doubtful or standing.note)),
+            status=self._status(len(invalid), len(values), bool(doubtful or (standing.note and not standing.routine))),
             reason=reason,
             cycles=self._cycles,
             uptime=time.monotonic() - self._began,

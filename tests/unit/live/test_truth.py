@@ -324,19 +324,21 @@ def test_a_retired_version(serving: Served, truth: Situation) -> None:
 
 
 @pytest.mark.parametrize(
-    "note",
+    ("note", "routine"),
     [
-        pytest.param("the ledger has not answered since 12:03", marks=pytest.mark.truth("unreachable")),
-        pytest.param("promotions are frozen by A", marks=pytest.mark.truth("frozen")),
+        pytest.param("the ledger has not answered since 12:03", False, marks=pytest.mark.truth("unreachable")),
+        pytest.param("promotions are frozen by A", True, marks=pytest.mark.truth("frozen")),
     ],
 )
-def test_what_stops_no_champion_is_said(serving: Served, truth: Situation, note: str) -> None:
-    serving.loop.standing = Standing(3, "sha256:p", note=note)
+def test_what_stops_no_champion_is_said(serving: Served, truth: Situation, note: str, routine: bool) -> None:
+    serving.loop.standing = Standing(3, "sha256:p", note=note, routine=routine)
     serving.at += 0.1
     serving.put()
     update = serving.cycle()
     assert truth.holds(update.values["B2:FAULT"])
-    assert (update.health.status, update.health.reason) == ("DEGRADED", note)
+    assert (update.health.status, update.health.reason) == ("SERVING" if routine else "DEGRADED", note)
+    serving.put(device="B2", severity=3)
+    assert serving.cycle().health.status == "DEGRADED"
 
 
 @pytest.mark.parametrize("fallback", [{"on_invalid": "default"}, {"on_invalid": "hold", "hold_for": "1h"}])

@@ -328,9 +328,9 @@ class Follower:
         except BeampermitError as error:
             return Standing(version, permit, refused=plain(error.message))
         in_force = state.bypasses(self._now(), of.contract.monitoring.bypass_at_most) if state else ()
-        return Standing(
-            version, permit, note="; ".join(self._notes(state, unread, beside)), bypassed=bypassed(in_force)
-        )
+        faults, routine = self._faults(state, unread, beside), self._routine(state, beside)
+        note = "; ".join([*faults, *routine])
+        return Standing(version, permit, note=note, routine=not faults and bool(routine), bypassed=bypassed(in_force))
 
     def _standing_of_none(self, state: ModelState | None, unread: BeampermitError | None) -> Standing:
         if state is None or (unread and state.champion):
@@ -355,28 +355,38 @@ class Follower:
         retirement = state.out_of_service
         return retirement is not None and retirement.pvs_ended(self._now())
 
-    def _notes(
-        self, state: ModelState | None, unread: BeampermitError | None, beside: Standing | None = None
-    ) -> list[str]:
-        notes = []
-        shown = f"version {self.shows.version if self.shows else 0}"
-        goes_on = f"{shown} goes on"
+    def _faults(self, state: ModelState | None, unread: BeampermitError | None, beside: Standing | None) -> list[str]:
+        """Notes of what is not as it should be."""
+        faults, shown = [], self._version_shown
         if note := self._reach.note(shown):
-            notes.append(note)
+            faults.append(note)
         elif unread:
-            notes.append(f"the ledger cannot be read: {plain(unread)}; {goes_on}")
-        champion = state.champion if state else self.current and self.current.event
+            faults.append(f"the ledger cannot be read: {plain(unread)}; {shown} goes on")
+        champion = self._champion(state)
         if champion and (reason := self._why_not(champion, beside)):
             what = f"version {champion.version}, champion since {champion.at}, cannot be served"
-            notes.append(f"{what}: {reason}; {goes_on}")
-        elif champion and beside and self._is_current(champion):
-            notes.append(f"version {champion.version} is champion since {champion.at} and runs beside it")
-        elif champion and self._resumed and not self._is_current(champion):
+            faults.append(f"{what}: {reason}; {shown} goes on")
+        return faults
+
+    def _routine(self, state: ModelState | None, beside: Standing | None) -> list[str]:
+        """Notes of what somebody wanted, or what comes with each promotion."""
+        notes, champion = [], self._champion(state)
+        if champion and not self._why_not(champion, beside):
             what = f"version {champion.version} is champion since {champion.at}"
-            notes.append(f"{what}; {shown} answered last, and goes on until it answers")
+            if beside and self._is_current(champion):
+                notes.append(f"{what} and runs beside it")
+            elif self._resumed and not self._is_current(champion):
+                notes.append(f"{what}; {self._version_shown} answered last, and goes on until it answers")
         if state and state.frozen:
             notes.append(act("promotions were frozen", state.frozen))
         return notes
+
+    @property
+    def _version_shown(self) -> str:
+        return f"version {self.shows.version if self.shows else 0}"
+
+    def _champion(self, state: ModelState | None) -> Event | None:
+        return state.champion if state else self.current and self.current.event
 
     def _why_not(self, champion: Event, beside: Standing | None) -> str:
         """Why the champion is not what shows; empty where nothing hinders it."""

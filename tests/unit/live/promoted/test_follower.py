@@ -335,8 +335,14 @@ def test_frozen_promotions_are_a_note(serving: Followed) -> None:
     assert standing.refused == ""
     assert standing.note.startswith("promotions were frozen by Ada Operator")
     assert standing.note.endswith("machine studies")
+    assert standing.routine
+    serving.lose_the_network()
+    both = serving.look()
+    assert standing.note in both.note
+    assert not both.routine
+    serving.find_the_network()
     serving.write("thaw")
-    assert serving.look().note == ""
+    assert (serving.look().note, serving.look().routine) == ("", False)
 
 
 def test_a_ledger_that_does_not_answer_leaves_the_version_in_service(serving: Followed) -> None:
@@ -401,6 +407,7 @@ def test_a_permit_of_another_key_is_never_served(serving: Followed, said: str) -
     assert (serving.version, standing.refused) == (1, "")
     assert standing.note.startswith(f"version 2, champion since {event.at}, cannot be served")
     assert said in standing.note
+    assert not standing.routine
     # Nor by a service that never served another version.
     shutil.rmtree(serving.wanted.state)
     again = serving.again()
@@ -648,9 +655,11 @@ def test_after_a_restart_the_version_that_answered_last_begins_and_the_champion_
     assert "version 1 begins: it answered last before this start" in caplog.text
     champion = f"version 2 is champion since {again.lab.last().at}"
     assert again.standings[-1].note == f"{champion}; version 1 answered last, and goes on until it answers"
+    assert again.standings[-1].routine
     again.look()
     assert [one.version for one in again.champions] == [1, 2]
     assert again.standings[-1].note == f"{champion} and runs beside it"
+    assert again.standings[-1].routine
     again.follower.took_over(2)
     again.follower.look()
     assert (again.follower.standing.note, kept(again.wanted.state)) == ("", 2)
