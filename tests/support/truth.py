@@ -176,7 +176,11 @@ SITUATIONS = {
     ),
     "retired": _invalid("the version is retired", Status.DISABLE, "<retired by whom, when, why>", "`--follow`"),
     "unreachable": Situation(
-        "ledger or registry do not answer: the champion goes on", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""
+        "the ledger does not answer, or the registry, which is asked only for what is not here: the champion goes on",
+        MODELS,
+        Severity.NO_ALARM,
+        Status.NO_ALARM,
+        "",
     ),
     "frozen": Situation("promotions are frozen: the champion goes on", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""),
     "restart": _invalid(
