@@ -131,10 +131,13 @@ def test_a_record_that_is_too_short_is_continued_or_refused() -> None:
 
 
 def test_what_is_always_zero_keeps_its_limit() -> None:
-    record = series({"a": autocorrelated(3000, 4), "none": np.zeros(3000)})
+    constant = np.random.default_rng(4).uniform(0, 1e-12, 3000)  # the index of a constant, with its rounding
+    record = series({"a": autocorrelated(3000, 4), "none": np.zeros(3000), "constant": constant})
     made = calibrate(record, RULE, [*record.values], 1.0, 4.0)
-    assert made.kept == ("MON001 none",)
+    assert made.kept == ("MON001 none", "MON001 constant")
     assert [*made.limits] == ["MON001 a"]
+    rare = series({"a": autocorrelated(3000, 4), "rare": constant * 1e4})
+    assert [*calibrate(rare, RULE, [*rare.values], 1.0, 4.0).limits] == ["MON001 a", "MON001 rare"]
 
 
 @pytest.fixture
@@ -196,6 +199,7 @@ def test_the_command_says_what_is_expected_and_writes_limits(recorded: Callable[
     for side, of in shown.items():
         assert [of["low"], of["high"]] == pytest.approx(said[side]["per_week_between"], rel=5e-3)
     assert said["calibrated"]["limits"].items() <= written["limits"].items(), "as they are written, they were counted"
+    assert all(limit == float(f"{limit:.4g}") for limit in written["limits"].values()), "digits that people read"
     # They are taken from then on.
     ran = CliRunner().invoke(app, [*words, "--no-shifts", "--from", "2026-11-18T15:00Z"])
     assert ran.exit_code == 0, ran.output

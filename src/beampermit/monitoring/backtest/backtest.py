@@ -89,7 +89,7 @@ def calibration_of(made: Backtest, recording: Recording, false_alarms: float, in
         alarms_per_week=false_alarms / in_weeks,
         limits=dict(sorted(limits.calibrated.items())),
         alarms=Alarms(
-            weeks=made.now.weeks,
+            weeks=float(f"{made.now.weeks:.3g}"),
             before=_rate(made.now),
             after=_rate(made.after),
             limits_before=made.limits.digest,

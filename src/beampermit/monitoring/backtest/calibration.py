@@ -26,6 +26,8 @@ CAUTION = 0.5
 """Limits are made for so much fewer alarms: on data that they were not made from, there are up to twice as many."""
 FLATTEST = 0.05
 """Of the usual highest value: what never varies may still vary so much."""
+NOTHING = 1e-9
+"""What rounding leaves of a value that is always 0, as of a constant input."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def calibrate(
         values = held(series.values[key], rule) if key in series.values else np.zeros(0)
         if len(values):
             of_parts = np.array([values[number == one].max() for one in parts])
-            if np.isfinite(of_parts).sum() >= FEWEST and of_parts.max() > 0:
+            if np.isfinite(of_parts).sum() >= FEWEST and of_parts.max() > NOTHING:
                 highest[key] = of_parts
                 continue
         kept.append(key)
