@@ -27,8 +27,8 @@ KEPT = re.compile(
 """Variables that a project's code gets from ours: where things are, and what the machine has. No other is passed."""
 PROXY = re.compile(r"(https?|all|no)_proxy", re.IGNORECASE)
 """Passed where it holds no login."""
-NOT_FOR_GIT = re.compile(r"MLFLOW_\w+|BEAMPERMIT_(SIGNING_KEY|WEBHOOK\w*|LOGBOOK\w*)")
-"""Secrets that log in elsewhere. What runs as the same user, such as a model in service, can read git's variables."""
+LOGINS = re.compile(r"MLFLOW_\w+|BEAMPERMIT_(SIGNING_KEY|WEBHOOK\w*|LOGBOOK\w*)")
+"""At registry, webhook and logbook. What runs as the same user, as a model does, can read the variables of tools."""
 REPEATABLE = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
@@ -88,7 +88,7 @@ def run(
 ) -> Finished:
     """Run `command` in `cwd` with `env` added to ours; a time-out or an interrupt kills the whole process group.
 
-    Of ours, git gets those `for_git`.
+    Of ours, it gets those `for_tools`.
     With `paths`, `stdin` and `out` hold names of files as Python has them: any bytes, and line ends as they are.
     A child that runs a project's code is `clean`: `env` is all that it gets, and its group ends with it. Raises
     `Outside` if the program does not exist or `timeout` (seconds) has passed, `BadInput` if `cwd` is no folder.
@@ -99,7 +99,7 @@ def run(
     if clean:
         child = start(command, cwd=cwd, env=env or {}, stdin=given, stdout=pipe, stderr=pipe, pass_fds=pass_fds)
     else:
-        variables = {**(for_git() if command[0] == "git" else os.environ), **(env or {})}
+        variables = {**for_tools(), **(env or {})}
         child = _start(command, cwd, variables, text=not paths, stdin=given, stdout=pipe, stderr=pipe)
     try:
         out, err = child.communicate(os.fsencode(stdin) if paths and stdin else stdin, timeout=timeout)
@@ -144,9 +144,9 @@ def clean_variables(passed: Iterable[str] = ()) -> dict[str, str]:
     }
 
 
-def for_git() -> dict[str, str]:
-    """Our variables, as git gets them: its own settings may log in by any other."""
-    return {name: value for name, value in os.environ.items() if not NOT_FOR_GIT.fullmatch(name)}
+def for_tools() -> dict[str, str]:
+    """Our variables, as git and other tools get them: their own settings may log in by any of these."""
+    return {name: value for name, value in os.environ.items() if not LOGINS.fullmatch(name)}
 
 
 @cache

@@ -172,15 +172,16 @@ def test_a_projects_code_cannot_read_the_checkers_memory(said: str) -> None:
     assert "True Name:" in finished.stdout, "and the checker itself can do what it did"
 
 
-def test_git_gets_no_login_but_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model in service can read its variables."""
+def test_git_and_other_tools_get_no_login_but_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model in service can read their variables."""
     others = {"MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI", "BEAMPERMIT_SIGNING_KEY", "BEAMPERMIT_WEBHOOK_HEADER"}
     own = {"GIT_SSH_COMMAND", "SSH_AUTH_SOCK", "GH_TOKEN", "BEAMPERMIT_REHEARSAL"}
     for name in others | own:
         monkeypatch.setenv(name, "beam")
     seen = json.loads(Git(tmp_path)("-c", f"alias.look=!{sys.executable} -c '{LOOK}'", "look"))
-    assert own <= seen.keys()
-    assert not others & seen.keys()
+    for given in (seen, json.loads(run([sys.executable, "-c", LOOK], cwd=tmp_path).out)):
+        assert own <= given.keys()
+        assert not others & given.keys()
 
 
 COMMAND = r"""

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from beampermit.errors import BadInput, counted
 from beampermit.git import QUIET, Git, GitError
-from beampermit.processes import for_git
+from beampermit.processes import for_tools
 from beampermit.project import Project
 
 HEAD = 512
@@ -228,7 +228,7 @@ def _file_head(file: Path) -> bytes:
 def _blob_head(git: Git, blob: str) -> bytes:
     """The first bytes of a blob. Git stops when the pipe closes, so a large blob is not read whole."""
     command = ("git", "cat-file", "blob", blob)
-    env = {**for_git(), **QUIET}
+    env = {**for_tools(), **QUIET}
     with subprocess.Popen(command, cwd=git.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
         return child.stdout.read(HEAD) if child.stdout else b""
 

@@ -12,7 +12,7 @@ from typing import Any
 from beampermit.environments.conda_lock import worker
 from beampermit.environments.conda_lock.lockfile import FILE
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
-from beampermit.processes import stop
+from beampermit.processes import for_tools, stop
 from beampermit.progress import Progress
 
 LONGEST = 600
@@ -81,6 +81,7 @@ def _answer(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     command = [sys.executable, "-I", Path(worker.__file__)]
     child = subprocess.Popen(
         command,
+        env=for_tools(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +32,17 @@ def test_what_logs_in_at_the_registry_is_no_variable_that_its_process_starts_wit
     with pytest.raises(Outside, match=f"there is no registry at {address}"):
         from_registry.fetch_challenger(wanted)
     assert not {"MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_URI"} & started[0].keys()
+
+
+def test_it_hides_before_it_reads_what_logs_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    class Request(StringIO):
+        def read(self, size: int | None = -1, /) -> str:
+            done.append("read")
+            return super().read(size)
+
+    monkeypatch.setattr(from_registry, "hide_memory", lambda: done.append("hidden"))
+    monkeypatch.setattr("sys.stdin", Request(json.dumps({"model": "bpm-faults", "address": "", "variables": {}})))
+    from_registry.main()
+    assert done == ["hidden", "read"]
