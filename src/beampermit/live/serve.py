@@ -218,15 +218,21 @@ class _Assembly:
         self._service.promote(promoted, standing)
 
     def _on_standing(self, standing: Standing) -> None:
+        self._service.stand(standing)  # first: nothing that is only said may keep a retired version on the screen
         loop = self._service.loop
         shows = loop is None or loop.standing.version == standing.version  # and does not run beside what does
         if shows and (standing.refused or standing.note):
             self._notifier.say(standing.refused or standing.note)
-        if standing.retired and self._records:
-            logger.warning("%s; connected: %s", standing.refused, describe(self._clients()))
         if standing.ended and self._records:
             self._service.end_pvs()
-        self._service.stand(standing)
+        if standing.retired and self._records:
+            logger.warning("%s; connected: %s", standing.refused, self._connected())
+
+    def _connected(self) -> str:
+        try:
+            return describe(self._clients())
+        except OSError as error:  # EPICS writes its report into a file
+            return f"not known, {error.strerror}"
 
     # What a version needs
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -218,3 +219,24 @@ def test_after_the_last_day_of_its_pvs_nothing_is_served_and_who_serves_starts_a
         assert orders == [], "until then its PVs say that it is retired"
         assembly._on_standing(ended)
     assert orders == ["end"]
+
+
+def test_a_retirement_counts_though_nobody_can_say_who_is_connected(
+    options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """EPICS writes its report into a temporary folder, and its disk may be full."""
+    made = options("--model", "bpm-faults", "--ledger", str(tmp_path), "--state", str(tmp_path / "state"))
+    monkeypatch.undo()
+    retired = Standing(3, "sha256:3", refused="version 3 was retired", retired=True)
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/x")
+
+    with Promotions(made.wanted) as promotions, ExitStack() as stack:
+        assembly = serving._Assembly(made, promotions, stack, lambda *_: None)
+        monkeypatch.setattr(assembly, "_records", SimpleNamespace(clients=full))
+        told: list[Standing] = []
+        monkeypatch.setattr(assembly._service, "stand", told.append)
+        assembly._on_standing(retired)
+    assert told == [retired]
+    assert "version 3 was retired; connected: not known, No space left on device" in caplog.text
