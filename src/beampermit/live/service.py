@@ -195,12 +195,13 @@ class Service:
             current.lane.loop.standing = standing
             self._run_challenger()
             return
-        if current and not self._fits(promoted):
-            raise StartAgain(promoted)
+        fits = current is None or self._fits(promoted)
         if current is None or not current.serves:
+            if not fits:
+                raise StartAgain(promoted)
             self._begin(promoted, standing)
             return
-        self._run_beside(promoted, standing, take_over=self._took_over)
+        self._run_beside(promoted, standing, take_over=self._took_over if fits else self._starts_again, fits=fits)
 
     def _challenge(self, promoted: Declared, standing: Standing) -> None:
         self._end_challenge()
@@ -221,7 +222,14 @@ class Service:
         if promoted.version != current.promoted.version:
             self._run_beside(promoted, standing, take_over=None)
 
-    def _run_beside(self, promoted: Declared, standing: Standing, take_over: Callable[[_Running], None] | None) -> None:
+    def _run_beside(
+        self,
+        promoted: Declared,
+        standing: Standing,
+        take_over: Callable[[_Running], None] | None,
+        *,
+        fits: bool = True,
+    ) -> None:
         running, there = self._next, True
         if running is None or running.promoted.version != promoted.version:
             self._withdraw()
@@ -232,7 +240,8 @@ class Service:
         shadow = running.channel.shadow or Shadow(promoted.version, needed)
         shadow.needed = needed
         called = (lambda: self._order(lambda: take_over(running))) if take_over else None
-        self._switch.beside(running.channel, shadow, called, lambda: self._adopt(running.lane.loop))
+        adopt = (lambda: self._adopt(running.lane.loop)) if fits else None
+        self._switch.beside(running.channel, shadow, called, adopt)
         running.lane.loop.standing = standing
         if there:
             return
@@ -253,6 +262,11 @@ class Service:
         if old:
             old.lane.stop()
         self._run_challenger()
+
+    def _starts_again(self, running: _Running) -> None:
+        """It answers, and has other PVs than those that are there."""
+        if self._next is running:
+            raise StartAgain(running.promoted)
 
     def _end_challenge(self) -> None:
         self._challenger = None

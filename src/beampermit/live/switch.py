@@ -43,10 +43,13 @@ class Switch:
             self._current, self._beside = channel, None
 
     def beside(
-        self, channel: Channel, shadow: Shadow, take_over: Callable[[], None] | None, adopt: Callable[[], None]
+        self, channel: Channel, shadow: Shadow, take_over: Callable[[], None] | None, adopt: Callable[[], None] | None
     ) -> None:
         """Run a version beside the one in service. When it takes over, `adopt` is called before its first update goes
         out, and `take_over` after it, each once, by its own thread.
+
+        Without `adopt`, its PVs are others than those that are there: `take_over` is called once it may, and what is in
+        service stays.
         """
         with self._lock:
             channel.shadow, channel.take_over, channel.adopt = shadow, take_over, adopt
@@ -100,7 +103,11 @@ class Switch:
         shadow.look(channel.shown(), shown)
         if channel.take_over is None or not shadow.ready(shown):
             return None
-        self._current, self._beside = channel, None
+        self._beside = None
+        if channel.adopt is None:
+            channel.take_over()
+            return None
+        self._current = channel
         try:
             channel.adopt()
             return self._forward(channel, update)
@@ -118,7 +125,7 @@ class Channel:
         self.began = False
         self.shadow: Shadow | None = None
         self.take_over: Callable[[], None] | None = None
-        self.adopt: Callable[[], None] = lambda: None
+        self.adopt: Callable[[], None] | None = None
         self._counts = 0, 0
 
     def counted(self, update: Update) -> tuple[int, int]:

@@ -278,13 +278,51 @@ def test_a_surprise_while_a_version_begins_leaves_the_one_that_serves(playing: P
     assert playing.serves(3)
 
 
-def test_other_output_pvs_need_a_new_start(playing: Playing) -> None:
+def test_other_output_pvs_need_a_new_start_once_the_version_has_answered(playing: Playing) -> None:
     playing.fits[0] = False
     playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
     playing.until(lambda: bool(playing.ended))
     assert isinstance(playing.ended[0], StartAgain)
     assert playing.ended[0].declared.version == 4
-    assert playing.closed == [3, 3]
+    assert playing.closed == [3, 4, 3]
+    assert any(one.health.shadow.startswith("version 4: ") for one in playing.updates)
+    assert {one.health.version for one in playing.updates} == {0, 3}
+    assert playing.adopted == [3, 3], "the records stay those of version 3"
+
+
+def test_a_version_with_other_pvs_that_does_not_answer_ends_nothing(playing: Playing) -> None:
+    playing.fits[0] = False
+    playing.models[4] = Doubling(fails="the model cannot be loaded: no weights")
+    playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
+    playing.until(lambda: playing.updates[-1].health.shadow.endswith("no weights"))
+    beside = len(playing.updates)
+    playing.until(lambda: len(playing.updates) > beside + 10)
+    assert (playing.serves(3), playing.ended) == (True, [])
+    playing.service.promote(playing.promoted(3), Standing(3, "sha256:3"))
+    playing.until(lambda: playing.closed == [3, 4] and not playing.updates[-1].health.shadow)
+
+
+def test_the_ledger_goes_back_in_the_moment_in_which_a_version_with_other_pvs_has_answered(playing: Playing) -> None:
+    playing.fits[0] = False
+    late: list[Callable[[], None]] = []
+    order = playing.service._order
+
+    def hold(carry_out: Callable[[], None], version: int = 0) -> None:
+        if version:
+            order(carry_out, version)
+        else:
+            late.append(carry_out)
+
+    playing.service._order = hold  # pyright: ignore[reportAttributeAccessIssue]
+    playing.service.promote(playing.promoted(4), Standing(4, "sha256:4"))
+    playing.until(lambda: bool(late))
+    playing.service.promote(playing.promoted(3), Standing(3, "sha256:3"))
+    playing.until(lambda: playing.closed == [3, 4])
+    for told in late:
+        order(told)
+    beside = len(playing.updates)
+    playing.until(lambda: len(playing.updates) > beside + 5)
+    assert (playing.serves(3), playing.ended) == (True, [])
 
 
 def test_a_loop_that_dies_ends_the_service(playing: Playing, monkeypatch: pytest.MonkeyPatch) -> None:

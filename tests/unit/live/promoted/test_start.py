@@ -1,4 +1,4 @@
-"""`beampermit serve` anywhere: from an empty folder, and as the same process again once a champion has other PVs."""
+"""`beampermit serve` anywhere: from an empty folder, and as the same process again for other PVs, or none."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ PATIENCE = 120.0
 
 
 @pytest.mark.slow
-def test_it_begins_from_nothing_and_starts_again_for_other_pvs(
+def test_it_begins_from_nothing_and_starts_again_without_pvs_and_for_others(
     wanted: Wanted, followed: Followed, epics: Network
 ) -> None:
-    """Bytes, environment, records and processes are real; its inputs are nowhere."""
+    """Bytes, environment, records and processes are real; its inputs are nowhere, so that no version ever answers."""
     url, state = f"http://127.0.0.1:{free_port()}", wanted.state.parent / "served"
     words = ["--model", MODEL, "--ledger", wanted.repository.address, "--registry", wanted.registry]
     words += ["--state", str(state), "--follow", "0.5", "--http", url.removeprefix("http://")]
@@ -42,6 +42,11 @@ def test_it_begins_from_nothing_and_starts_again_for_other_pvs(
             assert set(get(f"{url}/outputs")) == {"B1:X:FAULT", "B2:Y:FAULT"}
             began = psutil.Process(service.pid).create_time()
             promote_with_other_pvs(followed, state)
+            until(lambda: b"version 2 runs beside the champion" in said.read_bytes(), PATIENCE)
+            assert set(get(f"{url}/outputs")) == {"B1:X:FAULT", "B2:Y:FAULT"}, "it may never answer"
+            followed.write("retire", until="2026-01-01T00:00:00Z")
+            until(lambda: b"nothing is served: the last day of the PVs is over" in said.read_bytes(), PATIENCE)
+            followed.write("rollback", 2)
             until(lambda: set(get(f"{url}/outputs")) == {"B1:X:OTHER", "B2:Y:OTHER"}, PATIENCE)
             until(lambda: get(f"{url}/status").get("status") == "STARTING", PATIENCE)
             assert psutil.Process(service.pid).create_time() == began
