@@ -14,6 +14,9 @@ PROGRAM = "/opt/beampermit/bin/beampermit"
 PORT = 8765
 MODEL = "--model"
 SERVE, MONITOR = "serve", "monitor"
+TRUTH = "--truth"
+TRUTHS = "truth"
+"""Folder of the table of truth in the service's own: there the monitor may read, whatever else is closed to it."""
 
 
 def serve(name: str, state: str, access: str, http: str, registry: str, ledger: str) -> tuple[str, ...]:
@@ -32,9 +35,11 @@ def serve(name: str, state: str, access: str, http: str, registry: str, ledger: 
     )
 
 
-def monitor(name: str, state: str, ledger: str) -> tuple[str, ...]:
-    """The same of what watches it, by its log; `state` is the service's folder."""
+def monitor(name: str, state: str, ledger: str, truth: str | None = None) -> tuple[str, ...]:
+    """The same of what watches it, by its log; `state` is the service's folder, `truth` the contract's table."""
     options = {MODEL: name, "--ledger": ledger, "--log": f"{state}/log", "--state": f"{state}/monitor"}
+    if truth:
+        options[TRUTH] = f"{state}/{TRUTHS}/{PurePosixPath(truth).name}"
     return (PROGRAM, "monitor", *(word for option in options.items() for word in option))
 
 
@@ -52,6 +57,8 @@ def statements(words: Sequence[str], line: int) -> Iterator[Statement]:
     for verb, name in ((SERVE, MODEL), (MONITOR, f"{MODEL} of the monitor")):
         for options in _options(words, verb):
             yield Statement(name, options.get(MODEL, ""), line)
+            if verb == MONITOR and options.get(TRUTH):
+                yield Statement(f"{TRUTH} of the monitor", "", line)
 
 
 def options_of(words: Sequence[str], command: str = SERVE) -> Mapping[str, str] | None:

@@ -30,7 +30,7 @@ def manifest(deployment: Deployment) -> str:
         registry="$(REGISTRY)",
         ledger="$(LEDGER)",
     )
-    watch = command.monitor(deployment.name, STATE, "$(LEDGER)")
+    watch = command.monitor(deployment.name, STATE, "$(LEDGER)", deployment.contract.monitoring.truth)
     gpu = "cpu" not in deployment.contract.environment.accelerators
     return render("kubernetes.yaml.j2", deployment, words=words, watch=watch, state=STATE, port=command.PORT, gpu=gpu)
 

@@ -24,7 +24,8 @@ def systemd(deployment: Deployment) -> str:
 
 def monitor(deployment: Deployment) -> str:
     """The unit of what watches the service: the same user, who reads its prediction log."""
-    words = command.monitor(deployment.name, f"/var/lib/{deployment.name}", "${LEDGER}")
+    truth = deployment.contract.monitoring.truth
+    words = command.monitor(deployment.name, f"/var/lib/{deployment.name}", "${LEDGER}", truth)
     return render("monitor.service.j2", deployment, words=words)
 
 

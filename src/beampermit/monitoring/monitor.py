@@ -80,7 +80,8 @@ class Monitor:
         root: Path | None = None,
     ):
         """`wanted.state` is the monitor's folder. `truth` is a table of what turned out to be true; otherwise it is the
-        contract's in the project at `root`, if there is one. Raises `BadInput` where another monitor holds the folder.
+        contract's in the project at `root`; where neither is known, a truth that the contract names is an alarm. Raises
+        `BadInput` where another monitor holds the folder.
         """
         self._model, self._log, self._respond, self._clock = wanted.model, log, respond, clock
         self._truth, self._root = truth, root
@@ -180,7 +181,7 @@ class Monitor:
         named = watched.contract.monitoring.truth
         table = self._truth or (self._root / named if self._root and named else None)
         if table is None:
-            return None, []
+            return None, [cannot_judge("truth", f"{named} of the contract is not here: --truth FILE")] if named else []
         try:
             return read_truth(table, self._log, watched.contract, until, version=watched.version), []
         except BeampermitError as error:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from typer.main import get_command
 from beampermit.cli.main import app
 from beampermit.deployment import command, files, kubernetes
 from beampermit.deployment.deployment import Deployment, deployment_of
+from beampermit.deployment.statements import compare
 from beampermit.deployment.xml_lines import Element, read_xml
 from beampermit.live.access_groups import WRITABLE
 from beampermit.live.status_pvs import STATUS_PVS
@@ -201,6 +203,27 @@ def test_the_monitor_runs_beside_the_service_on_its_log_and_its_results_are_show
     assert f"--log={kubernetes.STATE}/log" in set(serve["args"]) & set(monitor["args"])
     assert f"--monitor={kubernetes.STATE}/monitor" in serve["args"]
     assert f"--state={kubernetes.STATE}/monitor" in monitor["args"]
+
+
+def test_the_monitor_gets_the_truth_that_the_contract_names_and_a_file_without_is_told(
+    surrogate: Deployment, made: dict[str, str]
+) -> None:
+    monitoring = surrogate.contract.monitoring.model_copy(update={"truth": "data/truth.csv"})
+    contract = surrogate.contract.model_copy(update={"monitoring": monitoring})
+    judged = files.texts(replace(surrogate, contract=contract))
+    (line,) = re.findall(r"(?s)ExecStart=(.*?[^\\])\n", judged["bpm_faults-monitor.service"])
+    watched = command.options_of(command.split(line.replace("\\\n", " "), "", 1), command.MONITOR)
+    assert watched
+    assert watched["--truth"] == "/var/lib/bpm_faults/truth/truth.csv"
+    assert set(watched) <= options_of_command("monitor")
+    assert f"--truth={kubernetes.STATE}/truth/truth.csv" in pod(judged["kubernetes.yaml"])["containers"][1]["args"]
+    for kind in ("{name}-monitor.service", "kubernetes.yaml"):
+        read, file = files.KINDS[kind].read, kind.format(name="bpm_faults")
+        assert not [*compare(file, read(judged[file], file), read(judged[file], file), surrogate.is_gone)]
+        former = files.texts(surrogate)[file]
+        (problem,) = compare(file, read(former, file), read(judged[file], file), surrogate.is_gone)
+        assert problem.message == "--truth of the monitor is missing"
+    assert "--truth" not in made["bpm-faults-monitor.service"] + made["kubernetes.yaml"]
 
 
 def test_the_monitor_alone_gets_what_tells_others_and_runs_without(made: dict[str, str]) -> None:

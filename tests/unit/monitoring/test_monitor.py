@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
@@ -284,6 +285,26 @@ def test_truth_that_cannot_be_read_is_an_alarm_of_its_own(with_limits: Watched, 
         table.unlink()  # it comes later
         watched.now += 600
         assert {one.key: one.reading.value for one in monitor.judge().result.standings}["MON008 truth"] == 0.0
+
+
+def test_a_truth_that_the_contract_names_and_nobody_knows_is_an_alarm(watched: Watched, followed: Followed) -> None:
+    write_limits(watched.lab.root)
+    file = watched.lab.root / "contract.yaml"
+    contract = YAML().load(file)
+    contract.setdefault("monitoring", {})["truth"] = "data/truth.csv"
+    YAML().dump(contract, file)
+    followed.promote(3)
+    watched.write(2, NOW - HOUR, NOW + HOUR)
+    watched.judge()
+    done = watched.judge()
+    assert watched.levels(done) == {"MON008 truth": "INVALID"}
+    assert "data/truth.csv of the contract is not here: --truth FILE" in done.result.standings[0].reading.detail
+    # In the project it is known where the table will be: then only its age is judged.
+    watched.now += 600
+    with Monitor(watched.wanted, watched.log, clock=lambda: watched.now, root=watched.lab.root) as monitor:
+        found = {one.key: one.reading.value for one in monitor.judge().result.standings}
+    assert found["MON008 truth"] == 0.0
+    assert found["MON007 truth"] > 86400
 
 
 def test_the_process_ends_in_order_and_no_second_one_takes_its_folder(with_limits: Watched) -> None:
