@@ -48,6 +48,7 @@ class Ledger:
     def __init__(self, git: Git, remote: str = "origin"):
         self.git = git.top
         self.remote = remote
+        self.patience = PATIENCE
         self._tracking = f"refs/remotes/{remote}/beampermit-ledger"
         self._has_remote = False
         self._seen: str | None = None
@@ -363,7 +364,7 @@ class Ledger:
             retry_error_callback=lambda state: state.outcome and state.outcome.result(),
         )
         try:
-            return retrying(self.git.try_, *arguments, timeout=PATIENCE)
+            return retrying(self.git.try_, *arguments, timeout=self.patience)
         except Outside as error:
             raise Outside(f"{self.remote} does not answer: {error}", hint=f"git ls-remote {self.remote}") from None
 

@@ -72,7 +72,7 @@ class Follower:
         self._pvs_shown = threading.Event()
         """Set once `on_declared` was called."""
         self._say_again = threading.Event()
-        self._reach = Reach(promotions.look)
+        self._reach = Reach(promotions, clock)
         self._state: ModelState | None = None
         """As it was read last: what counts while the ledger cannot be read, a retirement above all."""
         self._job: Job | None = None
@@ -109,7 +109,7 @@ class Follower:
 
     def look(self) -> None:
         """Look once: what was prepared is handed over, what is new is begun."""
-        self._reach.look()
+        self._reach.look(serves=self.current is not None)
         self._note_switches()
         self._note_failures()
         unread = self._read()

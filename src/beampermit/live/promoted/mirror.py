@@ -53,10 +53,14 @@ class Mirror:
             raise Outside("the ledger was never read on this machine", hint=f"git ls-remote {self._repository.name}")
         return self._ledger
 
-    def look(self) -> None:
-        """Fetch ledger and keys. Raises as `Ledger.fetch`; what was fetched before stays."""
+    def look(self, patience: float = PATIENCE) -> None:
+        """Fetch ledger and keys. Raises as `Ledger.fetch`; what was fetched before stays.
+
+        Where there is something from before, the remote has `patience` s for each answer.
+        """
         with self._lock:
             ledger = self._ledger or self._clone()
+            ledger.patience = patience if self._complete else PATIENCE
             try:
                 ledger.fetch(self._model)
             except (BadInput, Conflict):

@@ -24,6 +24,7 @@ from beampermit.permit.statement import Statement
 from beampermit.permit.verification import DIFFERS, verify_name
 from beampermit.progress import Progress, silent
 from beampermit.registry.event import Event
+from beampermit.registry.ledger import PATIENCE
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.models import FETCHING
 from beampermit.registry.trust import require_committed, verify_promotion
@@ -59,10 +60,10 @@ class Promotions:
     def close(self) -> None:
         self._held.release()
 
-    def look(self) -> None:
+    def look(self, patience: float = PATIENCE) -> None:
         """Fetch ledger and keys. Raises as `Mirror.look`."""
         with self._lock:
-            self.mirror.look()
+            self.mirror.look(patience)
 
     def state(self) -> ModelState:
         """As last fetched: a ledger that cannot be read is none. Raises `Outside` where nothing ever was."""

@@ -7,16 +7,23 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from beampermit.errors import BadInput, BeampermitError, Outside
+from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.words import plain, time_of
+from beampermit.registry.ledger import PATIENCE
 
 logger = logging.getLogger(__name__)
+SOON = 5.0
+"""Seconds to wait for the ledger while nothing is in service."""
+BEGINS = 60.0
+"""Seconds after the start for which this holds: a network may be slow, and is to be followed nevertheless."""
 
 
 class Reach:
-    """`fetch` raises where the ledger does not answer, was rewritten, or has a bad line."""
+    """The ledger cannot be followed where it does not answer, was rewritten, or has a bad line."""
 
-    def __init__(self, fetch: Callable[[], None]):
-        self._fetch = fetch
+    def __init__(self, promotions: Promotions, clock: Callable[[], float]):
+        self._promotions, self._clock = promotions, clock
+        self._began = clock()
         self._answered = False
         self._trouble: tuple[str, BeampermitError] | None = None
         """Since when the ledger cannot be followed, and why."""
@@ -26,9 +33,11 @@ class Reach:
         """Why it cannot be followed now."""
         return self._trouble[1] if self._trouble else None
 
-    def look(self) -> None:
+    def look(self, *, serves: bool) -> None:
+        """`serves`: whether something is in service; what was verified before is not to wait for a dead network."""
+        begins = not serves and not self._answered and self._clock() - self._began < BEGINS
         try:
-            self._fetch()
+            self._promotions.look(SOON if begins else PATIENCE)
         except BeampermitError as error:
             if self._trouble is None or type(error) is not type(self._trouble[1]):
                 logger.warning("%s", plain(error), extra={"hint": plain(error.hint)})

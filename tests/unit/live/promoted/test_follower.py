@@ -14,10 +14,12 @@ from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.live.promoted import Declared, Follower, Promoted, Promotions, Wanted, find
 from beampermit.live.promoted.job import FIRST
+from beampermit.live.promoted.reach import BEGINS, SOON
 from beampermit.live.promoted.served import read_served
 from beampermit.live.wiring import wire
 from beampermit.permit.keys import generate_keys, load_signing_key
 from beampermit.permit.statement import BoundFile
+from beampermit.registry.ledger import PATIENCE
 from support.attacks import attack_case
 from support.permits import KEY
 from support.promoted_project import Followed
@@ -813,6 +815,33 @@ def test_no_key_at_all_ends_the_service(serving: Followed) -> None:
 # What goes wrong meanwhile
 
 
+def test_a_start_does_not_wait_for_a_dead_network_and_follows_a_slow_one(
+    serving: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    def silent(patience: float) -> None:
+        waited.append(patience)
+        raise Outside("origin does not answer")
+
+    def fail(*_: object) -> None:
+        raise Outside("the registry does not answer")
+
+    again = serving.again()
+    monkeypatch.setattr(again.promotions, "look", silent)
+    assert (again.look().refused, again.version, waited) == ("", 1, [SOON, SOON])
+    again.follower.look()
+    assert waited[2:] == [PATIENCE], "it serves"
+    again = again.again()
+    monkeypatch.setattr(again.promotions, "look", silent)
+    monkeypatch.setattr(again.promotions, "prepare", fail)
+    again.look()
+    again.look(BEGINS)
+    assert waited[3:5] == [SOON, SOON]
+    assert waited[5:] == [PATIENCE] * len(waited[5:]), "what is new may repair it"
+    again.promotions.close()
+
+
 def test_what_cannot_begin_is_tried_again_later_each_time(serving: Followed) -> None:
     asked: list[int] = []
 
@@ -883,7 +912,7 @@ def test_a_switch_counts_at_once_and_at_the_end(serving: Followed, monkeypatch: 
     """Whoever calls does not wait for the ledger or the disk."""
     follower, looks, callers = serving.follower, threading.Semaphore(0), list[str]()
     follower._every = 3600.0
-    monkeypatch.setattr(serving.promotions, "look", looks.release)
+    monkeypatch.setattr(serving.promotions, "look", lambda _: looks.release())
     monkeypatch.setattr(follower, "_keep", lambda _: callers.append(threading.current_thread().name))
     follower.start()
     assert looks.acquire(timeout=30)

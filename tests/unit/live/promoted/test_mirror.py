@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -86,7 +88,7 @@ def test_the_protected_branch_is_followed_and_kept(origin: Path) -> None:
 def test_a_first_copy_without_its_ledger_is_not_taken_for_an_empty_one(
     origin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def loses_the_network(_: Ledger) -> None:
+    def loses_the_network(*_: object) -> None:
         raise Outside("origin does not answer")
 
     with monkeypatch.context() as patch:
@@ -98,6 +100,18 @@ def test_a_first_copy_without_its_ledger_is_not_taken_for_an_empty_one(
         with pytest.raises(Outside, match="the ledger was never read on this machine"):
             _ = mirror.ledger
     mirror.look()
+    assert mirror.ledger.protected == Git(origin)("rev-parse", "HEAD")
+
+
+def test_a_remote_that_takes_all_and_says_nothing_is_waited_for_as_long_as_was_said(origin: Path) -> None:
+    mirror = mirror_of(origin)
+    mirror.look()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mirror.git("remote", "set-url", "origin", f"git://127.0.0.1:{silent.getsockname()[1]}/x")
+        began = time.monotonic()
+        with pytest.raises(Outside, match="origin does not answer"):
+            mirror.look(patience=0.2)
+        assert time.monotonic() - began < 30
     assert mirror.ledger.protected == Git(origin)("rev-parse", "HEAD")
 
 
