@@ -19,14 +19,15 @@ from beampermit.monitoring.backtest.backtest import backtest, calibration_of
 from beampermit.monitoring.backtest.recorded import Recording, opened, span_of
 from beampermit.monitoring.limits import read_limits
 from beampermit.monitoring.response import kept
-from beampermit.monitoring.response.fall_back import fall_back
+from beampermit.monitoring.response.fall_back import fall_back, fell_back
 from beampermit.monitoring.response.logbook import load_logbook
 from beampermit.monitoring.response.proposals import NewLimits, Suppressed
-from beampermit.monitoring.response.respond import Outlets, Responder
+from beampermit.monitoring.response.respond import Outlets, Responder, nothing_done
 from beampermit.monitoring.response.webhook import Webhook
 from beampermit.progress import silent
 from beampermit.project import Project
 from beampermit.registry.event import Event
+from beampermit.registry.operations import Session
 from beampermit.verdicts.monitoring import Trip
 
 WEEKS, FALSE_ALARMS = 4.0, 1.0
@@ -59,6 +60,7 @@ def responder_of(
             logbook=book,
             new_limits=partial(new_limits, project, log) if project and log else None,
             fall_back=partial(_fall_back, project) if project else None,
+            fell_back=partial(_fell_back, project) if project else nothing_done,
         )
         responder = Responder(journal, outlets, contract, clock=clock)
         try:
@@ -99,11 +101,18 @@ def _client(state: Path, project: Project | None, repository: str, environment: 
 
 
 def _fall_back(project: Project, trip: Trip, host: str) -> Event:
+    return fall_back(_session(project, trip.model), trip, host)
+
+
+def _fell_back(project: Project, trip: Trip, host: str) -> Event | None:
+    return fell_back(_session(project, trip.model), trip, host)
+
+
+def _session(project: Project, model: str) -> Session:
     from beampermit.registry.ledger import Ledger
     from beampermit.registry.mlflow import Registry, registry_uri
-    from beampermit.registry.operations import Session
 
     ledger = Ledger(project.git)
-    home = None if os.environ.get("MLFLOW_TRACKING_URI") else ledger.state(trip.model).home
+    home = None if os.environ.get("MLFLOW_TRACKING_URI") else ledger.state(model).home
     registry = Registry(registry_uri(home.address if home else ""), create=False)
-    return fall_back(Session(project.git, ledger, registry, trip.model, silent), trip, host)
+    return Session(project.git, ledger, registry, model, silent)

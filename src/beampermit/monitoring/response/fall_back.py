@@ -18,14 +18,12 @@ def fall_back(session: Session, trip: Trip, host: str) -> Event:
     Raises `Suppressed` where the version that tripped is not in service any more, or is itself what somebody went back
     to; `Conflict` where somebody else was first, and what a rollback raises.
     """
-    session = replace(session, by=f"{BY} on {host}"[:200])
-    reason = f"{trip.name}: {trip.standing.reading.detail or 'beyond its limit'}"[:900]
+    session, reason = _of_monitor(session, trip, host)
     state, _ = session.read_state()
     champion = state.champion
     if champion is None:
         raise Suppressed("no version is in service")
-    own = champion.event == "rollback" and (champion.reason, champion.by) == (reason, session.by)
-    if own and champion.expected == trip.version:
+    if _is_own(champion, session, reason, trip):
         return session.already(champion).event
     if champion.version != trip.version:
         raise Suppressed(f"version {champion.version} is in service by now, and version {trip.version} tripped")
@@ -35,3 +33,23 @@ def fall_back(session: Session, trip: Trip, host: str) -> Event:
     if not any(number != champion.version and number not in state.retired for number in state.promoted):
         raise Suppressed("there is no former champion to go back to")
     return rollback(session, of=trip.version, reason=reason).event
+
+
+def fell_back(session: Session, trip: Trip, host: str) -> Event | None:
+    """The rollback event of an earlier run for this trip, if it is what put the champion in service."""
+    session, reason = _of_monitor(session, trip, host)
+    champion = session.read_state()[0].champion
+    if champion is None or not _is_own(champion, session, reason, trip):
+        return None
+    return session.already(champion).event
+
+
+def _is_own(champion: Event, session: Session, reason: str, trip: Trip) -> bool:
+    own = (champion.reason, champion.by, champion.expected) == (reason, session.by, trip.version)
+    return champion.event == "rollback" and own
+
+
+def _of_monitor(session: Session, trip: Trip, host: str) -> tuple[Session, str]:
+    """Acting in the monitor's name; with the reason that the event has."""
+    reason = f"{trip.name}: {trip.standing.reading.detail or 'beyond its limit'}"[:900]
+    return replace(session, by=f"{BY} on {host}"[:200]), reason

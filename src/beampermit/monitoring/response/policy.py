@@ -54,7 +54,7 @@ def refusal(journal: Journal, task: Task, monitoring: Monitoring, at: float) -> 
         last = recent[-1]
         return f"{last.kind} was done {abs(at - last.at) / 3600:.1f} h ago, and monitoring.response.cooldown is longer"
     alarm = journal.find(key_of(task.trip))
-    if alarm is None or not alarm.on:
+    if alarm is None or not alarm.on or alarm.trip.name != task.trip.name:
         return "the alarm has cleared"
     return ""
 

@@ -59,6 +59,18 @@ def propose_limits(client: Client, new: NewLimits, *, title: str, body: str, tag
     return open_pull_request(client, branch=branch, base=base, title=title, body=body)
 
 
+def limits_proposed(client: Client, tag: str) -> str:
+    """The address of the pull request of this tag, whatever became of it; empty where none was opened."""
+    branch = f"{LIMITS}-{tag}"
+    rows = client.pages("/pulls", state="all", head=f"{client.repository.split('/')[0]}:{branch}")
+    return next((address_of(row) for row in rows if parse_answer(Pull, row).head.ref == branch), "")
+
+
+def retraining_started(client: Client, tag: str) -> str:
+    """The address of the run of this tag; empty where none is listed."""
+    return next((run.html_url for run in _runs(client) if tag in run.display_title), "")
+
+
 def start_retraining(client: Client, *, reason: str, tag: str) -> str:
     """Start the workflow `retrain.yml`; the address of its run, or of the workflow where the run is not listed yet.
 

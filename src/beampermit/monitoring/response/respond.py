@@ -32,7 +32,9 @@ from beampermit.monitoring.response.policy import refusal, take, tasks_of
 from beampermit.monitoring.response.proposals import (
     NewLimits,
     Suppressed,
+    limits_proposed,
     propose_limits,
+    retraining_started,
     start_retraining,
     tag_of,
 )
@@ -51,6 +53,10 @@ PATIENCE = 5.0
 PROPOSALS = frozenset({"propose-limits", "retrain", "fall-back"})
 
 
+def nothing_done(_trip: Trip, _host: str) -> Event | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Outlets:
     """Where a response goes; what is None is not there, and its steps are done with."""
@@ -66,6 +72,8 @@ class Outlets:
     """Raises `Suppressed` where recorded data give none."""
     fall_back: Callable[[Trip, str], Event] | None = None
     """As `fall_back.fall_back`, with a session; the text is this machine's name."""
+    fell_back: Callable[[Trip, str], Event | None] = nothing_done
+    """As `fall_back.fell_back`: whether an earlier run did it."""
 
     @cached_property
     def issues(self) -> Issues | None:
@@ -216,7 +224,9 @@ class Responder:
         return "the webhook has it"
 
     def _propose(self, texts: Texts, task: Task) -> str:
-        client = self._may_propose(task)
+        if done := self._done_before(task, lambda: limits_proposed(self._client(), tag_of(task.trip))):
+            return done
+        client = self._client()
         if self.outlets.new_limits is None:
             raise Suppressed("limits need recorded data of the service")
         new = self.outlets.new_limits(task.trip)
@@ -227,28 +237,37 @@ class Responder:
         return propose_limits(client, new, title=title, body=text, tag=tag_of(task.trip))
 
     def _retrain(self, task: Task) -> str:
-        client = self._may_propose(task)
+        if done := self._done_before(task, lambda: retraining_started(self._client(), tag_of(task.trip))):
+            return done
+        client = self._client()
         self._begin(task)
         return start_retraining(client, reason=task.trip.name, tag=tag_of(task.trip))
 
     def _fall_back(self, task: Task) -> str:
-        self._require_allowed(task)
+        host = socket.gethostname()
+        if done := self._done_before(task, lambda: self._fell_back(task.trip, host)):
+            return done
         if self.outlets.fall_back is None:
             raise Suppressed("the monitor has no ledger and registry that it may write")
         self._begin(task)
-        return self.outlets.fall_back(task.trip, socket.gethostname()).summary
+        return self.outlets.fall_back(task.trip, host).summary
 
-    def _may_propose(self, task: Task) -> Client:
-        self._require_allowed(task)
+    def _fell_back(self, trip: Trip, host: str) -> str:
+        event = self.outlets.fell_back(trip, host)
+        return event.summary if event else ""
+
+    def _client(self) -> Client:
         if self.outlets.client is None:
             raise Suppressed("no GitHub is known")
         return self.outlets.client
 
-    def _require_allowed(self, task: Task) -> None:
-        """Not for what was begun: it may have been done, and is only to be noted."""
-        why = "" if task.begun else refusal(self.kept.journal, task, self.monitoring, self._clock())
-        if why:
+    def _done_before(self, task: Task, found: Callable[[], str]) -> str:
+        """What an earlier run did, where this task was begun. Raises `Suppressed` where it is not to be done now."""
+        if task.begun and (done := found()):
+            return done
+        if why := refusal(self.kept.journal, task, self.monitoring, self._clock()):
             raise Suppressed(why)
+        return ""
 
     def _begin(self, task: Task) -> None:
         if not task.begun:

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from beampermit.errors import Conflict
-from beampermit.monitoring.response.fall_back import fall_back
+from beampermit.errors import Conflict, Outside
+from beampermit.monitoring.response.fall_back import fall_back, fell_back
 from beampermit.monitoring.response.proposals import NewLimits, Suppressed
 from beampermit.registry.event import Event
 from beampermit.registry.operations import Session
 from beampermit.verdicts.monitoring import Trip
 from support.github_server import lost, says
 from support.registry_project import MODEL, Laboratory
-from support.responses import DAY, HOUR, Responding, trip
+from support.responses import DAY, HOUR, NOW, Responding, trip
 
 Respond = Callable[..., Responding]
 ALLOWED = re.compile(
@@ -134,6 +134,48 @@ def test_an_alarm_that_cleared_meanwhile_proposes_nothing(responding: Respond) -
     assert any("the alarm has cleared" in one for one in journal.log)
 
 
+@pytest.mark.parametrize("on_trip", ["retrain", "propose-limits"])
+def test_what_was_begun_is_not_done_after_the_alarm_cleared(responding: Respond, on_trip: str) -> None:
+    monitor = responding(on_trip=on_trip, outlets={"new_limits": new_limits})
+    monitor.github.next(*[says(503)] * 8, of="/dispatches" if on_trip == "retrain" else "/git/trees")
+    assert [task.begun for task in monitor.work(trip()).tasks] == [True]
+    monitor.work(trip(cleared=True), after=30)
+    journal = monitor.work(after=10 * HOUR)
+    assert (monitor.github.dispatched, monitor.github.pulls, journal.proposals) == ([], {}, ())
+    assert any("not done: the alarm has cleared" in line for line in journal.log)
+
+
+def test_what_was_begun_is_not_done_for_the_next_raise_of_the_alarm(responding: Respond) -> None:
+    monitor = responding(on_trip="retrain", proposes_at="MAJOR")
+    monitor.github.next(says(503), of="/dispatches")
+    assert [task.begun for task in monitor.work(trip(level="MAJOR")).tasks] == [True]
+    monitor.work(trip(cleared=True), trip(since=NOW + 20), after=30)
+    monitor.work(after=10 * HOUR)
+    assert monitor.github.dispatched == []
+
+
+@pytest.mark.parametrize("on_trip", ["retrain", "propose-limits"])
+def test_what_was_done_before_the_alarm_cleared_is_noted_and_starts_the_cooldown(
+    responding: Respond, on_trip: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = responding(on_trip=on_trip, outlets={"new_limits": new_limits})
+    with monkeypatch.context() as patch:
+        patch.setattr(type(monitor.kept), "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            monitor.work(trip())
+    monitor.start()
+    for one in (*monitor.github.runs.values(), *monitor.github.pulls.values()):
+        one.update({"status": "completed", "state": "closed"})
+    journal = monitor.work(trip(cleared=True), after=HOUR)
+    assert [proposal.kind for proposal in journal.proposals] == [on_trip]
+    monitor.work(trip("MON002", ""), after=HOUR)
+    assert len(monitor.github.dispatched) + len(monitor.github.pulls) == 1
+
+
+def killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("check", "level", "on_trip", "starts"),
     [
@@ -192,6 +234,24 @@ def test_the_monitor_goes_back_only_where_the_contract_allows_it(
     assert len(calls) == times
 
 
+def test_the_monitor_does_not_go_back_after_the_alarm_cleared(responding: Respond) -> None:
+    calls: list[Trip] = []
+    looks: list[Trip] = []
+
+    def down(trip: Trip, host: str) -> Event:
+        calls.append(trip)
+        raise Outside("the registry does not answer")
+
+    def look(trip: Trip, host: str) -> None:
+        looks.append(trip)
+
+    monitor = responding(fall_back="MAJOR", outlets={"fall_back": down, "fell_back": look})
+    monitor.work(trip("MON004", "score", level="MAJOR"))
+    monitor.work(trip("MON004", "score", cleared=True), after=30)
+    journal = monitor.work(after=10 * HOUR)
+    assert (len(calls), len(looks), journal.tasks, journal.proposals) == (1, 1, (), ())
+
+
 @pytest.fixture
 def twice(prepared: Callable[..., Laboratory]) -> Laboratory:
     """Two versions promoted, the second in service."""
@@ -213,6 +273,8 @@ def test_a_fall_back_is_in_the_ledger_by_the_monitors_own_name_once_and_people_c
             2,
             "beampermit monitor on ioc-7",
         )
+    assert fell_back(session(twice), tripped, "ioc-7") == event
+    assert fell_back(session(twice), tripped, "ioc-8") is None
     assert event.reason.startswith("bpm-faults MON007 score 1800000000")
     assert twice.events() == [("promote", 1), ("promote", 2), ("rollback", 1)]
     assert twice.champion() == 1
