@@ -49,7 +49,7 @@ class Monitoring(Part):
     delay_on: Annotated[Seconds | None, Loosens.WHEN_LARGER, Absent(0.0)] = None
     """It must have been so for this long, by the ends of the windows."""
     clear_below: Annotated[float, Field(gt=0, le=1), Loosens.WHEN_LARGER] = 0.8
-    """A window is good again at this part of the limit, or below."""
+    """A window is good again at this part of the way from what is usual to the limit, or below."""
     clear_after: Annotated[int, Field(ge=1, le=100), Loosens.WHEN_SMALLER] = 3
     """An alarm is cleared after so many good windows in a row."""
     delay_off: Annotated[Seconds | None, Loosens.WHEN_SMALLER, Absent(0.0)] = None

@@ -71,7 +71,9 @@ def together(window: LogWindow, contract: Contract, limits: Limits) -> Iterator[
     limit = limits.calibrated.get("MON002") or limit_in(reference.limit, reference.usual, limits.window, len(far), 0.5)
     further = float((far > reference.limit).mean())
     detail = f"{further:.0%} of {len(far)} rows are further away; usual is {reference.usual:.3g}"
-    yield Reading(check="MON002", subject="", value=float(far.mean()), limit=limit, detail=detail)
+    yield Reading(
+        check="MON002", subject="", value=float(far.mean()), limit=limit, usual=reference.usual, detail=detail
+    )
 
 
 def together_blocks(window: LogWindow, contract: Contract) -> list[np.ndarray] | None:

@@ -82,7 +82,13 @@ def quality(truth: Truth, contract: Contract, limits: Limits, until: float) -> I
         detail = f"mean distance of {len(far)} rows from their truth, usual is {of.error.usual:.4g} {signal.unit}"
         unit = "" if signal.unit == "1" else signal.unit
         yield Reading(
-            check="MON007", subject=signal.name, value=float(far.mean()), limit=limit, unit=unit, detail=detail
+            check="MON007",
+            subject=signal.name,
+            value=float(far.mean()),
+            limit=limit,
+            usual=of.error.usual,
+            unit=unit,
+            detail=detail,
         )
 
 

@@ -44,6 +44,5 @@ def share_reading(
         1.0, limit_in(of.limit, of.usual, limits.window, rows, 0.5)
     )
     said = f"{share:.1%} of {rows} rows, usual is {of.usual:.1%}"
-    return Reading(
-        check=check, subject=subject, value=share, limit=limit, detail=f"{said}; {detail}" if detail else said
-    )
+    detail = f"{said}; {detail}" if detail else said
+    return Reading(check=check, subject=subject, value=share, limit=limit, usual=of.usual, detail=detail)

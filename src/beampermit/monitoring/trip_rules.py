@@ -152,7 +152,7 @@ def key_of(reading: Reading) -> tuple[str, str]:
 
 def sound(reading: Reading) -> Reading:
     """A reading that can be compared: whatever is no number counts as one that nobody could take (`unknown`)."""
-    if math.isfinite(reading.value) and math.isfinite(reading.limit) and reading.limit >= 0:
+    if all(map(math.isfinite, (reading.value, reading.limit, reading.usual))) and reading.limit >= 0:
         return reading
     return Reading(check=reading.check, subject=reading.subject, value=0.0, limit=0.0, detail=NOT_A_NUMBER)
 
@@ -191,7 +191,8 @@ def _next(before: Judged | None, reading: Reading, until: float, rule: Monitorin
 def _compared(reading: Reading, times: float, rule: Monitoring) -> tuple[bool, bool]:
     """Whether it is beyond so many times its limit, and whether it is good again."""
     threshold = reading.limit * times
-    return reading.value > threshold, reading.value <= threshold * rule.clear_below
+    usual = min(reading.usual, threshold)  # limits of recorded data may lie below what was usual in the reference
+    return reading.value > threshold, reading.value <= usual + (threshold - usual) * rule.clear_below
 
 
 def _turned(latch: Latch, beyond: bool, good: bool, until: float, rule: Monitoring) -> Latch:

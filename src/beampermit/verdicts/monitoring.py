@@ -45,6 +45,8 @@ class Reading(Record):
     """The signal, or what of it, such as `turns.std`; empty for all together."""
     value: Number
     limit: Number
+    usual: Number = 0.0
+    """Of sound windows, as the reference gives it: an alarm is cleared on the way from the limit to here."""
     unit: str = ""
     detail: str = ""
     """One line for the operator."""

@@ -20,7 +20,7 @@ from beampermit.files import write_json
 from beampermit.monitoring import reference
 from beampermit.monitoring.backtest.alarms import WEEK, Alarm, alarms, episodes, held, rate, weeks
 from beampermit.monitoring.backtest.calibration import calibrate
-from beampermit.monitoring.backtest.recorded import Series
+from beampermit.monitoring.backtest.recorded import Recording, Series, measure
 from beampermit.monitoring.limits import read_limits
 from beampermit.monitoring.response.proposals import Suppressed
 from beampermit.monitoring.trip_rules import RuleState, TripRules
@@ -35,11 +35,11 @@ NOW = 1_794_960_000.0
 RULE = Monitoring()
 
 
-def series(values: Mapping[str, np.ndarray], limit: float = 1.0) -> Series:
+def series(values: Mapping[str, np.ndarray], limit: float = 1.0, usual: float = 0.0) -> Series:
     length = len(next(iter(values.values())))
     named = {f"MON001 {name}": one for name, one in values.items()}
     ends = NOW + EVERY * np.arange(length)
-    return Series(ends, named, {key: np.full(length, limit) for key in named}, length, ())
+    return Series(ends, named, {key: np.full(length, limit) for key in named}, length, (), dict.fromkeys(named, usual))
 
 
 def autocorrelated(length: int, seed: int, by: float = 0.99) -> np.ndarray:
@@ -60,16 +60,18 @@ def autocorrelated(length: int, seed: int, by: float = 0.99) -> np.ndarray:
         Monitoring(delay_on=1200.0, delay_off=1800.0),
     ],
 )
-def test_alarms_are_those_of_the_monitors_own_rules(rule: Monitoring) -> None:
+@pytest.mark.parametrize("usual", [0.0, 1.2, 9.0])
+def test_alarms_are_those_of_the_monitors_own_rules(rule: Monitoring, usual: float) -> None:
     values = autocorrelated(400, 1, 0.6)
     values[[50, 51, 200]] = np.nan
     values[300:320] = [2.0, *[np.nan] * 17, 2.0, 0.5]  # a gap, before and after which is one bad window each
     values[295:300] = 0.1
-    made = series({"turns": values}, 1.4)
+    made = series({"turns": values}, 1.4, usual)
     state, raised, cleared = RuleState(), list[float](), list[float]()
     rules = TripRules("toy", rule)
     for end, value in zip(made.ends, values, strict=True):
-        found = [] if np.isnan(value) else [Reading(check="MON001", subject="turns", value=value, limit=1.4)]
+        reading = {"check": "MON001", "subject": "turns", "value": value, "limit": 1.4, "usual": usual}
+        found = [] if np.isnan(value) else [Reading.model_validate(reading)]
         outcome = rules.judge(state, found, Window(since=end - 3600, until=end, rows=60, version=3))
         state = outcome.state
         for trip in outcome.trips:
@@ -226,6 +228,9 @@ def test_a_replayed_table_is_a_record_too(recorded: Callable[..., Path], project
     assert ran.exit_code == 0, ran.output
     said = json.loads(ran.stdout)
     assert "MON001 current" in {one["of"] for one in said["now"]["alarms"]}
+    limits = read_limits(project.root, project.contract)
+    made = measure(Recording(folder, project.contract, NOW, NOW + 2 * 3600), limits)
+    assert limits.together and made.usual == {"MON002": limits.together.usual}, "alarms are cleared as the monitor does"
     assert said["now"]["episodes"] == 1
 
 

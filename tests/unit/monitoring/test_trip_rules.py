@@ -65,6 +65,20 @@ def test_an_alarm_is_cleared_only_below_a_part_of_the_limit_and_after_windows_in
     assert [trip.cleared for trip in played.trips] == [False, True]
 
 
+def test_an_alarm_is_cleared_on_the_way_from_its_limit_to_what_is_usual() -> None:
+    """Distances of MON002 and shares of sound windows lie far from 0, and their limits near to them."""
+    played = Played()
+
+    def levels(*values: float, usual: float = 1.001, limit: float = 1.134) -> list[str]:
+        made = [Reading(check="MON002", subject="", value=value, limit=limit, usual=usual) for value in values]
+        return [played.window(one).standings[0].level for one in made]
+
+    assert levels(2.5, 2.5) == ["NO_ALARM", "MAJOR"]
+    assert levels(1.108, 1.107, 1.108, 1.107, 1.107) == ["MAJOR", *["MINOR"] * 3, "NO_ALARM"]  # good from 1.1074 on
+    # A limit of recorded data below what was usual in the reference.
+    assert levels(1.0, 1.0, 0.91, 0.9, 0.9, limit=0.9) == ["NO_ALARM", "MINOR", "MINOR", "MINOR", "NO_ALARM"]
+
+
 def test_windows_before_an_alarm_was_cleared_do_not_raise_it_again() -> None:
     played = Played(PLAIN.model_copy(update={"clear_after": 1}))
     assert played.values(1.1, 1.1, 0.1, 1.1, 1.1) == ["NO_ALARM", "MINOR", "NO_ALARM", "NO_ALARM", "MINOR"]

@@ -28,7 +28,8 @@ def alarms(series: Series, limits: Mapping[str, np.ndarray | float], rule: Monit
     """In the order of time. By the same rule as `TripRules`, for one threshold."""
     found = []
     for key, values in series.values.items():
-        beyond, good = _compared(values, np.broadcast_to(limits[key], values.shape), rule)
+        limit = np.broadcast_to(limits[key], values.shape)
+        beyond, good = _compared(values, limit, series.usual.get(key, 0.0), rule)
         found += [Alarm(key, *span) for span in _spans(series.ends, beyond, good, np.isfinite(values), rule)]
     return sorted(found, key=lambda one: (one.since, one.key))
 
@@ -74,9 +75,12 @@ def _at_most(count: int, mean: float) -> float:
     return math.fsum(map(math.exp, logs))
 
 
-def _compared(values: np.ndarray, limits: np.ndarray, rule: Monitoring) -> tuple[np.ndarray, np.ndarray]:
+def _compared(
+    values: np.ndarray, limits: np.ndarray, usual: float, rule: Monitoring
+) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(invalid="ignore"):
-        return values > limits, values <= limits * rule.clear_below
+        least = np.minimum(usual, limits)
+        return values > limits, values <= least + (limits - least) * rule.clear_below
 
 
 def _spans(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,6 +61,8 @@ class Series:
     """That were judged, each once."""
     notes: tuple[str, ...]
     """What is odd about the log."""
+    usual: Mapping[str, float] = field(default_factory=dict)
+    """Of the reference, where it is not 0."""
 
     @property
     def judged(self) -> int:
@@ -76,6 +78,7 @@ def measure(recording: Recording, limits: Limits, progress: Progress = silent) -
     first = recording.since + monitoring.window
     total = int((recording.until - first) // monitoring.every) + 1 if recording.until >= first else 0
     found, ends, notes, rows = list[dict[str, tuple[float, float]]](), list[float](), dict[str, None](), 0
+    usual = dict[str, float]()
     for chunk in recording.chunks():
         start, end = chunk.window.since + monitoring.window, chunk.window.until
         rows += int((chunk.at >= (chunk.window.since if not ends else start)).sum())
@@ -84,9 +87,10 @@ def measure(recording: Recording, limits: Limits, progress: Progress = silent) -
             window = chunk.between(at - monitoring.window, at)
             each = readings(window, limits, recording.contract)
             found.append({key: (one.value, one.limit) for one in each if (key := _key(one.check, one.subject))})
+            usual |= {_key(one.check, one.subject): one.usual for one in each if one.usual}
             ends.append(at)
             progress("judge windows", len(ends), total)
-    series = _series(ends, found, rows, tuple(notes))
+    series = replace(_series(ends, found, rows, tuple(notes)), usual=usual)
     if not series.judged:
         span = f"{_time(recording.since)} to {_time(recording.until)}"
         raise BadInput(f"no window from {span} can be judged: the log has too few rows there", file=recording.log)
