@@ -59,7 +59,7 @@ def nothing_done(_trip: Trip, _host: str) -> Event | None:
 
 @dataclass(frozen=True)
 class Outlets:
-    """Where a response goes; what is None is not there, and its steps are done with."""
+    """Where a response goes; what is None is not there: nothing new is noted for it, and what waits for it waits on."""
 
     texts: Callable[[Contract], Texts]
     """Of a contract, what people read."""
@@ -177,6 +177,8 @@ class Responder:
             line = steps[task.kind](task)
         except Suppressed as error:
             self.kept.finish(task, f"{task.id}: not done: {error}")
+        except _Absent as error:
+            self._wait_for_outlet(task, str(error), at)
         except BeampermitError as error:
             self._try_later(task, error, at)
         else:
@@ -184,6 +186,14 @@ class Responder:
             done = (*self.kept.journal.proposals, proposal)[-20:]
             more = {"proposals": done} if task.kind in PROPOSALS else {}
             self.kept.finish(task, f"{task.id}: {line}", **more)
+
+    def _wait_for_outlet(self, task: Task, missing: str, at: float) -> None:
+        """The next run may be started with it: one by hand, or without a variable, must not end what waits."""
+        if at - task.asked > GIVE_UP:
+            self.kept.finish(task, f"{task.id}: given up: {missing}")
+        elif task.error != missing:
+            self.kept.put_task(task.model_copy(update={"error": missing}))
+            logger.warning("%s: %s; it waits for a day", task.id, missing)
 
     def _try_later(self, task: Task, error: BeampermitError, at: float) -> None:
         wait = max(_wait(task.tries), error.seconds if isinstance(error, Limited) else 0.0)
@@ -196,7 +206,7 @@ class Responder:
 
     def _store(self, task: Task) -> str:
         if self.outlets.log is None:
-            raise Suppressed("there is no prediction log")
+            raise _Absent("there is no prediction log")
         try:
             return f"stored as {store_candidate(self.kept.folder, self.outlets.log, task.trip)}"
         except BadInput as error:
@@ -204,7 +214,7 @@ class Responder:
 
     def _enter(self, texts: Texts, task: Task) -> str:
         if self.outlets.logbook is None:
-            raise Suppressed("no logbook is set")
+            raise _Absent("no logbook is set")
         title, text = texts.entry(task.trip)
         level = "NO_ALARM" if task.trip.cleared else task.trip.standing.level
         id = digest_json(["logbook", name_of(task.trip)]).removeprefix("sha256:")[:32]
@@ -219,7 +229,7 @@ class Responder:
 
     def _send(self, task: Task) -> str:
         if self.outlets.webhook is None:
-            raise Suppressed("no webhook is set")
+            raise _Absent("no webhook is set")
         self.outlets.webhook.send(task.trip)
         return "the webhook has it"
 
@@ -228,7 +238,7 @@ class Responder:
             return done
         client = self._client()
         if self.outlets.new_limits is None:
-            raise Suppressed("limits need recorded data of the service")
+            raise _Absent("limits need recorded data of the service")
         new = self.outlets.new_limits(task.trip)
         self._begin(task)
         alarm = self.kept.journal.find(key_of(task.trip))
@@ -248,7 +258,7 @@ class Responder:
         if done := self._done_before(task, lambda: self._fell_back(task.trip, host)):
             return done
         if self.outlets.fall_back is None:
-            raise Suppressed("the monitor has no ledger and registry that it may write")
+            raise _Absent("the monitor has no ledger and registry that it may write")
         self._begin(task)
         return self.outlets.fall_back(task.trip, host).summary
 
@@ -258,7 +268,7 @@ class Responder:
 
     def _client(self) -> Client:
         if self.outlets.client is None:
-            raise Suppressed("no GitHub is known")
+            raise _Absent("no GitHub is known")
         return self.outlets.client
 
     def _done_before(self, task: Task, found: Callable[[], str]) -> str:
@@ -311,6 +321,10 @@ class Responder:
     def _report(self, issues: Issues, texts: Texts, at: float) -> None:
         if self.result is not None:
             heartbeat.report(self.kept, issues, texts, self.result, at)
+
+
+class _Absent(Exception):
+    """Where a task goes is not set up in this run; the message says what."""
 
 
 _NOBODY = Client("nobody/nowhere", "")

@@ -15,15 +15,17 @@ from typing import Any
 
 import pytest
 
+from beampermit.documents.alarm_texts import AlarmTexts
 from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.monitoring.response import journal as journals
 from beampermit.monitoring.response import kept as kept_module
 from beampermit.monitoring.response.journal import load_journal
 from beampermit.monitoring.response.kept import opened
 from beampermit.monitoring.response.logbook import Entry, FileLogbook, load_logbook
+from beampermit.monitoring.response.respond import Outlets
 from beampermit.monitoring.response.webhook import Webhook, body_of
 from support.loopback import listening
-from support.responses import HOUR, NOW, Responding, trip
+from support.responses import DAY, HOUR, NOW, Responding, trip
 
 Respond = Callable[..., Responding]
 
@@ -157,6 +159,41 @@ def test_a_damaged_journal_is_said_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "response.json").write_text('{"format": 1, "alarms": 7}')
     with pytest.raises(BadInput, match=r"response.json: not a journal of responses: alarms: Input should be"):
         load_journal(tmp_path)
+
+
+def test_what_waits_for_an_outlet_that_this_run_lacks_is_done_by_a_later_one(
+    responding: Respond, receiver: Receiver, tmp_path: Path
+) -> None:
+    """Such as `beampermit respond` by hand, or a restart, without `--log`, `--logbook`, webhook and token."""
+    book = tmp_path / "book.md"
+    outlets = {"webhook": Webhook(receiver.url), "logbook": FileLogbook(str(book)), "log": tmp_path}
+    monitor = responding(on_trip="retrain", outlets=outlets)
+    monitor.responder.take([trip()])
+    whole, monitor.outlets = monitor.outlets, Outlets(AlarmTexts)
+    monitor.start()
+    monitor.responder.hurry()
+    journal = monitor.work(after=DAY - 1)
+    assert [(task.kind, task.error) for task in journal.tasks] == [
+        ("candidate", "there is no prediction log"),
+        ("logbook", "no logbook is set"),
+        ("webhook", "no webhook is set"),
+        ("retrain", "no GitHub is known"),
+    ]
+    monitor.outlets = whole
+    monitor.start()
+    assert monitor.work(after=1).tasks == ()
+    assert (len(receiver.got), book.read_text().count("\n## "), len(monitor.github.dispatched)) == (1, 1, 1)
+
+
+def test_what_waits_for_an_outlet_is_given_up_after_a_day(responding: Respond, tmp_path: Path) -> None:
+    monitor = responding(outlets={"logbook": FileLogbook(str(tmp_path / "book.md"))})
+    monitor.responder.take([trip()])
+    monitor.outlets = Outlets(AlarmTexts)
+    monitor.start()
+    assert len(monitor.work(after=DAY).tasks) == 1
+    journal = monitor.work(after=1)
+    assert journal.tasks == ()
+    assert any("given up: no logbook is set" in line for line in journal.log)
 
 
 # The webhook
