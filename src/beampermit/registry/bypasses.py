@@ -53,8 +53,9 @@ class Bypass:
         return self.since - at <= SKEW and at < self.until
 
     def covers(self, alarm: str, subject: str = "") -> bool:
-        """A cause such as `drift` covers its checks of monitoring."""
-        return alarm in (self.alarm, *checks_of(self.alarm)) and self.subject in ("", subject)
+        """A cause such as `drift` covers its checks of monitoring, and a signal all that is measured of it."""
+        of_it = self.subject in ("", subject) or subject.startswith(f"{self.subject}.")
+        return of_it and alarm in (self.alarm, *checks_of(self.alarm))
 
 
 def find_bypass(bypasses: Iterable[Bypass], alarm: str, subject: str = "") -> Bypass | None:

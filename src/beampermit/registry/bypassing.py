@@ -9,6 +9,7 @@ from beampermit.contract import FILE_NAME, Contract, parse_contract
 from beampermit.contract.causes import causes
 from beampermit.errors import BadInput, did_you_mean
 from beampermit.project import Project
+from beampermit.registry.bypass_subjects import require_subject
 from beampermit.registry.bypasses import Bypass
 from beampermit.registry.event import Event, provenance, written
 from beampermit.registry.ledger import Ledger
@@ -22,17 +23,16 @@ def bypass(
 ) -> tuple[Event, bool]:
     """Bypass an alarm of the version in service; the event in effect, and whether this call appended it.
 
-    It replaces one of the same alarm and subject, which then ends later or earlier. Raises `BadInput` for an alarm that
-    there is not, a time that is past or too far ahead, and without a reason; `Conflict` where somebody else was first,
-    `Outside`.
+    It replaces one of the same alarm and subject, which then ends later or earlier. Raises `BadInput` for an alarm or a
+    subject that there is not, a time that is past or too far ahead, and without a reason; `Conflict` where somebody
+    else was first, `Outside`.
     """
     state, next_line = _read(project, ledger)
     if state.champion is None:
         raise BadInput(f"no version of {project.contract.model.name} is in service", hint="beampermit history")
     contract = _contract_in_service(project, state.champion)
     _require_alarm(alarm, contract)
-    if len(subject) > 200 or not subject.isprintable():
-        raise BadInput("--subject is the name of a signal, a device or a PV, of at most 200 characters")
+    require_subject(alarm, subject, contract, project.root)
     end = written(_parse_end(until, contract.monitoring.bypass_at_most, now))
     before = state.bypassed.get((alarm, subject))
     if before and (before.until, before.reason) == (end, reason):

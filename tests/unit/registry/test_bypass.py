@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from beampermit.contract.causes import checks_of
 from beampermit.documents.history import render_history
 from beampermit.errors import BadInput, BeampermitError, Conflict
 from beampermit.project import Project
+from beampermit.registry.bypass_subjects import require_subject, subjects_of
 from beampermit.registry.bypasses import find_bypass
 from beampermit.registry.bypassing import bypass, end_bypass
 from beampermit.registry.event import Event, written
@@ -91,6 +93,10 @@ def test_several_are_in_force_at_once_and_each_ends_alone(said: Callable[..., Mo
         one = find_bypass(found, alarm, subject)
         assert (one.name if one else None) == name
     assert find_bypass(said({"subject": "turns.std"}).bypasses(NOW), "MON001") is None
+    # A signal stands for all that is measured of it, and for no other that begins as it does.
+    turns = said({"subject": "turns"}).bypasses(NOW)
+    every = ("turns", "turns.std", "turns.missing", "turns2", "turns2.std", "current", "")
+    assert [bool(find_bypass(turns, "MON001", subject)) for subject in every] == [1, 1, 1, 0, 0, 0, 0]
     drift = said({"alarm": "drift"}).bypasses(NOW)
     assert [bool(find_bypass(drift, check, "turns.std")) for check in ("MON001", "MON002", "MON003")] == [1, 1, 0]
 
@@ -214,6 +220,42 @@ def test_a_bypass_is_appended_made_longer_and_ended(promoted: Ledger, project: P
     assert [one.name for one in other.state("bpm-faults").bypasses(now + HOUR)] == ["drift"]
 
 
+@pytest.mark.parametrize(
+    ("alarm", "subjects"),
+    [
+        ("MON001", "turns turns.mean turns.std turns.span turns.step"),
+        ("MON003", "turns turns.missing turns.outside severity"),
+        ("MON004", "score score.flagged"),
+        ("MON005", "score score.invalid score.fallback"),
+        ("MON007", "score truth"),
+        ("MON008", "limits log permit truth"),
+        ("drift", "turns turns.mean turns.std turns.span turns.step"),
+    ],
+)
+def test_a_check_has_the_subjects_of_its_signals(project: Project, alarm: str, subjects: str) -> None:
+    checks = checks_of(alarm) or (alarm,)
+    assert " ".join(one for check in checks for one in subjects_of(check, project.contract)) == subjects
+    for subject in ("", *subjects.split()):
+        require_subject(alarm, subject, project.contract, project.root)
+
+
+def test_a_cause_of_an_output_is_bypassed_for_its_pvs_and_devices(project: Project) -> None:
+    """The table in service may be another one, so a PV is known by its form."""
+    signals = project.contract.signals.model_copy(update={"devices": "devices.csv"})
+    contract = project.contract.model_copy(update={"signals": signals})
+    (pattern,) = (output.pv for output in signals.outputs)
+    pv = re.sub(r"{.*}", "NEW:X", pattern or "")
+    require_subject("score.high", "B1:X", contract, project.root)  # nobody can read the table here
+    columns = list(dict.fromkeys(re.findall(r"{(.*?)}", " ".join(one.pv or "" for one in signals.inputs))))
+    (project.root / "devices.csv").write_text(f"{','.join(columns)}\n{','.join(['B1', 'X'][: len(columns)])}\n")
+    name = ":".join(["B1", "X"][: len(columns)])
+    for subject in (name, pv):
+        require_subject("score.high", subject, contract, project.root)
+    for subject in ("C1:X", "B1:X:OTHER"):
+        with pytest.raises(BadInput, match=rf"'{subject}' is no subject of score\.high"):
+            require_subject("score.high", subject, contract, project.root)
+
+
 REFUSED = {
     "an alarm that there is not": ({"alarm": "MON01"}, "'MON01' is no alarm of bpm-faults; did you mean"),
     "a cause of another model": ({"alarm": "orbit.high"}, "'orbit.high' is no alarm of bpm-faults"),
@@ -222,6 +264,10 @@ REFUSED = {
     "a past time": ({"until": "2020-01-01T00:00Z"}, "is 2020-01-01T00:00:00Z, which is past"),
     "no time zone": ({"until": "2026-11-24T06:00"}, "has no time zone"),
     "no reason": ({"reason": " "}, "a reason is required"),
+    "a subject that is misspelled": ({"subject": "trns"}, "'trns' is no subject of MON001; did you mean 'turns'?"),
+    "a subject of another check": ({"subject": "score"}, "'score' is no subject of MON001"),
+    "a subject of all together": ({"alarm": "MON002", "subject": "turns"}, "MON002 is about all together"),
+    "a subject of no check of a cause": ({"alarm": "drift", "subject": "score"}, "'score' is no subject of drift"),
     "a subject with control characters": ({"subject": "a\x1b[2K"}, "--subject is the name"),
 }
 
