@@ -35,7 +35,7 @@ SETTLED = 2.0
 AGAIN = 60.0
 """Seconds until the next try where no contract says how often."""
 Respond = Callable[[Sequence[Trip], Result, Contract | None], None]
-"""With the contract of the version that was judged, None where none is in service. It returns soon."""
+"""With the contract of the version that was judged or served last, None where none ever did. It returns soon."""
 Measured = tuple[Watched, Window, Sequence[Reading], LogWindow | None]
 
 
@@ -112,8 +112,13 @@ class Monitor:
         state, at = self._watch.look(), self._clock()
         notes = tuple(filter(None, [self._watch.note]))
         if state.champion is None:
-            return self._of_none(at, notes)
-        watched, window, found, rows = self._measured(state, state.champion, at)
+            return self._of_none(state, at, notes)
+        known, doubt = self._watch.believed(state, state.champion)
+        if known is None:
+            return self._of_no_permit(state.champion, at, doubt, notes)
+        watched, window, found, rows = self._measured(state, known, at)
+        if doubt:
+            found = [*found, cannot_judge("permit", doubt)]
         contract = watched.contract
         bypass = bypassing(in_force(state, contract, at))
         before = self.folder.kept.rules
@@ -141,17 +146,36 @@ class Monitor:
                 logger.exception("the window could not be judged")
             end.wait(max(every - (time.monotonic() - began), 1.0))
 
-    def _of_none(self, at: float, notes: tuple[str, ...]) -> Round:
+    def _of_none(self, state: ModelState, at: float, notes: tuple[str, ...]) -> Round:
         """Nothing is in service: never promoted, or retired. What was in alarm ends."""
         window = Window(since=at, until=at, rows=0, version=0)
         outcome = TripRules(self._model, Monitoring()).judge(self.folder.kept.rules, (), window)
         result = Result(model=self._model, at=at, window=window, standings=(), drift=None)
-        self._settle(outcome.state, outcome.trips, result)
+        self._settle(outcome.state, outcome.trips, result, self._last_contract(state))
         return Round(result, outcome.trips, AGAIN, notes=(*notes, f"no version of {self._model} is in service"))
 
-    def _measured(self, state: ModelState, champion: Event, at: float) -> Measured:
-        """The champion; while another version is still in service instead, that one, by its own limits."""
-        watched, until = self._watch.watched(champion), at - SETTLED
+    def _last_contract(self, state: ModelState) -> Contract | None:
+        """That of the version which served last: it says how its alarms end, also after a restart."""
+        if state.last_in_service is None:
+            return None
+        try:
+            return self._watch.watched(state.last_in_service).contract
+        except BeampermitError as error:
+            logger.warning("%s", plain(error))
+            return None
+
+    def _of_no_permit(self, champion: Event, at: float, doubt: str, notes: tuple[str, ...]) -> Round:
+        """Nobody vouches for any version, so there is no contract to judge by: that alone is said."""
+        window, rule = Window(since=at, until=at, rows=0, version=champion.version), Monitoring()
+        found = [cannot_judge("permit", doubt)]
+        outcome = TripRules(self._model, rule).judge(self.folder.kept.rules, found, window)
+        result = Result(model=self._model, at=at, window=window, standings=outcome.standings, drift=None)
+        self._settle(outcome.state, outcome.trips, result)
+        return Round(result, outcome.trips, rule.every, notes=(*notes, doubt))
+
+    def _measured(self, state: ModelState, watched: Watched, at: float) -> Measured:
+        """What is watched; while another version is still in service instead, that one, by its own limits."""
+        until = at - SETTLED
         since = until - watched.contract.monitoring.window
         nothing = Window(since=since, until=until, rows=0, version=watched.version)
         try:

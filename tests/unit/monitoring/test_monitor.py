@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
-from beampermit.contract import load_contract
+from beampermit.contract import Contract, load_contract
 from beampermit.errors import BadInput, Outside
 from beampermit.live.observation.monitoring import read_result
 from beampermit.live.promoted import Repository, Wanted
@@ -222,7 +222,14 @@ def test_a_retired_model_has_no_alarm(with_limits: Watched, followed: Followed) 
     watched.judge()
     assert watched.judge().in_alarm
     followed.write("retire")
-    done = watched.judge()
+    contracts: list[Contract | None] = []
+
+    def respond(trips: Sequence[Trip], _: object, contract: Contract | None) -> None:
+        contracts.append(contract)
+        watched.respond(trips)
+
+    done = watched.judge(respond=respond)  # after a restart: by whose contract are its issues closed?
+    assert [contract and contract.model.name for contract in contracts] == ["bpm-faults"]
     assert (done.result.window.version, done.in_alarm) == (0, False)
     assert "no version of bpm-faults is in service" in done.notes
     assert {trip.name for trip in watched.told if trip.cleared} == {
