@@ -52,7 +52,7 @@ def propose_limits(client: Client, new: NewLimits, *, title: str, body: str, tag
     Raises `Suppressed` where a proposal is open or nothing would change, `Outside`.
     """
     branch = f"{LIMITS}-{tag}"
-    _refuse_second(client, own=branch)
+    refuse_second(client, tag)
     base = _default_branch(client)
     if not _has_branch(client, branch):
         _make_branch(client, branch, base, new.files, title)
@@ -83,17 +83,18 @@ def start_retraining(client: Client, *, reason: str, tag: str) -> str:
         return mine.html_url
     if running := next((run for run in runs if run.status != "completed"), None):
         raise Suppressed(f"a retraining runs already: {running.html_url}")
-    _refuse_second(client)
+    refuse_second(client, tag)
     inputs = {"reason": reason[:500], "alarm": tag}
     client.order(f"/actions/workflows/{WORKFLOW}/dispatches", {"ref": _default_branch(client), "inputs": inputs})
     return f"the workflow {WORKFLOW}, run {tag}"
 
 
-def _refuse_second(client: Client, own: str = "") -> None:
+def refuse_second(client: Client, tag: str) -> None:
+    """Raises `Suppressed` where another proposal than the limits of this tag is open, `Outside`."""
     for row in client.pages("/pulls", state="open"):
         pull = parse_answer(Pull, row)
         ours = pull.head.repo is not None and pull.head.repo.full_name == client.repository
-        if ours and pull.head.ref.startswith((LIMITS, RETRAIN)) and pull.head.ref != own:
+        if ours and pull.head.ref.startswith((LIMITS, RETRAIN)) and pull.head.ref != f"{LIMITS}-{tag}":
             raise Suppressed(f"a proposal is open already: {address_of(row)}")
 
 

@@ -10,7 +10,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
@@ -34,6 +34,7 @@ from beampermit.monitoring.response.proposals import (
     Suppressed,
     limits_proposed,
     propose_limits,
+    refuse_second,
     retraining_started,
     start_retraining,
     tag_of,
@@ -51,6 +52,8 @@ GIVE_UP = 86400.0
 TRIES = 3
 PATIENCE = 5.0
 PROPOSALS = frozenset({"propose-limits", "retrain", "fall-back"})
+SLOW = frozenset({"propose-limits", "retrain"})
+"""After people were told: limits take a backtest of weeks, and the pull request names the issue."""
 
 
 def nothing_done(_trip: Trip, _host: str) -> Event | None:
@@ -141,13 +144,17 @@ class Responder:
         if self.contract is None:
             return  # no version was judged since the start: nobody could say what is to be done
         texts = self.outlets.texts(self.contract)
-        for id in [task.id for task in self.kept.journal.tasks]:
+        self._do_all([task.id for task in self.kept.journal.tasks if task.kind not in SLOW], texts)
+        if not self._closed.is_set():
+            self._tell_github(texts)
+        self._do_all([task.id for task in self.kept.journal.tasks if task.kind in SLOW], texts)
+
+    def _do_all(self, ids: Sequence[str], texts: Texts) -> None:
+        for id in ids:
             at, task = self._clock(), next((one for one in self.kept.journal.tasks if one.id == id), None)
             # After a clock was set back, nothing waits longer than it may.
             if task and not self._closed.is_set() and (at >= task.due or task.due - at > 2 * LONGEST):
                 self._do(task, at, texts)
-        if not self._closed.is_set():
-            self._tell_github(texts)
 
     def _run(self) -> None:
         while not self._closed.is_set():
@@ -239,6 +246,7 @@ class Responder:
         client = self._client()
         if self.outlets.new_limits is None:
             raise _Absent("limits need recorded data of the service")
+        refuse_second(client, tag_of(task.trip))
         new = self.outlets.new_limits(task.trip)
         self._begin(task)
         alarm = self.kept.journal.find(key_of(task.trip))

@@ -77,6 +77,32 @@ def test_no_second_proposal_is_made_while_one_is_open(responding: Respond, on_tr
     assert any("a proposal is open already: https://git.example/lab/faults/pull/1" in one for one in journal.log)
 
 
+def test_issues_are_told_before_limits_are_looked_for(responding: Respond) -> None:
+    """A backtest of four weeks takes minutes."""
+    told: list[int] = []
+
+    def slow(trip: Trip) -> NewLimits:
+        told.append(len(monitor.github.issues))
+        return new_limits(trip)
+
+    monitor = responding(on_trip="propose-limits", outlets={"new_limits": slow})
+    monitor.work(trip())
+    assert told == [1]
+
+
+def test_limits_are_not_looked_for_where_a_proposal_is_open(responding: Respond) -> None:
+    asked: list[Trip] = []
+
+    def counted(trip: Trip) -> NewLimits:
+        asked.append(trip)
+        return new_limits(trip)
+
+    monitor = responding(on_trip="propose-limits", outlets={"new_limits": counted})
+    monitor.github.pull("1" * 40, branch="beampermit/retrain")
+    monitor.work(*[trip(subject=f"x{number}") for number in range(8)])
+    assert (asked, len(monitor.github.pulls)) == ([], 1)
+
+
 def test_a_stranger_cannot_hold_a_proposal_back_with_a_fork(responding: Respond) -> None:
     monitor = responding(on_trip="retrain")
     monitor.github.pull("1" * 40, branch="beampermit/retrain", fork="eve/faults")
