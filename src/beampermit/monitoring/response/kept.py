@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +11,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from beampermit.errors import Conflict
+from beampermit.errors import BadInput, Conflict
 from beampermit.monitoring.response.journal import (
+    FILE,
     REMEMBERED,
     SHOWN,
     Alarm,
@@ -22,6 +24,7 @@ from beampermit.monitoring.response.journal import (
     store_journal,
 )
 
+logger = logging.getLogger(__name__)
 LOCK = ".response.lock"
 
 
@@ -30,7 +33,7 @@ class Kept:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.journal = load_journal(folder)
+        self.journal = _load(folder)
         self._lock = threading.RLock()
 
     def change(self, by: Callable[[Journal], Journal]) -> None:
@@ -97,9 +100,23 @@ class Kept:
         self.change(lambda journal: journal.model_copy(update={"log": (*journal.log, line)[-SHOWN:]}))
 
 
+def _load(folder: Path) -> Journal:
+    """A monitor that did not start for a damaged file would watch nothing: it is set aside, and begun anew."""
+    try:
+        return load_journal(folder)
+    except BadInput as error:
+        file, aside = folder / FILE, folder / f"{FILE}.damaged"
+        try:
+            file.replace(aside)
+        except OSError:
+            raise error from None
+        logger.warning("%s; it is now %s: what it had begun is not finished", error.message, aside)
+        return Journal()
+
+
 @contextmanager
 def opened(folder: Path) -> Iterator[Kept]:
-    """The journal, for this process alone. Raises `Conflict` where another one has it, `BadInput` for a damaged one."""
+    """The journal, for this process alone. Raises `Conflict` where another one has it."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK)
     try:

@@ -196,6 +196,20 @@ def test_what_waits_for_an_outlet_is_given_up_after_a_day(responding: Respond, t
     assert any("given up: no logbook is set" in line for line in journal.log)
 
 
+@pytest.mark.parametrize("content", ["", '{"format": 1, "alarms": 7}', "\0"], ids=["empty", "wrong", "zero"])
+def test_a_monitor_with_a_damaged_journal_starts_anew_and_keeps_it(
+    responding: Respond, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    (monitor.folder / "response.json").write_text(content)
+    monitor.start()
+    assert "what it had begun is not finished" in caplog.text
+    assert (monitor.folder / "response.json.damaged").read_text() == content
+    monitor.work(trip())
+    assert monitor.states == ["open"], "its issue is found again"
+
+
 # The webhook
 
 
