@@ -65,6 +65,25 @@ class Watch:
         self._promotions.verify_permit(known.declared)
         return known
 
+    def believed(self, state: ModelState, champion: Event) -> tuple[Watched | None, str]:
+        """The champion, or why it is not believed, with what is judged instead: what was watched last, or else was last
+        in service. None where nobody vouches for any of them.
+        """
+        try:
+            return self.watched(champion), ""
+        except BeampermitError as error:
+            problem = plain(f"version {champion.version}: {error}")
+        for known in self._known.values():
+            if known.version not in state.retired:
+                return known, problem
+        for event in reversed(state.events):
+            if event.starts_service and event.version not in state.retired:
+                try:
+                    return self.watched(event), problem
+                except BeampermitError:
+                    continue
+        return None, problem
+
     def _verified(self, event: Event) -> Watched:
         declared = self._promotions.declare(event)
         try:

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,9 +20,10 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.contract import Contract, load_contract
-from beampermit.errors import BadInput, Outside
+from beampermit.errors import BadInput, Failed, Outside
 from beampermit.live.observation.monitoring import read_result
 from beampermit.live.promoted import Repository, Wanted
+from beampermit.live.promoted.promotions import Promotions
 from beampermit.monitoring import reference
 from beampermit.monitoring.monitor import Monitor, Respond, Round
 from beampermit.monitoring.response.candidates import load_candidate
@@ -29,11 +31,13 @@ from beampermit.registry.bypassing import bypass
 from beampermit.verdicts.monitoring import Trip
 from support.github_stand_in import GitHub
 from support.monitored_log import write_log
+from support.permits import KEY
 from support.promoted_project import Followed
-from support.registry_project import MODEL, Laboratory
+from support.registry_project import MODEL, Laboratory, sign_promotion
 
 NOW = 1_795_003_600.0
 HOUR = 3600.0
+BYTES = {"weights.safetensors": f"sha256:{'1' * 64}"}
 BEFORE = 400
 """Rows of the reference."""
 
@@ -312,6 +316,63 @@ def test_a_truth_that_the_contract_names_and_nobody_knows_is_an_alarm(watched: W
         found = {one.key: one.reading.value for one in monitor.judge().result.standings}
     assert found["MON008 truth"] == 0.0
     assert found["MON007 truth"] > 86400
+
+
+def test_a_champion_whose_permit_nobody_believes_is_an_alarm_and_the_version_before_is_watched(
+    with_limits: Watched,
+) -> None:
+    watched, lab = with_limits, with_limits.lab
+    watched.write(2, NOW - HOUR, NOW + 6 * HOUR, wide=3.0)
+    watched.judge()
+    assert not watched.told
+    line = {"sequence": lab.last().sequence + 1, "version": 3, "expected": 2}
+    event, permit = sign_promotion(lab.last().model_copy(update=line), BYTES, key=KEY)
+    lab.forge(event, permits={f"permits/{event.permit.removeprefix('sha256:')}.json": permit})
+    # Each time by a monitor that was started again: what was in service before is found in the ledger.
+    watched.judge()
+    done = watched.judge()
+    levels = watched.levels(done)
+    assert (done.result.window.version, levels["MON008 permit"], levels["MON001 turns.std"]) == (2, "INVALID", "MAJOR")
+    (said,) = (one.reading.detail for one in done.result.standings if one.key == "MON008 permit")
+    assert "version 3" in said
+    assert "signed with an untrusted key" in said
+    assert "MON008 permit" in {trip.standing.key for trip in watched.told}
+
+
+def test_where_nobody_vouches_for_any_version_that_is_said(
+    with_limits: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = with_limits
+    watched.write(2, NOW - HOUR, NOW + 6 * HOUR)
+    watched.now += HOUR
+    refused: list[bool] = []
+
+    def unless_refused(work: Callable[..., Any]) -> Callable[..., Any]:
+        def judged(*given: Any) -> Any:
+            if refused:
+                raise Failed("the permit is not signed with a key of the protected branch")
+            return work(*given)
+
+        return judged
+
+    for name in ("declare", "verify_permit"):
+        monkeypatch.setattr(Promotions, name, unless_refused(getattr(Promotions, name)))
+    with Monitor(watched.wanted, watched.log, watched.respond, lambda: watched.now) as monitor:
+        monitor.judge()
+        refused.append(True)
+        for _ in range(2):
+            watched.now += 600
+            done = monitor.judge()
+    # What was believed until now is still watched.
+    assert done.result.window.rows
+    assert watched.levels(done) == {"MON008 permit": "INVALID"}
+    done = watched.judge()
+    assert (done.result.window.version, done.result.window.rows) == (2, 0)
+    assert watched.levels(done) == {"MON008 permit": "INVALID"}
+    refused.clear()
+    for _ in range(3):
+        done = watched.judge()
+    assert not watched.levels(done)
 
 
 def test_the_process_ends_in_order_and_no_second_one_takes_its_folder(with_limits: Watched) -> None:
