@@ -50,6 +50,8 @@ class Alarm(Record):
     trip: Trip
     """Of the last raise, or of the last time that it got worse."""
     episode: Count = 1
+    before: tuple[str, ...] = ()
+    """Names of its earlier episodes' trips."""
     cleared: Trip | None = None
     cleared_at: Number = 0.0
     issue: Issue | None = None

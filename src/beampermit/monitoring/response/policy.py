@@ -13,6 +13,8 @@ FALL_BACK = frozenset({"MON004", "MON005", "MON006", "MON007"})
 RETRAIN = frozenset({"MON001", "MON002", "MON004", "MON007"})
 LIMITS = frozenset({"MON001", "MON002", "MON003", "MON004"})
 """New limits for a broken service, late answers or wrong predictions would only hide them."""
+EPISODES = 100
+"""Raises of an alarm, before the last, that are known again when they are told again."""
 RANKS = {"NO_ALARM": 0, "MINOR": 1, "MAJOR": 2, "INVALID": 3}
 
 
@@ -73,9 +75,16 @@ def _told(alarm: Alarm, trip: Trip, at: float) -> Alarm:
     if same:
         worse = RANKS[trip.standing.level] > RANKS[alarm.trip.standing.level]
         return alarm.model_copy(update={"trip": trip}) if alarm.on and worse else alarm
-    if trip.standing.since < alarm.trip.standing.since:
-        return alarm  # told before
-    again = {"episode": alarm.episode + 1, "issue": _reawakened(alarm), "cleared": None, "cleared_at": 0.0}
+    if trip.name in alarm.before:
+        return alarm  # told before; their times would not say so where a clock was set back
+    before = (*alarm.before, alarm.trip.name)[-EPISODES:]
+    again = {
+        "episode": alarm.episode + 1,
+        "before": before,
+        "issue": _reawakened(alarm),
+        "cleared": None,
+        "cleared_at": 0.0,
+    }
     return alarm.model_copy(update={"trip": trip, **again})
 
 

@@ -255,3 +255,18 @@ def test_room_for_an_issue_counts_those_that_are_open(responding: Respond) -> No
     monitor.work(after=HOUR)
     monitor.work(trip(subject="turns.mean", since=NOW + 2 * HOUR))
     assert [*monitor.github.issues.values()][-1]["title"].endswith("of turns.mean (MON001)")
+
+
+@pytest.mark.parametrize("back", [10 * DAY, 2 * HOUR])
+def test_an_alarm_after_the_clock_was_set_back_opens_its_issue_again(responding: Respond, back: float) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    monitor.work(trip(cleared=True), after=60)
+    monitor.work(after=2 * HOUR)
+    assert monitor.states == ["closed"]
+    monitor.work(trip(since=NOW - back), after=-back)
+    assert monitor.states == ["open"]
+    monitor.work(trip(), trip(since=NOW - back), after=60)  # told before, both
+    monitor.work(trip(since=NOW - back, cleared=True))
+    monitor.work(after=HOUR)
+    assert (monitor.states, len(monitor.said)) == (["closed"], 3)
