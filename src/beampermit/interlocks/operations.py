@@ -65,6 +65,8 @@ class OPS001(Interlock):
         reason = f"{counted(len(limits.keys), 'limit')} from {counted(limits.rows, 'row')} of {limits.split}"
         if limits.calibrated:
             reason += f", {len(limits.calibrated)} of them calibrated"
+        if never := [*judged_limits.blind(limits)]:
+            reason += f"; nothing can exceed those of {several(never, SHOWN)}, for the reference has windows as bad"
         if looser:
             reason += f"; looser than on the base branch: {several(looser, SHOWN)}"
         return passed(reason, evidence)

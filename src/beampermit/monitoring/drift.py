@@ -9,10 +9,12 @@ import numpy as np
 from beampermit.contract import Contract
 from beampermit.monitoring.limits import Distribution, Limits, Together
 from beampermit.monitoring.reference import (
+    FARTHEST_ROW,
     FEWEST,
     MOST_COLUMNS,
     counts_of,
     distances,
+    largest,
     limit_in,
     stability,
 )
@@ -43,11 +45,19 @@ def distribution_readings(
         if seen < FEWEST:
             continue
         key = f"{check} {number}"
-        limit = limits.calibrated.get(key) or limit_in(distribution.limit, 0.0, limits.window, seen, 1.0)
+        limit = limits.calibrated.get(key) or _limit(distribution, limits.window, seen)
         value = max(0.0, stability(np.asarray(distribution.shares), counts, limits.window))
         moved = _moved(distribution, values) if value > limit else ""
         detail = f"{moved}{seen} rows"
         yield Reading(check=check, subject=number, value=value, limit=limit, detail=detail)
+
+
+def _limit(distribution: Distribution, window: int, rows: int) -> float:
+    """In a window of so many rows."""
+    shares, limit = np.asarray(distribution.shares), distribution.limit
+    if rows >= window or limit >= largest(shares, window):  # then the reference itself is all in one bin for a while
+        return limit
+    return limit_in(limit, 0.0, window, rows, 1.0, largest(shares, window, rows))
 
 
 def _moved(distribution: Distribution, values: np.ndarray) -> str:
@@ -68,7 +78,10 @@ def together(window: LogWindow, contract: Contract, limits: Limits) -> Iterator[
     far = far_from(blocks, reference)
     if len(far) < FEWEST:
         return
-    limit = limits.calibrated.get("MON002") or limit_in(reference.limit, reference.usual, limits.window, len(far), 0.5)
+    limit = limits.calibrated.get("MON002")
+    if limit is None:
+        most = FARTHEST_ROW if reference.limit < FARTHEST_ROW else float("inf")
+        limit = limit_in(reference.limit, reference.usual, limits.window, len(far), 0.5, most)
     further = float((far > reference.limit).mean())
     detail = f"{further:.0%} of {len(far)} rows are further away; usual is {reference.usual:.3g}"
     yield Reading(

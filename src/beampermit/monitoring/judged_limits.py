@@ -99,9 +99,16 @@ def looser(limits: Limits, before: Limits) -> Iterator[str]:
 def unreachable(limits: Limits) -> Iterator[str]:
     """Calibrated limits that no data can exceed."""
     for key, limit in limits.calibrated.items():
-        most = _largest(limits, key)
+        most = most_measured(limits, key)
         if limit >= most:
             yield f"{key}: the limit {limit:g} is never exceeded; what is measured reaches {most:.4g} at most"
+
+
+def blind(limits: Limits) -> Iterator[str]:
+    """Checks and subjects whose limit no data can exceed, for the reference has windows as bad as can be."""
+    for key in limits.keys:
+        if key not in limits.calibrated and limits.given(key) >= most_measured(limits, key) * (1 - ROUNDING):
+            yield key
 
 
 def read_reference(table: Table, contract: Contract) -> dict[str, np.ndarray]:
@@ -187,8 +194,8 @@ def _source(limits: Limits, key: str) -> Any:
     return limits.rows, found.model_dump(exclude={"limit"})
 
 
-def _largest(limits: Limits, key: str) -> float:
-    """The largest that is measured."""
+def most_measured(limits: Limits, key: str) -> float:
+    """The largest that a window can have."""
     found = limits.part(key)
     if isinstance(found, ShareLimit):
         return 1.0

@@ -363,6 +363,21 @@ def test_a_calibrated_limit_that_nothing_exceeds_fails(
     assert verdict.locations[0].file == CALIBRATION
 
 
+def test_limits_that_the_reference_puts_out_of_reach_are_said(monitored: Project, contract_text: str) -> None:
+    inputs = drawn(ROWS)
+    inputs["turns"] = inputs["turns"].astype(np.float32)
+    inputs["current"][90:120] = 500.0  # a whole window outside of what is expected
+    write_split(monitored.root, inputs)
+    write_json(monitored.root / LIMITS, content_of(inputs, monitored_contract(contract_text)))
+    verdict = judge(monitored)
+    assert verdict.passed, verdict.reason
+    said = "; nothing can exceed those of MON001 current; MON002; MON003 current.outside, for the reference has windows"
+    assert said in verdict.reason
+    verdict = calibrate(monitored, MON003_current__outside=0.3)
+    assert verdict.passed
+    assert "; nothing can exceed those of MON001 current; MON002, for" in verdict.reason
+
+
 def test_a_calibration_of_another_form_fails(monitored: Project) -> None:
     (monitored.root / CALIBRATION).write_text("{}")
     verdict = judge(monitored)

@@ -106,6 +106,34 @@ def test_where_an_input_is_now_and_was_is_said(judge: Judge) -> None:
     assert detail == "median 302, of the reference about 299.9; 900 rows"
 
 
+def within(limits: Limits, number: float, share: float) -> Limits:
+    """Limits of a reference that varies slowly, far above what is usual."""
+    current = limits.inputs["current"]
+    assert current.numbers["current"]
+    assert limits.together
+    numbers = {"current": current.numbers["current"].model_copy(update={"limit": number})}
+    often = current.missing.model_copy(update={"usual": 0.04, "limit": share})
+    slow = current.model_copy(update={"numbers": numbers, "missing": often, "outside": often})
+    far = limits.together.model_copy(update={"usual": 30.0, "limit": 70.0})
+    return limits.model_copy(update={"inputs": {**limits.inputs, "current": slow}, "together": far})
+
+
+def test_limits_that_few_rows_widen_can_be_exceeded(judge: Judge, limits: Limits) -> None:
+    found = exceeded(judge(drawn(60, current=500.0, turns=1e6, mode=9.0), within(limits, 3.0, 0.37)))
+    assert {"MON001 current", "MON002", "MON003 current.outside"} <= found
+
+
+def test_what_fills_whole_windows_of_the_reference_is_no_alarm_in_fewer_rows_either(
+    judge: Judge, limits: Limits
+) -> None:
+    current = limits.inputs["current"].numbers["current"]
+    assert current
+    most = reference.largest(np.array(current.shares), limits.window)
+    found = judge(drawn(60, current=500.0), within(limits, most, 1.0))
+    assert found["MON001 current"].value > 0.7 * most
+    assert not {"MON001 current", "MON003 current.outside"} & exceeded(found)
+
+
 def test_an_input_that_is_noisier_is_named(judge: Judge) -> None:
     found = exceeded(judge(changed(turns=1.5 * drawn(ROWS)["turns"])))
     assert {"MON001 turns.std", "MON001 turns.span", "MON001 turns.step"} <= found

@@ -32,6 +32,29 @@ def walk(rows: int, seed: int, memory: float = 0.99) -> np.ndarray:
     return draw
 
 
+@pytest.mark.parametrize("rows", [20, 60, 120, 360, 999, 1000])
+def test_a_limit_that_few_rows_widen_can_be_exceeded(rows: int) -> None:
+    found = reference.limits({"x": walk(8000, 2)}, {}, expected={"x": (-np.inf, np.inf)}, alarms={}, truth={})
+    of = found["inputs"]["x"]["numbers"]["x"]
+    most = reference.largest(np.array(of["shares"]), found["window"], rows)
+    limit = reference.limit_in(of["limit"], 0.0, found["window"], rows, 1.0, most)
+    assert limit < most
+    if rows == 1000:
+        assert limit == of["limit"]
+        return
+    assert limit >= 0.9 * most or limit == pytest.approx(of["limit"] * 1000 / rows)  # and no lower than needed
+    share = reference.limit_in(0.37, 0.04, 1000, rows, 0.5, 1.0)
+    assert share == pytest.approx(min(0.37 + 0.75 * 0.63, 0.04 + 0.33 * (1000 / rows) ** 0.5))
+
+
+def test_settings_that_changed_late_in_the_reference_leave_the_distance_a_limit_within_reach() -> None:
+    rows = {f"s{number}": np.random.default_rng(number).normal(size=4000) for number in range(5)}
+    for name, step in (("s0", 30.0), ("s1", 30.0), ("s2", -30.0)):
+        rows[name][3000:] += step
+    found = reference.limits_of_inputs(rows, dict.fromkeys(rows, (-np.inf, np.inf)), 5)["together"]
+    assert found["usual"] < found["limit"] < reference.FARTHEST_ROW
+
+
 def test_a_project_computes_with_the_same_file() -> None:
     own = Path(reference.__file__).read_bytes()
     assert (PIPELINE / "reference.py").read_bytes() == own

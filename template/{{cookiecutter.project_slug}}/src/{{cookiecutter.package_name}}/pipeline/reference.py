@@ -106,9 +106,9 @@ def stability(shares: np.ndarray, counts: np.ndarray, window: int) -> float:
     return float(((found - shares) * np.log(found / shares)).sum())
 
 
-def largest(shares: np.ndarray, window: int) -> float:
-    """The largest index there is: all rows of a window in one bin."""
-    return max(stability(shares, one * window, window) for one in np.eye(len(shares)))
+def largest(shares: np.ndarray, window: int, rows: int | None = None) -> float:
+    """The largest index there is: all rows of a window, or so many of them, in one bin."""
+    return max(stability(shares, one * (window if rows is None else rows), window) for one in np.eye(len(shares)))
 
 
 def beyond(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -180,9 +180,17 @@ def limits_of_inputs(inputs: Arrays, expected: Mapping[str, tuple[float, float]]
     return {"inputs": of_each, "together": _together(inputs, window)}
 
 
-def limit_in(limit: float, usual: float, window: int, rows: int, power: float) -> float:
-    """The limit in a window of fewer rows than it was made for: chance is larger there."""
-    return usual + (limit - usual) * max(1.0, window / max(rows, 1)) ** power
+def limit_in(limit: float, usual: float, window: int, rows: int, power: float, most: float = float("inf")) -> float:
+    """The limit in a window of fewer rows than it was made for: chance is larger there.
+
+    It stays within reach of `most`, the largest that such a window can have.
+    """
+    if rows >= window:
+        return limit
+    wide = usual + (limit - usual) * (window / max(rows, 1)) ** power
+    near = min(limit, usual + REACHED * (most - usual))
+    reached = near + REACHED * (most - near)
+    return min(wide, max(reached, limit) if limit < most else reached)
 
 
 def errors(values: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -260,7 +268,7 @@ def _together(inputs: Arrays, window: int) -> dict[str, Any] | None:
     parts = np.array_split(np.arange(len(matrix)), FOLDS)
     others = [fit(np.delete(matrix, part, axis=0)) or fitted for part in parts]  # rows are new to what judges them
     far = np.concatenate([distances(matrix[part], other) for part, other in zip(parts, others, strict=True)])
-    return fitted | _amount(far, window)
+    return fitted | _amount(far, window, FARTHEST_ROW)
 
 
 def _distributions(found: Arrays, window: int, rare: float) -> dict[str, Any]:
@@ -294,14 +302,15 @@ def _share(found: np.ndarray, window: int) -> dict[str, float]:
     return {"usual": _short(float(found.mean()), 9), "limit": _short(worst + SHARE * (1 - worst), 9)}
 
 
-def _amount(values: np.ndarray, window: int) -> dict[str, float]:
-    """Of the mean in a window of something that is never negative."""
+def _amount(values: np.ndarray, window: int, most: float = float("inf")) -> dict[str, float]:
+    """Of the mean in a window of something that is never negative, and never above `most`."""
     values = values[np.isfinite(values)]
     usual = float(values.mean()) if len(values) else 0.0
     worst = max((float(values[part].mean()) for part in _windows(len(values), window)), default=usual)
     chance = NormalDist().inv_cdf(1 - RARE) * float(values.std()) / np.sqrt(window) if len(values) else 0.0
     above = max(worst - usual, chance, abs(usual) * 1e-3, FLAT)
-    return {"usual": _short(usual, 6), "limit": _short(usual + MARGIN * above, 6)}
+    reached = worst + REACHED * (most - worst)
+    return {"usual": _short(usual, 6), "limit": _short(min(usual + MARGIN * above, reached), 6)}
 
 
 def _windows(rows: int, window: int) -> Iterator[slice]:
