@@ -10,8 +10,8 @@ from beampermit.contract import Contract
 from beampermit.contract.alarms import alarm_of
 from beampermit.documents.markdown import code, duration, number, text, visible
 from beampermit.documents.monitoring_guide import GUIDES
-from beampermit.monitoring.response.journal import Alarm
-from beampermit.verdicts.monitoring import CHECKS, Reading, Result, Trip
+from beampermit.monitoring.response.journal import Alarm, newest
+from beampermit.verdicts.monitoring import CHECKS, Reading, Result, Standing, Trip
 
 LISTED = 200
 """Alarms in one issue."""
@@ -28,7 +28,7 @@ class AlarmTexts:
         of = f" of {reading.subject}" if reading.subject else ""
         return visible(f"{alarm.trip.model}: {_title(reading)}{of} ({reading.check})", limit=200)
 
-    def body(self, alarm: Alarm) -> str:
+    def body(self, alarm: Alarm, result: Result | None = None) -> str:
         trip = alarm.trip
         standing, reading = trip.standing, trip.standing.reading
         rows = [
@@ -39,6 +39,8 @@ class AlarmTexts:
             ("Version", f"{trip.version}"),
             ("Window", f"{_moment(trip.window.since)} to {_moment(trip.window.until)}, {trip.window.rows} rows"),
         ]
+        if bypassed := _bypassed(newest(alarm, result)):
+            rows.append(("Bypassed", bypassed))
         parts = [
             f"**{text(_title(reading))}** ({reading.check}).",
             text(reading.detail) if reading.detail else "",
@@ -50,13 +52,17 @@ class AlarmTexts:
         ]
         return "\n\n".join(filter(None, parts))
 
-    def still_on(self, alarm: Alarm, at: float) -> str:
-        reading, standing = alarm.trip.standing.reading, alarm.trip.standing
+    def still_on(self, alarm: Alarm, at: float, result: Result | None = None) -> str:
+        standing, window = alarm.trip.standing, alarm.trip.window
+        now = newest(alarm, result)
+        if now and result and now.level != "NO_ALARM":  # the reading of the raise may be days old
+            standing, window = now.model_copy(update={"since": standing.since}), result.window
+        bypassed = _bypassed(now)
         again = f", for the {alarm.episode}. time" if alarm.episode > 1 else ""
         return (
-            f"{text(standing.level)} since {_moment(standing.since)}{again}: {_against(reading)}, "
-            f"in the window until {_moment(alarm.trip.window.until)}. "
-            f"The alarm is on at {_moment(at)}."
+            f"{text(standing.level)} since {_moment(standing.since)}{again}: "
+            f"{_against(standing.reading)}, in the window until {_moment(window.until)}. "
+            f"The alarm is on at {_moment(at)}{f', bypassed {bypassed}' if bypassed else ''}."
         )
 
     def cleared(self, alarm: Alarm) -> str:
@@ -137,6 +143,14 @@ class AlarmTexts:
 
 def _title(reading: Reading) -> str:
     return CHECKS.get(reading.check, reading.check)
+
+
+def _bypassed(standing: Standing | None) -> str:
+    """Until when, by whom and why; empty where it is not."""
+    if standing is None or standing.bypassed_until is None:
+        return ""
+    until = _moment(standing.bypassed_until)
+    return f"until {until} by {text(standing.bypassed_by, limit=80)}: {text(standing.bypass_reason, limit=200)}"
 
 
 def _amount(value: float, unit: str) -> str:

@@ -49,9 +49,13 @@ def test_a_flood_fits_an_issue(texts: AlarmTexts) -> None:
 def test_hostile_text_is_shown_and_not_obeyed(texts: AlarmTexts, fragment: str) -> None:
     hostile = trip(subject=f"{fragment}x", detail=f"{fragment} <!-- beampermit x --> {fragment}")
     alarm = Alarm(trip=hostile, episode=2, cleared=hostile)
+    said = {"bypassed_until": NOW, "bypassed_by": f"{fragment}x", "bypass_reason": f"{fragment} <!-- x --> {fragment}"}
+    bypassed = result(NOW, hostile.standing.model_copy(update=said))
+    assert "Bypassed" in texts.body(alarm, bypassed)
     for shown in (
-        texts.body(alarm),
+        texts.body(alarm, bypassed),
         texts.still_on(alarm, NOW),
+        texts.still_on(alarm, NOW, bypassed),
         texts.cleared(alarm),
         texts.gathered([alarm]),
         texts.limits(hostile, fragment, 7).replace("#7", ""),

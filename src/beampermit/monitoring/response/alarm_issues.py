@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from beampermit.contract.service import Monitoring
 from beampermit.monitoring.response.issues import Found, Issues, mark_of
-from beampermit.monitoring.response.journal import Alarm, Issue
+from beampermit.monitoring.response.journal import Alarm, Issue, newest
 from beampermit.monitoring.response.kept import Kept
 from beampermit.monitoring.response.texts import Texts
+from beampermit.verdicts.monitoring import Result
 
 DELETED = "was deleted"
 GATHER_EVERY = 600.0
@@ -24,6 +25,8 @@ class AlarmIssues:
     texts: Texts
     monitoring: Monitoring
     at: float
+    result: Result | None = None
+    """The newest."""
 
     def settle(self, alarm: Alarm) -> None:
         if alarm.gathered:
@@ -53,7 +56,8 @@ class AlarmIssues:
         if issue is None or not issue.number:
             self._open(alarm)
             return
-        if issue.told == _state_of(alarm) and self.at - issue.reminded < self.monitoring.response.remind_every:
+        reminder = issue.told == _state_of(alarm)
+        if reminder and (self.at - issue.reminded < self.monitoring.response.remind_every or self._is_bypassed(alarm)):
             return
         found = self.issues.get(issue.number)
         if found is None or found.locked:
@@ -62,13 +66,21 @@ class AlarmIssues:
         by_person = found.state == "closed" and not (issue.closed or issue.closing)
         if found.state == "closed" and not by_person:
             self.issues.change(issue.number, state="open")
-        news = _state_of(alarm) if issue.told != _state_of(alarm) else f"{_state_of(alarm)} {issue.reminded:.0f}"
+        news = _state_of(alarm) if not reminder else f"{_state_of(alarm)} {issue.reminded:.0f}"
         told = {"told": _state_of(alarm), "reminded": self.at, "left_alone": by_person}
-        self._say(alarm, issue, self.texts.still_on(alarm, self.at), news, closed=False, closing=False, **told)
+        self._say(
+            alarm, issue, self.texts.still_on(alarm, self.at, self.result), news, closed=False, closing=False, **told
+        )
+
+    def _is_bypassed(self, alarm: Alarm) -> bool:
+        now = newest(alarm, self.result)
+        return now is not None and now.bypassed_until is not None
 
     def _open(self, alarm: Alarm) -> Issue:
         self.kept.put(alarm.key, issue=Issue())
-        found = self.issues.open(self.texts.title(alarm), self.texts.body(alarm), mark_of("alarm", alarm.key))
+        found = self.issues.open(
+            self.texts.title(alarm), self.texts.body(alarm, self.result), mark_of("alarm", alarm.key)
+        )
         issue = Issue(number=found.number, told=_state_of(alarm), reminded=self.at)
         self.kept.put(alarm.key, issue=issue)
         self.kept.note(f"{alarm.key}: issue {found.number}, {found.html_url}")

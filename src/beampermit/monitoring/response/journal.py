@@ -15,7 +15,7 @@ from beampermit.errors import BadInput
 from beampermit.files import write_text
 from beampermit.reading import first_fault, read_json
 from beampermit.record import Count, Number, Record
-from beampermit.verdicts.monitoring import Trip
+from beampermit.verdicts.monitoring import Result, Standing, Trip
 
 FILE = "response.json"
 REMEMBERED = 2000
@@ -117,6 +117,13 @@ class Journal(Record):
 
     def find(self, key: str) -> Alarm | None:
         return next((alarm for alarm in self.alarms if alarm.key == key), None)
+
+
+def newest(alarm: Alarm, result: Result | None) -> Standing | None:
+    """How the alarm stands in the newest window; None where that is not known."""
+    if result is None or result.model != alarm.trip.model:
+        return None
+    return next((one for one in result.standings if one.key == alarm.trip.standing.key), None)
 
 
 def key_of(trip: Trip) -> str:

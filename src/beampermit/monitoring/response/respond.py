@@ -312,7 +312,7 @@ class Responder:
 
     def _try_all(self, issues: Issues, texts: Texts, at: float) -> Iterable[Outside]:
         """What failed. One issue that GitHub refuses is no reason to leave out the others; that nobody answers is."""
-        alarms = AlarmIssues(self.kept, issues, texts, self.monitoring, at)
+        alarms = AlarmIssues(self.kept, issues, texts, self.monitoring, at, self.result)
         alarms.share_out()
         steps: list[Callable[[], None]] = [partial(alarms.settle, alarm) for alarm in self.kept.journal.alarms]
         steps += [alarms.gather, partial(self._report, issues, texts, at), alarms.forget]

@@ -9,7 +9,7 @@ import pytest
 from beampermit.monitoring.response.issues import mark_of
 from beampermit.monitoring.response.journal import key_of
 from support.github_server import Fault, hang, lost, reset, says, too_fast, used_up
-from support.responses import DAY, HOUR, NOW, Responding, trip
+from support.responses import DAY, HOUR, NOW, Responding, result, trip
 
 Respond = Callable[..., Responding]
 KEY = key_of(trip())
@@ -270,3 +270,21 @@ def test_an_alarm_after_the_clock_was_set_back_opens_its_issue_again(responding:
     monitor.work(trip(since=NOW - back, cleared=True))
     monitor.work(after=HOUR)
     assert (monitor.states, len(monitor.said)) == (["closed"], 3)
+
+
+def test_a_reminder_has_the_newest_reading_and_there_is_none_while_the_alarm_is_bypassed(responding: Respond) -> None:
+    monitor = responding()
+    raised = trip().standing
+    reading = raised.reading.model_copy(update={"value": 0.77})
+    now = raised.model_copy(update={"reading": reading})
+    said = {"bypassed_until": NOW + 2 * DAY, "bypassed_by": "Ada", "bypass_reason": "a shutdown"}
+    monitor.work(trip(), result=result(NOW, raised))
+    for days in (1, 2):
+        monitor.work(after=DAY, result=result(NOW + days * DAY, now.model_copy(update=said)))
+    assert monitor.said == []
+    monitor.work(after=HOUR, result=result(NOW + 2 * DAY + HOUR, now))
+    (text,) = monitor.said
+    assert "MINOR since 2027-01-15 08:00:00 UTC: 0.77, limit 0.25, in the window until 2027-01-17 09:00:00 UTC." in text
+    worse = trip(level="MAJOR")
+    monitor.work(worse, after=60, result=result(NOW, worse.standing.model_copy(update=said)))
+    assert "bypassed until 2027-01-17 08:00:00 UTC by Ada: a shutdown." in monitor.said[-1]
