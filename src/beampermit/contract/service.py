@@ -11,6 +11,9 @@ from beampermit.contract.part import InsidePath, Lines, Name, Part, Prose, Secon
 from beampermit.contract.response import Response
 from beampermit.contract.signals import Severity
 
+REPORTED = 1800.0
+"""Seconds that the monitor may wait before it reports to GitHub again."""
+
 
 class Monitoring(Part):
     """Drift monitoring of a model in service."""
@@ -68,6 +71,17 @@ class Monitoring(Part):
     def _can_be_raised(self) -> Monitoring:
         if self.raise_after > self.of:
             raise ValueError(f"raise_after: {self.raise_after} of {self.of} windows can never be; raise `of` as well")
+        return self
+
+    @model_validator(mode="after")
+    def _reports_in_time(self) -> Monitoring:
+        """Its newest report may be as old as the time to the next one, about a window that was as old then."""
+        silent_after, oldest = self.response.silent_after, self.every + REPORTED
+        if silent_after < oldest:
+            raise ValueError(
+                f"response.silent_after: {silent_after:g} s is less than `every` and {REPORTED:g} s together: a "
+                f"monitor that lives would be taken for dead; {oldest:g} s is the least"
+            )
         return self
 
 

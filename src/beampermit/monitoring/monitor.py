@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -25,13 +26,15 @@ from beampermit.monitoring.watched import Watch, Watched, bypassing, in_force
 from beampermit.monitoring.windows import LogWindow, read_window
 from beampermit.registry.event import Event
 from beampermit.registry.ledger_state import ModelState
-from beampermit.verdicts.monitoring import Picture, Reading, Result, Trip, Window
+from beampermit.verdicts.monitoring import Picture, Reading, Result, Standing, Trip, Window
 
 logger = logging.getLogger(__name__)
 LEDGER = "ledger"
 """Folder of the ledger's copy, in the monitor's own."""
 SETTLED = 2.0
 """Seconds after which the rows of a cycle are in the log: it is written twice a second."""
+MOST_STANDINGS = 4000
+"""In a result, of which the service reads so much: the worst, and the worst of each check."""
 AGAIN = 60.0
 """Seconds until the next try where no contract says how often."""
 Respond = Callable[[Sequence[Trip], Result, Contract | None], None]
@@ -126,7 +129,8 @@ class Monitor:
             before, [*found, *_judged_again(before, found)], window
         )
         drift = max((part_of_limit(one) for one in found if one.check in DRIFT), default=None)
-        result = Result(model=self._model, at=at, window=window, standings=outcome.standings, drift=drift)
+        shown = worst(outcome.standings)
+        result = Result(model=self._model, at=at, window=window, standings=shown, drift=drift)
         self._settle(outcome.state, outcome.trips, result, contract)
         drawn = pictures(rows, watched.limits, outcome.standings) if rows and watched.limits else ()
         return Round(result, outcome.trips, contract.monitoring.every, contract, drawn, notes)
@@ -225,6 +229,16 @@ class Monitor:
 
 def cannot_judge(subject: str, why: str) -> Reading:
     return Reading(check=CANNOT_JUDGE, subject=subject, value=1.0, limit=0.0, detail=why)
+
+
+def worst(standings: Sequence[Standing]) -> tuple[Standing, ...]:
+    """As many as a result may have; they come worst first."""
+    first: dict[str, str] = {}
+    for one in standings:
+        first.setdefault(one.reading.check, one.key)
+    keys = (*first.values(), *(one.key for one in standings))
+    kept = set(itertools.islice(dict.fromkeys(keys), MOST_STANDINGS))
+    return tuple(one for one in standings if one.key in kept)
 
 
 def _judged_again(before: RuleState, found: Sequence[Reading]) -> list[Reading]:

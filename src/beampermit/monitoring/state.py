@@ -18,6 +18,8 @@ from beampermit.verdicts.monitoring import Result, Trip
 
 logger = logging.getLogger(__name__)
 STATE, LOCK = "state.json", "monitor.lock"
+MOST_BYTES = 256 * 2**20
+"""Of what is remembered: thousands of arrays have four numbers each, with latches."""
 
 
 class Kept(Record):
@@ -76,7 +78,7 @@ class StateFolder:
         if not file.exists():
             return Kept(model=self._model)
         try:
-            kept = Kept.model_validate(read_json(file))
+            kept = Kept.model_validate(read_json(file, limit=MOST_BYTES))
         except (BadInput, ValidationError) as error:
             said = error.message if isinstance(error, BadInput) else first_fault(error)
             # A monitor that ends for a damaged disk watches nothing; alarms are raised anew.
