@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from beampermit.contract import Contract
+from beampermit.errors import counted
 from beampermit.monitoring.drift import each_input, together
 from beampermit.monitoring.limits import Limits
 from beampermit.monitoring.outputs import answers, late, shown
 from beampermit.monitoring.quality import Truth, quality
+from beampermit.monitoring.reference import FEWEST
 from beampermit.monitoring.shares import input_shares
 from beampermit.monitoring.windows import LogWindow, longest_gap
 from beampermit.verdicts.monitoring import Reading
@@ -43,6 +45,9 @@ def _judged(window: LogWindow, limits: Limits, contract: Contract) -> Reading:
         notes.insert(0, "the log has no row of a version in service in this time")
     elif not len(window):
         notes.insert(0, "the model was not asked in this time")
+    few = 0 < len(window) < FEWEST
+    if few:
+        notes.insert(0, f"{counted(len(window), 'row')}; {FEWEST} are needed: make monitoring.window longer")
     gap = (longest_gap(window) or 0.0) / (window.window.until - window.window.since)
-    value = 1.0 if silent or lost or len(window.inputs) < len(names) else gap
+    value = 1.0 if silent or few or lost or len(window.inputs) < len(names) else gap
     return Reading(check="MON008", subject="", value=value, limit=0.5, detail="; ".join(notes))

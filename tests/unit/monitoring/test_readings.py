@@ -205,6 +205,8 @@ def test_late_answers_are_counted_by_cycles(judge: Judge, late: int, beyond: boo
 def test_too_few_rows_are_not_judged(judge: Judge) -> None:
     found = judge(drawn(18))
     assert {key[:6] for key in found} == {"MON005", "MON008"}
+    assert found["MON008"].value == 1, "nothing of the model was judged, which is not good"
+    assert found["MON008"].detail == "18 rows; 20 are needed: make monitoring.window longer"
     assert {key[:6] for key in judge(drawn(60))} >= {"MON001", "MON002", "MON003", "MON004", "MON006"}
 
 
