@@ -115,16 +115,17 @@ class AlarmTexts:
         ]
         return "\n\n".join(filter(None, parts))
 
-    def entry(self, trip: Trip) -> tuple[str, str]:
+    def entry(self, trip: Trip, on: int = 1) -> tuple[str, str]:
         reading = trip.standing.reading
         of = f" of {reading.subject}" if reading.subject else ""
-        state = "cleared" if trip.cleared else trip.standing.level
+        state, most = "cleared" if trip.cleared else trip.standing.level, self.contract.monitoring.response.issues
         title = visible(f"{trip.model} {state}: {_title(reading)}{of} ({reading.check})", limit=200)
         lines = [
             f"Reading {_plain(reading.value, reading.unit)}, limit {_plain(reading.limit, reading.unit)}, since "
             f"{_moment(trip.standing.since)}, version {trip.version}.",
             visible(reading.detail, limit=500),
             *([] if trip.cleared else [f"- {visible(step)}" for step in self._steps(reading.check)]),
+            f"{on} alarms are on at once: not each of them has an entry." if on > most else "",
             "" if trip.cleared else f"On call: {visible(self.contract.operations.on_call)}",
         ]
         return title, "\n".join(filter(None, lines))

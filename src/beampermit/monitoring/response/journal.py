@@ -55,6 +55,8 @@ class Alarm(Record):
     cleared: Trip | None = None
     cleared_at: Number = 0.0
     issue: Issue | None = None
+    quiet: bool = False
+    """It was raised while many were on: no logbook and no webhook hears of it."""
     gathered: bool = False
     """It has no issue of its own: the issue of many alarms lists it."""
 

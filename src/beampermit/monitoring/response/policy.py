@@ -13,21 +13,37 @@ FALL_BACK = frozenset({"MON004", "MON005", "MON006", "MON007"})
 RETRAIN = frozenset({"MON001", "MON002", "MON004", "MON007"})
 LIMITS = frozenset({"MON001", "MON002", "MON003", "MON004"})
 """New limits for a broken service, late answers or wrong predictions would only hide them."""
+TELLS: frozenset[Kind] = frozenset({"logbook", "webhook"})
 EPISODES = 100
 """Raises of an alarm, before the last, that are known again when they are told again."""
 RANKS = {"NO_ALARM": 0, "MINOR": 1, "MAJOR": 2, "INVALID": 3}
 
 
-def take(journal: Journal, trips: Iterable[Trip], tasks: Iterable[Task], at: float) -> Journal:
-    """The journal with what trips ask for, and with `tasks` of theirs; the same where it was told before."""
-    known = {*journal.finished, *(task.id for task in journal.tasks)}
-    new = tuple(task for task in tasks if task.id not in known)
-    alarms = journal.alarms
+def take(journal: Journal, trips: Iterable[Trip], tasks: Iterable[Task], at: float, most: int) -> Journal:
+    """The journal with what trips ask for, and with `tasks` of theirs; the same where it was told before.
+
+    Of more than `most` alarms at once one more is entered and posted, and says so; the others are not.
+    """
+    alarms = {alarm.key: alarm for alarm in journal.alarms}
+    loud = {key for key, alarm in alarms.items() if alarm.on and not alarm.quiet}
     for trip in trips:
-        alarms = _with(alarms, trip, at)
-    if not new and alarms == journal.alarms:
+        key = key_of(trip)
+        known = alarms.get(key)
+        if (alarm := _told(known, trip, at) if known else _new(trip)) is None:
+            continue
+        if alarm.on and (known is None or known.episode != alarm.episode):
+            alarm = alarm.model_copy(update={"quiet": len(loud - {key}) > most})
+        alarms[key] = alarm
+        (loud.add if alarm.on and not alarm.quiet else loud.discard)(key)
+    quiet = {key for key, alarm in alarms.items() if alarm.quiet}
+    known_ids = {*journal.finished, *(task.id for task in journal.tasks)}
+    new = tuple(
+        task for task in tasks if task.id not in known_ids and not (task.kind in TELLS and key_of(task.trip) in quiet)
+    )
+    after = tuple(alarms.values())
+    if not new and after == journal.alarms:
         return journal
-    return journal.model_copy(update={"alarms": alarms, "tasks": (*journal.tasks, *new)})
+    return journal.model_copy(update={"alarms": after, "tasks": (*journal.tasks, *new)})
 
 
 def tasks_of(trip: Trip, monitoring: Monitoring, at: float) -> Iterator[Task]:
@@ -61,11 +77,8 @@ def refusal(journal: Journal, task: Task, monitoring: Monitoring, at: float) -> 
     return ""
 
 
-def _with(alarms: tuple[Alarm, ...], trip: Trip, at: float) -> tuple[Alarm, ...]:
-    known = next((alarm for alarm in alarms if alarm.key == key_of(trip)), None)
-    if known is None:
-        return alarms if trip.cleared else (*alarms, Alarm(trip=trip))
-    return tuple(_told(alarm, trip, at) if alarm is known else alarm for alarm in alarms)
+def _new(trip: Trip) -> Alarm | None:
+    return None if trip.cleared else Alarm(trip=trip)
 
 
 def _told(alarm: Alarm, trip: Trip, at: float) -> Alarm:

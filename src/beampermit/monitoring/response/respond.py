@@ -108,7 +108,8 @@ class Responder:
         self.result = result or self.result
         at, trips = self._clock(), tuple(trips)
         tasks = [task for trip in trips for task in tasks_of(trip, self.monitoring, at) if self._is_there(task.kind)]
-        self.kept.change(lambda journal: take(journal, trips, tasks, at))
+        most = self.monitoring.response.issues
+        self.kept.change(lambda journal: take(journal, trips, tasks, at, most))
         self._wake.set()
 
     def _is_there(self, kind: Kind) -> bool:
@@ -222,7 +223,7 @@ class Responder:
     def _enter(self, texts: Texts, task: Task) -> str:
         if self.outlets.logbook is None:
             raise _Absent("no logbook is set")
-        title, text = texts.entry(task.trip)
+        title, text = texts.entry(task.trip, self._on)
         level = "NO_ALARM" if task.trip.cleared else task.trip.standing.level
         id = digest_json(["logbook", name_of(task.trip)]).removeprefix("sha256:")[:32]
         moment = datetime.fromtimestamp(task.trip.window.until, UTC)
@@ -237,8 +238,12 @@ class Responder:
     def _send(self, task: Task) -> str:
         if self.outlets.webhook is None:
             raise _Absent("no webhook is set")
-        self.outlets.webhook.send(task.trip)
+        self.outlets.webhook.send(task.trip, self._on)
         return "the webhook has it"
+
+    @property
+    def _on(self) -> int:
+        return sum(alarm.on for alarm in self.kept.journal.alarms)
 
     def _propose(self, texts: Texts, task: Task) -> str:
         if done := self._done_before(task, lambda: limits_proposed(self._client(), tag_of(task.trip))):

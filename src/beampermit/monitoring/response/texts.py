@@ -36,6 +36,6 @@ class Texts(Protocol):
         """Of the pull request with other limits; `reason` says how they were found, `issue` is that of the alarm."""
         ...
 
-    def entry(self, trip: Trip) -> tuple[str, str]:
-        """Title and text of an entry in a logbook, both plain."""
+    def entry(self, trip: Trip, on: int = 1) -> tuple[str, str]:
+        """Title and text of an entry in a logbook, both plain; `on` alarms are on then."""
         ...

@@ -47,10 +47,10 @@ class Webhook:
         name, _, value = header.partition(":")
         return cls(address, (name, value.strip()) if header else None)
 
-    def send(self, trip: Trip, issue: str = "") -> None:
+    def send(self, trip: Trip, on: int = 1) -> None:
         """Raises `Outside`; the trip may have been received then, so `id` tells the receiver what it has."""
         done: list[Outside | None] = []
-        body = body_of(trip, issue)
+        body = body_of(trip, on)
         thread = threading.Thread(target=lambda: done.append(self._post(body)), name="webhook", daemon=True)
         thread.start()
         thread.join(self.seconds)
@@ -80,8 +80,8 @@ class Webhook:
         return None
 
 
-def body_of(trip: Trip, issue: str = "") -> dict[str, Any]:
-    """What is posted. `text` is what chat programs show."""
+def body_of(trip: Trip, on: int = 1) -> dict[str, Any]:
+    """What is posted. `text` is what chat programs show; `on` alarms are on then."""
     standing, window = trip.standing, trip.window
     reading = standing.reading
     state = "cleared" if trip.cleared else standing.level
@@ -103,7 +103,7 @@ def body_of(trip: Trip, issue: str = "") -> dict[str, Any]:
         "detail": reading.detail,
         "since": _iso(standing.since),
         "window": {"since": _iso(window.since), "until": _iso(window.until), "rows": window.rows},
-        "issue": issue,
+        "alarms": on,
     }
 
 

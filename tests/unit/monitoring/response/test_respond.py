@@ -210,6 +210,25 @@ def test_a_monitor_with_a_damaged_journal_starts_anew_and_keeps_it(
     assert monitor.states == ["open"], "its issue is found again"
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_flood_of_alarms_is_no_flood_of_entries_and_posts(
+    responding: Respond, receiver: Receiver, tmp_path: Path, at_once: bool
+) -> None:
+    book = tmp_path / "book.md"
+    monitor = responding(outlets={"webhook": Webhook(receiver.url), "logbook": FileLogbook(str(book))})
+    flood = [trip(subject=f"x{number}") for number in range(60 if at_once else 8)]
+    for trips in [flood] if at_once else [[one] for one in flood]:
+        monitor.work(*trips)
+    assert (book.read_text().count("\n## "), len(receiver.got)) == (6, 6)
+    assert receiver.got[-1]["alarms"] == (60 if at_once else 6)
+    assert f"{60 if at_once else 6} alarms are on at once: not each of them has an entry." in book.read_text()
+    assert monitor.journal.tasks == ()
+    monitor.work(*[trip(subject=f"x{number}", cleared=True) for number in range(len(flood))], after=60)
+    assert (book.read_text().count("cleared:"), len(receiver.got)) == (6, 12)
+    monitor.work(trip(subject="x7", since=NOW + 120), after=60)
+    assert (book.read_text().count("\n## "), len(receiver.got)) == (13, 13), "the flood is over"
+
+
 # The webhook
 
 
