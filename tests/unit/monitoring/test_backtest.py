@@ -19,6 +19,7 @@ from beampermit.errors import BadInput
 from beampermit.files import write_json
 from beampermit.monitoring import reference
 from beampermit.monitoring.backtest.alarms import WEEK, Alarm, alarms, episodes, held, rate, weeks
+from beampermit.monitoring.backtest.backtest import _rounded_up
 from beampermit.monitoring.backtest.calibration import calibrate
 from beampermit.monitoring.backtest.recorded import Recording, Series, measure
 from beampermit.monitoring.limits import read_limits
@@ -130,6 +131,21 @@ def test_a_record_that_is_too_short_is_continued_or_refused() -> None:
     assert many > some
     with pytest.raises(BadInput, match="8 with values are needed"):
         calibrate(series({"a": autocorrelated(80, 3)}), RULE, ["MON001 a"], 1.0, 4.0)
+
+
+@pytest.mark.parametrize("highest", [0.95, 0.9999, 1.0])
+def test_a_share_is_calibrated_to_a_limit_that_can_be_exceeded(highest: float) -> None:
+    bad = np.repeat(np.random.default_rng(5).uniform(0.1, 0.9, 28), 144)
+    bad[144 * 5 : 144 * 6] = highest
+    record = series({"share": bad, "other": autocorrelated(28 * 144, 4)})
+    most = {"MON001 share": 1.0}
+    made = calibrate(record, RULE, [*record.values], 1.0, 12.0, lambda key: most.get(key, math.inf))
+    assert calibrate(record, RULE, [*record.values], 1.0, 12.0).limits["MON001 share"] > 1
+    if highest == 1.0:
+        assert made.kept == ("MON001 share",)
+        return
+    assert highest < made.limits["MON001 share"] < 1.0
+    assert _rounded_up(made.limits, lambda key: most.get(key, math.inf))["MON001 share"] < 1.0
 
 
 def test_what_is_always_zero_keeps_its_limit() -> None:

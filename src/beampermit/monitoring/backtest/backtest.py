@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from beampermit.monitoring.backtest.alarms import Alarm, alarms, episodes, rate,
 from beampermit.monitoring.backtest.calibration import Calibrated, calibrate
 from beampermit.monitoring.backtest.recorded import Recording, Series, measure
 from beampermit.monitoring.backtest.shifts import Seen, seen_shifts
+from beampermit.monitoring.judged_limits import most_measured
 from beampermit.monitoring.limits import Alarms, Calibration, Limits
 from beampermit.progress import Progress, silent
 from beampermit.verdicts.evidence import AlarmRate
@@ -68,8 +70,9 @@ def backtest(
     now = _expected(recording, series, series.limits)
     calibrated, after, judging = None, None, limits
     if false_alarms is not None:
-        calibrated = calibrate(series, rule, limits.keys, false_alarms, in_weeks)
-        calibrated = replace(calibrated, limits=_rounded_up(calibrated.limits))
+        most = partial(most_measured, limits)
+        calibrated = calibrate(series, rule, limits.keys, false_alarms, in_weeks, most)
+        calibrated = replace(calibrated, limits=_rounded_up(calibrated.limits, most))
         judging = _with(limits, calibrated)
         after = _expected(recording, series, {**series.limits, **calibrated.limits})
     found = seen_shifts(recording, judging, progress) if shifts else ()
@@ -113,9 +116,10 @@ def _expected(recording: Recording, series: Series, limits: Mapping[str, np.ndar
     return Expected(tuple(found), episodes(found), weeks(series, rule))
 
 
-def _rounded_up(limits: Mapping[str, float]) -> dict[str, float]:
-    """Four digits, so that a file of limits can be read."""
-    return {key: float(f"{value * 1.0005:.4g}") for key, value in sorted(limits.items())}
+def _rounded_up(limits: Mapping[str, float], most: Callable[[str], float]) -> dict[str, float]:
+    """Four digits, so that a file of limits can be read, where such a limit can still be exceeded."""
+    rounded = {key: float(f"{value * 1.0005:.4g}") for key, value in sorted(limits.items())}
+    return {key: value if value < most(key) else limits[key] for key, value in rounded.items()}
 
 
 def _text(at: float) -> str:

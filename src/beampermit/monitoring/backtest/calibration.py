@@ -7,7 +7,7 @@ hardly do. So days are counted, and not windows.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from beampermit.contract.service import Monitoring
 from beampermit.errors import BadInput, counted
 from beampermit.monitoring.backtest.alarms import WEEK, held
 from beampermit.monitoring.backtest.recorded import Series
+from beampermit.monitoring.reference import REACHED
 
 DAY = 86400.0
 FEWEST = 8
@@ -36,7 +37,8 @@ class Calibrated:
 
     limits: Mapping[str, float]
     kept: tuple[str, ...]
-    """Checks and subjects that the record says nothing of, for they are always 0: their limits stay."""
+    """Checks and subjects that the record says nothing of, for they are always 0, or once as large as can be: their
+    limits stay."""
     parts: int
     """Into which the record was cut."""
     extrapolated: bool
@@ -44,9 +46,17 @@ class Calibrated:
 
 
 def calibrate(
-    series: Series, rule: Monitoring, keys: Collection[str], false_alarms: float, in_weeks: float
+    series: Series,
+    rule: Monitoring,
+    keys: Collection[str],
+    false_alarms: float,
+    in_weeks: float,
+    most: Callable[[str], float] = lambda _: math.inf,
 ) -> Calibrated:
-    """For checks and subjects `keys`. Raises `BadInput` for a record that is too short."""
+    """For checks and subjects `keys`, of which `most` says how large their values can be.
+
+    Raises `BadInput` for a record that is too short.
+    """
     part = _part(series, rule)
     number = ((series.ends - series.ends[0]) // part).astype(int)
     parts = np.unique(number)
@@ -55,7 +65,7 @@ def calibrate(
         values = held(series.values[key], rule) if key in series.values else np.zeros(0)
         if len(values):
             of_parts = np.array([values[number == one].max() for one in parts])
-            if np.isfinite(of_parts).sum() >= FEWEST and of_parts.max() > NOTHING:
+            if np.isfinite(of_parts).sum() >= FEWEST and NOTHING < of_parts.max() < most(key):
                 highest[key] = of_parts
                 continue
         kept.append(key)
@@ -68,7 +78,10 @@ def calibrate(
     chance = min(0.5, CAUTION * false_alarms * part / (in_weeks * WEEK))
     allowed = math.floor(false_alarms * len(parts) * part / (in_weeks * WEEK))
     threshold = _threshold(_together(highest, scales), chance, allowed)
-    limits = {key: usual + spread * threshold for key, (usual, spread) in scales.items()}
+    limits = {
+        key: _within(most(key), usual + spread * threshold, float(highest[key].max()))
+        for key, (usual, spread) in scales.items()
+    }
     return Calibrated(limits, tuple(kept), len(parts), allowed == 0)
 
 
@@ -82,6 +95,11 @@ def _scale(highest: np.ndarray) -> tuple[float, float]:
     found = highest[np.isfinite(highest)]
     usual = float(np.median(found))
     return usual, max(_spread(found), FLATTEST * usual, 1e-12)
+
+
+def _within(most: float, limit: float, highest: float) -> float:
+    """A limit that can be exceeded, and that was not in the record."""
+    return min(limit, highest + REACHED * (most - highest))
 
 
 def _together(highest: Mapping[str, np.ndarray], scales: Mapping[str, tuple[float, float]]) -> np.ndarray:
