@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
-from beampermit.errors import BadInput, Outside, did_you_mean
+from beampermit.errors import BadInput, BeampermitError, Outside, did_you_mean
 
 GROUP = "beampermit.logbooks"
 """`[project.entry-points."beampermit.logbooks"]` of any installed package: name = "module:Class"."""
 TAIL = 4 * 2**20
 """Bytes at the end of a file in which an entry is looked for."""
+
+
+SECONDS = 30.0
+"""For an entry, whatever the logbook does: issues and the heartbeat wait for it."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,36 @@ class FileLogbook:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+class InTime:
+    """Writes to a logbook, and waits for it so long at most. One that hangs is not asked again until it has ended."""
+
+    def __init__(self, logbook: Logbook, seconds: float = SECONDS):
+        self._logbook, self._seconds = logbook, seconds
+        self._writing: threading.Thread | None = None
+
+    def write(self, entry: Entry) -> str:
+        """As `Logbook.write`. Raises `Outside`, whatever a laboratory's own logbook raises."""
+        if self._writing and self._writing.is_alive():
+            raise Outside("the logbook still hangs with an entry")
+        done: list[str | Exception] = []
+        self._writing = threading.Thread(target=self._write, args=(entry, done), name="logbook", daemon=True)
+        self._writing.start()
+        self._writing.join(self._seconds)
+        if not done:
+            raise Outside(f"the logbook did not answer within {self._seconds:g} s")
+        if isinstance(done[0], BeampermitError):
+            raise done[0]
+        if isinstance(done[0], Exception):
+            raise Outside(f"the logbook failed: {type(done[0]).__name__}: {done[0]}"[:300]) from done[0]
+        return done[0]
+
+    def _write(self, entry: Entry, done: list[str | Exception]) -> None:
+        try:
+            done.append(self._logbook.write(entry))
+        except Exception as error:
+            done.append(error)
 
 
 OWN: dict[str, type[Logbook]] = {"file": FileLogbook}

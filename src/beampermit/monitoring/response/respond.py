@@ -27,7 +27,7 @@ from beampermit.monitoring.response.candidates import store_candidate
 from beampermit.monitoring.response.issues import Issues
 from beampermit.monitoring.response.journal import Kind, Proposal, Task, key_of, name_of
 from beampermit.monitoring.response.kept import Kept
-from beampermit.monitoring.response.logbook import Entry, Logbook
+from beampermit.monitoring.response.logbook import Entry, InTime, Logbook
 from beampermit.monitoring.response.policy import refusal, take, tasks_of
 from beampermit.monitoring.response.proposals import (
     NewLimits,
@@ -77,6 +77,10 @@ class Outlets:
     """As `fall_back.fall_back`, with a session; the text is this machine's name."""
     fell_back: Callable[[Trip, str], Event | None] = nothing_done
     """As `fall_back.fell_back`: whether an earlier run did it."""
+
+    @cached_property
+    def book(self) -> InTime | None:
+        return InTime(self.logbook) if self.logbook else None
 
     @cached_property
     def issues(self) -> Issues | None:
@@ -221,19 +225,13 @@ class Responder:
             raise Suppressed(error.message) from None
 
     def _enter(self, texts: Texts, task: Task) -> str:
-        if self.outlets.logbook is None:
+        if (book := self.outlets.book) is None:
             raise _Absent("no logbook is set")
         title, text = texts.entry(task.trip, self._on)
         level = "NO_ALARM" if task.trip.cleared else task.trip.standing.level
         id = digest_json(["logbook", name_of(task.trip)]).removeprefix("sha256:")[:32]
         moment = datetime.fromtimestamp(task.trip.window.until, UTC)
-        try:
-            return self.outlets.logbook.write(Entry(id, moment, title, text, level, task.trip.model))
-        except BeampermitError:
-            raise
-        except Exception as error:
-            # A laboratory's own logbook may raise anything; the monitor goes on.
-            raise Outside(f"the logbook failed: {type(error).__name__}: {error}"[:300]) from error
+        return book.write(Entry(id, moment, title, text, level, task.trip.model))
 
     def _send(self, task: Task) -> str:
         if self.outlets.webhook is None:

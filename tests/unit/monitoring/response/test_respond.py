@@ -313,6 +313,34 @@ def test_a_logbook_of_a_laboratory_that_raises_anything_does_not_end_the_monitor
     assert journal.tasks[0].error == "the logbook failed: RuntimeError: elog is down"
 
 
+def test_a_logbook_that_hangs_holds_nobody_and_is_asked_again_when_it_has_ended(
+    responding: Respond, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends, entries = threading.Event(), list[str]()
+
+    class Hanging:
+        def __init__(self, where: str) -> None: ...
+
+        def write(self, entry: Entry) -> str:
+            entries.append(entry.id)
+            ends.wait(20)
+            return "written"
+
+    monitor = responding(outlets={"logbook": Hanging("")})
+    assert monitor.outlets.book is not None
+    monkeypatch.setattr(monitor.outlets.book, "_seconds", 0.2)
+    journal = monitor.work(trip(), trip(subject="x"))
+    assert journal.tasks[0].error == "the logbook did not answer within 0.2 s"
+    assert (len(entries), len(monitor.github.issues)) == (1, 2)
+    assert monitor.work(after=60).tasks[0].error == "the logbook still hangs with an entry"
+    ends.set()
+    (thread,) = [one for one in threading.enumerate() if one.name == "logbook"] or [None]
+    if thread:
+        thread.join()
+    assert monitor.work(after=HOUR).tasks == ()
+    assert len(set(entries)) == 2
+
+
 def test_an_entry_says_what_to_do_and_is_there_once(responding: Respond, tmp_path: Path) -> None:
     file = tmp_path / "books/ring.md"
     monitor = responding(outlets={"logbook": load_logbook(f"file:{file}")})
