@@ -115,9 +115,7 @@ class _Making:
             self.unasked.append(f"schedules: not asked, {why}")
             return
         self.progress("ask GitHub for schedules")
-        findings, unasked = ask_schedules(clients)
-        self.findings += findings
-        self.unasked += unasked
+        self.findings += ask_schedules(clients)
         if others := [place.repository.name for place in places if place not in clients]:
             self.unasked.append(f"schedules of {', '.join(others)}: not on a known GitHub")
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from beampermit.errors import BeampermitError
 from beampermit.github.client import Answer, Client, parse_answer
 from beampermit.github.context import client_of, find_token
-from beampermit.inventory.failures import guarded
+from beampermit.inventory.failures import failure, guarded
 from beampermit.inventory.listing import Place
 from beampermit.verdicts.inventory import Finding
 
@@ -47,19 +47,19 @@ def clients_of(places: Sequence[Place]) -> dict[Place, Client]:
     return {place: replace(client, api=api) for place, client in clients.items()} if api else clients
 
 
-def ask_schedules(clients: Mapping[Place, Client]) -> tuple[list[Finding], list[str]]:
-    """What is disabled, and of which repositories that is not known."""
+def ask_schedules(clients: Mapping[Place, Client]) -> list[Finding]:
+    """What is disabled, and of which repositories nobody knows."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = pool.map(lambda client: guarded(lambda: _disabled(client)), clients.values())
         asked = list(zip(clients.items(), answers, strict=True))
-    findings, unasked = list[Finding](), list[str]()
+    findings = list[Finding]()
     for (place, client), answer in asked:
         name = place.repository.name
         if isinstance(answer, BeampermitError):
-            unasked.append(f"schedules of {name}: {answer}")
+            findings.append(failure(name, answer, "; whether its schedules run is not known"))
             continue
         findings += [_finding(name, client.repository, workflow) for workflow in answer]
-    return findings, unasked
+    return findings
 
 
 def _disabled(client: Client) -> list[Workflow]:

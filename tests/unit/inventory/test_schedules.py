@@ -7,6 +7,7 @@ import pytest
 from beampermit.inventory.listing import Place
 from beampermit.inventory.schedules import ask_schedules, clients_of
 from beampermit.live.promoted.wanted import Repository
+from beampermit.verdicts.inventory import Inventory
 from support.github_server import says
 from support.github_stand_in import GitHub, github
 
@@ -22,21 +23,29 @@ def test_only_what_github_disabled_for_quiet_is_found(github: GitHub, monkeypatc
     monkeypatch.setenv("GITHUB_API_URL", github.url)
     assert clients_of([FAULTS]) == {}, "nothing is asked without a token"
     monkeypatch.setenv("GITHUB_TOKEN", "s3cret")
-    findings, unasked = ask_schedules(clients_of([FAULTS]))
+    findings = ask_schedules(clients_of([FAULTS]))
     assert [(one.id, one.level, one.project, one.next) for one in findings] == [
         ("INV009", "MINOR", FAULTS.repository.name, "gh workflow enable inventory.yml --repo lab/faults")
     ]
     assert findings[0].message == "GitHub has disabled inventory.yml: the repository was quiet for sixty days"
-    assert unasked == []
 
 
-def test_what_the_token_may_not_read_is_said_and_is_no_finding(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_github_does_not_tell_is_not_known(github: GitHub, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     monkeypatch.setenv("GITHUB_API_URL", github.url)
     monkeypatch.setenv("GITHUB_TOKEN", "s3cret")
-    github.next(says(403, {"message": "Resource not accessible"}))
-    findings, (unasked,) = ask_schedules(clients_of([FAULTS]))
-    assert findings == []
-    assert unasked.startswith(f"schedules of {FAULTS.repository.name}: GitHub answers GET")
+    github.next(says(status, {"message": "Resource not accessible"}))
+    (found,) = ask_schedules(clients_of([FAULTS]))
+    assert (found.id, found.project, found.unknown) == ("INV016", FAULTS.repository.name, True)
+    assert found.message.startswith("GitHub answers GET")
+    assert found.message.endswith("whether its schedules run is not known")
+    assert Inventory(at=0.0, entries=(), findings=(found,)).exit_code == 4
+    github.next(says(status, {"message": "Resource not accessible"}))
+    github.workflows = STATES
+    other = Place(Repository("https://git.lab.example/ml/other.git"), github="lab/faults")
+    assert {one.id for one in ask_schedules(clients_of([FAULTS, other]))} == {"INV009", "INV016"}, (
+        "the others are asked"
+    )
 
 
 @pytest.mark.parametrize(
