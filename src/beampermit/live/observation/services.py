@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, ValidationError
@@ -98,19 +100,36 @@ def ask_by_http(url: str, timeout: float) -> ServiceStatus:
 
 
 def _get(url: str, timeout: float) -> bytes:
-    """Raises errors of httpx."""
+    """The whole answer within `timeout` s: httpx bounds the wait for each part, and a server may drip its headers, too.
+
+    Raises errors of httpx.
+    """
     import httpx
 
-    with httpx.stream("GET", url, timeout=timeout, follow_redirects=False) as answer:
-        answer.raise_for_status()
-        return _first_bytes(answer.iter_bytes())
+    end, got = time.monotonic() + timeout, Future[bytes]()
+
+    def ask() -> None:
+        try:
+            with httpx.stream("GET", url, timeout=timeout, follow_redirects=False) as answer:
+                answer.raise_for_status()
+                got.set_result(_first_bytes(answer.iter_bytes(), end))
+        except BaseException as error:
+            got.set_exception(error)
+
+    # It ends no later than the process does.
+    threading.Thread(target=ask, name="ask a service", daemon=True).start()
+    try:
+        return got.result(timeout)
+    except TimeoutError:
+        raise httpx.ReadTimeout(f"no whole answer within {timeout:g} s") from None
 
 
-def _first_bytes(parts: Iterable[bytes]) -> bytes:
+def _first_bytes(parts: Iterable[bytes], end: float) -> bytes:
+    """Until `end`, by the monotonic clock: then nobody waits for it any more."""
     content = b""
     for part in parts:
         content += part
-        if len(content) > MOST_BYTES:
+        if len(content) > MOST_BYTES or time.monotonic() > end:
             break
     return content
 

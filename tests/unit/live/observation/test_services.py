@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -179,6 +181,26 @@ def test_another_server_is_no_service() -> None:
     with listening(answering(b"{}", code=404)) as port:
         assert ask_by_http(f"http://127.0.0.1:{port}", 5.0).error == "HTTP status 404"
     assert ask_by_http("nowhere", 5.0).error
+
+
+@pytest.mark.parametrize("begins", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "], ids=["body", "headers"])
+def test_a_service_that_drips_is_waited_for_no_longer_than_one_that_is_silent(begins: bytes) -> None:
+    over = threading.Event()
+
+    class Dripping(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.wfile.write(begins)
+            with contextlib.suppress(OSError):
+                while not over.wait(0.1):
+                    self.wfile.write(b" ")
+
+    with listening(Dripping) as port:
+        began = time.monotonic()
+        try:
+            assert ask_by_http(f"http://127.0.0.1:{port}", 0.5).error == "no whole answer within 0.5 s"
+            assert time.monotonic() - began < 3.0
+        finally:
+            over.set()
 
 
 def test_text_of_a_service_is_not_obeyed(tmp_path: Path) -> None:
