@@ -87,6 +87,7 @@ def quality(truth: Truth, contract: Contract, limits: Limits, until: float) -> I
             value=float(far.mean()),
             limit=limit,
             usual=of.error.usual,
+            newest=float(truth.time.max()),
             unit=unit,
             detail=detail,
         )

@@ -170,9 +170,12 @@ def _forgetting(judged: Judged) -> Judged:
 
 def _next(before: Judged | None, reading: Reading, until: float, rule: Monitoring | None) -> Judged:
     """`rule` is None where the window does not count."""
+    late, known = reading.newest, before.reading.newest if before else None
+    if late is not None and late == known:
+        rule = None
     if before is None:
         before = Judged(reading=reading, since=until, until=until)
-    if rule and until - before.until > rule.of * rule.every + rule.window:
+    if rule and late is None and until - before.until > rule.of * rule.every + rule.window:
         before = _forgetting(before)
     minor, major, invalid = before.latches
     if rule:
@@ -182,6 +185,7 @@ def _next(before: Judged | None, reading: Reading, until: float, rule: Monitorin
             major = _turned(major, *_compared(reading, rule.major, rule), until, rule)
         invalid = _turned(invalid, unknown, not unknown, until, rule)
     counted = until if rule else before.until
+    reading = reading if rule else reading.model_copy(update={"newest": known})  # it is yet to be counted
     after = before.model_copy(update={"reading": reading, "until": counted, "latches": (minor, major, invalid)})
     turned = (before.level == LEVELS[0]) != (after.level == LEVELS[0])
     # A clock that was set back leaves no alarm that began in the future.

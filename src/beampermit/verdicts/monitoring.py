@@ -47,6 +47,8 @@ class Reading(Record):
     limit: Number
     usual: Number = 0.0
     """Of sound windows, as the reference gives it: an alarm is cleared on the way from the limit to here."""
+    newest: Number | None = None
+    """Of what arrives late, the time of the newest: until more has arrived, this is the same reading once more."""
     unit: str = ""
     detail: str = ""
     """One line for the operator."""

@@ -68,6 +68,7 @@ def test_the_distance_from_the_truth_is_that_of_the_rows_it_is_about(judge: Judg
     assert not found["score"].exceeded
     assert found["score"].detail == "mean distance of 600 rows from their truth, usual is 0.1 mm"
     assert found["truth"].value == pytest.approx(7200 - 398)
+    assert found["score"].newest == pytest.approx(BEGAN + 398)
     assert not found["truth"].exceeded
 
 

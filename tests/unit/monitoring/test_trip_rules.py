@@ -130,6 +130,22 @@ def test_a_monitor_that_cannot_judge_is_invalid_and_leaves_other_alarms_as_they_
     assert [(one.key, one.level) for one in outcome.standings] == [("MON008", "INVALID"), ("MON001 turns", "MINOR")]
 
 
+def test_what_arrives_late_counts_when_more_of_it_has_arrived() -> None:
+    """Of truth once a day, the same hour is judged in each window until there is more."""
+    played = Played()
+
+    def level(newest: float, value: float = 1.5, after: float = EVERY) -> str:
+        reading = Reading(check="MON007", subject="score", value=value, limit=1.0, newest=newest)
+        return played.window(reading, after=after).standings[0].level
+
+    day = 86400.0
+    assert [level(0.0) for _ in range(9)] == ["NO_ALARM"] * 9
+    assert level(day, after=day) == "MINOR", "a day without more does not end the counting"
+    assert [level(day, 0.1) for _ in range(9)] == ["MINOR"] * 9
+    assert level(2 * day, 0.1, after=60.0) == "MINOR"  # this window does not count, and the next one does
+    assert [level(2 * day, 0.1), level(3 * day, 0.1)] == ["MINOR", "NO_ALARM"]
+
+
 def test_windows_that_are_asked_for_often_count_once() -> None:
     played = Played()
     assert played.values(1.1) == ["NO_ALARM"]
