@@ -13,11 +13,12 @@ from pydantic import ValidationError
 
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.github.client import Refused
+from beampermit.live.observation.monitoring import RESULT, read_result
 from beampermit.monitoring.response.issues import Issues, mark_of, marked
 from beampermit.monitoring.response.journal import Issue
 from beampermit.monitoring.response.kept import Kept
 from beampermit.monitoring.response.texts import Texts
-from beampermit.reading import first_fault, parse_json, read_json
+from beampermit.reading import parse_json
 from beampermit.record import Count, Number, Record
 from beampermit.verdicts.monitoring import Result
 
@@ -25,7 +26,6 @@ EVERY = 1800.0
 """Seconds between two reports: four of them are in the two hours of `silent_after`."""
 SKEW = 600.0
 """Seconds by which clocks may differ."""
-RESULT = "result.json"
 _LINE = re.compile(r"<!-- beampermit heartbeat (\{[^<>]{1,2000}\}) -->")
 
 
@@ -92,11 +92,10 @@ def look_here(state: Path, silent_after: float, now: float) -> Alive:
     file = state / RESULT
     if not file.exists():
         raise Failed("the monitor has no result yet", file=file, hint="beampermit monitor --help")
-    content = read_json(file, limit=64 * 2**20)
     try:
-        result = Result.model_validate(content)
-    except ValidationError as error:
-        raise BadInput(f"not a result of the monitor: {first_fault(error)}", file=file) from None
+        result = read_result(state)
+    except BadInput as error:
+        raise BadInput(f"not a result of the monitor: {error.message}", file=file) from None
     return _judged(_beat_of(result), silent_after, now, str(file), result.model)
 
 

@@ -11,7 +11,8 @@ import pytest
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import write_text
 from beampermit.github.client import Client
-from beampermit.monitoring.response.heartbeat import RESULT, Alive, look_here, look_on_github
+from beampermit.live.observation.monitoring import RESULT
+from beampermit.monitoring.response.heartbeat import Alive, look_here, look_on_github
 from beampermit.monitoring.response.issues import Issues, mark_of
 from support.github_server import says
 from support.responses import HOUR, Responding, result, trip
