@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.alarm_outlets import responder_of
 from beampermit.git import Git
 from beampermit.project import Project
 from beampermit.rehearsal import act_log, payloads, stage
-from beampermit.responding import responder_of
 from support.git_repositories import add_origin
 from support.github_stand_in import GitHub, environment
 from support.paths import ROOT

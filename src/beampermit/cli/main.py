@@ -10,6 +10,7 @@ import typer
 
 from beampermit import __version__
 from beampermit.cli import (
+    alive,
     backtest,
     bypass,
     check,
@@ -33,6 +34,7 @@ from beampermit.cli import (
     report,
     reproduce,
     respond,
+    retrain,
     serve,
     status,
 )
@@ -92,8 +94,8 @@ PANELS = {
         "serve": serve.serve,
         "monitor": monitor.monitor,
         "respond": respond.respond,
-        "alive": respond.alive,
-        "retrain": respond.retrain,
+        "alive": alive.alive,
+        "retrain": retrain.retrain,
         "backtest": backtest.backtest,
         "status": status.status,
         "inventory": inventory.inventory,

@@ -128,7 +128,7 @@ class Answering:
 
     @contextmanager
     def opened(self, state: Path) -> Iterator[Responder]:
-        from beampermit.responding import responder_of
+        from beampermit.alarm_outlets import responder_of
 
         with responder_of(
             state, log=self.log, project=self.project, logbook=self.logbook, repository=self.repository

@@ -86,7 +86,7 @@ def test_alive_passes_while_the_monitor_reports_and_fails_when_it_is_silent(
     )
     code, output = run("alive", "--required")
     assert (code, "has not reported for 2.0 h or more: issues of lab/faults" in output) == (1, True)
-    from beampermit.responding import responder_of
+    from beampermit.alarm_outlets import responder_of
 
     made = result(time.time(), trip().standing).model_copy(update={"model": project.contract.model.name})
     with responder_of(state, project=project, contract=project.contract) as responder:

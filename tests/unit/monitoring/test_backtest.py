@@ -12,6 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from beampermit.alarm_outlets import new_limits
 from beampermit.cli.main import app
 from beampermit.contract import load_contract
 from beampermit.contract.service import Monitoring
@@ -26,7 +27,6 @@ from beampermit.monitoring.limits import read_limits
 from beampermit.monitoring.response.proposals import Suppressed
 from beampermit.monitoring.trip_rules import RuleState, TripRules
 from beampermit.project import Project
-from beampermit.responding import new_limits
 from beampermit.verdicts.monitoring import Reading, Window
 from support import responses
 from support.monitored_log import write_log

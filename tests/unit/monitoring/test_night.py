@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.alarm_outlets import responder_of
 from beampermit.errors import Failed
 from beampermit.live.observation.monitoring import read_result
 from beampermit.live.promoted import Repository, Wanted
 from beampermit.monitoring.limits import read_limits
 from beampermit.monitoring.monitor import Monitor
 from beampermit.project import Project
-from beampermit.responding import responder_of
 from beampermit.retraining import BRANCH
 from support.github_stand_in import GitHub
 from support.night_project import DRIFTS, HOUR, MIDNIGHT, begin, signed
