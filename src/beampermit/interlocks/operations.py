@@ -29,7 +29,9 @@ class OPS001(Interlock):
         inputs are computed again from the split, and those of outputs may not rise while the answers stay. Limits from
         recorded data belong into the file `monitoring.calibration`, which `beampermit backtest` writes: they may be
         looser than the base branch's, and the verdict then says so, but not so loose that nothing can exceed them.
-        The report shows what changed, and what the author's backtest said of it."""
+        A reference whose rows are far sparser than those of the service gives limits that sound windows may exceed;
+        the verdict says so until there is a calibration. The report shows what changed, and what the author's backtest
+        said of it."""
         from beampermit.interlocks.data.work_tree import require_present
         from beampermit.monitoring import judged_limits
         from beampermit.monitoring.limit_changes import compare_limits
@@ -45,10 +47,13 @@ class OPS001(Interlock):
         with bad_input_fails():
             limits = read_limits(project.root, contract)
         wrong = [Problem(reason, path) for reason in judged_limits.of_other_signals(limits, contract)]
+        span = None
         if not wrong:
             split = contract.dataset.splits[contract.monitoring.reference]
             require_present(project, [split])
-            inputs = judged_limits.read_reference(_table(project, contract), contract)
+            table = _table(project, contract)
+            inputs = judged_limits.read_reference(table, contract)
+            span = judged_limits.span_of_windows(table, contract, limits.window)
             wrong += [Problem(reason, path) for reason in judged_limits.of_reference(limits, contract, inputs)]
         if before:
             wrong += [Problem(reason, path) for reason in judged_limits.moved(limits, before)]
@@ -65,6 +70,12 @@ class OPS001(Interlock):
         reason = f"{counted(len(limits.keys), 'limit')} from {counted(limits.rows, 'row')} of {limits.split}"
         if limits.calibrated:
             reason += f", {len(limits.calibrated)} of them calibrated"
+        if span and span > judged_limits.SPARSE * contract.monitoring.window and not limits.calibrated:
+            reason += (
+                f"; {counted(limits.window, 'row')} of it span {span / 3600:.3g} h, and monitoring.window is"
+                f" {contract.monitoring.window / 3600:.3g} h: sound windows may be beyond these limits,"
+                " see `beampermit backtest` first"
+            )
         if never := [*judged_limits.blind(limits)]:
             reason += f"; nothing can exceed those of {several(never, SHOWN)}, for the reference has windows as bad"
         if looser:

@@ -31,6 +31,9 @@ from beampermit.monitoring.windows import alarms, expected
 ROUNDING = 1e-6
 """Of an edge, relative to the span of all."""
 OF_OUTPUTS = ("MON004", "MON007")
+SPARSE = 10.0
+"""Windows of the reference that span so many times `monitoring.window` hold what is slow there: one of the service has
+a moment of it, which is unlike their whole."""
 CLOSE = 0.01
 """Two computations of a limit agree within this part of it."""
 
@@ -109,6 +112,18 @@ def blind(limits: Limits) -> Iterator[str]:
     for key in limits.keys:
         if key not in limits.calibrated and limits.given(key) >= most_measured(limits, key) * (1 - ROUNDING):
             yield key
+
+
+def span_of_windows(table: Table, contract: Contract, rows: int) -> float | None:
+    """s that `rows` consecutive rows of the reference split span, the median; None where it has no times."""
+    column = contract.dataset.split.time
+    if column is None or column not in table.columns or not table.is_time(column):
+        return None
+    (found,) = table.arrays(f"SELECT CAST({table.microseconds(column)} AS DOUBLE) / 1e6 FROM {table.source}")
+    times = np.ma.filled(found, np.nan)
+    spans = [float(np.ptp(times[start : start + rows])) for start in range(0, len(times) - rows + 1, rows)]
+    known = [span for span in spans if np.isfinite(span)]
+    return float(np.median(known)) if known else None
 
 
 def read_reference(table: Table, contract: Contract) -> dict[str, np.ndarray]:

@@ -363,6 +363,29 @@ def test_a_calibrated_limit_that_nothing_exceeds_fails(
     assert verdict.locations[0].file == CALIBRATION
 
 
+@pytest.mark.parametrize(
+    ("apart", "shuffled", "said"),
+    [(1200.0, False, ""), (1300.0, False, "10.5 h"), (600.0, True, "h"), (None, False, "")],
+)
+def test_a_reference_that_is_far_sparser_than_a_window_is_said(
+    monitored: Project, contract_text: str, apart: float | None, shuffled: bool, said: str
+) -> None:
+    """30 rows of the reference are a window; `monitoring.window` is 1 h."""
+    seconds = 1.8e9 + np.arange(ROWS) * (apart or 0.0)
+    times = np.random.default_rng(0).permutation(seconds) if shuffled else seconds
+    inputs = drawn(ROWS)
+    inputs["turns"] = inputs["turns"].astype(np.float32)
+    columns = {name: pa.array(list(values)) for name, values in inputs.items()}
+    if apart:
+        columns["acquired_at"] = pa.array((times * 1e6).astype(int), pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table(columns), monitored.root / SPLIT)
+    verdict = judge(monitored)
+    assert verdict.passed
+    assert ("30 rows of it span" in verdict.reason) == bool(said)
+    assert said in verdict.reason
+    assert "sound windows" not in calibrate(monitored, MON001_current=0.5).reason
+
+
 def test_limits_that_the_reference_puts_out_of_reach_are_said(monitored: Project, contract_text: str) -> None:
     inputs = drawn(ROWS)
     inputs["turns"] = inputs["turns"].astype(np.float32)
