@@ -84,26 +84,27 @@ class Ledger:
                 f"the branch beampermit-ledger was deleted on {self.remote}; this clone still has it",
                 hint=f"git push {self.remote} {self._tracking}:{BRANCH}",
             )
-        self._get(head)
+        self._get(BRANCH, head)
         if before and not self._goes_on(before, head):
             raise self._rewritten()
         if readable is not None:
             parse_lines(self._text(head), LedgerState(readable))
-        moved = self._git("update-ref", self._tracking, head)
-        if moved.code:
+        moved = self._git("update-ref", self._tracking, head, before or "")
+        # Another process may have fetched this or a later one meanwhile.
+        if moved.code and self.git.try_("merge-base", "--is-ancestor", head, self._tracking).code:
             raise Outside(f"the ledger of {self.remote} cannot be written into this clone: {_reason(moved)}")
         self._seen = head
 
-    def _get(self, head: str) -> None:
-        """Fetch the commit that the remote's branch has."""
-        if self.git.resolve(head) is None:
-            # Without the clone's own refspecs, and into no ref: it is judged first.
+    def _get(self, name: str, commit: str, what: str = "the ledger") -> None:
+        """Fetch a commit that a ref of the remote has."""
+        if self.git.resolve(commit) is None:
+            # Without the clone's own refspecs, and into no ref: branches are not ours, the ledger is judged first.
             result = self._git("fetch", "--refmap=", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
-                              self.remote, BRANCH)  # fmt: skip
+                              self.remote, name)  # fmt: skip
             if result.code:
                 raise self._unreachable(result)
-        if self.git.resolve(head) is None:
-            raise Outside(f"the ledger on {self.remote} changed meanwhile", hint=f"git fetch {self.remote}")
+        if self.git.resolve(commit) is None:
+            raise Outside(f"{what} of {self.remote} changed meanwhile", hint=f"git fetch {self.remote}")
 
     def _goes_on(self, before: str, head: str) -> bool:
         """Whether a commit has all lines of an earlier one: no rule against force-pushes stops a commit on top."""
@@ -337,14 +338,7 @@ class Ledger:
         raise no_keys(f"{self.remote} has no default branch and no branch main")
 
     def _keys(self, name: str, tip: str) -> PublicKeys:
-        if self.git.resolve(tip) is None:
-            # Into no ref: the clone's own branches are not ours to move.
-            result = self._git("fetch", "--refmap=", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
-                               self.remote, name)  # fmt: skip
-            if result.code:
-                raise self._unreachable(result)
-        if self.git.resolve(tip) is None:
-            raise Outside(f"the protected branch of {self.remote} changed meanwhile", hint=f"git fetch {self.remote}")
+        self._get(name, tip, "the protected branch")
         return self._read_keys(tip)
 
     def _read_keys(self, commit: str) -> PublicKeys:
