@@ -200,9 +200,12 @@ def _line(standing: Standing) -> str:
 
 
 def _time(at: float) -> str:
-    from datetime import datetime
+    """In UTC, as `beampermit bypass` has it."""
+    from datetime import UTC, datetime
 
-    return f"{datetime.fromtimestamp(at):%Y-%m-%d %H:%M}"
+    from beampermit.registry.event import written
+
+    return written(datetime.fromtimestamp(at, UTC))
 
 
 def _plain(text: str) -> str:

@@ -41,7 +41,7 @@ STATUS_PVS = (
     StatusPV("MON005", "float", "Outputs INVALID or a fallback"),
     StatusPV("MON006", "float", "Late answers"),
     StatusPV("MON007", "float", "Distance from the truth that arrived"),
-    StatusPV("MON008", "float", "Beyond 0: the monitor cannot judge"),
+    StatusPV("MON008", "float", "Beyond 1: the monitor cannot judge"),
     StatusPV("RESTART", "int", "Write 1: start the model process again", writable=True),
 )
 

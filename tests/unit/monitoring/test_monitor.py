@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -260,6 +261,8 @@ def test_the_command_ends_with_a_code_for_what_it_found(with_limits: Watched, gi
     ran = CliRunner().invoke(app, [*words, "--log", str(watched.log)], env=to)
     assert ran.exit_code == 1, ran.output
     assert "MON001   MAJOR    turns.std" in ran.stdout
+    # Times are in UTC and say so, wherever it runs, as those of `beampermit bypass`.
+    assert re.search(r"rows, \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ to ", ran.stdout)
     # And what the alarm starts is done.
     titles = {issue["title"] for issue in github.issues.values()}
     assert "bpm-faults: An input's distribution differs from the reference of turns.std (MON001)" in titles
