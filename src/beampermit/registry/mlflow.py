@@ -23,6 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 from beampermit.digest import digest_folder
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.registry.places import require_known_place
+from beampermit.registry.refusals import hint_of, reason_of
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
@@ -33,9 +34,6 @@ PREFIX = "beampermit."
 IDENTITY = "identity"
 """Tag of the registered model that tells its registry from any other; the ledger records it."""
 CREDENTIALS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-DENIED = re.compile(r"error code 40[13]\b|UNAUTHENTICATED|PERMISSION_DENIED|unauthori[sz]ed|forbidden", re.IGNORECASE)
-"""What a registry, or a proxy before it, answers to an unknown identity or one without the permission."""
-FULL = re.compile(r"disk is full|disk I/O error|no space left|disk quota|file too large", re.IGNORECASE)
 BOUNDS = {
     # MLflow's defaults, 7 retries of 120 s, take a quarter of an hour to notice that a server is down.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -351,8 +349,10 @@ class Registry:
         except (BadInput, Outside, Failed):
             raise
         except Exception as error:
-            reason = self._without_secrets(_reason(error))
-            raise Outside(f"the registry {self.name} failed to {action}: {reason}", hint=_hint(reason)) from None
+            reason = self._without_secrets(reason_of(error))
+            raise Outside(
+                f"the registry {self.name} failed to {action}: {reason}", hint=hint_of(reason, VARIABLE)
+            ) from None
 
 
 def _pages(search: Callable[[dict[str, Any]], Any]) -> Iterator[Any]:
@@ -374,29 +374,6 @@ def _parse(version: Any) -> Version:
 
 def _own_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {key.removeprefix(PREFIX): value for key, value in tags.items() if key.startswith(PREFIX)}
-
-
-def _hint(reason: str) -> str:
-    if FULL.search(reason):
-        return "df -h"
-    if DENIED.search(reason):
-        return (
-            "renew MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or ask for the "
-            "permission; then run the same command again"
-        )
-    return f"check {VARIABLE} and that the registry is running, then run the same command again"
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an error; for a failed connection its cause."""
-    told = [line for line in str(error).strip().splitlines() if not line.startswith("(raised as a result of")]
-    lines = told or [type(error).__name__]
-    cause = re.search(r"\(Caused by \w+\((.*)\)\)", lines[0])
-    if cause is None:
-        return lines[0][:300]
-    # Such as `'<a connection>: Failed to establish a new connection'`.
-    text = cause[1].strip("\"'")
-    return text.partition(": ")[2] or text
 
 
 def _without_secrets(uri: str) -> str:
