@@ -102,14 +102,6 @@ class LogWindow:
         window = part.window.model_copy(update={"since": since, "until": until})
         return replace(part, window=window, shown=self.shown.between(since, until))
 
-    def shifted(self, name: str, amount: float) -> LogWindow:
-        """As if an input had been so much larger, in its unit: a rehearsal of drift."""
-        rows = self.inputs[name]
-        found = {key: values + amount * (key in (name, f"{name}.mean")) for key, values in rows.numbers.items()}
-        large = rows.values.shape[1] == len(found) > 1  # then the first of its numbers is the mean
-        values = rows.values + (np.eye(1, len(found))[0] * amount if large else amount)
-        return replace(self, inputs={**self.inputs, name: replace(rows, numbers=found, values=values)})
-
     def take(self, kept: np.ndarray) -> LogWindow:
         """The rows that are marked."""
         return replace(

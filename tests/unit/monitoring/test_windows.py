@@ -208,16 +208,6 @@ def test_arrays_are_read_in_slices_and_odd_rows_are_not_finite(
     assert found.numbers["turns.mean"][7] == 3.5
 
 
-def test_a_shift_is_rehearsed(write: Callable[..., Path], contract: Contract) -> None:
-    found = window(write(), contract)
-    shifted = found.shifted("turns", 0.5).inputs["turns"]
-    usual = found.inputs["turns"]
-    np.testing.assert_allclose(shifted.numbers["turns.mean"], usual.numbers["turns.mean"] + 0.5)
-    np.testing.assert_array_equal(shifted.numbers["turns.std"], usual.numbers["turns.std"])
-    np.testing.assert_allclose(shifted.values, usual.values + 0.5)
-    assert found.shifted("current", 1.0).inputs["current"].values[0, 0] == found.inputs["current"].values[0, 0] + 1
-
-
 def test_shares_of_what_was_shown_are_shares_of_the_time(write: Callable[..., Path], contract: Contract) -> None:
     """All devices become INVALID after 20 minutes, and nothing is logged any more."""
     severity = np.where(np.arange(1803) >= 1800, 3, 0).astype(np.uint8)

@@ -39,8 +39,6 @@ class Calibrated:
     kept: tuple[str, ...]
     """Checks and subjects that the record says nothing of, for they are always 0, or once as large as can be: their
     limits stay."""
-    parts: int
-    """Into which the record was cut."""
     extrapolated: bool
     """Whether the record is too short to show so few alarms, so that its highest values had to be continued."""
 
@@ -82,7 +80,7 @@ def calibrate(
         key: _within(most(key), usual + spread * threshold, float(highest[key].max()))
         for key, (usual, spread) in scales.items()
     }
-    return Calibrated(limits, tuple(kept), len(parts), allowed == 0)
+    return Calibrated(limits, tuple(kept), allowed == 0)
 
 
 def _part(series: Series, rule: Monitoring) -> float:
