@@ -72,12 +72,20 @@ def report(kept: Kept, issues: Issues, texts: Texts, result: Result, at: float) 
 def look_on_github(issues: Issues, model: str, silent_after: float, now: float, *, required: bool) -> Alive | None:
     """None where no monitor has ever reported, unless it is `required`: the first report arms the switch.
 
-    Raises `Failed` where the monitor has not reported for so long, `Outside`.
+    Raises `Failed` where the monitor has not reported for so long, or by the name of somebody who is not believed any
+    more; `Outside`.
     """
     mark, where = mark_of("heartbeat", model), f"issues of {issues.client.repository}"
     found = issues.find(mark, state="all", since=now - silent_after - SKEW)
-    if found is None and not required and issues.find(mark, state="all") is None:
-        return None
+    if found is None and issues.find(mark, state="all") is None:
+        if other := issues.find_untrusted(mark):
+            raise Failed(
+                f"the report of {model}'s monitor is by somebody who may not write in {issues.client.repository}, so "
+                f"it is not believed: {other.html_url}",
+                hint="give the monitor the token of somebody who may, and delete that issue; a stranger's, too",
+            )
+        if not required:
+            return None
     match = _LINE.search(found.body or "") if found else None
     if found is None or match is None:
         raise Failed(

@@ -66,6 +66,11 @@ class Issues:
         found = [issue for issue in self._listed(state, since) if issue.trusted and has_mark(issue.body, mark)]
         return min(found, key=lambda issue: issue.number, default=None)
 
+    def find_untrusted(self, mark: str) -> Found | None:
+        """The oldest with this mark of somebody who may not write there: who has left, or a stranger."""
+        found = [issue for issue in self._listed("all", None) if not issue.trusted and has_mark(issue.body, mark)]
+        return min(found, key=lambda issue: issue.number, default=None)
+
     def open(self, title: str, body: str, mark: str, *, state: str = "open") -> Found:
         """The issue with this mark, opened where there is none; `state` as for `find`."""
         existing = self.find(mark, state=state)

@@ -101,8 +101,18 @@ def test_a_stranger_cannot_report_for_a_monitor(responding: Respond) -> None:
     monitor.at = time.time()
     line = f'<!-- beampermit heartbeat {{"at": {monitor.at}, "version": 3, "alarms": 0}} -->'
     monitor.github.issue("Monitor", f"{line}\n\n{mark_of('heartbeat', MODEL)}", login="eve")
-    with pytest.raises(Failed, match="has not reported"):
+    with pytest.raises(Failed, match=r"by somebody who may not write in lab/faults, so it is not believed: http"):
         looked(monitor)
+
+
+def test_who_leaves_does_not_disarm_the_switch(alive: Responding) -> None:
+    """Their token reported; from the day that they leave, nothing that they wrote is believed."""
+    (issue,) = alive.github.issues.values()
+    assert looked(alive, required=False).alarms == 1
+    issue |= {"author_association": "NONE", "user": {"login": "ada", "type": "User"}}
+    for after in (0.0, 30 * 24 * HOUR):
+        with pytest.raises(Failed, match="by somebody who may not write"):
+            looked(alive, after, required=False)
 
 
 def test_a_time_in_the_future_is_a_wrong_clock(alive: Responding) -> None:
