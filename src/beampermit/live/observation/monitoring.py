@@ -33,6 +33,8 @@ MOST_BYTES = 4 * 2**20
 LARGEST = 1e9
 """A part of a limit beyond says no more."""
 UNKNOWN = "no result of monitoring yet"
+NOTHING = "the monitor sees nothing in service"
+"""Retired, or never promoted: it watches nothing, and has no alarm."""
 NOT_JUDGED = "not judged in the last window"
 DRIFT = ("MON001", "MON002")
 """The checks whose alarm is drift."""
@@ -133,8 +135,9 @@ class MonitorResults:
             return _nothing(Shown(message=said), Shown(age, Severity.MAJOR, said))
         shown_age = Shown(max(age, 0.0), Severity.NO_ALARM, "")
         if result.window.version != version:
-            said = f"the monitor judged version {result.window.version}" if result.window.version else UNKNOWN
-            return _nothing(Shown(message=said), shown_age)
+            if not result.window.version:
+                return _nothing(Shown(message=NOTHING), Shown(shown_age.value, shown_age.severity, NOTHING))
+            return _nothing(Shown(message=f"the monitor judged version {result.window.version}"), shown_age)
         standings = _in_force(result, now)
         checks = {check: _worst_of(check, standings) for check in CHECKS}
         return View(_with_worst(shown_age, standings), _drift(result, standings), checks)

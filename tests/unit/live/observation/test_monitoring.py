@@ -84,6 +84,13 @@ def test_a_result_of_the_future_is_not_relied_on(monitored: Monitored) -> None:
     assert monitored.shows().message == "the monitor's clock is 11 s ahead"
 
 
+def test_where_nothing_is_in_service_that_is_said_with_the_age(monitored: Monitored) -> None:
+    monitored.write(result(version=0))
+    assert monitored.shows("MONITOR") == Shown(5.0, Severity.NO_ALARM, "the monitor sees nothing in service")
+    for name in ("DRIFT", "MON001", "MON008"):
+        assert monitored.shows(name).message == "the monitor sees nothing in service"
+
+
 def test_a_result_of_another_version_says_nothing_of_this_one(monitored: Monitored) -> None:
     monitored.write(result(standing(0.1, "NO_ALARM"), version=2))
     assert monitored.shows().message == "the monitor judged version 2"
