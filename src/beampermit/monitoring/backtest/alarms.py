@@ -75,9 +75,7 @@ def _at_most(count: int, mean: float) -> float:
     return math.fsum(map(math.exp, logs))
 
 
-def _compared(
-    values: np.ndarray, limits: np.ndarray, usual: float, rule: Monitoring
-) -> tuple[np.ndarray, np.ndarray]:
+def _compared(values: np.ndarray, limits: np.ndarray, usual: float, rule: Monitoring) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(invalid="ignore"):
         least = np.minimum(usual, limits)
         return values > limits, values <= least + (limits - least) * rule.clear_below
