@@ -72,8 +72,8 @@ def test_the_service_runs_the_checker_with_the_extra_as_nobody_in_particular(
     copied = [rest.split()[-1] for word, rest in served if word == "COPY"]
     assert copied == ["/opt/beampermit", "/opt/environment"], "neither the code nor the data of the project"
     assert not any(re.search(r"gcc|build-essential|\bmake\b", rest) for _, rest in served)
-    (service,) = yaml.safe_load((root / "deploy/kubernetes.yaml").read_text())["spec"]["template"]["spec"]["containers"]
-    assert service["command"] == [PROGRAM, "serve"]
+    pod = yaml.safe_load((root / "deploy/kubernetes.yaml").read_text())["spec"]["template"]["spec"]
+    assert [container["command"] for container in pod["containers"]] == [[PROGRAM, "serve"], [PROGRAM, "monitor"]]
 
 
 def test_hadolint_has_nothing_to_say(tmp_path_factory: pytest.TempPathFactory) -> None:

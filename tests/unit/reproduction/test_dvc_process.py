@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.reproduction.dvc_process import dvc
+from support.planted_processes import runs, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="elsewhere DVC is started anew")]
 
@@ -83,5 +84,4 @@ def test_what_dvc_and_its_stages_left_running_ends_with_the_block(tmp_path: Path
             assert child.poll() is None
             time.sleep(0.05)
     assert child.returncode == -9
-    stat = Path(f"/proc/{told.read_text().strip()}/stat")
-    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    wait_for(lambda: not runs(int(told.read_text())))
