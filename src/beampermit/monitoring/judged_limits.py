@@ -91,10 +91,9 @@ def moved(limits: Limits, before: Limits) -> Iterator[str]:
 
 def looser(limits: Limits, before: Limits) -> Iterator[str]:
     """Limits that a calibration, or taking one away, makes looser than what counts on the base branch."""
-    known = set(before.keys)
     decided = {**limits.calibrated, **{key: limits.limit(key) for key in before.calibrated if key in limits.keys}}
     for key, limit in decided.items():
-        was = before.limit(key) if key in known else limits.given(key)
+        was = before.limit(key) if key in before.keys else limits.given(key)
         if limit > was * (1 + CLOSE):
             yield f"{key} {was:g} → {limit:g}"
 
@@ -205,13 +204,13 @@ def _close(found: float, own: float) -> bool:
 
 def _source(limits: Limits, key: str) -> Any:
     """What a limit comes from, but for the limit itself."""
-    found = limits.part(key)
+    found = limits.parts[key]
     return limits.rows, found.model_dump(exclude={"limit"})
 
 
 def most_measured(limits: Limits, key: str) -> float:
     """The largest that a window can have."""
-    found = limits.part(key)
+    found = limits.parts[key]
     if isinstance(found, ShareLimit):
         return 1.0
     if isinstance(found, Together):

@@ -7,6 +7,8 @@ check and subject.
 
 from __future__ import annotations
 
+from collections.abc import KeysView
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -128,19 +130,24 @@ class Limits(Record):
                 raise ValueError(f"{others[0]} is not monitored of {name}")
         return self
 
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Check and subject of each limit that is here, and that a calibration may replace."""
-        found = [
-            f"MON001 {number}" for of in self.inputs.values() for number, is_there in of.numbers.items() if is_there
-        ]
-        found += ["MON002"] if self.together else []
-        found += [f"MON003 {name}.{what}" for name in self.inputs for what in ("missing", "outside")]
+    @cached_property
+    def parts(self) -> dict[str, Distribution | ShareLimit | Amount]:
+        """Check and subject of each limit that is here -> what of the file has it."""
+        found: dict[str, Distribution | ShareLimit | Amount | None] = {}
+        for of in self.inputs.values():
+            found |= {f"MON001 {number}": one for number, one in of.numbers.items()}
+        found["MON002"] = self.together
+        for name, of in self.inputs.items():
+            found |= {f"MON003 {name}.missing": of.missing, f"MON003 {name}.outside": of.outside}
         for name, of in self.outputs.items():
-            found += [f"MON004 {number}" for number, is_there in of.numbers.items() if is_there]
-            found += [f"MON004 {name}.flagged"] if of.flagged else []
-            found += [f"MON007 {name}"] if of.error else []
-        return tuple(found)
+            found |= {f"MON004 {number}": one for number, one in of.numbers.items()}
+            found |= {f"MON004 {name}.flagged": of.flagged, f"MON007 {name}": of.error}
+        return {key: one for key, one in found.items() if one is not None}
+
+    @property
+    def keys(self) -> KeysView[str]:
+        """Check and subject of each limit that is here, and that a calibration may replace."""
+        return self.parts.keys()
 
     def limit(self, key: str) -> float:
         """Of a check and subject of `keys`, as it is calibrated, or else as the reference gives it."""
@@ -152,30 +159,8 @@ class Limits(Record):
         return digest_json({key: self.limit(key) for key in self.keys})
 
     def given(self, key: str) -> float:
-        """As the reference gives it."""
-        return self.part(key).limit
-
-    def part(self, key: str) -> Distribution | ShareLimit | Amount:
-        """What of the file has the limit of a check and subject. Raises `KeyError`."""
-        check, _, subject = key.partition(" ")
-        name, _, what = subject.partition(".")
-        found: Distribution | ShareLimit | Amount | None = None
-        match check:
-            case "MON001":
-                found = self.inputs[name].numbers.get(subject)
-            case "MON002":
-                found = self.together
-            case "MON003":
-                found = {"missing": self.inputs[name].missing, "outside": self.inputs[name].outside}.get(what)
-            case "MON004" if what == "flagged":
-                found = self.outputs[name].flagged
-            case "MON004":
-                found = self.outputs[name].numbers.get(subject)
-            case "MON007":
-                found = self.outputs[name].error
-        if found is None:
-            raise KeyError(key)
-        return found
+        """As the reference gives it. Raises `KeyError`."""
+        return self.parts[key].limit
 
 
 class Alarms(Record):
