@@ -132,15 +132,8 @@ class AlarmIssues:
         alarms = self.kept.journal.alarms
         own = sum(alarm.issue is not None and not alarm.issue.closed for alarm in alarms)
         new = [alarm.key for alarm in alarms if alarm.on and alarm.issue is None and not alarm.gathered]
-        without = {*new[max(0, self.monitoring.response.issues - own) :]}
-        if without:
-            gathered = (alarm.model_copy(update={"gathered": True}) for alarm in alarms if alarm.key in without)
-            by_key = {alarm.key: alarm for alarm in gathered}
-            self.kept.change(
-                lambda journal: journal.model_copy(
-                    update={"alarms": tuple(by_key.get(alarm.key, alarm) for alarm in journal.alarms)}
-                )
-            )
+        if without := new[max(0, self.monitoring.response.issues - own) :]:
+            self.kept.put(*without, gathered=True)
 
     def gather(self) -> None:
         """One issue lists them; it is closed when none of them is on."""

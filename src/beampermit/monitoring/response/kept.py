@@ -16,7 +16,6 @@ from beampermit.monitoring.response.journal import (
     FILE,
     REMEMBERED,
     SHOWN,
-    Alarm,
     Journal,
     Kind,
     Task,
@@ -46,14 +45,18 @@ class Kept:
     def update(self, **values: Any) -> None:
         self.change(lambda journal: journal.model_copy(update=values))
 
-    def put(self, key: str, **values: Any) -> Alarm:
-        """Change the alarm of this key; what another thread told of it meanwhile stays."""
-        with self._lock:
-            known = {alarm.key: alarm for alarm in self.journal.alarms}
-            changed = known[key].model_copy(update=values)
-            alarms = tuple(changed if alarm.key == key else alarm for alarm in self.journal.alarms)
-            self.update(alarms=alarms)
-            return changed
+    def put(self, *keys: str, **values: Any) -> None:
+        """Change the alarms of these keys; what another thread told of them meanwhile stays."""
+        of = {*keys}
+        self.change(
+            lambda journal: journal.model_copy(
+                update={
+                    "alarms": tuple(
+                        alarm.model_copy(update=values) if alarm.key in of else alarm for alarm in journal.alarms
+                    )
+                }
+            )
+        )
 
     def drop(self, keys: set[str]) -> None:
         if keys:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from beampermit.monitoring.response.issues import mark_of
-from beampermit.monitoring.response.journal import key_of
+from beampermit.monitoring.response.journal import Journal, key_of
 from support.github_server import Fault, hang, lost, reset, says, too_fast, used_up
 from support.responses import DAY, HOUR, NOW, Responding, result, trip
 
@@ -246,6 +246,25 @@ def test_a_flood_has_few_issues_and_one_that_lists_the_others(responding: Respon
     monitor.work(after=HOUR)
     assert set(monitor.states) == {"closed"}
     assert len(monitor.github.issues) == 4
+
+
+def test_an_alarm_that_clears_while_many_are_gathered_has_cleared(
+    responding: Respond, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = responding(issues=1)
+    monitor.responder.take([trip(subject=f"input-{number}") for number in range(3)])
+    change, told = monitor.kept.change, [trip(subject="input-2", cleared=True)]
+
+    def meanwhile(by: Callable[[Journal], Journal]) -> None:
+        if told:  # by the monitor's own thread
+            monitor.responder.take([told.pop()])
+        change(by)
+
+    monkeypatch.setattr(monitor.kept, "change", meanwhile)
+    monitor.responder.work()
+    cleared = monitor.journal.find(key_of(trip(subject="input-2")))
+    assert cleared is not None
+    assert (cleared.on, cleared.gathered) == (False, True)
 
 
 def test_room_for_an_issue_counts_those_that_are_open(responding: Respond) -> None:
