@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from beampermit.contract.response import Response
 from beampermit.contract.service import Monitoring
 from beampermit.monitoring.response.issues import Found, Issues, mark_of
 from beampermit.monitoring.response.journal import Alarm, Issue, newest
@@ -14,6 +15,12 @@ from beampermit.verdicts.monitoring import Result
 DELETED = "was deleted"
 GATHER_EVERY = 600.0
 """Seconds between two changes of the issue that lists many alarms."""
+
+
+def forget(kept: Kept, response: Response, at: float) -> None:
+    """Those that are over: an alarm that comes back within `remind_every` opens its issue again."""
+    least = max(response.close_after, response.remind_every)
+    kept.drop({alarm.key for alarm in kept.journal.alarms if alarm.clear_for(at, least) and _is_settled(alarm)})
 
 
 @dataclass(frozen=True)
@@ -33,19 +40,8 @@ class AlarmIssues:
             return
         if alarm.on:
             self._while_on(alarm)
-        elif self.at - alarm.cleared_at >= self.monitoring.response.close_after:
+        elif self._is_over(alarm):
             self._after(alarm)
-
-    def forget(self) -> None:
-        """Those that are over: an alarm that comes back within `remind_every` opens its issue again."""
-        response = self.monitoring.response
-        least = max(response.close_after, response.remind_every)
-        over = {
-            alarm.key
-            for alarm in self.kept.journal.alarms
-            if not alarm.on and self.at - alarm.cleared_at >= least and _is_settled(alarm)
-        }
-        self.kept.drop(over)
 
     # One alarm
 
@@ -174,7 +170,7 @@ class AlarmIssues:
         self.kept.update(gathering=None)
 
     def _is_over(self, alarm: Alarm) -> bool:
-        return not alarm.on and self.at - alarm.cleared_at >= self.monitoring.response.close_after
+        return alarm.clear_for(self.at, self.monitoring.response.close_after)
 
 
 def _state_of(alarm: Alarm) -> str:

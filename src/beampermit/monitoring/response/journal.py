@@ -68,6 +68,10 @@ class Alarm(Record):
     def on(self) -> bool:
         return self.cleared is None
 
+    def clear_for(self, at: float, seconds: float) -> bool:
+        """Whether it has been clear for so many seconds at the time `at`."""
+        return not self.on and at - self.cleared_at >= seconds
+
 
 class Task(Record):
     """One thing to do once for a trip."""

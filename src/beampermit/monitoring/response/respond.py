@@ -22,7 +22,7 @@ from beampermit.digest import digest_json
 from beampermit.errors import BadInput, BeampermitError, Outside
 from beampermit.github.client import Client, Limited, Refused
 from beampermit.monitoring.response import heartbeat
-from beampermit.monitoring.response.alarm_issues import AlarmIssues
+from beampermit.monitoring.response.alarm_issues import AlarmIssues, forget
 from beampermit.monitoring.response.candidates import store_candidate
 from beampermit.monitoring.response.issues import Issues
 from beampermit.monitoring.response.journal import Kind, Proposal, Task, key_of, name_of
@@ -299,7 +299,7 @@ class Responder:
     def _tell_github(self, texts: Texts) -> None:
         at, journal, issues = self._clock(), self.kept.journal, self.outlets.issues
         if issues is None:
-            AlarmIssues(self.kept, Issues(_NOBODY), texts, self.monitoring, at).forget()
+            forget(self.kept, self.monitoring.response, at)
             return
         if at < journal.wait_until and journal.wait_until - at <= LONGEST:
             return
@@ -318,7 +318,8 @@ class Responder:
         alarms = AlarmIssues(self.kept, issues, texts, self.monitoring, at, self.result)
         alarms.share_out()
         steps: list[Callable[[], None]] = [partial(alarms.settle, alarm) for alarm in self.kept.journal.alarms]
-        steps += [alarms.gather, partial(self._report, issues, texts, at), alarms.forget]
+        steps += [alarms.gather, partial(self._report, issues, texts, at)]
+        steps.append(partial(forget, self.kept, self.monitoring.response, at))
         for step in steps:
             if self._closed.is_set():
                 return
@@ -336,9 +337,6 @@ class Responder:
 
 class _Absent(Exception):
     """Where a task goes is not set up in this run; the message says what."""
-
-
-_NOBODY = Client("nobody/nowhere", "")
 
 
 def _wait(tries: int) -> float:

@@ -229,6 +229,14 @@ def test_a_flood_of_alarms_is_no_flood_of_entries_and_posts(
     assert (book.read_text().count("\n## "), len(receiver.got)) == (13, 13), "the flood is over"
 
 
+def test_without_github_an_alarm_that_is_long_over_is_forgotten(responding: Respond) -> None:
+    monitor = responding(outlets={"client": None})
+    monitor.work(trip())
+    monitor.work(trip(cleared=True), after=60)
+    assert len(monitor.work(after=DAY - 1).alarms) == 1
+    assert monitor.work(after=1).alarms == ()
+
+
 # The webhook
 
 
