@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.contract.part import DURATION, SECONDS
-from beampermit.datasets.tables import connect, parquet, quoted
+from beampermit.datasets.tables import connect, parquet, quoted, sql_path, sql_text
 from beampermit.errors import BadInput, Failed
 from beampermit.live.extra import require_live
 from beampermit.live.log.columns import AT, DETAILS, ROW, VERSION
@@ -52,7 +52,7 @@ class Log:
     """The rows of a selection, open in a database. All columns are as in the files."""
 
     def __init__(self, connection: Any, files: Sequence[Path], selection: Selection):
-        self._connection, self._selection = connection, selection
+        self._connection, self._files, self._selection = connection, files, selection
         self._source = parquet(*files, by_name=True)
         self.names = self._names()
         self.outputs = tuple(name for name in self.names if f"{name}.{DETAILS[0]}" in self.names)
@@ -79,11 +79,31 @@ class Log:
         while batch := found.fetchmany(1000):
             yield from (dict(zip(self._columns, values, strict=True)) for values in batch)
 
-    def copy(self, target: Path, format: str, newest: int | None = None) -> int:
-        """Write the rows to a file of this format; how many they are."""
-        literal = str(target).replace("'", "''")
+    def copy(self, target: Path, format: str, newest: int | None = None, *, units: bool = False) -> int:
+        """Write the rows to a file of this format; how many they are.
+
+        With `units`, which needs all outputs, a Parquet file says of its columns what the log does.
+        """
         options = ", COMPRESSION zstd" if format == "parquet" else ", HEADER"
-        return self._query(f"COPY ({self.sql(newest)}) TO '{literal}' (FORMAT {format}{options})").fetchone()[0]
+        options += self._units() if units else ""
+        return self._query(
+            f"COPY ({self.sql(newest)}) TO {sql_text(str(target))} (FORMAT {format}{options})"
+        ).fetchone()[0]
+
+    def _units(self) -> str:
+        """SQL that keeps what the log says of its columns, where all its files say the same."""
+        schemas = {
+            value
+            for file in self._files
+            for (value,) in self._query(
+                f"SELECT value FROM parquet_kv_metadata({sql_path(file)}) WHERE key = 'ARROW:schema'"
+            ).fetchall()
+        }
+        if len(schemas) != 1:
+            return ""
+        (schema,) = schemas
+        text = schema.decode("ascii", "replace") if isinstance(schema, bytes) else str(schema)
+        return f", KV_METADATA {{'ARROW:schema': {sql_text(text)}}}"
 
     @property
     def _columns(self) -> list[str]:

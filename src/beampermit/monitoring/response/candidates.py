@@ -12,17 +12,15 @@ import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
 
-from beampermit.datasets.tables import connect, parquet, quoted, sql_text
 from beampermit.digest import manifest
 from beampermit.errors import BadInput, Failed
 from beampermit.files import write_json
-from beampermit.live.log.columns import AT, ROW, VERSION
 from beampermit.live.log.prediction_log import PERIOD
-from beampermit.live.log.reading import Selection, closed_files
+from beampermit.live.log.reading import Selection, open_log
 from beampermit.reading import first_fault, read_json
 from beampermit.record import Count, Record
 from beampermit.verdicts.monitoring import Trip, Window
@@ -106,7 +104,7 @@ def _copy_rows(log: Path, trip: Trip, folder: Path) -> int:
     for since, until in _parts(window.since, window.until):
         moments = tuple(datetime.fromtimestamp(moment, UTC) for moment in (since, until))
         selection = Selection(moments[0], moments[1], versions)
-        count += _copy(log, selection, target / f"{moments[0]:%Y-%m-%dT%H%M%S.%fZ}.parquet", folder.parent)
+        count += _copy(log, selection, target / f"{moments[0]:%Y-%m-%dT%H%M%S.%fZ}.parquet")
     return count
 
 
@@ -118,46 +116,12 @@ def _parts(since: float, until: float) -> Iterator[tuple[float, float]]:
         since = end
 
 
-def _copy(log: Path, selection: Selection, target: Path, scratch: Path) -> int:
-    import duckdb
-
-    with tempfile.TemporaryDirectory(dir=scratch) as open_files:
-        try:
-            files = closed_files(log, selection, Path(open_files))
-        except BadInput:
-            return 0
-        connection = connect()
-        try:
-            connection.execute("SET TimeZone = 'UTC'")
-            source = parquet(*files, by_name=True)
-            order = ", ".join(map(quoted, (AT, VERSION, ROW)))
-            (count,) = connection.execute(
-                f"COPY (SELECT * FROM {source} WHERE {selection.condition} ORDER BY {order}) TO"
-                f" {sql_text(str(target))} (FORMAT parquet, COMPRESSION zstd{_units(connection, files)})"
-            ).fetchone()
-        except duckdb.Error as error:
-            reason = str(error).splitlines()[0]
-            raise Failed(f"the prediction log cannot be read: {reason}", file=log) from None
-        finally:
-            connection.close()
+def _copy(log: Path, selection: Selection, target: Path) -> int:
+    try:
+        with open_log(log, selection) as rows:
+            count = rows.copy(target, "parquet", units=True)
+    except BadInput:
+        return 0
     if not count:
         target.unlink()
     return count
-
-
-def _units(connection: Any, files: list[Path]) -> str:
-    """SQL that keeps what the log says of its columns, where all files say the same."""
-    from beampermit.datasets.tables import sql_path
-
-    schemas = {
-        value
-        for file in files
-        for (value,) in connection.execute(
-            f"SELECT value FROM parquet_kv_metadata({sql_path(file)}) WHERE key = 'ARROW:schema'"
-        ).fetchall()
-    }
-    if len(schemas) != 1:
-        return ""
-    (schema,) = schemas
-    text = schema.decode("ascii", "replace") if isinstance(schema, bytes) else str(schema)
-    return f", KV_METADATA {{'ARROW:schema': {sql_text(text)}}}"
