@@ -69,7 +69,7 @@ class _Row:
     @property
     def times(self) -> str:
         reading = self.standing.reading
-        return number(reading.value / reading.limit, 3) if reading.limit > 0 else "many"
+        return number(reading.part_of_limit, 3) if reading.limit > 0 else "many"
 
     @property
     def pv(self) -> str:

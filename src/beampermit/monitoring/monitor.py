@@ -21,7 +21,7 @@ from beampermit.monitoring.pictures import pictures
 from beampermit.monitoring.quality import Truth, read_truth
 from beampermit.monitoring.readings import readings
 from beampermit.monitoring.state import StateFolder
-from beampermit.monitoring.trip_rules import CANNOT_JUDGE, RuleState, TripRules, part_of_limit
+from beampermit.monitoring.trip_rules import CANNOT_JUDGE, RuleState, TripRules
 from beampermit.monitoring.watched import Watch, Watched, bypassing, in_force
 from beampermit.monitoring.windows import LogWindow, read_window
 from beampermit.registry.event import Event
@@ -128,7 +128,7 @@ class Monitor:
         outcome = TripRules(self._model, contract.monitoring, bypass).judge(
             before, [*found, *_judged_again(before, found)], window
         )
-        drift = max((part_of_limit(one) for one in found if one.check in DRIFT), default=None)
+        drift = max((one.part_of_limit for one in found if one.check in DRIFT), default=None)
         shown = worst(outcome.standings)
         result = Result(model=self._model, at=at, window=window, standings=shown, drift=drift)
         self._settle(outcome.state, outcome.trips, result, contract)

@@ -101,21 +101,19 @@ class TripRules:
         bypassed is told when the bypass ends.
         """
         fresh = before.version != window.version
-        known = {} if fresh else {key_of(one.reading): one for one in before.judged}
+        known = {} if fresh else {one.reading.key: one for one in before.judged}
         elapsed = math.inf if fresh or before.until is None else window.until - before.until
         counts = abs(elapsed) >= self.rule.every / 2  # a clock that was set back says nothing of how much time went by
         judged = dict(known)
         for reading in map(sound, readings):
-            judged[key_of(reading)] = _next(
-                judged.get(key_of(reading)), reading, window.until, self.rule if counts else None
-            )
+            judged[reading.key] = _next(judged.get(reading.key), reading, window.until, self.rule if counts else None)
         told = {key: self._tell(one, window) for key, one in judged.items()}
         after = RuleState(
             version=window.version,
             until=window.until if counts else before.until,
             judged=tuple(one for one, _ in told.values()),
         )
-        now = {key_of(reading) for reading in readings}
+        now = {reading.key for reading in readings}
         standings = [self._standing(one) for key, (one, _) in told.items() if key in now or one.level != LEVELS[0]]
         ended = [
             _cleared(self.model, before.version, one, window)
@@ -144,10 +142,6 @@ class TripRules:
             return standing
         said = {"bypassed_until": bypassed.until, "bypassed_by": bypassed.by, "bypass_reason": bypassed.reason}
         return standing.model_copy(update=said)
-
-
-def key_of(reading: Reading) -> tuple[str, str]:
-    return reading.check, reading.subject
 
 
 def sound(reading: Reading) -> Reading:
@@ -213,14 +207,7 @@ def _turned(latch: Latch, beyond: bool, good: bool, until: float, rule: Monitori
 
 def _worst_first(standing: Standing) -> tuple[float, ...]:
     reading = standing.reading
-    return -severity_of(standing.level), -part_of_limit(reading), int(reading.check[3:])
-
-
-def part_of_limit(reading: Reading) -> float:
-    """1 is at the limit; with a limit of 0, any value is far beyond it."""
-    if reading.limit > 0:
-        return reading.value / reading.limit
-    return 0.0 if reading.value <= 0 else 1e9
+    return -severity_of(standing.level), -reading.part_of_limit, int(reading.check[3:])
 
 
 def _cleared(model: str, version: int, judged: Judged, window: Window) -> Trip:

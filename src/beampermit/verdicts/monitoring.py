@@ -24,6 +24,8 @@ CHECKS = {
 CheckId = Annotated[str, Field(pattern=r"^MON\d{3}$")]
 Level = Literal["NO_ALARM", "MINOR", "MAJOR", "INVALID"]
 """Severity in EPICS."""
+MOST_PARTS = 1e9
+"""A reading so many times beyond its limit says no more."""
 
 
 class Window(Record):
@@ -57,6 +59,17 @@ class Reading(Record):
     def exceeded(self) -> bool:
         return self.value > self.limit
 
+    @property
+    def part_of_limit(self) -> float:
+        """1 is at the limit; a limit of 0 counts as 1e-9."""
+        part = self.value / self.limit if self.limit > 0 else max(self.value, 0.0) * MOST_PARTS
+        return min(part, MOST_PARTS)
+
+    @property
+    def key(self) -> str:
+        """Such as `MON001 turns.std`, as limits name it."""
+        return f"{self.check} {self.subject}".rstrip()
+
 
 class Standing(Record):
     """A check of a subject after its trip rule (m of n windows, delays): what is shown and alarmed."""
@@ -77,8 +90,7 @@ class Standing(Record):
 
     @property
     def key(self) -> str:
-        """Such as `MON001 turns.std`."""
-        return f"{self.reading.check} {self.reading.subject}".rstrip()
+        return self.reading.key
 
 
 class Result(Record):

@@ -206,5 +206,13 @@ def test_the_worst_is_first() -> None:
     assert subjects(played.window(*readings)) == ["d", "b", "c", "a"]
 
 
+@pytest.mark.parametrize(
+    ("value", "limit", "part"),
+    [(0.5, 2.0, 0.25), (1.0, 1e-320, 1e9), (0.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (0.3, 0.0, 3e8), (7.0, 0.0, 1e9)],
+)
+def test_a_part_of_a_limit_is_a_number_however_small_the_limit_is(value: float, limit: float, part: float) -> None:
+    assert drift(value, limit=limit).part_of_limit == part
+
+
 def subjects(outcome: Outcome) -> list[str]:
     return [one.reading.subject for one in outcome.standings]

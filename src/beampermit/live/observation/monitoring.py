@@ -16,7 +16,7 @@ from beampermit.errors import BadInput, BeampermitError
 from beampermit.live.promoted.words import plain
 from beampermit.live.severity import Severity
 from beampermit.reading import first_fault, read_json
-from beampermit.verdicts.monitoring import CHECKS, Result, Standing
+from beampermit.verdicts.monitoring import CHECKS, MOST_PARTS, Result, Standing
 
 logger = logging.getLogger(__name__)
 RESULT = "result.json"
@@ -30,8 +30,6 @@ GRACE = 60.0
 AHEAD = 10.0
 """Seconds that its clock may be ahead."""
 MOST_BYTES = 4 * 2**20
-LARGEST = 1e9
-"""A part of a limit beyond says no more."""
 UNKNOWN = "no result of monitoring yet"
 NOTHING = "the monitor sees nothing in service"
 """Retired, or never promoted: it watches nothing, and has no alarm."""
@@ -193,7 +191,7 @@ def _drift(result: Result, standings: Sequence[Standing]) -> Shown:
     if result.drift is None or not judged:
         return Shown(message=NOT_JUDGED)
     worst = _worst(judged)
-    return Shown(min(result.drift, LARGEST), _severity(worst), _message(worst))
+    return Shown(min(result.drift, MOST_PARTS), _severity(worst), _message(worst))
 
 
 def _worst_of(check: str, standings: Sequence[Standing]) -> Shown:
@@ -201,21 +199,16 @@ def _worst_of(check: str, standings: Sequence[Standing]) -> Shown:
     if not judged:
         return Shown(message=NOT_JUDGED)
     worst = _worst(judged)
-    return Shown(_part(worst), _severity(worst), _message(worst))
+    return Shown(worst.reading.part_of_limit, _severity(worst), _message(worst))
 
 
 def _worst(standings: Sequence[Standing]) -> Standing:
     """What is bypassed comes after what is not."""
-    return max(standings, key=lambda one: (_severity(one), Severity[one.level], _part(one)))
+    return max(standings, key=lambda one: (_severity(one), Severity[one.level], one.reading.part_of_limit))
 
 
 def _severity(standing: Standing) -> Severity:
     return Severity.NO_ALARM if standing.bypassed_until is not None else Severity[standing.level]
-
-
-def _part(standing: Standing) -> float:
-    value, limit = standing.reading.value, standing.reading.limit
-    return min(value / limit, LARGEST) if limit > 0 else min(max(value, 0.0) * LARGEST, LARGEST)
 
 
 def _message(standing: Standing) -> str:

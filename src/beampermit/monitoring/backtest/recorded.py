@@ -21,12 +21,12 @@ from beampermit.live.log.prediction_log import PERIOD
 from beampermit.live.log.reading import NAME
 from beampermit.monitoring.limits import Limits
 from beampermit.monitoring.readings import readings
+from beampermit.monitoring.trip_rules import CANNOT_JUDGE
 from beampermit.monitoring.windows import LogWindow, read_window
 from beampermit.progress import Progress, silent
 
 CHUNK = 6
 """Windows whose rows are in memory at once."""
-CANNOT_JUDGE = "MON008"
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ def measure(recording: Recording, limits: Limits, progress: Progress = silent) -
         notes |= dict.fromkeys(chunk.notes)
         while len(ends) < total and (at := first + len(ends) * monitoring.every) < end:
             window = chunk.between(at - monitoring.window, at)
-            each = readings(window, limits, recording.contract)
-            found.append({key: (one.value, one.limit) for one in each if (key := _key(one.check, one.subject))})
-            usual |= {_key(one.check, one.subject): one.usual for one in each if one.usual}
+            each = [one for one in readings(window, limits, recording.contract) if one.check != CANNOT_JUDGE]
+            found.append({one.key: (one.value, one.limit) for one in each})
+            usual |= {one.key: one.usual for one in each if one.usual}
             ends.append(at)
             progress("judge windows", len(ends), total)
     series = replace(_series(ends, found, rows, tuple(notes)), usual=usual)
@@ -95,10 +95,6 @@ def measure(recording: Recording, limits: Limits, progress: Progress = silent) -
         span = f"{_time(recording.since)} to {_time(recording.until)}"
         raise BadInput(f"no window from {span} can be judged: the log has too few rows there", file=recording.log)
     return series
-
-
-def _key(check: str, subject: str) -> str:
-    return "" if check == CANNOT_JUDGE else f"{check} {subject}".rstrip()
 
 
 def _series(
