@@ -24,6 +24,7 @@ from beampermit.registry.ledger_state import (
     LEDGER_FILE,
     LedgerState,
     ModelState,
+    fault_of_line,
     format_line,
     parse_last_line,
     parse_lines,
@@ -245,7 +246,8 @@ class Ledger:
                     f"the champion is version {champion}, not {part.expected} as expected; the ledger was not changed",
                     hint="beampermit history",
                 )
-        fault = next(filter(None, (self.read(part.model).fault(event) for part in event.parts)), None)
+        faults = (fault_of_line(event), *(self.read(part.model).fault(event) for part in event.parts))
+        fault = next(filter(None, faults), None)
         if fault:
             raise BadInput(
                 f"{event.summary} cannot be appended: it {fault}", file=LEDGER_FILE, hint="beampermit history"

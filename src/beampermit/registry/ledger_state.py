@@ -217,6 +217,15 @@ def format_line(event: Event) -> str:
     return json.dumps(event.content, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def fault_of_line(event: Event) -> str | None:
+    """Why nobody could read the ledger with the line of `event`, or None."""
+    try:
+        parse_last_line(format_line(event))
+    except BadInput as error:
+        return f"would be a line that nobody can read: {error.message}"
+    return None
+
+
 def parse_lines(text: str, onto: LedgerState | None = None) -> LedgerState:
     """The state after the lines of `text`, which follow those of `onto`, if given.
 

@@ -72,8 +72,7 @@ class Promotion:
             require_version(self.registry, last)
         version = self._find_or_register()
         self._test_as_challenger(version)
-        event = self._event(version, champion, sequence, reason)
-        event = event.model_copy(update={"retires": retires, "until": until})
+        event = self._event(version, champion, sequence, reason, retires, until)
         self.progress("append to the ledger")
         self._require_on_branch()
         self.ledger.append(event, permit=self.signed.content)
@@ -144,7 +143,15 @@ class Promotion:
             name, digest = self.permit.name, self.permit.model_digest
             self.deploy(download_verified(self.registry, name, version.number, digest, Path(scratch)))
 
-    def _event(self, version: Version, champion: Event | None, sequence: int, reason: str) -> Event:
+    def _event(
+        self,
+        version: Version,
+        champion: Event | None,
+        sequence: int,
+        reason: str,
+        retires: Retires | None,
+        until: str | None,
+    ) -> Event:
         return Event(
             event="promote",
             sequence=sequence,
@@ -156,6 +163,8 @@ class Promotion:
             expected=champion.version if champion else None,
             registry=self.registry.identify(self.permit.name),
             address=self.registry.address,
+            retires=retires,
+            until=until,
             **provenance(self.project.git, reason or self._subject()),
         )
 

@@ -16,23 +16,27 @@ def replace(promotion: Promotion, model: str, *, reason: str, until: str | None 
     """Promote the permit's model, and retire the champion of `model` with the same event.
 
     `model` is another one of this ledger, or that of the permit: then the version that is replaced is ruled out for
-    rollbacks. Where an earlier run promoted the successor without retiring, `model` is retired now. Raises `BadInput`
-    for a model that this ledger does not know or that is not in service, else as `Promotion.run`.
+    rollbacks. Where an earlier run promoted the successor, or retired `model` for it, a second event retires `model`
+    or gives its PVs the last day `until`. Raises `BadInput` for a model that this ledger does not know or that is not
+    in service, else as `Promotion.run`.
     """
     if not reason.strip():
         raise BadInput("a reason is required, and the ledger keeps it", hint=f"beampermit replace {model} --reason WHY")
     ledger = promotion.ledger
     ledger.fetch()
-    result = promotion.run(reason, _retires(ledger, model, promotion), until)
+    retires = _retires(ledger, model, promotion)
+    result = promotion.run(reason, retires, until if retires else None)
     if model == promotion.permit.name:
         return result
-    if not result.new and ledger.state(model).champion:
+    gone = ledger.state(model).out_of_service
+    if gone is None or until not in (None, gone.until):
         return _retire_alone(promotion, result, model, reason, until)
     return Result(result.event, result.new, (*result.changes, *_show(promotion, model, result.event)))
 
 
 def _retires(ledger: Ledger, model: str, promotion: Promotion) -> Retires | None:
-    """None where `model` is retired already: an earlier run was killed before the registry showed it."""
+    """None where `model` is retired already: an earlier run was killed before the registry showed it, or this is the
+    successor's next version."""
     state = ledger.state(model)
     if state.last_in_service is None:
         known = ", ".join(sorted(name for name, one in ledger.read().states.items() if one.promoted)) or "none"

@@ -113,6 +113,17 @@ def test_an_event_that_no_ledger_may_have_is_not_appended(ledger: Ledger, event:
     assert ledger.events() == (event(),)
 
 
+def test_a_line_that_nobody_could_read_is_not_appended(ledger: Ledger, event: Make) -> None:
+    ledger.fetch()
+    unread = event().model_copy(update={"until": "2027-01-31T00:00:00Z"})
+    with pytest.raises(
+        BadInput, match="it would be a line that nobody can read: a promotion that retires nothing has no until"
+    ):
+        ledger.append(unread)
+    ledger.fetch()
+    assert ledger.events() == ()
+
+
 def test_another_expected_champion_is_a_conflict_before_any_push(ledger: Ledger, event: Make) -> None:
     with pytest.raises(Conflict, match="the champion is version None, not 7 as expected"):
         ledger.append(event(expected=7))

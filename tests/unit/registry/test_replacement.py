@@ -74,6 +74,22 @@ def test_a_successor_that_was_promoted_before_retires_the_old_model_alone(two: L
     assert ledger.state(MODEL).retired[1].successor_name == NEW
 
 
+def test_the_successors_next_version_gives_the_old_pvs_another_last_day(two: Laboratory) -> None:
+    _replace(two, until=None)
+    two.change(3)
+    found = _replace(two)
+    assert (found.new, found.event.version, found.event.retires, found.event.until) == (True, 2, None, None)
+    ledger = two.ledger
+    ledger.fetch()
+    assert [event.event for event in ledger.events()] == ["promote", "promote", "promote", "retire"]
+    assert ledger.state(MODEL).retired[1].until == UNTIL
+    assert ledger.state(NEW).champion_version == 2
+    assert not _replace(two).new
+    assert _replace(two, until="2027-02-28T00:00:00Z").new
+    ledger.fetch()
+    assert ledger.state(MODEL).retired[1].until == "2027-02-28T00:00:00Z"
+
+
 def test_what_cannot_be_replaced_leaves_the_ledger_alone(two: Laboratory) -> None:
     with pytest.raises(BadInput, match=f"'orbits' was ever promoted in this ledger, which has: {MODEL}") as caught:
         _replace(two, "orbits")
