@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.github.client import Refused
 from beampermit.live.observation.monitoring import RESULT, read_result
-from beampermit.monitoring.response.issues import Issues, mark_of, marked
+from beampermit.monitoring.response.issues import Issues, mark_of, with_mark
 from beampermit.monitoring.response.journal import Issue
 from beampermit.monitoring.response.kept import Kept
 from beampermit.monitoring.response.texts import Texts
@@ -61,7 +61,7 @@ def report(kept: Kept, issues: Issues, texts: Texts, result: Result, at: float) 
         kept.update(heartbeat=issue)
         kept.note(f"heartbeat: issue {found.number}, {found.html_url}")
     try:
-        issues.change(issue.number, body=marked(body, mark))
+        issues.change(issue.number, body=with_mark(body, mark))
     except Refused as refused:
         if refused.status in (404, 410):  # a person deleted it
             kept.update(heartbeat=None)
@@ -77,14 +77,15 @@ def look_on_github(issues: Issues, model: str, silent_after: float, now: float, 
     """
     mark, where = mark_of("heartbeat", model), f"issues of {issues.client.repository}"
     found = issues.find(mark, state="all", since=now - silent_after - SKEW)
-    if found is None and issues.find(mark, state="all") is None:
-        if other := issues.find_untrusted(mark):
+    if found is None:
+        older = issues.marked(mark, state="all")
+        if older and not any(issue.trusted for issue in older):
             raise Failed(
                 f"the report of {model}'s monitor is by somebody who may not write in {issues.client.repository}, so "
-                f"it is not believed: {other.html_url}",
+                f"it is not believed: {older[0].html_url}",
                 hint="give the monitor the token of somebody who may, and delete that issue; a stranger's, too",
             )
-        if not required:
+        if not older and not required:
             return None
     match = _LINE.search(found.body or "") if found else None
     if found is None or match is None:

@@ -1,12 +1,12 @@
 """Issues on GitHub that are found again by a hidden line, so that none is opened twice.
 
-Anybody may copy that line into an issue of a public repository, so only the issues of those who may write there, and of
+Anybody may copy that line into an issue or a comment of a public repository, so only those who may write there, and
 GitHub's own bots and apps, are believed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from beampermit.digest import digest_json
 from beampermit.errors import Outside
 from beampermit.github.client import Answer, Author, Client, Refused, parse_answer
+from beampermit.registry.event import written
 
 LIMIT = 60_000
 """Characters; GitHub's own limit is 65,536."""
@@ -24,30 +25,32 @@ class Account(Author):
     type: str = ""
 
 
-class Found(Answer):
+class Written(Answer):
+    """What somebody wrote; `user` is None where the account was deleted."""
+
+    body: str | None = None
+    user: Account | None = None
+    author_association: str = ""
+
+    @property
+    def trusted(self) -> bool:
+        bot = self.user is not None and self.user.type == "Bot"  # an app that an owner installed
+        return bot or self.author_association in TRUSTED
+
+    def has(self, mark: str) -> bool:
+        """Whether a line is the mark; no value that is shown can be a line of its own."""
+        return any(line.strip() == mark for line in (self.body or "").splitlines())
+
+
+class Found(Written):
     """An issue, or with `pull_request` one of those that GitHub lists as issues too."""
 
     number: int
     state: str
     locked: bool = False
     title: str = ""
-    body: str | None = None
-    user: Account | None = None
-    author_association: str = ""
     html_url: str
     pull_request: dict[str, Any] | None = None
-
-    @property
-    def trusted(self) -> bool:
-        bot = self.user is not None and self.user.type == "Bot"  # an app that an owner installed
-        return self.pull_request is None and (bot or self.author_association in TRUSTED)
-
-
-class Said(Answer):
-    id: int
-    body: str | None = None
-    user: Account | None = None
-    author_association: str = ""
 
 
 def mark_of(*of: object) -> str:
@@ -63,20 +66,23 @@ class Issues:
 
     def find(self, mark: str, *, state: str = "open", since: float | None = None) -> Found | None:
         """The oldest with this mark; `since` leaves out those that nobody changed since then."""
-        found = [issue for issue in self._listed(state, since) if issue.trusted and has_mark(issue.body, mark)]
-        return min(found, key=lambda issue: issue.number, default=None)
+        return next((issue for issue in self.marked(mark, state=state, since=since) if issue.trusted), None)
 
-    def find_untrusted(self, mark: str) -> Found | None:
-        """The oldest with this mark of somebody who may not write there: who has left, or a stranger."""
-        found = [issue for issue in self._listed("all", None) if not issue.trusted and has_mark(issue.body, mark)]
-        return min(found, key=lambda issue: issue.number, default=None)
+    def marked(self, mark: str, *, state: str = "open", since: float | None = None) -> list[Found]:
+        """Those with this mark, oldest first, also of those who may not write there: who have left, or strangers."""
+        query = {"state": state, "sort": "updated", "direction": "desc"}
+        if since is not None:
+            query["since"] = written(datetime.fromtimestamp(since, UTC))
+        listed = (parse_answer(Found, row) for row in self.client.pages("/issues", **query))
+        found = [issue for issue in listed if issue.pull_request is None and issue.has(mark)]
+        return sorted(found, key=lambda issue: issue.number)
 
     def open(self, title: str, body: str, mark: str, *, state: str = "open") -> Found:
         """The issue with this mark, opened where there is none; `state` as for `find`."""
         existing = self.find(mark, state=state)
         if existing:
             return existing
-        return parse_answer(Found, self.client.post("/issues", {"title": title[:250], "body": marked(body, mark)}))
+        return parse_answer(Found, self.client.post("/issues", {"title": title[:250], "body": with_mark(body, mark)}))
 
     def get(self, number: int) -> Found | None:
         """None where it was deleted or moved to another repository."""
@@ -90,30 +96,18 @@ class Issues:
 
     def say(self, number: int, text: str, mark: str, *, look: bool) -> None:
         """Write a comment; with `look`, only where none has the mark."""
-        if look and any(has_mark(said.body, mark) for said in self._comments(number)):
-            return
-        self.client.post(f"/issues/{number}/comments", {"body": marked(text, mark)})
+        if look:
+            comments = (parse_answer(Written, row) for row in self.client.pages(f"/issues/{number}/comments"))
+            if any(comment.trusted and comment.has(mark) for comment in comments):
+                return
+        self.client.post(f"/issues/{number}/comments", {"body": with_mark(text, mark)})
 
     def change(self, number: int, **values: str) -> None:
         """Its `body` or its `state`."""
         self.client.patch(f"/issues/{number}", values)
 
-    def _listed(self, state: str, since: float | None) -> Iterator[Found]:
-        query = {"state": state, "sort": "updated", "direction": "desc"}
-        if since is not None:
-            query["since"] = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        yield from (parse_answer(Found, row) for row in self.client.pages("/issues", **query))
 
-    def _comments(self, number: int) -> Iterator[Said]:
-        yield from (parse_answer(Said, row) for row in self.client.pages(f"/issues/{number}/comments"))
-
-
-def has_mark(body: str | None, mark: str) -> bool:
-    """Whether a line is the mark; no value that is shown can be a line of its own."""
-    return any(line.strip() == mark for line in (body or "").splitlines())
-
-
-def marked(text: str, mark: str) -> str:
+def with_mark(text: str, mark: str) -> str:
     return f"{text.rstrip()[:LIMIT]}\n\n{mark}\n"
 
 

@@ -136,6 +136,50 @@ def test_a_strangers_copy_of_the_hidden_line_is_not_believed(responding: Respond
     ]
 
 
+def test_a_strangers_copy_of_a_comments_hidden_line_keeps_no_comment_back(responding: Respond) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    (number,) = monitor.github.issues
+    monitor.github.comment(number, f"Nothing to see\n\n{mark_of('news', KEY, '1 MAJOR')}", login="eve")
+    monitor.github.next(says(500), of="POST")
+    monitor.work(trip(level="MAJOR"), after=60)
+    assert len(monitor.said) == 1
+    monitor.work(after=120)
+    assert monitor.said[1:] == [said for said in monitor.said if said.startswith("MAJOR since")]
+    assert len(monitor.said) == 2
+
+
+def test_an_issue_that_was_moved_to_another_repository_is_left_alone(responding: Respond) -> None:
+    monitor = responding()
+    monitor.work(trip())
+    ((number, issue),) = monitor.github.issues.items()
+    monitor.github.next(says(200, {**issue, "number": number + 1}), of="GET")  # GitHub sends on to where it is now
+    journal = monitor.work(trip(level="MAJOR"), after=60)
+    assert f"issue {number} was deleted and is left alone" in journal.log[-1]
+    assert (monitor.states, monitor.said) == (["open"], [])
+
+
+@pytest.mark.parametrize("what", ["deleted", "locked"])
+def test_what_people_do_with_the_issue_of_many_alarms_stands(responding: Respond, what: str) -> None:
+    monitor = responding(issues=1)
+    monitor.work(trip(), trip(subject="turns.mean"))
+    number, listed = [*monitor.github.issues.items()][-1]
+    if what == "deleted":
+        del monitor.github.issues[number]
+    listed["locked"] = True
+    before = listed["body"]
+    monitor.work(trip(subject="turns.max"), after=700)
+    assert listed["body"] == before
+    monitor.work(after=700)
+    found = [one["title"] for one in monitor.github.issues.values() if "many alarms" in one["title"]]
+    assert found == ["bpm-faults: many alarms of the monitor"]
+    every = [trip(subject=name, cleared=True) for name in ("turns.std", "turns.mean", "turns.max")]
+    monitor.work(*every)
+    monitor.work(after=HOUR)
+    assert monitor.journal.gathering is None
+    assert listed["state"] == "open"
+
+
 # What GitHub does
 
 

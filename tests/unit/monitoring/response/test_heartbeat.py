@@ -103,6 +103,7 @@ def test_a_stranger_cannot_report_for_a_monitor(responding: Respond) -> None:
     monitor.github.issue("Monitor", f"{line}\n\n{mark_of('heartbeat', MODEL)}", login="eve")
     with pytest.raises(Failed, match=r"by somebody who may not write in lab/faults, so it is not believed: http"):
         looked(monitor)
+    assert monitor.github.count("GET /repos/lab/faults/issues") == 2, "those of late, and then all"
 
 
 def test_who_leaves_does_not_disarm_the_switch(alive: Responding) -> None:
