@@ -17,7 +17,7 @@ from beampermit.errors import BadInput, Failed
 from beampermit.live.extra import require_live
 from beampermit.live.log.columns import AT, DETAILS, ROW, VERSION
 from beampermit.live.log.prediction_log import PERIOD
-from beampermit.live.log.stream import CLOSED, write_parquet
+from beampermit.live.log.stream import BEGAN, CLOSED, write_parquet
 
 NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d{6}\.\d{6}Z)\.(arrow|parquet)")
 LATE = timedelta(minutes=1)
@@ -154,17 +154,23 @@ def closed_files(folder: Path, selection: Selection, scratch: Path) -> list[Path
 
     Raises `BadInput` where there is no log.
     """
-    if not folder.is_dir():
-        raise BadInput("there is no such folder with a prediction log", file=folder)
-    every = sorted(path for path in folder.rglob("*") if NAME.fullmatch(path.name))
-    if not every:
-        raise BadInput("there is no prediction log in this folder", file=folder)
+    every = log_files(folder)
     # Where none may hold such rows, one tells the columns all the same.
     chosen = [path for path in every if _may_hold(path, selection)] or every[:1]
     files = [file for number, path in enumerate(chosen) if (file := _closed(path, scratch / f"{number:06}{CLOSED}"))]
     if not files:
         raise BadInput("the prediction log in this folder has no rows yet", file=folder)
     return files
+
+
+def log_files(folder: Path) -> list[Path]:
+    """At least one file, open or closed. Raises `BadInput` where there is no log."""
+    if not folder.is_dir():
+        raise BadInput("there is no such folder with a prediction log", file=folder)
+    every = sorted(path for path in folder.rglob("*") if NAME.fullmatch(path.name))
+    if not every:
+        raise BadInput("there is no prediction log in this folder", file=folder)
+    return every
 
 
 def _closed(path: Path, copy: Path) -> Path | None:
@@ -184,15 +190,16 @@ def _closed(path: Path, copy: Path) -> Path | None:
 def _may_hold(path: Path, selection: Selection) -> bool:
     if selection.versions and path.parent.name not in map(str, selection.versions):
         return False
-    began = _began(path)
-    ends = datetime.fromtimestamp((began.timestamp() // PERIOD + 1) * PERIOD, UTC)
+    begins = began(path)
+    ends = datetime.fromtimestamp((begins.timestamp() // PERIOD + 1) * PERIOD, UTC)
     too_old = selection.since is not None and ends + LATE < selection.since
-    too_new = selection.until is not None and began - LATE > selection.until
+    too_new = selection.until is not None and begins - LATE > selection.until
     return not too_old and not too_new
 
 
-def _began(path: Path) -> datetime:
-    return datetime.strptime(path.stem, "%Y-%m-%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+def began(path: Path) -> datetime:
+    """When a file of a log begins, by its name."""
+    return datetime.strptime(path.stem, BEGAN).replace(tzinfo=UTC)
 
 
 def parse_moment(text: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> datetime:

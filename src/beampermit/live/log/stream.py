@@ -19,6 +19,8 @@ from typing import Any, Self
 from beampermit.files import replacing
 
 OPEN, CLOSED = ".arrow", ".parquet"
+BEGAN = "%Y-%m-%dT%H%M%S.%fZ"
+"""The name of a file, but for its end: when it begins, in UTC."""
 ROWS_OF_A_GROUP = 50_000
 BYTES_OF_A_GROUP = 64 * 2**20
 """Rows are gathered into groups of either size: a group for each second would make files large and slow to read."""
@@ -48,7 +50,7 @@ class Stream:
 
     @classmethod
     def _created(cls, folder: Path, at: datetime) -> Self | None:
-        path = folder / f"{at.astimezone(UTC):%Y-%m-%dT%H%M%S.%fZ}{OPEN}"
+        path = folder / f"{at.astimezone(UTC):{BEGAN}}{OPEN}"
         if path.with_suffix(CLOSED).exists():
             return None
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,9 +15,10 @@ import numpy as np
 from beampermit.contract import Contract
 from beampermit.datasets.tables import connect, parquet, quoted, sql_text
 from beampermit.errors import BadInput
-from beampermit.live.log.columns import AT
+from beampermit.live.log.columns import AT, VERSION
 from beampermit.live.log.prediction_log import PERIOD
-from beampermit.live.log.reading import NAME
+from beampermit.live.log.reading import began, log_files
+from beampermit.live.log.stream import BEGAN, CLOSED
 from beampermit.monitoring.limits import Limits
 from beampermit.monitoring.readings import readings
 from beampermit.monitoring.trip_rules import CANNOT_JUDGE
@@ -126,14 +126,8 @@ def opened(path: Path, model: str) -> Iterator[Path]:
 def span_of(folder: Path, model: str) -> tuple[float, float]:
     """From the first file of a log to the end of the hour of the last one, s since 1970. Raises `BadInput`."""
     own = folder / model
-    stamps = [match[1] for path in (own if own.is_dir() else folder).rglob("*") if (match := NAME.fullmatch(path.name))]
-    if not stamps:
-        raise BadInput("there is no prediction log in this folder", file=folder)
-    first, last = (datetime.strptime(f(stamps), STAMP).replace(tzinfo=UTC).timestamp() for f in (min, max))
-    return first, (last // PERIOD + 1) * PERIOD
-
-
-STAMP = "%Y-%m-%dT%H%M%S.%fZ"
+    begins = [began(path).timestamp() for path in log_files(own if own.is_dir() else folder)]
+    return min(begins), (max(begins) // PERIOD + 1) * PERIOD
 
 
 def _lay_out(table: Path, folder: Path, model: str) -> None:
@@ -144,10 +138,10 @@ def _lay_out(table: Path, folder: Path, model: str) -> None:
             names = {name for name, *_ in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
         except Exception as error:
             raise BadInput(f"this table cannot be read: {str(error).splitlines()[0]}", file=table) from None
-        if missing := sorted({AT, "served.version"} - names):
+        if missing := sorted({AT, VERSION} - names):
             raise BadInput(f"no column {missing[0]!r}: this table is not one of `beampermit replay`", file=table)
         connection.execute("SET TimeZone = 'UTC'")
-        hour, version = f"epoch_us({quoted(AT)}) // {round(PERIOD * 1e6)}", quoted("served.version")
+        hour, version = f"epoch_us({quoted(AT)}) // {round(PERIOD * 1e6)}", quoted(VERSION)
         parts = connection.execute(
             f"SELECT {version}, {hour}, epoch_us(min({quoted(AT)})) FROM {source} WHERE {quoted(AT)} IS NOT NULL"
             " GROUP BY ALL"
@@ -163,9 +157,9 @@ def _lay_out(table: Path, folder: Path, model: str) -> None:
 
 def _copy(connection: Any, rows: str, first: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    stamp = datetime.fromtimestamp(first / 1e6, UTC).strftime(STAMP)
-    connection.execute(f"COPY ({rows}) TO {sql_text(str(folder / f'{stamp}.parquet'))} (FORMAT parquet)")
+    name = f"{datetime.fromtimestamp(first / 1e6, UTC):{BEGAN}}{CLOSED}"
+    connection.execute(f"COPY ({rows}) TO {sql_text(str(folder / name))} (FORMAT parquet)")
 
 
 def _time(at: float) -> str:
-    return re.sub(r"\+00:00$", "Z", datetime.fromtimestamp(at, UTC).isoformat(timespec="minutes"))
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%MZ}"

@@ -21,6 +21,7 @@ from beampermit.errors import BadInput, Failed
 from beampermit.files import write_json
 from beampermit.live.log.prediction_log import PERIOD
 from beampermit.live.log.reading import Selection, open_log
+from beampermit.live.log.stream import BEGAN, CLOSED
 from beampermit.reading import first_fault, read_json
 from beampermit.record import Count, Record
 from beampermit.verdicts.monitoring import Trip, Window
@@ -104,7 +105,7 @@ def _copy_rows(log: Path, trip: Trip, folder: Path) -> int:
     for since, until in _parts(window.since, window.until):
         moments = tuple(datetime.fromtimestamp(moment, UTC) for moment in (since, until))
         selection = Selection(moments[0], moments[1], versions)
-        count += _copy(log, selection, target / f"{moments[0]:%Y-%m-%dT%H%M%S.%fZ}.parquet")
+        count += _copy(log, selection, target / f"{moments[0]:{BEGAN}}{CLOSED}")
     return count
 
 
