@@ -35,7 +35,7 @@ def find_client(git: Git, repository: str = "", environment: Mapping[str, str] =
     api = environment.get("GITHUB_API_URL", "").rstrip("/")
     name = repository or environment.get("GITHUB_REPOSITORY", "")
     if name:
-        return Client(name, find_token(environment), api or _api_of(environment.get("GH_HOST", "github.com")))
+        return Client(name, find_token(environment), api or api_of(environment.get("GH_HOST", "github.com")))
     return client_of(git.try_("remote", "get-url", "origin").out.strip(), environment)
 
 
@@ -47,7 +47,7 @@ def client_of(address: str, environment: Mapping[str, str] = os.environ) -> Clie
         return None
     host = remote["host"].lower()
     is_github = host in ("github.com", environment.get("GH_HOST", "").lower()) or host.endswith(".ghe.com")
-    return Client(remote["name"], find_token(environment), api or _api_of(host)) if is_github or api else None
+    return Client(remote["name"], find_token(environment), api or api_of(host)) if is_github or api else None
 
 
 def require_client(git: Git, repository: str = "", environment: Mapping[str, str] = os.environ) -> Client:
@@ -123,7 +123,8 @@ def _merge_group_base(environment: Mapping[str, str]) -> str:
         raise BadInput("the event of the merge group has no merge_group.base_ref", file=file) from None
 
 
-def _api_of(host: str) -> str:
+def api_of(host: str) -> str:
+    """The address of a GitHub's API."""
     if host == "github.com":
         return API
     return f"https://api.{host}" if host.endswith(".ghe.com") else f"https://{host}/api/v3"

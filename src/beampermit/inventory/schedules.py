@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from beampermit.errors import BeampermitError
 from beampermit.github.client import Answer, Client, parse_answer
-from beampermit.github.context import client_of, find_token
+from beampermit.github.context import api_of, client_of, find_token
 from beampermit.inventory.failures import failure, guarded
 from beampermit.inventory.listing import Place
 from beampermit.verdicts.inventory import Finding
@@ -35,7 +35,7 @@ class Workflow(Answer):
 def clients_of(places: Sequence[Place]) -> dict[Place, Client]:
     """Those on a known GitHub: github.com, `GH_HOST`, or the server of this job; none without a token.
 
-    A job's `GITHUB_API_URL` is that of its own server: nothing elsewhere is looked for there.
+    A job's `GITHUB_API_URL` and token are those of its own server: nothing elsewhere is looked for there, or asked.
     """
     if not find_token():
         return {}
@@ -43,8 +43,10 @@ def clients_of(places: Sequence[Place]) -> dict[Place, Client]:
     known = {**os.environ, "GH_HOST": host, "GITHUB_API_URL": ""}
     found = ((one, f"https://{host}/{one.github}" if one.github else one.repository.address) for one in places)
     clients = {place: client for place, address in found if (client := client_of(address, known))}
-    api = os.environ.get("GITHUB_API_URL", "").rstrip("/")
-    return {place: replace(client, api=api) for place, client in clients.items()} if api else clients
+    api, own = os.environ.get("GITHUB_API_URL", "").rstrip("/"), api_of(host.lower())
+    if not api:
+        return clients
+    return {place: replace(client, api=api) for place, client in clients.items() if client.api == own}
 
 
 def ask_schedules(clients: Mapping[Place, Client]) -> list[Finding]:

@@ -72,3 +72,7 @@ def test_an_enterprise_server_is_known_by_its_job(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("GITHUB_API_URL", "https://git.lab.example/api/v3")
     (client,) = clients_of([Place(Repository("https://git.lab.example/lab/faults.git"))]).values()
     assert (client.repository, client.api) == ("lab/faults", "https://git.lab.example/api/v3")
+    elsewhere = Place(Repository("https://github.com/lab/faults.git"))
+    assert clients_of([elsewhere]) == {}, (
+        "the server of this job has another lab/faults, and its token is not for GitHub"
+    )
