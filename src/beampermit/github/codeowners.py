@@ -46,6 +46,12 @@ class CodeOwners:
             raise Failed(f"{len(content)} bytes; GitHub reads none above {LARGEST}, so nobody owns anything", file=file)
         return cls(file, content.decode(errors="replace"))
 
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Each once: accounts, teams and addresses that own anything."""
+        lines = (_as_github_reads_it(line).split() for line in self.text.split("\n"))
+        return tuple(dict.fromkeys(owner for parts in lines for owner in parts[1:] if "@" in owner))
+
     def placeholders(self) -> tuple[tuple[str, int], ...]:
         """Owners that were never written, and their lines: the template's TODO, or an address of no real domain."""
         lines = ((number, _as_github_reads_it(line).split()) for number, line in enumerate(self.text.split("\n"), 1))

@@ -17,7 +17,7 @@ from beampermit.digest import digest_bytes
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from beampermit.files import write_text
 from beampermit.git import OF_ORIGIN, Git
-from beampermit.github.codeowners import PLACES
+from beampermit.github.codeowners import PLACES, CodeOwners
 from beampermit.inventory.facts import FORMAT, Declared, KeyFacts, Locked, ModelFacts, Owner, RepositoryFacts
 from beampermit.inventory.listing import Place
 from beampermit.processes import scratch_folder
@@ -212,8 +212,7 @@ class _Reader:
         place = next((place for place in PLACES if place in files), None)
         if place is None:
             return None
-        lines = (line.partition("#")[0].split() for line in (self._git.read(self._tip, place) or "").splitlines())
-        return tuple(dict.fromkeys(owner for parts in lines for owner in parts[1:] if "@" in owner))
+        return CodeOwners(place, self._git.read(self._tip, place) or "").owners
 
 
 def _output_pvs(git: Git, commit: str, contract: Contract, folder: str) -> tuple[str, ...]:

@@ -114,6 +114,11 @@ def test_only_the_first_file_that_github_finds_counts(tmp_path: Path) -> None:
     assert found.uncovered(["contract.yaml"])
 
 
+def test_owners_are_those_of_the_lines_that_github_reads() -> None:
+    text = "* ada@lab.example @lab/ml # bo@lab.example\n/a#b @cy\n[d]ocs @di\n!ci @ed\n/x ada@lab.example\r\n"
+    assert CodeOwners("CODEOWNERS", text).owners == ("ada@lab.example", "@lab/ml", "@cy")
+
+
 def test_an_owner_that_nobody_has_replaced_is_named_and_an_account_may_have_any_name() -> None:
     text = "* ada@lab.example TODO@deputy.example\n/contract.yaml @lab/todo\n/.dvc/ second-owner@example.org\n"
     owners = CodeOwners("CODEOWNERS", text)
