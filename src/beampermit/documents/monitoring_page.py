@@ -13,6 +13,7 @@ from beampermit.documents.markdown import Markdown, duration, number
 from beampermit.documents.monitoring_guide import GUIDES
 from beampermit.documents.page import drawing, page
 from beampermit.errors import counted
+from beampermit.live.severity import Severity
 from beampermit.live.status_pvs import status_pv
 from beampermit.verdicts.monitoring import CHECKS, Picture, Result, Standing
 
@@ -97,8 +98,7 @@ def headline(result: Result) -> str:
     beside = f"; {counted(bypassed, 'alarm')} bypassed" if bypassed else ""
     if not alarmed:
         return f"nothing is in alarm{beside}"
-    levels = list(ICONS)
-    worst = max((one.level for one in alarmed), key=levels.index)
+    worst = max((one.level for one in alarmed), key=lambda level: Severity[level])
     return f"{counted(len(alarmed), 'alarm')}, the worst is {worst}{beside}"
 
 

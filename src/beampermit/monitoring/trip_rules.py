@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from beampermit.contract.service import Monitoring
+from beampermit.live.severity import Severity
 from beampermit.record import Count, Number, Record
 from beampermit.verdicts.monitoring import Level, Reading, Standing, Trip, Window
 
@@ -124,7 +125,7 @@ class TripRules:
         return Outcome(state=after, standings=tuple(sorted(standings, key=_worst_first)), trips=trips)
 
     def _tell(self, judged: Judged, window: Window) -> tuple[Judged, Trip | None]:
-        level, told = severity_of(judged.level), severity_of(judged.told)
+        level, told = Severity[judged.level], Severity[judged.told]
         if told and not level:
             trip = _cleared(self.model, window.version, judged, window)
             return judged.model_copy(update={"told": LEVELS[0], "told_since": None}), trip
@@ -149,11 +150,6 @@ def sound(reading: Reading) -> Reading:
     if all(map(math.isfinite, (reading.value, reading.limit, reading.usual))) and reading.limit >= 0:
         return reading
     return Reading(check=reading.check, subject=reading.subject, value=0.0, limit=0.0, detail=NOT_A_NUMBER)
-
-
-def severity_of(level: Level) -> int:
-    """As EPICS counts."""
-    return LEVELS.index(level)
 
 
 def _forgetting(judged: Judged) -> Judged:
@@ -207,7 +203,7 @@ def _turned(latch: Latch, beyond: bool, good: bool, until: float, rule: Monitori
 
 def _worst_first(standing: Standing) -> tuple[float, ...]:
     reading = standing.reading
-    return -severity_of(standing.level), -reading.part_of_limit, int(reading.check[3:])
+    return -Severity[standing.level], -reading.part_of_limit, int(reading.check[3:])
 
 
 def _cleared(model: str, version: int, judged: Judged, window: Window) -> Trip:

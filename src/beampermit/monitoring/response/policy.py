@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from beampermit.contract.service import Monitoring
+from beampermit.live.severity import Severity
 from beampermit.monitoring.response.journal import Alarm, Journal, Kind, Task, key_of
-from beampermit.monitoring.trip_rules import severity_of
 from beampermit.verdicts.monitoring import Trip
 
 FALL_BACK = frozenset({"MON004", "MON005", "MON006", "MON007"})
@@ -50,10 +50,10 @@ def tasks_of(trip: Trip, monitoring: Monitoring, at: float) -> Iterator[Task]:
     kinds: list[Kind] = ["logbook", "webhook"]
     if not trip.cleared:
         kinds = ["candidate", *kinds]
-        response, check, rank = monitoring.response, trip.standing.reading.check, severity_of(trip.standing.level)
-        if check in FALL_BACK and response.fall_back != "never" and rank >= severity_of(response.fall_back):
+        response, check, rank = monitoring.response, trip.standing.reading.check, Severity[trip.standing.level]
+        if check in FALL_BACK and response.fall_back != "never" and rank >= Severity[response.fall_back]:
             kinds.append("fall-back")
-        if rank >= severity_of(response.proposes_at):
+        if rank >= Severity[response.proposes_at]:
             if monitoring.on_trip == "propose-limits" and check in LIMITS:
                 kinds.append("propose-limits")
             if monitoring.on_trip == "retrain" and check in RETRAIN:
@@ -86,7 +86,7 @@ def _told(alarm: Alarm, trip: Trip, at: float) -> Alarm:
     if trip.cleared:
         return alarm.model_copy(update={"cleared": trip, "cleared_at": at}) if alarm.on and same else alarm
     if same:
-        worse = severity_of(trip.standing.level) > severity_of(alarm.trip.standing.level)
+        worse = Severity[trip.standing.level] > Severity[alarm.trip.standing.level]
         return alarm.model_copy(update={"trip": trip}) if alarm.on and worse else alarm
     if trip.name in alarm.before:
         return alarm  # told before; their times would not say so where a clock was set back
