@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from beampermit.contract import causes
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.live.promoted.words import plain
 from beampermit.live.severity import Severity
@@ -34,7 +35,7 @@ UNKNOWN = "no result of monitoring yet"
 NOTHING = "the monitor sees nothing in service"
 """Retired, or never promoted: it watches nothing, and has no alarm."""
 NOT_JUDGED = "not judged in the last window"
-DRIFT = ("MON001", "MON002")
+DRIFT = causes.checks_of(causes.DRIFT)
 """The checks whose alarm is drift."""
 PATIENCE = 5.0
 
