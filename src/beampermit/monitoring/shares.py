@@ -8,7 +8,7 @@ from beampermit.contract import Contract
 from beampermit.live.severity import Severity
 from beampermit.monitoring.limits import Limits, ShareLimit
 from beampermit.monitoring.reference import FEWEST, limit_in
-from beampermit.monitoring.windows import LogWindow
+from beampermit.monitoring.windows import LogWindow, expected
 from beampermit.verdicts.monitoring import Reading
 
 
@@ -16,12 +16,13 @@ def input_shares(window: LogWindow, contract: Contract, limits: Limits) -> Itera
     """Of each input two readings, and one of the severities of all."""
     if len(window) < FEWEST:
         return
-    for name, rows in window.inputs.items():
-        if name not in limits.inputs:
+    for signal in contract.signals.inputs:
+        name = signal.name
+        rows, of = window.inputs.get(name), limits.inputs.get(name)
+        if rows is None or of is None:
             continue
-        of, signal = limits.inputs[name], next(signal for signal in contract.signals.inputs if signal.name == name)
         yield share_reading("MON003", f"{name}.missing", float(rows.missing.mean()), of.missing, len(window), limits)
-        low, high = signal.expected or signal.range
+        low, high = expected(signal)
         detail = f"outside [{low:g}, {high:g}] {signal.unit}"
         yield share_reading(
             "MON003", f"{name}.outside", float(rows.beyond.mean()), of.outside, len(window), limits, detail
