@@ -26,6 +26,7 @@ from beampermit.reading import parse_toml, read_json
 from beampermit.registry.bypasses import Bypass
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
+from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import registry_address
 from beampermit.verdicts.evidence import Gates
 from beampermit.verdicts.merge import read_verdict_folder
@@ -133,8 +134,9 @@ def gather_facts(project: Project, permit: Path | None = None, verdicts: Path | 
     commit = project.git.head()
     manifest = project.path(contract.model.manifest)
     base_and_head = BaseAndHead(project)
-    state = Ledger(project.git).state(contract.model.name)
-    champion, before, registry = _in_service(project, contract)
+    ledger = Ledger(project.git)
+    state = ledger.state(contract.model.name)
+    champion, before, registry = _in_service(ledger, state)
     row, devices = _devices(project, contract)
     statement = _permit(permit, contract, commit) if permit else None
     found = read_verdict_folder(verdicts, commit) if verdicts else ()
@@ -171,13 +173,11 @@ def _permit(file: Path, contract: Contract, commit: str) -> Statement:
     return permit
 
 
-def _in_service(project: Project, contract: Contract) -> tuple[Event | None, Event | None, str]:
+def _in_service(ledger: Ledger, state: ModelState) -> tuple[Event | None, Event | None, str]:
     """The champion, the version before it, both only where they are believed, and the registry's address.
 
     From the ledger as it was last fetched; before the first promotion the address is that of the job.
     """
-    ledger = Ledger(project.git)
-    state = ledger.state(contract.model.name)
     if state.champion is None or not ledger.believes(state.champion):
         return None, None, state.home.address if state.home else registry_address()
     return state.champion, state.rollback_target(ledger.believes), state.home.address if state.home else ""
