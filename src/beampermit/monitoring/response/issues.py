@@ -6,13 +6,11 @@ GitHub's own bots and apps, are believed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from beampermit.digest import digest_json
-from beampermit.errors import Outside
 from beampermit.github.client import Answer, Author, Client, Refused, parse_answer
 from beampermit.registry.event import written
 
@@ -109,10 +107,3 @@ class Issues:
 
 def with_mark(text: str, mark: str) -> str:
     return f"{text.rstrip()[:LIMIT]}\n\n{mark}\n"
-
-
-def address_of(answer: Any) -> str:
-    address = answer.get("html_url") if isinstance(answer, Mapping) else None
-    if not isinstance(address, str):
-        raise Outside("GitHub's answer has no html_url")
-    return address

@@ -13,11 +13,10 @@ from beampermit.digest import digest_json
 from beampermit.errors import BeampermitError, Outside
 from beampermit.github.client import Answer, Client, Pull, Refused, Unsure, parse_answer
 from beampermit.github.pull_requests import open_pull_request
-from beampermit.monitoring.response.issues import address_of
 from beampermit.verdicts.monitoring import Trip
 
 LIMITS, RETRAIN = "beampermit/limits", "beampermit/retrain"
-"""How the names of their branches begin."""
+"""How the names of their branches begin; a retraining's has no more."""
 WORKFLOW = "retrain.yml"
 RECENT = 50
 """Runs of the workflow in which that of a trip is looked for."""
@@ -25,6 +24,10 @@ RECENT = 50
 
 class Suppressed(Exception):
     """No proposal is made; the message says why."""
+
+
+class _Proposed(Pull):
+    html_url: str
 
 
 class _Run(Answer):
@@ -63,7 +66,8 @@ def limits_proposed(client: Client, tag: str) -> str:
     """The address of the pull request of this tag, whatever became of it; empty where none was opened."""
     branch = f"{LIMITS}-{tag}"
     rows = client.pages("/pulls", state="all", head=f"{client.repository.split('/')[0]}:{branch}")
-    return next((address_of(row) for row in rows if parse_answer(Pull, row).head.ref == branch), "")
+    pulls = (parse_answer(_Proposed, row) for row in rows)
+    return next((pull.html_url for pull in pulls if pull.head.ref == branch), "")
 
 
 def retraining_started(client: Client, tag: str) -> str:
@@ -92,10 +96,10 @@ def start_retraining(client: Client, *, reason: str, tag: str) -> str:
 def refuse_second(client: Client, tag: str) -> None:
     """Raises `Suppressed` where another proposal than the limits of this tag is open, `Outside`."""
     for row in client.pages("/pulls", state="open"):
-        pull = parse_answer(Pull, row)
+        pull = parse_answer(_Proposed, row)
         ours = pull.head.repo is not None and pull.head.repo.full_name == client.repository
         if ours and pull.head.ref.startswith((LIMITS, RETRAIN)) and pull.head.ref != f"{LIMITS}-{tag}":
-            raise Suppressed(f"a proposal is open already: {address_of(row)}")
+            raise Suppressed(f"a proposal is open already: {pull.html_url}")
 
 
 def _runs(client: Client) -> list[_Run]:
