@@ -24,12 +24,13 @@ from beampermit.git import Git
 from beampermit.github.branches import base_branch, commit_files, push_branch
 from beampermit.github.client import Client
 from beampermit.github.pull_requests import open_pull_request
+from beampermit.monitoring.response.proposals import RETRAIN
 from beampermit.processes import Finished, run
 from beampermit.progress import Progress
 from beampermit.project import Project
 from beampermit.reading import decode
 
-BRANCH, BUNDLE, REF = "beampermit/retrain", "retrained.bundle", "refs/beampermit/retrained"
+BRANCH, BUNDLE, REF = RETRAIN, "retrained.bundle", "refs/beampermit/retrained"
 HOURS = 24.0
 """Of one run of the pipeline, at most."""
 END = re.compile(r"\bend:\s*(?P<value>\"[^\"]*\"|'[^']*'|[^\s,}#]+( +\d[^\s,}#]*)?)")
