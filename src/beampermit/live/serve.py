@@ -94,21 +94,13 @@ def serve(options: Options, progress: Progress = silent) -> None:
             return
     if assembly.told_to_end:
         return
-    _begin_with(again.declared, options.wanted.state)
+    if event := again.declared.event:
+        # The next start begins with this version: what answered before has PVs that this one cannot run beside.
+        keep_served(options.wanted.state, event)
     logger.info("%s: the service starts again", again)
     logging.shutdown()  # what was logged is written
     sys.stdout.flush()
     os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very command
-
-
-def _begin_with(declared: Declared, state: Path) -> None:
-    """The next start begins with this version: what answered before has PVs that this one cannot run beside."""
-    if declared.event is None:
-        return
-    try:
-        keep_served(state, declared.event)
-    except OSError as error:
-        logger.warning("version %d cannot be kept for the next start: %s", declared.version, error.strerror)
 
 
 class NoModel:

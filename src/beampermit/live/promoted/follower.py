@@ -277,14 +277,9 @@ class Follower:
 
     def _keep(self, event: Event) -> None:
         """For the next start, as what may go on where its champion cannot be served."""
-        if self._served == event:
-            return
-        self._served = event
-        try:
+        if self._served != event:
+            self._served = event
             keep_served(self._promotions.wanted.state, event)
-        except OSError as error:
-            # Only the next start without its champion would need it.
-            logger.warning("version %d cannot be kept for the next start: %s", event.version, error.strerror)
 
     def _is_champion(self, event: Event, state: ModelState) -> bool:
         return state.champion is not None and key_of(state.champion) == key_of(event)

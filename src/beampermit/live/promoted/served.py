@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,11 +12,16 @@ from beampermit.files import write_json
 from beampermit.reading import read_json
 from beampermit.registry.event import Event
 
+logger = logging.getLogger(__name__)
 FILE = "served.json"
 
 
 def keep_served(state: Path, event: Event) -> None:
-    write_json(state / FILE, event.content)
+    """What the disk does not take is said, and no error: only the next start without its champion would need it."""
+    try:
+        write_json(state / FILE, event.content)
+    except OSError as error:
+        logger.warning("version %d cannot be kept for the next start: %s", event.version, error.strerror)
 
 
 def read_served(state: Path) -> Event | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import threading
 from datetime import UTC, datetime, timedelta
@@ -892,6 +894,17 @@ def test_what_a_killed_service_left_is_cleared_away(serving: Followed) -> None:
     assert (again.look().refused, again.version) == ("", 2)
     assert not any(folder.exists() for folder in left)
     again.promotions.close()
+
+
+def test_what_cannot_be_kept_for_the_next_start_is_served_nevertheless(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("beampermit.live.promoted.served.write_json", full)
+    assert (followed.look().refused, followed.version) == ("", 1)
+    assert "version 1 cannot be kept for the next start: No space left on device" in caplog.text
 
 
 def test_the_thread_follows_and_ends(serving: Followed, wanted: Wanted) -> None:
