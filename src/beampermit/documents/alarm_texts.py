@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from beampermit.contract import Contract
 from beampermit.contract.alarms import alarm_of
-from beampermit.documents.markdown import code, duration, number, text, visible
+from beampermit.documents.markdown import code, duration, moment, number, text, visible
 from beampermit.documents.monitoring_guide import GUIDES
 from beampermit.monitoring.response.journal import Alarm, newest
 from beampermit.verdicts.monitoring import CHECKS, Reading, Result, Standing, Trip
@@ -33,11 +32,11 @@ class AlarmTexts:
         standing, reading = trip.standing, trip.standing.reading
         rows = [
             ("Severity", text(standing.level)),
-            ("Since", _moment(standing.since)),
+            ("Since", moment(standing.since)),
             ("Reading", f"{_against(reading)}"),
             ("Of", code(reading.subject) if reading.subject else "all together"),
             ("Version", f"{trip.version}"),
-            ("Window", f"{_moment(trip.window.since)} to {_moment(trip.window.until)}, {trip.window.rows} rows"),
+            ("Window", f"{moment(trip.window.since)} to {moment(trip.window.until)}, {trip.window.rows} rows"),
         ]
         if bypassed := _bypassed(newest(alarm, result)):
             rows.append(("Bypassed", bypassed))
@@ -60,15 +59,15 @@ class AlarmTexts:
         bypassed = _bypassed(now)
         again = f", for the {alarm.episode}. time" if alarm.episode > 1 else ""
         return (
-            f"{text(standing.level)} since {_moment(standing.since)}{again}: "
-            f"{_against(standing.reading)}, in the window until {_moment(window.until)}. "
-            f"The alarm is on at {_moment(at)}{f', bypassed {bypassed}' if bypassed else ''}."
+            f"{text(standing.level)} since {moment(standing.since)}{again}: "
+            f"{_against(standing.reading)}, in the window until {moment(window.until)}. "
+            f"The alarm is on at {moment(at)}{f', bypassed {bypassed}' if bypassed else ''}."
         )
 
     def cleared(self, alarm: Alarm) -> str:
         trip = alarm.cleared or alarm.trip
         reading = trip.standing.reading
-        return f"The alarm has cleared: {_against(reading)}, in the window until {_moment(trip.window.until)}."
+        return f"The alarm has cleared: {_against(reading)}, in the window until {moment(trip.window.until)}."
 
     def gathered_title(self, model: str) -> str:
         return visible(f"{model}: many alarms of the monitor", limit=200)
@@ -76,7 +75,7 @@ class AlarmTexts:
     def gathered(self, alarms: Sequence[Alarm]) -> str:
         rows = [
             f"| {text(alarm.trip.standing.level)} | {alarm.trip.standing.reading.check} "
-            f"| {code(alarm.trip.standing.reading.subject) or 'all together'} | {_moment(alarm.trip.standing.since)} "
+            f"| {code(alarm.trip.standing.reading.subject) or 'all together'} | {moment(alarm.trip.standing.since)} "
             f"| {_amount(alarm.trip.standing.reading.value, alarm.trip.standing.reading.unit)} "
             f"| {_amount(alarm.trip.standing.reading.limit, alarm.trip.standing.reading.unit)} |"
             for alarm in alarms[:LISTED]
@@ -97,7 +96,7 @@ class AlarmTexts:
         alarmed = [standing for standing in result.standings if standing.alarmed]
         version = f"version {result.window.version}" if result.window.version else "no version in service"
         lines = [
-            f"The monitor of {code(result.model)} judged its newest window at {_moment(result.at)}: {version}, "
+            f"The monitor of {code(result.model)} judged its newest window at {moment(result.at)}: {version}, "
             f"{result.window.rows} rows, {len(alarmed)} alarms.",
             "The monitor replaces this text; the workflow `monitor.yml` fails when that time is longer ago than "
             f"{duration(self.contract.monitoring.response.silent_after)}. The issue may be open or closed.",
@@ -122,7 +121,7 @@ class AlarmTexts:
         title = visible(f"{trip.model} {state}: {_title(reading)}{of} ({reading.check})", limit=200)
         lines = [
             f"Reading {_plain(reading.value, reading.unit)}, limit {_plain(reading.limit, reading.unit)}, since "
-            f"{_moment(trip.standing.since)}, version {trip.version}.",
+            f"{moment(trip.standing.since)}, version {trip.version}.",
             visible(reading.detail, limit=500),
             *([] if trip.cleared else [f"- {visible(step)}" for step in self._steps(reading.check)]),
             f"{on} alarms are on at once: not each of them has an entry." if on > most else "",
@@ -150,7 +149,7 @@ def _bypassed(standing: Standing | None) -> str:
     """Until when, by whom and why; empty where it is not."""
     if standing is None or standing.bypassed_until is None:
         return ""
-    until = _moment(standing.bypassed_until)
+    until = moment(standing.bypassed_until)
     return f"until {until} by {text(standing.bypassed_by, limit=80)}: {text(standing.bypass_reason, limit=200)}"
 
 
@@ -164,10 +163,3 @@ def _against(reading: Reading) -> str:
 
 def _plain(value: float, unit: str) -> str:
     return f"{number(value)}{f' {visible(unit, limit=40)}' if unit else ''}"
-
-
-def _moment(seconds: float) -> str:
-    try:
-        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    except (ValueError, OverflowError, OSError):
-        return "a time that no clock shows"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from beampermit.contract import Contract
 from beampermit.contract.alarms import alarm_of
 from beampermit.documents import rendering
-from beampermit.documents.markdown import Markdown, duration, number
+from beampermit.documents.markdown import Markdown, duration, moment, number
 from beampermit.documents.monitoring_guide import GUIDES
 from beampermit.documents.page import drawing, page
 from beampermit.errors import counted
@@ -81,7 +81,7 @@ class _Row:
         standing = self.standing
         if standing.bypassed_until is None:
             return ""
-        return f"until {moment(standing.bypassed_until)} UTC by {standing.bypassed_by}: {standing.bypass_reason}"
+        return f"until {moment(standing.bypassed_until)} by {standing.bypassed_by}: {standing.bypass_reason}"
 
 
 def monitoring_page(result: Result, contract: Contract | None, pictures: Sequence[Picture] = ()) -> str:
@@ -100,13 +100,6 @@ def headline(result: Result) -> str:
         return f"nothing is in alarm{beside}"
     worst = max((one.level for one in alarmed), key=lambda level: Severity[level])
     return f"{counted(len(alarmed), 'alarm')}, the worst is {worst}{beside}"
-
-
-def moment(at: float) -> str:
-    try:
-        return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}"
-    except (ValueError, OverflowError, OSError):
-        return "a time that no clock shows"
 
 
 def _values(result: Result, contract: Contract | None, drawings: dict[str, str]) -> dict[str, object]:

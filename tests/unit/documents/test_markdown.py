@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 
-from beampermit.documents.markdown import block, code, link, prose, text, visible
+from beampermit.documents.markdown import block, code, link, moment, prose, text, visible
 from support.hostile_text import HOSTILE_VALUES, github
 
 GAP = "\u200b"
@@ -133,3 +133,8 @@ def test_emoji_and_ideographs_are_seen_whole_and_late_ones_too(plain: str) -> No
 def test_what_joins_no_emoji_is_spelled_out(plain: str) -> None:
     assert "\u200d" not in visible(plain)
     assert "U+200" in visible(plain)
+
+
+@pytest.mark.parametrize("at", [1e300, -1e300, 1e15])
+def test_a_time_that_no_clock_shows_is_said(at: float) -> None:
+    assert moment(at) == "a time that no clock shows"

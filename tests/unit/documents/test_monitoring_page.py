@@ -30,7 +30,8 @@ def test_the_page_of_an_alarm_has_what_an_operator_needs(contract_text: str) -> 
     made = monitoring_page(result(standing("MAJOR"), standing("NO_ALARM", "turns.mean")), contract, [picture])
     for part in (
         "1 alarm, the worst is MAJOR",
-        "2026-11-18 11:06:40",  # since
+        "2026-11-18 09:06:40 UTC",  # since
+        "60 rows from 2026-11-18 10:06:40 UTC to 2026-11-18 11:06:40 UTC. Written at 2026-11-18 11:06:40 UTC, ",
         "1.5, 3 times its limit of 0.5",
         "twice as wide",
         "BPM-FAULTS:MON001",
