@@ -68,9 +68,8 @@ def _read(project: Project, ledger: Ledger) -> tuple[ModelState, dict[str, Any]]
     state = ledger.state(model)
     if state.last_in_service is None:
         raise BadInput(f"no version of {model} was ever promoted", hint="beampermit history")
-    home = {"registry": state.home.registry, "address": state.home.address} if state.home else {}
-    next_line = {"event": "bypass", "sequence": ledger.read(model).length + 1, "expected": state.champion_version}
-    return state, {**state.last_in_service.shared, **home, **next_line}
+    line = ledger.read(model).length + 1
+    return state, {**state.next_event(state.last_in_service), "event": "bypass", "sequence": line}
 
 
 def _event(project: Project, next_line: dict[str, Any], reason: str, **own: str | None) -> Event:

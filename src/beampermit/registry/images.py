@@ -14,10 +14,10 @@ from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.git import Git
 from beampermit.permit.envelope import seal
 from beampermit.permit.image import ImagePredicate, image_statement, verify_image_statement
-from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, key_id
 from beampermit.registry.event import Event, provenance
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
+from beampermit.registry.trust import require_listed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -49,18 +49,13 @@ def record_image(
     before, name = state.images.get(promotion.version), str(image.reference)
     if before and before.image == name and not doubts_of_image(ledger, before):
         return Recorded(before, False)
-    public = ledger.keys().find(key_id(key.public_key()))
-    if public is None:
-        raise BadInput(
-            "the signing key does not belong to any public key of the protected branch", file=PUBLIC_IN_PROJECT
-        )
-    home = {"registry": state.home.registry, "address": state.home.address} if state.home else {}
-    own = {"event": "image", "sequence": line, "expected": state.champion_version, "image": name}
-    event = Event.model_validate({**promotion.shared, **home, **own, **provenance(git, reason.strip() or REASON)})
+    own = {"event": "image", "sequence": line, "image": name}
+    who = provenance(git, reason.strip() or REASON)
+    event = Event.model_validate({**state.next_event(promotion), **own, **who})
+    require_listed(key, ledger.keys(), event.moment)
     predicate = ImagePredicate(
         model=model, version=event.version, permit=event.permit, commit=event.commit, issued=event.at
     )
-    public.require_valid(event.moment, "signed", PUBLIC_IN_PROJECT)
     signed = seal(image_statement(image.reference, predicate).payload, key)
     ledger.append(event, beside=(statement_file(event), signed))
     return Recorded(event, True)
@@ -76,7 +71,7 @@ def find_image(ledger: Ledger, model: str, version: int | None = None) -> Event 
         if state.champion is None:
             raise BadInput(f"no version of {model} is in service", hint="beampermit history")
         version = state.champion.version
-    event = state.images.get(_known(state, version).version)
+    event = state.images.get(state.promotion_of(version).version)
     if event:
         believe_image(ledger, event)
     return event
@@ -118,7 +113,7 @@ def statement_file(event: Event) -> str:
 
 def _promotion(ledger: Ledger, state: ModelState, image: Image, model: str, version: int | None) -> Event:
     if version is not None:
-        promotion = _known(state, version)
+        promotion = state.promotion_of(version)
         if promotion.commit != image.commit:
             raise Failed(
                 f"{image.reference} was built of commit {image.commit[:12]}, and version {version} of {model} is of "
@@ -133,11 +128,3 @@ def _promotion(ledger: Ledger, state: ModelState, image: Image, model: str, vers
             hint="beampermit history",
         )
     return found
-
-
-def _known(state: ModelState, version: int) -> Event:
-    promotion = state.promoted.get(version)
-    if promotion is None:
-        champions = ", ".join(map(str, sorted(state.promoted))) or "none"
-        raise BadInput(f"version {version} was never champion; these were: {champions}", hint="beampermit history")
-    return promotion

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -54,6 +55,19 @@ class ModelState:
         """The retirement since which no version is in service."""
         last = self.last_in_service
         return self.retired[last.version] if last and self.champion is None else None
+
+    def promotion_of(self, version: int) -> Event:
+        """Raises `BadInput` for a version that was never champion."""
+        promotion = self.promoted.get(version)
+        if promotion is None:
+            champions = ", ".join(map(str, sorted(self.promoted))) or "none"
+            raise BadInput(f"version {version} was never champion; these were: {champions}", hint="beampermit history")
+        return promotion
+
+    def next_event(self, of: Event) -> dict[str, Any]:
+        """What the next event begins with, where it is about the version of `of`."""
+        home = {"registry": self.home.registry, "address": self.home.address} if self.home else {}
+        return {**of.shared, **home, "expected": self.champion_version}
 
     def rollback_target(self, believed: Callable[[Event], bool]) -> Event | None:
         """The promotion of the version, believed and not retired, that was in service before the last was promoted."""

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 from beampermit.errors import BadInput, Conflict, Failed, Outside
 from beampermit.git import Git
 from beampermit.permit.envelope import sign_statement
-from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, key_id
 from beampermit.progress import Progress
 from beampermit.registry.event import Event, Kind, provenance
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.reconcile import reconcile, require_same_registry, require_version, verify_bytes
-from beampermit.registry.trust import require_committed, verify_promotion
+from beampermit.registry.trust import require_committed, require_listed, verify_promotion
 from beampermit.verdicts.verdict import workflow_run
 
 if TYPE_CHECKING:
@@ -81,17 +80,17 @@ class Session:
             raise BadInput("a reason is required, and the ledger keeps it", hint=f"beampermit {kind} --reason WHY")
         # The line is read now: an event that is fetched while the registry is asked is a conflict.
         state, line = self.ledger.state(self.model), self.ledger.read(self.model).length + 1
-        where = {"registry": state.home.registry, "address": state.home.address} if state.home else {}
+        where: dict[str, str] = {}
         if kind == "move":
             where = {"registry": self.registry.identify(self.model), "address": self.registry.address}
         else:
             # A registry that does not answer stops nobody from freezing or retiring: the ledger decides.
             with suppress(Outside):
                 require_same_registry(self.ledger, self.registry, self.model, state)
-                where |= {"address": self.registry.address} if where else {}
-        next_line = {"event": kind, "sequence": line, "expected": state.champion_version}
+                where = {"address": self.registry.address} if state.home else {}
+        next_line = {**state.next_event(of), "event": kind, "sequence": line}
         who = provenance(self.git, reason) | ({"by": self.by} if self.by else {})
-        event = Event.model_validate({**of.shared, **next_line, **where, **who, **(own or {})})
+        event = Event.model_validate({**next_line, **where, **who, **(own or {})})
         self.progress("append to the ledger")
         self.ledger.append(event, permit=permit)
         return Result(event, True, update_registry(event, self.ledger, self.registry, self.progress, checked))
@@ -162,7 +161,7 @@ def retire(
     told = {"successor": successor or (before and before.successor), "until": until or (before and before.until)}
     if before and told == {"successor": before.successor, "until": before.until}:
         return session.already(before)
-    promotion = _find_promotion(state, number)
+    promotion = state.promotion_of(number)
     if before is None:
         session.refuse_rerun("retire", state, version)
     return session.append("retire", promotion, reason, own=told)
@@ -173,7 +172,7 @@ def _require_successor(session: Session, state: ModelState, retired: int, succes
         number = int(successor)
         if number == retired:
             raise BadInput(f"version {retired} cannot be its own successor", hint="beampermit history")
-        _find_promotion(state, number)
+        state.promotion_of(number)
         if number in state.retired:
             raise BadInput(f"version {number} of {session.model} is retired as well", hint="beampermit history")
         return
@@ -212,15 +211,10 @@ def re_sign(session: Session, key: Ed25519PrivateKey, *, version: int, reason: s
     of the protected branch, `Conflict` where somebody else was first, `Outside`.
     """
     state, _ = session.read_state()
-    promotion = _find_promotion(state, version)
+    promotion = state.promotion_of(version)
     if session.ledger.believes(promotion):
         return session.already(promotion)
-    public = session.ledger.keys().find(key_id(key.public_key()))
-    if public is None:
-        raise BadInput(
-            "the signing key does not belong to any public key of the protected branch", file=PUBLIC_IN_PROJECT
-        )
-    public.require_valid(datetime.now(UTC), "signed", PUBLIC_IN_PROJECT)
+    require_listed(key, session.ledger.keys(), datetime.now(UTC))
     permit = verify_promotion(promotion, session.ledger.permit(promotion), session.ledger.keys_at(promotion.commit))
     require_committed(session.git, permit)
     return session.append("re-sign", promotion, reason, permit=sign_statement(permit, key))
@@ -296,7 +290,7 @@ def _find_target(ledger: Ledger, state: ModelState, last: Event, to: int | None,
                 hint="beampermit history",
             )
         return target
-    promotion = _find_promotion(state, to)
+    promotion = state.promotion_of(to)
     ledger.believe(promotion)
     retirement = state.retired.get(to)
     if retirement and not retired:
@@ -304,12 +298,4 @@ def _find_target(ledger: Ledger, state: ModelState, last: Event, to: int | None,
             f"version {to} of {last.model} was retired at {retirement.at} by {retirement.by}: {retirement.reason}",
             hint=f"beampermit rollback --to {to} --retired --reason WHY",
         )
-    return promotion
-
-
-def _find_promotion(state: ModelState, version: int) -> Event:
-    promotion = state.promoted.get(version)
-    if promotion is None:
-        champions = ", ".join(map(str, sorted(state.promoted)))
-        raise BadInput(f"version {version} was never champion; these were: {champions}", hint="beampermit history")
     return promotion

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from beampermit.contract import FILE_NAME, parse_contract
 from beampermit.digest import digest_file
@@ -14,10 +16,13 @@ from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.git import Git
 from beampermit.models.manifest import Manifest
 from beampermit.permit.envelope import UntrustedKey, verify_envelope
-from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKeys
+from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKeys, key_id
 from beampermit.permit.statement import Statement
 from beampermit.processes import scratch_folder
 from beampermit.registry.event import Event
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 ReadPermit = Callable[[Event], bytes | None]
 
@@ -84,6 +89,16 @@ def verify_promotion(event: Event, content: bytes | None, keys: PublicKeys) -> S
         raise Failed(f"{_name(event)} is not believed: {error}", hint="beampermit history") from None
     _require_same(event, permit)
     return permit
+
+
+def require_listed(key: Ed25519PrivateKey, keys: PublicKeys, at: datetime) -> None:
+    """What is signed with `key` will be believed. `keys` are the protected branch's. Raises `BadInput`, `Failed`."""
+    public = keys.find(key_id(key.public_key()))
+    if public is None:
+        raise BadInput(
+            "the signing key does not belong to any public key of the protected branch", file=PUBLIC_IN_PROJECT
+        )
+    public.require_valid(at, "signed", PUBLIC_IN_PROJECT)
 
 
 def require_committed(git: Git, permit: Statement) -> None:
