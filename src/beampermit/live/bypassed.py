@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from beampermit.live.severity import Severity, Status
+from beampermit.live.limits import ORDER
+from beampermit.live.severity import Severity
 from beampermit.live.update import Value
 
-LIMITS = {Status.LOLO: "lolo", Status.LOW: "low", Status.HIGH: "high", Status.HIHI: "hihi"}
+LIMITS = {status: name for name, status, _ in ORDER}
+"""Status -> the limit that it says is passed."""
 
 
 @dataclass(frozen=True)
