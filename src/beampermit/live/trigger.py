@@ -27,7 +27,7 @@ class Trigger:
         """When the first of those changed; 0 where the moment to make rows has not begun."""
         self._last = 0.0
         self._fired = 0.0
-        """When `fire` was called last."""
+        """When `fire` was called last; 0 where rows were made since."""
         self.since = 0.0
         """When the rows that were due last became due, by the monotonic clock."""
         self._condition = threading.Condition()
@@ -51,7 +51,7 @@ class Trigger:
     def fire(self) -> None:
         """Make rows now: the snapshot PV changed, or a process of the model is there again."""
         with self._condition:
-            self._first, self._fired = -1.0, time.monotonic()
+            self._fired = time.monotonic()
             self._condition.notify()
 
     def lose(self, words: str) -> None:
@@ -70,13 +70,14 @@ class Trigger:
                     return False
                 self._condition.wait(min(moment, until) - now)
             self._changed.clear()
-            self._first, self._last, self.since = 0.0, now, moment
+            self._first = self._fired = 0.0
+            self._last, self.since = now, moment
             return True
 
     def _moment(self) -> float:
         """When rows are due, by the monotonic clock; infinite where nothing says so yet."""
         serving, earliest = self._serving, self._last + (self._serving.at_most or 0.0)
-        if self._first < 0:
+        if self._fired:
             return max(self._fired, earliest)
         if serving.period is not None:
             return max(self._last + serving.period, earliest)
