@@ -170,17 +170,18 @@ class Records:
 
     def _judge(self, put: Put) -> str:
         """Take up what a client wrote; or why not, and the field is as before."""
-        with self._lock:
-            restart, changed = put.pv == status_pv(self._contract, "RESTART"), self._changed
-            refused = self._judge_limit(put) if put.pv in self._shown else None
-            if restart:
-                self._slots[put.pv].show(0)
-        if refused is not None:
+        if put.pv in self._shown:
+            with self._lock:
+                refused, changed = self._judge_limit(put), self._changed
             if not refused:
                 changed.keep()  # outputs do not wait for the disk
             return refused
-        if not restart or put.new != 1:
-            return "only 1 starts the model's process again" if restart else "only alarm limits may be changed"
+        if put.pv != status_pv(self._contract, "RESTART"):
+            return "only alarm limits may be changed"
+        with self._lock:
+            self._slots[put.pv].show(0)
+        if put.new != 1:
+            return "only 1 starts the model's process again"
         self._restart()
         return ""
 
