@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from beampermit.cli.output import Folder, Json, console, show, shown_progress
+from beampermit.cli.output import Folder, Json, console, plain, show, shown_progress
 
 if TYPE_CHECKING:
     from beampermit.monitoring.backtest.backtest import Backtest, Expected
@@ -122,18 +122,18 @@ def _print(made: Backtest, recording: Recording, written: str) -> None:
         f"{made.series.judged} windows of {recording.contract.monitoring.window:g} s, {made.series.rows:,} rows"
     )
     for note in made.series.notes[:LISTED]:
-        target.print(f"  {_plain(note)}")
+        target.print(f"  {plain(note)}")
     target.print(f"with limits as they are: {_said(made.now)}")
     for key, count in made.now.by_key[:LISTED]:
-        target.print(f"  {count:>5}  {_plain(key)}")
+        target.print(f"  {count:>5}  {plain(key)}")
     if made.calibrated and made.after:
         target.print(f"with calibrated limits: {_said(made.after)}")
         if made.calibrated.extrapolated:
             target.print("  the record is too short to show so few: its highest values were continued")
         for key, limit in sorted(made.calibrated.limits.items()):
-            target.print(f"  {limit:>10.4g}  {_plain(key)} (now {_usual(made, key)})")
+            target.print(f"  {limit:>10.4g}  {plain(key)} (now {_usual(made, key)})")
     for line in list(shown_sizes(made.shifts))[:LISTED]:
-        target.print(_plain(line))
+        target.print(plain(line))
     if written:
         target.print(f"wrote {written}: commit it, and the pull request shows what it changes")
 
@@ -151,9 +151,3 @@ def _usual(made: Backtest, key: str) -> str:
 
     limits = made.series.limits.get(key)
     return "not judged" if limits is None else f"{float(np.nanmedian(limits)):.4g}"
-
-
-def _plain(text: str) -> str:
-    from beampermit.documents.markdown import logged  # terminals obey control sequences in values
-
-    return logged(text)

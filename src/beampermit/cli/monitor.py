@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from beampermit.cli.output import Folder, Json, console, print_json
+from beampermit.cli.output import Folder, Json, console, plain, print_json
 from beampermit.cli.respond import Logbook
 from beampermit.cli.respond import Repository as OnGitHub
 
@@ -172,10 +172,10 @@ def _tell(folder: Path, done: Round) -> None:
     for trip in done.trips:
         standing = trip.standing
         said = "cleared" if trip.cleared else standing.level
-        detail = _plain(standing.reading.detail)
+        detail = plain(standing.reading.detail)
         logger.warning("%s: %s %s", said, standing.key, detail, extra={"trip": trip.name, "version": trip.version})
     for note in done.notes:
-        logger.warning("%s", _plain(note))
+        logger.warning("%s", plain(note))
 
 
 def _print(done: Round) -> None:
@@ -183,7 +183,7 @@ def _print(done: Round) -> None:
     span = f"{_time(window.since)} to {_time(window.until)}"
     target.print(f"{done.result.model} version {window.version}: {window.rows} rows, {span}")
     for note in done.notes:
-        target.print(_plain(note))
+        target.print(plain(note))
     if done.result.standings:
         target.print(LINE.format("check", "level", "of", "value", "limit", "").rstrip())
     for standing in done.result.standings:
@@ -192,11 +192,11 @@ def _print(done: Round) -> None:
 
 def _line(standing: Standing) -> str:
     reading = standing.reading
-    said = [_plain(reading.detail)]
+    said = [plain(reading.detail)]
     if standing.bypassed_until is not None:
-        said.append(f"bypassed until {_time(standing.bypassed_until)} by {_plain(standing.bypassed_by)}")
+        said.append(f"bypassed until {_time(standing.bypassed_until)} by {plain(standing.bypassed_by)}")
     numbers = f"{reading.value:.4g}", f"{reading.limit:.4g}"
-    return LINE.format(reading.check, standing.level, _plain(reading.subject), *numbers, "; ".join(filter(None, said)))
+    return LINE.format(reading.check, standing.level, plain(reading.subject), *numbers, "; ".join(filter(None, said)))
 
 
 def _time(at: float) -> str:
@@ -206,9 +206,3 @@ def _time(at: float) -> str:
     from beampermit.registry.event import written
 
     return written(datetime.fromtimestamp(at, UTC))
-
-
-def _plain(text: str) -> str:
-    from beampermit.documents.markdown import logged  # terminals obey control sequences in values
-
-    return logged(text)

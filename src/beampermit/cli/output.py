@@ -65,6 +65,13 @@ def console() -> Any:
     return Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
+def plain(text: str) -> str:
+    """`text` on one line of a terminal, which obeys control sequences in values."""
+    from beampermit.documents.markdown import logged
+
+    return logged(text)
+
+
 def progress_console() -> Any:
     """A rich console on stderr, for progress."""
     from rich.console import Console

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from beampermit.cli.output import Folder, Json, console, show
+from beampermit.cli.output import Folder, Json, console, plain, show
 
 if TYPE_CHECKING:
     from beampermit.live.observation.services import Clients, ServiceStatus
@@ -57,10 +57,10 @@ def _list_clients(services: list[Clients], as_json: bool) -> NoReturn:
     def text() -> None:
         target = console()
         for service in services:
-            target.print(_plain((service.error and f"{service.name}: {service.error}") or service.name))
+            target.print(plain((service.error and f"{service.name}: {service.error}") or service.name))
             for one in service.clients:
                 who = f"{one.user or 'somebody'} at {one.host}, {one.protocol}: {', '.join(one.pvs)}"
-                target.print(f"  {_plain(who)}")
+                target.print(f"  {plain(who)}")
             if not service.clients and not service.error:
                 target.print("  no client is connected")
 
@@ -82,19 +82,19 @@ def _print(services: list[ServiceStatus]) -> None:
         target.print(_row(service).rstrip())
         why = service.error or service.reason
         for line in dict.fromkeys(filter(None, (why, service.log))):
-            target.print(f"  {_plain(line)}")
+            target.print(f"  {plain(line)}")
 
 
 def _row(service: ServiceStatus) -> str:
     from datetime import datetime
 
     since = f"{datetime.fromtimestamp(service.since):%Y-%m-%d %H:%M}" if service.since else ""
-    name = _plain(service.name)
+    name = plain(service.name)
     # A long name keeps its line, and pushes the rest of it to the right.
     return ROW.format(
         name,
         service.version or "",
-        "no answer" if service.error else _plain(service.status),
+        "no answer" if service.error else plain(service.status),
         since,
         _seconds(service.input_age),
         _seconds(service.latency_p99),
@@ -106,9 +106,3 @@ def _seconds(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value * 1e3:.1f} ms" if abs(value) < 1 else f"{value:.1f} s"
-
-
-def _plain(text: str) -> str:
-    from beampermit.documents.markdown import logged  # terminals obey control sequences in values
-
-    return logged(text)
