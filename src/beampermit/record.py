@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 LARGEST = 2**63
 """More bytes, files or rows than any disk holds."""
@@ -25,6 +26,15 @@ def printable(value: Any) -> Any:
 
 
 Text = Annotated[str, BeforeValidator(printable)]
+
+
+def _of_a_day(time: str) -> str:
+    datetime.fromisoformat(time)  # refuses the 31st of February
+    return time
+
+
+Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"), AfterValidator(_of_a_day)]
+"""UTC, to the second."""
 
 
 class Record(BaseModel):

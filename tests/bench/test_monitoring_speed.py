@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from beampermit.contract import Contract, parse_contract
-from beampermit.live.log.columns import Columns
-from beampermit.live.wiring import wire
 from beampermit.monitoring import reference
 from beampermit.processes import run
+from support.monitored_log import write_log
 
 pytestmark = pytest.mark.bench
 
@@ -32,10 +29,13 @@ from beampermit.monitoring.limits import read_limits
 from beampermit.monitoring.readings import readings
 from beampermit.monitoring.windows import read_window
 import duckdb, pyarrow
+def peak():  # in MiB; getrusage has that of the process that started this one, where that is larger
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 root, since, until = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
 contract = parse_contract((root / "contract.yaml").read_text())
 limits = read_limits(root, contract)
-before = resource.getrusage(resource.RUSAGE_SELF)
+before, memory = resource.getrusage(resource.RUSAGE_SELF), peak()
 start = time.perf_counter()
 window = read_window(root / "log", contract, since, until)
 middle = time.perf_counter()
@@ -43,8 +43,7 @@ found = readings(window, limits, contract)
 end = time.perf_counter()
 after = resource.getrusage(resource.RUSAGE_SELF)
 used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-memory = (after.ru_maxrss - before.ru_maxrss) / 1024
-print(json.dumps([len(window), len(found), middle - start, end - middle, used, memory]))
+print(json.dumps([len(window), len(found), middle - start, end - middle, used, peak() - memory]))
 """
 
 
@@ -62,7 +61,9 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> Pa
     limits = root / contract.monitoring.limits
     limits.parent.mkdir()
     limits.write_text(json.dumps({"split": "validation", **content}))
-    _write(root, contract, draw)
+    rows = RATE * HOUR
+    signals = {**{name: draw.normal(size=rows) for name in names}, "score": draw.uniform(size=rows)}
+    write_log(root / "log", contract, root, BEGAN + np.arange(rows) / RATE, signals, version=3)
     return root
 
 
@@ -157,26 +158,3 @@ def _contract(text: str) -> Contract:
     outputs = [{"name": "score", "pv": "RING:FAULT", "unit": "1", "range": [0, 1]}]
     signals = {"inputs": inputs, "outputs": outputs}
     return parse_contract(yaml.safe_dump({**usual, "signals": signals, "fallback": {"on_invalid": "invalid"}}))
-
-
-def _write(root: Path, contract: Contract, draw: np.random.Generator) -> None:
-    schema, rows = Columns(wire(contract, root), 3).schema, RATE * HOUR
-    times = (BEGAN * 10**6 + np.arange(rows) * 10**6 // RATE).astype(np.int64)
-    whole: dict[str, Any] = {
-        "served.at": times, "served.time": times, "served.row": ["RING:FAULT"] * rows,
-        "served.version": np.full(rows, 3), "served.permit": ["sha256:p"] * rows,
-        "served.shadow": np.zeros(rows, bool), "served.asked": np.ones(rows, bool),
-        "served.worst": np.zeros(rows, np.uint8), "served.latency": np.full(rows, 0.002),
-        "served.cycle": np.arange(rows), "score.severity": np.zeros(rows, np.uint8),
-        "score.status": ["NO_ALARM"] * rows, "score.message": [""] * rows, "score.origin": ["model"] * rows,
-    }  # fmt: skip
-    zeros = {"served.dropped", "served.lost"}
-    columns = [
-        pa.array(whole.get(field.name, np.zeros(rows, int) if field.name in zeros else draw.uniform(size=rows)
-                           if field.name.startswith("score") else draw.normal(size=rows)))
-        .cast(field.type)
-        for field in schema
-    ]  # fmt: skip
-    file = root / f"log/{contract.model.name}/3/2027-01-15T080000.000000Z.parquet"
-    file.parent.mkdir(parents=True)
-    pq.write_table(pa.table(columns, schema=schema), file, compression="zstd", row_group_size=50_000)

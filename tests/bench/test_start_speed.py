@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -41,9 +42,13 @@ def test_the_first_valid_output(say: Say, epics: Network, trained_copy: Project,
 
 
 def seconds_of_cpu(service: psutil.Process) -> float:
-    """With all that it started."""
-    every = [one.cpu_times() for one in (service, *service.children(recursive=True))]
-    return sum(one.user + one.system + one.children_user + one.children_system for one in every)
+    """With all that it started; what ends meanwhile, as git does, counts for its parent once that has waited for it."""
+    found = 0.0
+    for one in (service, *service.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            times = one.cpu_times()
+            found += times.user + times.system + times.children_user + times.children_system
+    return found
 
 
 def statuses(served: ServedProject) -> list[tuple[float, str]]:

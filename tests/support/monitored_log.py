@@ -12,6 +12,7 @@ import numpy as np
 from beampermit.contract import Contract
 from beampermit.live.log.columns import Columns
 from beampermit.live.log.prediction_log import PERIOD
+from beampermit.live.log.stream import ROWS_OF_A_GROUP
 from beampermit.live.wiring import wire
 
 Arrays = Mapping[str, np.ndarray]
@@ -36,7 +37,7 @@ def write_log(
         first = datetime.fromtimestamp(times[hours == hour][0], UTC)
         file = folder / contract.model.name / str(version) / f"{first:%Y-%m-%dT%H%M%S.%fZ}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table.filter(hours == hour), file)
+        pq.write_table(table.filter(hours == hour), file, compression="zstd", row_group_size=ROWS_OF_A_GROUP)
     return folder
 
 
@@ -66,7 +67,7 @@ def _table(
         "served.cycle": np.arange(count) // len(rows),
         "served.dropped": np.zeros(count, int),
         "served.lost": np.zeros(count, int),
-        **{name: list(array) for name, array in signals.items()},
+        **{name: array if array.ndim == 1 else list(array) for name, array in signals.items()},
     }
     for output in contract.signals.outputs:
         name = output.name

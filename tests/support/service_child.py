@@ -61,7 +61,7 @@ class Bench:
             self._root / "model",
             self._contract,
             rows=len(self._wiring.rows),
-            on_ready=lambda: loop.trigger.fire(),  # noqa: PLW0108 - made below
+            on_ready=lambda: loop.model_is_back(),  # noqa: PLW0108 - made below
         )
         loop = Loop(self._contract, self._wiring, model, standing, publish)
         model.start()

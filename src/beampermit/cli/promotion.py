@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from beampermit.registry.promotion import Promotion
 
 Reason = Annotated[str, typer.Option(help="Why, for the ledger.")]
+Branch = Annotated[str | None, typer.Option(help="Branch of origin that must contain the commit.", show_default="any")]
 
 
 def promote(
     permit: Annotated[Path, typer.Option(help="The signed permit.")] = Path("permit.dsse.json"),
-    branch: Annotated[
-        str | None, typer.Option(help="Branch of origin that must contain the commit.", show_default="any")
-    ] = None,
+    branch: Branch = None,
     reason: Annotated[
         str, typer.Option(help="Why, for the ledger.", show_default="the first line of the commit's message")
     ] = "",

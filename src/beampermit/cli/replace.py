@@ -8,16 +8,14 @@ from typing import Annotated
 import typer
 
 from beampermit.cli.output import Folder, Json
-from beampermit.cli.promotion import Reason, moment_of, print_result, promoting
+from beampermit.cli.promotion import Branch, Reason, moment_of, print_result, promoting
 
 
 def replace(
     model: Annotated[str, typer.Argument(help="The model that is replaced: of the same ledger, by its name.")],
     reason: Reason,
     permit: Annotated[Path, typer.Option(help="The signed permit of the successor.")] = Path("permit.dsse.json"),
-    branch: Annotated[
-        str | None, typer.Option(help="Branch of origin that must contain the commit.", show_default="any")
-    ] = None,
+    branch: Branch = None,
     pvs_until: Annotated[
         str,
         typer.Option(metavar="DATE|DURATION", help="The last day of the old PVs, in UTC.", show_default="they stay"),

@@ -6,6 +6,7 @@ a place without TLS.
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from collections.abc import Callable
@@ -59,6 +60,12 @@ class Login:
             if not re.fullmatch(r"[ -~]*", value):  # a header that cannot be sent would be shown in the error
                 raise BadInput(f"{name} contains a character that no login has", hint=f"remove the newline from {name}")
 
+    @property
+    def basic(self) -> str:
+        """The header of HTTP; empty without a password."""
+        encoded = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        return f"Basic {encoded}" if self.password else ""
+
 
 @dataclass
 class ImageRegistry:
@@ -97,11 +104,11 @@ class ImageRegistry:
 
     def _get(self, path: str, headers: dict[str, str], limit: int) -> bytes:
         address = f"{self._base}/{path}"
-        status, content, challenge = self._asked(address, headers, limit)
+        status, content, challenge = self._asked(address, headers, limit, self._authorization)
         if status == 401 and not self._authorization:
             self._authorization = self._authorize(challenge)
             if self._authorization:
-                status, content, _ = self._asked(address, headers, limit)
+                status, content, _ = self._asked(address, headers, limit, self._authorization)
         if status == 200:
             return content
         what = f"{self.reference.repository}, {path.replace('/', ' ')}"
@@ -117,7 +124,7 @@ class ImageRegistry:
             )
         raise Outside(f"{self.reference.host} answers {status} for {what}", hint="run the same command again")
 
-    def _asked(self, address: str, headers: dict[str, str], limit: int) -> tuple[int, bytes, str]:
+    def _asked(self, address: str, headers: dict[str, str], limit: int, authorization: str) -> tuple[int, bytes, str]:
         """Status, content and `WWW-Authenticate`."""
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -129,15 +136,15 @@ class ImageRegistry:
             reraise=True,
         )
         try:
-            return retrying(self._once, address, headers, limit)
+            return retrying(self._once, address, headers, limit, authorization)
         except _Again as again:
             raise again.error from None
 
-    def _once(self, address: str, headers: dict[str, str], limit: int) -> tuple[int, bytes, str]:
+    def _once(self, address: str, headers: dict[str, str], limit: int, authorization: str) -> tuple[int, bytes, str]:
         """One question, through redirects: the storage that a registry leads to gets no login."""
         import httpx
 
-        login = {"Authorization": self._authorization} if self._authorization else {}
+        login = {"Authorization": authorization} if authorization else {}
         try:
             for _ in range(REDIRECTS):
                 with self._http.stream("GET", address, headers=headers | login) as response:
@@ -177,9 +184,8 @@ class ImageRegistry:
         import httpx
 
         scheme, _, rest = challenge.partition(" ")
-        basic = httpx.BasicAuth(self.login.username, self.login.password)._auth_header if self.login.password else ""
         if scheme.lower() != "bearer":
-            return basic
+            return self.login.basic
         asked = dict(CHALLENGE.findall(rest))
         try:
             realm = httpx.URL(asked.get("realm", ""))
@@ -188,11 +194,8 @@ class ImageRegistry:
         self._require_safe(realm.scheme, realm.netloc.decode())
         query = {"service": asked.get("service", ""), "scope": f"repository:{self.reference.name}:pull"}
         joint = "&" if realm.query else "?"
-        self._authorization = basic
-        try:
-            status, content, _ = self._asked(f"{realm}{joint}{urlencode(query)}", {}, LARGEST_TOKEN)
-        finally:
-            self._authorization = ""
+        address = f"{realm}{joint}{urlencode(query)}"
+        status, content, _ = self._asked(address, {}, LARGEST_TOKEN, self.login.basic)
         if status != 200:
             return ""
         token = _token(content)

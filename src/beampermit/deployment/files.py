@@ -28,7 +28,7 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "{name}.service": Kind(units.systemd, units.systemd_statements),
-    "{name}-monitor.service": Kind(units.monitor, units.monitor_statements),
+    "{name}-monitor.service": Kind(units.monitor, units.command_statements),
     "{name}.procserv.conf": Kind(units.procserv, units.procserv_statements),
     "kubernetes.yaml": Kind(kubernetes.manifest, kubernetes.manifest_statements),
     "kustomization.yaml": Kind(kubernetes.kustomization, kubernetes.kustomization_statements),

@@ -29,16 +29,15 @@ def monitor(deployment: Deployment) -> str:
     return render("monitor.service.j2", deployment, words=words)
 
 
-def monitor_statements(text: str, file: str) -> Iterator[Statement]:
-    """Which model it watches. Raises `BadInput` for a command that cannot be read."""
+def command_statements(text: str, file: str) -> Iterator[Statement]:
+    """Which models a unit serves or watches. Raises `BadInput` for a command that cannot be read."""
     for value, line in _commands(text):
         yield from command.statements(command.split(value, file, line), line)
 
 
 def systemd_statements(text: str, file: str) -> Iterator[Statement]:
     """Raises `BadInput` for a command that cannot be read."""
-    for value, line in _commands(text):
-        yield from command.statements(command.split(value, file, line), line)
+    yield from command_statements(text, file)
     last = {key: (value, line) for key, value, line in _settings(text)}
     for key, (value, line) in last.items():
         match key:

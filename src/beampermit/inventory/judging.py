@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from beampermit.contract import FILE_NAME
-from beampermit.errors import counted
+from beampermit.errors import counted, more
 from beampermit.inventory.judging_service import service_findings
 from beampermit.inventory.seen import Seen, Site
 from beampermit.verdicts.inventory import Finding
@@ -142,4 +142,4 @@ def _archive(seen: Seen, site: Site) -> Iterator[Finding]:
 
 def _named(pvs: list[str]) -> str:
     """Such as `B1:FAULT (and 119 more)`."""
-    return pvs[0] if len(pvs) == 1 else f"{pvs[0]} (and {len(pvs) - 1} more)"
+    return f"{pvs[0]}{more(len(pvs) - 1)}"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 
 from beampermit.inventory.seen import Seen, Site
-from beampermit.inventory.services import is_address
+from beampermit.inventory.services import is_address, status_command
 from beampermit.live.observation.monitoring import GRACE, MISSED
 from beampermit.registry.event import SKEW, Event
 from beampermit.verdicts.inventory import Finding
@@ -36,7 +35,7 @@ def _service(seen: Seen, site: Site) -> Iterator[Finding]:
     service, model = seen.service, seen.model
     if service is None:
         return
-    ask = f"beampermit status {'--http ' if is_address(seen.address) else ''}{shlex.quote(seen.address)}"
+    ask = status_command(seen.address)
     if service.error:
         if model.champion:
             message = f"version {model.champion.version} is champion, and {seen.address} is silent: {service.error}"

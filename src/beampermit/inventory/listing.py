@@ -17,7 +17,7 @@ from beampermit.reading import decode, first_fault, parse_yaml
 
 FILE_NAME = "inventory.yaml"
 LARGEST = 2**20
-DAY = 86400.0
+KEY_ENDS_WITHIN = 30 * 86400.0
 
 
 class Listed(Part):
@@ -51,7 +51,7 @@ class Form(Part):
     """A file that names those who are there, an e-mail address a line."""
     vulnerabilities: tuple[Text, ...] = ()
     """Records of OSV: files, folders or `all.zip`."""
-    key_ends_within: Seconds = 30 * DAY
+    key_ends_within: Seconds = KEY_ENDS_WITHIN
     """A permit key that ends so soon is a finding."""
 
 
@@ -76,7 +76,7 @@ class Listing:
     archived: tuple[Path, ...] = ()
     people: Path | None = None
     vulnerabilities: tuple[Path, ...] = ()
-    key_ends_within: float = 30 * DAY
+    key_ends_within: float = KEY_ENDS_WITHIN
 
 
 def read_listing(file: Path) -> Listing:

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from beampermit.inventory.facts import Declared, ModelFacts, RepositoryFacts
+from beampermit.inventory.listing import KEY_ENDS_WITHIN
 from beampermit.inventory.site_files import AlarmTree
 from beampermit.inventory.vulnerabilities import Known
 from beampermit.live.observation.services import ServiceStatus
 from beampermit.live.status_pvs import STATUS_PVS
 from beampermit.verdicts.inventory import Finding, Level
 
-DAY = 86400.0
 BY_LEDGER = ("INV001", "INV004", "INV005", "INV011")
 """Findings that compare what others say with the newest line of the ledger."""
 
@@ -32,7 +32,7 @@ class Site:
     """What is the same for all models; None for what was not asked."""
 
     at: datetime
-    key_ends_within: float = 30 * DAY
+    key_ends_within: float = KEY_ENDS_WITHIN
     tree: AlarmTree | None = None
     archived: frozenset[str] | None = None
     people: frozenset[str] | None = None

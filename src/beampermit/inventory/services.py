@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -21,6 +22,11 @@ MOST_PVS = 2000
 
 def is_address(name: str) -> bool:
     return name.startswith(("http://", "https://"))
+
+
+def status_command(name: str) -> str:
+    """What a person types to ask the same."""
+    return f"beampermit status {'--http ' if is_address(name) else ''}{shlex.quote(name)}"
 
 
 def ask_services(names: Sequence[str], timeout: float) -> dict[str, ServiceStatus]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from beampermit.errors import more
 from beampermit.inventory.seen import Seen
 from beampermit.verdicts.inventory import Finding
 
@@ -19,7 +20,6 @@ def shared_pvs(seen: Iterable[Seen]) -> Iterator[Finding]:
                 pairs.setdefault((first, number), []).append(pv)
     for (first, second), pvs in pairs.items():
         other = live[first]
-        more = f" (and {len(pvs) - 1} more)" if len(pvs) > 1 else ""
-        message = f"{pvs[0]}{more} is also served by {other.model.name} of {other.project}"
+        message = f"{pvs[0]}{more(len(pvs) - 1)} is also served by {other.model.name} of {other.project}"
         advice = "give one of the two another PV or another serving.prefix"
         yield live[second].finding("INV003", "MAJOR", message, advice)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterator, Mapping
 
 from beampermit.inventory.seen import Site
-from beampermit.inventory.services import PREFIX, is_address
+from beampermit.inventory.services import PREFIX, is_address, status_command
 from beampermit.live.observation.services import ServiceStatus
 from beampermit.verdicts.inventory import Finding
 
@@ -32,5 +31,4 @@ def strangers(answers: Mapping[str, ServiceStatus], models: Collection[str], unr
         message = f"{what}, version {service.version}, and no ledger of this inventory has that model"
         if unread:
             message += f"; {unread} of its repositories could not be read"
-        ask = f"beampermit status {'--http ' if is_address(name) else ''}{shlex.quote(name)}"
-        yield Finding(id="INV001", level="MAJOR", message=message, next=ask, unknown=unread > 0)
+        yield Finding(id="INV001", level="MAJOR", message=message, next=status_command(name), unknown=unread > 0)

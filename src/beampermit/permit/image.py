@@ -8,16 +8,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError
 
 from beampermit.containers.reference import Reference
-from beampermit.digest import canonical_json
 from beampermit.errors import BadInput, Failed
 from beampermit.permit.envelope import unseal
 from beampermit.permit.public_keys import PublicKeys
-from beampermit.permit.statement import STATEMENT, Sha256
+from beampermit.permit.statement import InToto, Sha256
 from beampermit.reading import first_fault, parse_json
-from beampermit.record import Digest, ObjectId, Record
+from beampermit.record import Digest, ObjectId, Record, Time
 
 PREDICATE = "https://beampermit.github.io/image/v1"
 """A name, not an address: it changes when the meaning of a field does."""
@@ -37,20 +36,10 @@ class ImagePredicate(Record):
     version: Annotated[int, Field(ge=1)]
     permit: Digest
     commit: ObjectId
-    issued: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
-    """UTC."""
-
-    @field_validator("issued")
-    @classmethod
-    def _is_a_time(cls, issued: str) -> str:
-        datetime.fromisoformat(issued)  # refuses the 31st of February
-        return issued
+    issued: Time
 
 
-class ImageStatement(Record):
-    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
-
-    type_: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")] = STATEMENT
+class ImageStatement(InToto):
     subject: Annotated[tuple[ImageSubject, ...], Field(min_length=1, max_length=1)]
     predicate_type: Annotated[Literal["https://beampermit.github.io/image/v1"], Field(alias="predicateType")] = (
         PREDICATE
@@ -61,11 +50,6 @@ class ImageStatement(Record):
     def image(self) -> str:
         """By its digest, as the ledger has it."""
         return f"{self.subject[0].name}@sha256:{self.subject[0].digest.sha256}"
-
-    @property
-    def payload(self) -> bytes:
-        """The bytes that are signed; deterministic."""
-        return canonical_json(self.model_dump(mode="json"))
 
 
 def image_statement(image: Reference, predicate: ImagePredicate) -> ImageStatement:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 from beampermit.digest import canonical_json, digest_bytes, digest_json
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, parse_json, read_json
-from beampermit.record import Digest, ObjectId, Record
+from beampermit.record import Digest, ObjectId, Record, Time
 from beampermit.verdicts.verdict import Where
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -64,8 +64,7 @@ class Predicate(Record):
     verdicts: Annotated[tuple[PassedVerdict, ...], Field(min_length=1)]
     checker: str
     """Version of the `beampermit` that assembled this."""
-    issued: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
-    """UTC."""
+    issued: Time
     run: str = ""
     """URL of the workflow run, if there was one."""
 
@@ -80,7 +79,6 @@ class Predicate(Record):
 
     @model_validator(mode="after")
     def _each_once(self) -> Predicate:
-        datetime.fromisoformat(self.issued)  # refuses the 31st of February
         ids = [verdict.id for verdict in self.verdicts]
         if len(set(ids)) != len(ids):
             raise ValueError("an interlock has two verdicts")
@@ -106,12 +104,22 @@ class Subject(Record):
     digest: Sha256
 
 
-class Statement(Record):
-    """The unsigned permit."""
+class InToto(Record):
+    """What each statement has; its subject, and the predicate and its type, are those of its kind."""
 
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
 
     type_: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")] = STATEMENT
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes that are signed; deterministic."""
+        return canonical_json(self.model_dump(mode="json"))
+
+
+class Statement(InToto):
+    """The unsigned permit."""
+
     subject: Annotated[tuple[Subject, ...], Field(min_length=1, max_length=1)]
     predicate_type: Annotated[Literal["https://beampermit.github.io/permit/v1"], Field(alias="predicateType")] = (
         PREDICATE
@@ -133,11 +141,6 @@ class Statement(Record):
     def model_digest(self) -> str:
         """Digest of the model folder's manifest."""
         return f"sha256:{self.subject[0].digest.sha256}"
-
-    @property
-    def payload(self) -> bytes:
-        """The bytes that are signed; deterministic."""
-        return canonical_json(self.model_dump(mode="json"))
 
     @property
     def text(self) -> str:

@@ -6,19 +6,17 @@ import os
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypedDict, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from beampermit.containers.reference import BY_DIGEST, LONGEST
 from beampermit.git import Git
-from beampermit.record import Digest, ObjectId, Record
+from beampermit.record import Digest, ObjectId, Record, Time
 from beampermit.verdicts.verdict import workflow_run
 
 Kind = Literal["promote", "rollback", "retire", "freeze", "thaw", "re-sign", "move", "bypass", "image"]
 KINDS: tuple[str, ...] = get_args(Kind)
 SKEW = timedelta(minutes=10)
 """How far the clocks of two machines may be apart; more is shown."""
-Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
-"""UTC, to the second."""
 OWN_KEYS = {
     "alarm": ("bypass",),
     "subject": ("bypass",),
@@ -82,13 +80,6 @@ class Event(Record):
     retires: Retires | None = None
     image: Annotated[str, Field(pattern=BY_DIGEST, max_length=LONGEST)] | None = None
     """Of containers, by its digest, such as `ghcr.io/lab/bpm-faults@sha256:...`."""
-
-    @field_validator("at", "until")
-    @classmethod
-    def _is_a_time(cls, at: str | None) -> str | None:
-        if at is not None:
-            datetime.fromisoformat(at)  # refuses the 31st of February
-        return at
 
     @model_validator(mode="after")
     def _has_its_keys(self) -> Event:

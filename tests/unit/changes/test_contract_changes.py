@@ -54,7 +54,7 @@ GATES = {
     "a platform less": ("backend: uv", "backend: uv\n  platforms: [macos-arm64]", "environment.platforms", True),
     "splits may overlap in time": (", time: acquired_at", "", "dataset.split.time", True),
     "no labels by people": ("  review: {", "  # {", "dataset.review.file", True),
-    "drift looked for less often": ("every: 10min", "every: 1d", "monitoring.every", True),
+    "drift looked for less often": ("every: 10min", "every: 1h", "monitoring.every", True),
     "other data": ("acquisitions: 8", "acquisitions: 9", "dataset.request.options.acquisitions", False),
     "evaluated on other rows": (
         *("data/dataset/test.parquet", "data/dataset/easy.parquet", "evaluation.inputs", True),

@@ -23,6 +23,7 @@ from beampermit.monitoring.backtest.alarms import WEEK, Alarm, alarms, episodes,
 from beampermit.monitoring.backtest.backtest import _rounded_up
 from beampermit.monitoring.backtest.calibration import calibrate
 from beampermit.monitoring.backtest.recorded import Recording, Series, measure
+from beampermit.monitoring.backtest.shifts import seen_shifts
 from beampermit.monitoring.limits import read_limits
 from beampermit.monitoring.response.proposals import Suppressed
 from beampermit.monitoring.trip_rules import RuleState, TripRules
@@ -222,6 +223,19 @@ def test_the_command_says_what_is_expected_and_writes_limits(recorded: Callable[
     ran = CliRunner().invoke(app, [*words, "--no-shifts", "--from", "2026-11-18T15:00Z"])
     assert ran.exit_code == 0, ran.output
     assert "with limits as they are: 0 alarms a week" in ran.stdout
+
+
+def test_a_shift_is_seen_when_its_alarm_is_raised(recorded: Callable[..., Path], project: Project) -> None:
+    """Delays of the rule count, too."""
+    log, contract = recorded(12), project.contract
+    limits, waits = read_limits(project.root, contract), 1800.0
+    rule = contract.monitoring.model_copy(update={"delay_on": waits})
+    slow = contract.model_copy(update={"monitoring": rule})
+    soon, late = (seen_shifts(Recording(log, of, NOW, NOW + 12 * 3600), limits) for of in (contract, slow))
+    assert len(soon) == 2
+    for one, later in zip(soon, late, strict=True):
+        assert one.delay is not None
+        assert (later.name, later.size, later.delay) == (one.name, one.size, one.delay + waits)
 
 
 def test_what_a_record_says_nothing_of_keeps_its_calibration(recorded: Callable[..., Path], project: Project) -> None:

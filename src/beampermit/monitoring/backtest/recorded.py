@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -90,16 +90,17 @@ def measure(recording: Recording, limits: Limits, progress: Progress = silent) -
             usual |= {one.key: one.usual for one in each if one.usual}
             ends.append(at)
             progress("judge windows", len(ends), total)
-    series = replace(_series(ends, found, rows, tuple(notes)), usual=usual)
+    series = replace(series_of(ends, found, rows, tuple(notes)), usual=usual)
     if not series.judged:
         span = f"{_time(recording.since)} to {_time(recording.until)}"
         raise BadInput(f"no window from {span} can be judged: the log has too few rows there", file=recording.log)
     return series
 
 
-def _series(
-    ends: list[float], found: list[dict[str, tuple[float, float]]], rows: int, notes: tuple[str, ...]
+def series_of(
+    ends: Sequence[float], found: Sequence[Mapping[str, tuple[float, float]]], rows: int, notes: tuple[str, ...] = ()
 ) -> Series:
+    """`found` has of each window the value and the limit of each check and subject."""
     keys = sorted({key for each in found for key in each})
     nothing = (np.nan, np.nan)
     arrays = {key: np.array([each.get(key, nothing) for each in found]) for key in keys}

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from beampermit.contract.service import Monitoring
-from beampermit.monitoring.backtest.recorded import Recording
+from beampermit.monitoring.backtest.alarms import alarms
+from beampermit.monitoring.backtest.recorded import Recording, series_of
 from beampermit.monitoring.drift import each_input
 from beampermit.monitoring.limits import Limits
 from beampermit.monitoring.windows import LogWindow, SignalRows, read_window
@@ -35,7 +36,7 @@ class Seen:
 def seen_shifts(recording: Recording, limits: Limits, progress: Progress = silent) -> tuple[Seen, ...]:
     """The smallest shift of each input that is seen, or the largest that is not."""
     rule = recording.contract.monitoring
-    length = rule.window + (rule.of + 1) * rule.every
+    length = rule.window + (rule.of + 1) * rule.every + (rule.delay_on or 0.0)
     span = recording.until - recording.since - rule.window - length
     starts = [recording.since + rule.window + max(span, 0) * (number + 1) / (STARTS + 1) for number in range(STARTS)]
     parts = [read_window(recording.log, recording.contract, at - rule.window, at + length) for at in starts]
@@ -74,16 +75,13 @@ def _sigma(rows: SignalRows) -> float:
 def _delay(name: str, amount: float, at: float, part: LogWindow, limits: Limits, rule: Monitoring) -> float | None:
     """s from the shift's beginning to its alarm; None where there is none, or there was one before."""
     moved = _shifted_from(part, name, amount, at)
-    history = list[bool]()
-    for end in np.arange(at, part.window.until + 1, rule.every):
-        history.append(_exceeded(moved.between(end - rule.window, end), limits))
-        if sum(history[-rule.of :]) >= rule.raise_after:
-            return float(end - at) if end > at else None
-    return None
-
-
-def _exceeded(window: LogWindow, limits: Limits) -> bool:
-    return any(one.exceeded for one in each_input(window, limits))
+    ends = [float(end) for end in np.arange(at, part.window.until + 1, rule.every)]
+    windows = (moved.between(end - rule.window, end) for end in ends)
+    series = series_of(
+        ends, [{one.key: (one.value, one.limit) for one in each_input(window, limits)} for window in windows], len(part)
+    )
+    raised = [one.since for one in alarms(series, series.limits, rule)]
+    return raised[0] - at if raised and raised[0] > at else None
 
 
 def _shifted_from(part: LogWindow, name: str, amount: float, at: float) -> LogWindow:
