@@ -1,0 +1,190 @@
+"""A real SLURM on this machine, without systemd: munged, slurmctld and one or two nodes, in a temporary folder.
+
+    def test_it(slurm: Slurm) -> None:
+        assert slurm("sinfo", "--noheader", "--format=%T").strip() == "idle"
+
+The fixture is of the session, and of each process of pytest-xdist: ports are free ones. `os.environ` holds
+`SLURM_CONF`, so commands of this process find it. A node has 8 CPUs on paper, and two GPUs that are none. Partition
+`normal` is the default; a job of `urgent` has those of `normal` requeued. It ends with the session, killed or not.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue", "scancel", "srun")
+PATIENCE = 30.0
+CONF = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={controller}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool-%n
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd-%n.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SwitchType=switch/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+SchedulerParameters=sched_min_interval=1,batch_sched_delay=0,sched_interval=1,bf_interval=1,requeue_delay=0
+PriorityType=priority/basic
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+JobRequeue=1
+ReturnToService=2
+MaxArraySize={array}
+MinJobAge=2
+KillWait=2
+InactiveLimit=0
+SlurmdTimeout=10
+SlurmdParameters=config_overrides
+GresTypes=gpu
+{nodes}
+PartitionName=normal Nodes=ALL Default=YES MaxTime=60 PriorityTier=1 State=UP
+PartitionName=urgent Nodes=ALL MaxTime=60 PriorityTier=10 PreemptMode=OFF State=UP
+"""
+NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=4000 Gres=gpu:2 State=UNKNOWN"
+)
+MAX_ARRAY = 25
+"""Elements of an array; a cluster's default is 1001."""
+
+
+class Slurm:
+    """Calls its commands; `kill` and `start` act on one of `munged`, `slurmctld`, or a node."""
+
+    def __init__(self, folder: Path, nodes: list[str], child: subprocess.Popen[str]):
+        self.folder, self.nodes, self._child = folder, nodes, child
+
+    def __call__(self, *command: str | Path, check: bool = True) -> str:
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout + ("" if check else done.stderr)
+
+    def kill(self, daemon: str) -> None:
+        self._tell("kill", daemon)
+
+    def start(self, daemon: str) -> None:
+        self._tell("start", daemon)
+
+    def clear(self) -> None:
+        """No job is left, and every node is idle."""
+        self("scancel", f"--user={_user()}", "--signal=KILL", "--full", check=False)
+        self("scancel", f"--user={_user()}", check=False)
+        until(lambda: not self("squeue", "--noheader"))
+        until(self.idle)
+
+    def idle(self) -> bool:
+        return set(self("sinfo", "--noheader", "--Node", "--format=%T").split()) == {"idle"}
+
+    def _tell(self, word: str, daemon: str) -> None:
+        assert self._child.stdin
+        assert self._child.stdout
+        self._child.stdin.write(f"{word} {daemon}\n")
+        self._child.stdin.flush()
+        assert self._child.stdout.readline() == f"{word}\n"
+
+
+@pytest.fixture(scope="session")
+def slurm_session() -> Iterator[Slurm]:
+    if missing := [name for name in NEEDED if shutil.which(name, path=_path()) is None]:
+        pytest.skip(f"needs SLURM (Debian: slurm-wlm and munge): no {', '.join(missing)}")
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name in [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_", "SRUN_", "SQUEUE_"))]:
+            patch.delenv(name)
+        patch.setenv("PATH", _path())
+        # A socket's path has at most 107 characters: the folder of pytest is too deep.
+        folder = Path(tempfile.mkdtemp(prefix="slurm-"))  # the child removes it
+        nodes = _configured(folder)
+        patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+        child = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, Path(__file__).with_name("slurm_child.py"), folder, *nodes],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        assert child.stdout
+        assert child.stdout.readline() == "started\n"
+        found = Slurm(folder, nodes, child)
+        until(lambda: "idle" in found("sinfo", "--noheader", "--format=%T", check=False), found.folder)
+        until(found.idle, found.folder)
+        yield found
+
+
+@pytest.fixture
+def slurm(slurm_session: Slurm) -> Iterator[Slurm]:
+    """It, without a job before and after the test."""
+    yield slurm_session
+    slurm_session.clear()
+
+
+def until(holds: Callable[[], object], folder: Path | None = None) -> None:
+    """Wait until something holds; the daemons' logs are said where it does not."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        logs = sorted([*folder.glob("*.log"), *folder.glob("*.out")]) if folder else []
+        said = "\n".join(f"{log.name}: {log.read_text(errors='replace')[-1500:]}" for log in logs)
+        assert time.monotonic() < end, f"it did not come about\n{said}"
+        time.sleep(0.1)
+
+
+def _configured(folder: Path, count: int = 2) -> list[str]:
+    folder.chmod(0o755)  # munge refuses a socket that others cannot reach
+    (folder / "state").mkdir()
+    (folder / "munge.key").write_bytes(os.urandom(128))
+    (folder / "munge.key").chmod(0o600)
+    for number in range(2):
+        (folder / f"gpu{number}").touch()
+    (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-1]\n")
+    controller, *ports = _free_ports(1 + count)
+    host = socket.gethostname().partition(".")[0]
+    names = [f"node{number}" for number in range(1, count + 1)]
+    nodes = [NODE.format(name=name, host=host, port=port) for name, port in zip(names, ports, strict=True)]
+    text = CONF.format(
+        host=host, controller=controller, user=_user(), folder=folder, array=MAX_ARRAY, nodes="\n".join(nodes)
+    )
+    (folder / "slurm.conf").write_text(text)
+    for name in names:
+        (folder / f"spool-{name}").mkdir()
+    return names
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _path() -> str:
+    return os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
+
+
+def _user() -> str:
+    return pwd.getpwuid(os.getuid()).pw_name
