@@ -22,7 +22,8 @@ from beampermit.monitoring import reference
 from beampermit.monitoring.backtest.alarms import WEEK, Alarm, alarms, episodes, held, rate, weeks
 from beampermit.monitoring.backtest.backtest import _rounded_up
 from beampermit.monitoring.backtest.calibration import calibrate
-from beampermit.monitoring.backtest.recorded import Recording, Series, measure
+from beampermit.monitoring.backtest.measuring import measure
+from beampermit.monitoring.backtest.recorded import Recording, Series
 from beampermit.monitoring.backtest.shifts import seen_shifts
 from beampermit.monitoring.limits import read_limits
 from beampermit.monitoring.response.proposals import Suppressed

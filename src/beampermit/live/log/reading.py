@@ -156,8 +156,9 @@ def closed_files(folder: Path, selection: Selection, scratch: Path) -> list[Path
     """
     every = log_files(folder)
     # Where none may hold such rows, one tells the columns all the same.
-    chosen = [path for path in every if _may_hold(path, selection)] or every[:1]
-    files = [file for number, path in enumerate(chosen) if (file := _closed(path, scratch / f"{number:06}{CLOSED}"))]
+    chosen = [path for path in every if may_hold(path, selection)] or every[:1]
+    copies = (scratch / f"{number:06}{CLOSED}" for number in range(len(chosen)))
+    files = [file for path, copy in zip(chosen, copies, strict=True) if (file := closed_file(path, copy))]
     if not files:
         raise BadInput("the prediction log in this folder has no rows yet", file=folder)
     return files
@@ -173,7 +174,7 @@ def log_files(folder: Path) -> list[Path]:
     return every
 
 
-def _closed(path: Path, copy: Path) -> Path | None:
+def closed_file(path: Path, copy: Path) -> Path | None:
     """The Parquet file of a file of the log; None for an open one without rows, or one that is there as both."""
     closed = path.with_suffix(CLOSED)
     if path.suffix == CLOSED:
@@ -187,7 +188,8 @@ def _closed(path: Path, copy: Path) -> Path | None:
         return closed if closed.exists() else None  # it was closed just now
 
 
-def _may_hold(path: Path, selection: Selection) -> bool:
+def may_hold(path: Path, selection: Selection) -> bool:
+    """By its name, whether a file of a log may have rows of a selection."""
     if selection.versions and path.parent.name not in map(str, selection.versions):
         return False
     begins = began(path)

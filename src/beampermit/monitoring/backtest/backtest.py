@@ -12,12 +12,15 @@ import numpy as np
 
 from beampermit.monitoring.backtest.alarms import Alarm, alarms, episodes, rate, weeks
 from beampermit.monitoring.backtest.calibration import Calibrated, calibrate
-from beampermit.monitoring.backtest.recorded import Recording, Series, measure
+from beampermit.monitoring.backtest.measuring import measure
+from beampermit.monitoring.backtest.recorded import Recording, Series
 from beampermit.monitoring.backtest.shifts import Seen, seen_shifts
 from beampermit.monitoring.judged_limits import most_measured
 from beampermit.monitoring.limits import Alarms, Calibration, Limits
 from beampermit.progress import Progress, silent
 from beampermit.verdicts.evidence import AlarmRate
+
+Judge = Callable[[Recording, Limits, Progress], Series]
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,15 @@ def backtest(
     false_alarms: float | None = None,
     in_weeks: float = 4.0,
     shifts: bool = True,
+    judge: Judge = measure,
     progress: Progress = silent,
 ) -> Backtest:
-    """Raises `BadInput` where the recording has nothing to judge, or too little to calibrate."""
+    """`judge` measures the windows, here or elsewhere.
+
+    Raises `BadInput` where the recording has nothing to judge, or too little to calibrate.
+    """
     rule = recording.contract.monitoring
-    series = measure(recording, limits, progress)
+    series = judge(recording, limits, progress)
     now = _expected(recording, series, series.limits)
     calibrated, after, judging = None, None, limits
     if false_alarms is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,14 +20,6 @@ from beampermit.live.log.columns import AT, VERSION
 from beampermit.live.log.prediction_log import PERIOD
 from beampermit.live.log.reading import began, log_files
 from beampermit.live.log.stream import BEGAN, CLOSED
-from beampermit.monitoring.limits import Limits
-from beampermit.monitoring.readings import readings
-from beampermit.monitoring.trip_rules import CANNOT_JUDGE
-from beampermit.monitoring.windows import LogWindow, read_window
-from beampermit.progress import Progress, silent
-
-CHUNK = 6
-"""Windows whose rows are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +31,14 @@ class Recording:
     since: float
     until: float
 
-    def chunks(self) -> Iterator[LogWindow]:
-        """Parts one after another, each with a window's span before it."""
-        window = self.contract.monitoring.window
-        start = self.since + window
-        while start <= self.until:
-            end = min(start + CHUNK * window, self.until + 1)
-            yield read_window(self.log, self.contract, start - window, end)
-            start = end
+    @property
+    def places(self) -> range:
+        """Of the ends of its windows, which are these multiples of `monitoring.every`.
+
+        So they are the same wherever the span begins, and what was judged of a day is so again in another span.
+        """
+        every = self.contract.monitoring.every
+        return range(math.ceil((self.since + self.contract.monitoring.window) / every), int(self.until // every) + 1)
 
 
 @dataclass(frozen=True)
@@ -70,31 +63,6 @@ class Series:
         if not self.values:
             return 0
         return int(np.isfinite(np.stack([*self.values.values()])).any(axis=0).sum())
-
-
-def measure(recording: Recording, limits: Limits, progress: Progress = silent) -> Series:
-    """Raises `BadInput` where nothing of the span can be judged."""
-    monitoring = recording.contract.monitoring
-    first = recording.since + monitoring.window
-    total = int((recording.until - first) // monitoring.every) + 1 if recording.until >= first else 0
-    found, ends, notes, rows = list[dict[str, tuple[float, float]]](), list[float](), dict[str, None](), 0
-    usual = dict[str, float]()
-    for chunk in recording.chunks():
-        start, end = chunk.window.since + monitoring.window, chunk.window.until
-        rows += int((chunk.at >= (chunk.window.since if not ends else start)).sum())
-        notes |= dict.fromkeys(chunk.notes)
-        while len(ends) < total and (at := first + len(ends) * monitoring.every) < end:
-            window = chunk.between(at - monitoring.window, at)
-            each = [one for one in readings(window, limits, recording.contract) if one.check != CANNOT_JUDGE]
-            found.append({one.key: (one.value, one.limit) for one in each})
-            usual |= {one.key: one.usual for one in each if one.usual}
-            ends.append(at)
-            progress("judge windows", len(ends), total)
-    series = replace(series_of(ends, found, rows, tuple(notes)), usual=usual)
-    if not series.judged:
-        span = f"{_time(recording.since)} to {_time(recording.until)}"
-        raise BadInput(f"no window from {span} can be judged: the log has too few rows there", file=recording.log)
-    return series
 
 
 def series_of(
@@ -160,7 +128,3 @@ def _copy(connection: Any, rows: str, first: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{datetime.fromtimestamp(first / 1e6, UTC):{BEGAN}}{CLOSED}"
     connection.execute(f"COPY ({rows}) TO {sql_text(str(folder / name))} (FORMAT parquet)")
-
-
-def _time(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%MZ}"
