@@ -58,7 +58,9 @@ class Monitoring(Part):
     delay_off: Annotated[Seconds | None, Loosens.WHEN_SMALLER, Absent(0.0)] = None
     """They must have been good for this long."""
     major: Annotated[float, Field(ge=1), Loosens.WHEN_LARGER] = 2.0
-    """An alarm is MINOR beyond its limit, and MAJOR beyond so many times the limit."""
+    """An alarm is MINOR beyond its limit, and MAJOR beyond so many times the limit. What has an end, as a
+    share has 1, is MAJOR also where one part in so many is left of the way from the limit to there: beyond 0.8, of a
+    limit of 0.6."""
     on_trip: Annotated[Literal["issue", "propose-limits", "retrain"], Loosens.NEVER] = "issue"
     """What an alarm starts: its issue alone; a pull request with new limits; or a retraining, whose pull request the
     interlocks judge."""

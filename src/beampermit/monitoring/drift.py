@@ -14,7 +14,6 @@ from beampermit.monitoring.reference import (
     MOST_COLUMNS,
     counts_of,
     distances,
-    largest,
     limit_in,
     stability,
 )
@@ -46,18 +45,26 @@ def distribution_readings(
             continue
         key = f"{check} {number}"
         limit = limits.calibrated.get(key) or _limit(distribution, limits.window, seen)
+        most = largest_index(distribution, limits.window, seen)
         value = max(0.0, stability(np.asarray(distribution.shares), counts, limits.window))
         moved = _moved(distribution, values) if value > limit else ""
         detail = f"{moved}{seen} rows"
-        yield Reading(check=check, subject=number, value=value, limit=limit, detail=detail)
+        yield Reading(check=check, subject=number, value=value, limit=limit, most=most, detail=detail)
+
+
+def largest_index(distribution: Distribution, window: int, rows: int) -> float:
+    """What `reference.largest` finds in every bin: that of so many rows which all lie in the rarest one."""
+    shares, counts = np.asarray(distribution.shares), np.zeros(len(distribution.shares))
+    counts[shares.argmin()] = rows
+    return stability(shares, counts, window)
 
 
 def _limit(distribution: Distribution, window: int, rows: int) -> float:
     """In a window of so many rows."""
-    shares, limit = np.asarray(distribution.shares), distribution.limit
-    if rows >= window or limit >= largest(shares, window):  # then the reference itself is all in one bin for a while
-        return limit
-    return limit_in(limit, 0.0, window, rows, 1.0, largest(shares, window, rows))
+    limit = distribution.limit
+    if rows >= window or limit >= largest_index(distribution, window, window):
+        return limit  # where it is as large, the reference itself is all in one bin for a while
+    return limit_in(limit, 0.0, window, rows, 1.0, largest_index(distribution, window, rows))
 
 
 def _moved(distribution: Distribution, values: np.ndarray) -> str:
@@ -85,7 +92,13 @@ def together(window: LogWindow, contract: Contract, limits: Limits) -> Iterator[
     further = float((far > reference.limit).mean())
     detail = f"{further:.0%} of {len(far)} rows are further away; usual is {reference.usual:.3g}"
     yield Reading(
-        check="MON002", subject="", value=float(far.mean()), limit=limit, usual=reference.usual, detail=detail
+        check="MON002",
+        subject="",
+        value=float(far.mean()),
+        limit=limit,
+        usual=reference.usual,
+        most=FARTHEST_ROW,
+        detail=detail,
     )
 
 

@@ -46,7 +46,8 @@ def shown(window: LogWindow, contract: Contract) -> Iterator[Reading]:
             share = window.shown.share(rows)
             if share is not None:
                 detail = f"{words} in {share:.1%} of the time"
-                yield Reading(check="MON005", subject=f"{name}.{what}", value=share, limit=limit, detail=detail)
+                subject = f"{name}.{what}"
+                yield Reading(check="MON005", subject=subject, value=share, limit=limit, most=1.0, detail=detail)
 
 
 def late(window: LogWindow, contract: Contract) -> Iterator[Reading]:

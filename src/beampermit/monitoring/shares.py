@@ -33,6 +33,7 @@ def input_shares(window: LogWindow, contract: Contract, limits: Limits) -> Itera
         subject="severity",
         value=share,
         limit=contract.monitoring.alarmed,
+        most=1.0,
         detail="rows with an input in MAJOR alarm",
     )
 
@@ -47,4 +48,4 @@ def share_reading(
         limit = limit_in(of.limit, of.usual, limits.window, rows, 0.5, 1.0) if of.limit < 1 else 1.0
     said = f"{share:.1%} of {rows} rows, usual is {of.usual:.1%}"
     detail = f"{said}; {detail}" if detail else said
-    return Reading(check=check, subject=subject, value=share, limit=limit, usual=of.usual, detail=detail)
+    return Reading(check=check, subject=subject, value=share, limit=limit, usual=of.usual, most=1.0, detail=detail)

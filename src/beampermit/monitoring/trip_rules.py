@@ -147,7 +147,8 @@ class TripRules:
 
 def sound(reading: Reading) -> Reading:
     """A reading that can be compared: whatever is no number counts as one that nobody could take (`unknown`)."""
-    if all(map(math.isfinite, (reading.value, reading.limit, reading.usual))) and reading.limit >= 0:
+    numbers = (reading.value, reading.limit, reading.usual, reading.most or 0.0)
+    if all(map(math.isfinite, numbers)) and reading.limit >= 0:
         return reading
     return Reading(check=reading.check, subject=reading.subject, value=0.0, limit=0.0, detail=NOT_A_NUMBER)
 
@@ -184,7 +185,7 @@ def _next(before: Judged | None, reading: Reading, until: float, rule: Monitorin
 
 def _compared(reading: Reading, times: float, rule: Monitoring) -> tuple[bool, bool]:
     """Whether it is beyond so many times its limit, and whether it is good again."""
-    threshold = reading.limit * times
+    threshold = reading.threshold(times)
     usual = min(reading.usual, threshold)  # limits of recorded data may lie below what was usual in the reference
     return reading.value > threshold, reading.value <= usual + (threshold - usual) * rule.clear_below
 

@@ -49,6 +49,8 @@ class Reading(Record):
     limit: Number
     usual: Number = 0.0
     """Of sound windows, as the reference gives it: an alarm is cleared on the way from the limit to here."""
+    most: Number | None = None
+    """The largest that there can be, such as 1 of a share; None without an end."""
     newest: Number | None = None
     """Of what arrives late, the time of the newest: until more has arrived, this is the same reading once more."""
     unit: str = ""
@@ -64,6 +66,13 @@ class Reading(Record):
         """1 is at the limit; a limit of 0 counts as 1e-9."""
         part = self.value / self.limit if self.limit > 0 else max(self.value, 0.0) * MOST_PARTS
         return min(part, MOST_PARTS)
+
+    def threshold(self, times: float) -> float:
+        """So many times the limit; of what has an end, at most where one part in so many of the way to it is left."""
+        far = self.limit * times
+        if self.most is None or self.most <= self.limit:
+            return far
+        return min(far, self.most - (self.most - self.limit) / times)
 
     @property
     def key(self) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from beampermit.contract import Contract
 from beampermit.monitoring import reference
+from beampermit.monitoring.drift import largest_index
 from beampermit.monitoring.limits import Limits
 from beampermit.monitoring.readings import readings
 from beampermit.monitoring.windows import read_window
@@ -132,6 +133,24 @@ def test_what_fills_whole_windows_of_the_reference_is_no_alarm_in_fewer_rows_eit
     found = judge(drawn(60, current=500.0), within(limits, most, 1.0))
     assert found["MON001 current"].value > 0.7 * most
     assert not {"MON001 current", "MON003 current.outside"} & exceeded(found)
+
+
+def test_what_has_an_end_says_it(judge: Judge) -> None:
+    found = judge(changed(current=np.full(ROWS, 400.0)))
+    ends = {key: one.most for key, one in found.items()}
+    shares = [key for key in found if key.endswith((".missing", ".outside", ".flagged", ".invalid", ".fallback"))]
+    assert {ends[key] for key in (*shares, "MON003 severity")} == {1.0}
+    assert ends["MON002"] == reference.FARTHEST_ROW
+    assert found["MON001 current"].value == pytest.approx(ends["MON001 current"]), "all rows are in the last bin"
+    assert ends["MON006"] is ends["MON008"] is None
+
+
+@pytest.mark.parametrize("rows", [20, 250, 5000])
+def test_the_largest_index_is_that_of_the_rarest_bin(limits: Limits, rows: int) -> None:
+    for of in limits.inputs.values():
+        for one in filter(None, of.numbers.values()):
+            largest = reference.largest(np.asarray(one.shares), limits.window, rows)
+            assert largest_index(one, limits.window, rows) == pytest.approx(largest)
 
 
 def test_an_input_that_is_noisier_is_named(judge: Judge) -> None:

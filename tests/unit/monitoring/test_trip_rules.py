@@ -57,6 +57,29 @@ def test_an_alarm_is_raised_after_m_of_n_windows(values: tuple[float, ...], leve
     assert Played().values(*values) == levels
 
 
+@pytest.mark.parametrize(
+    ("limit", "minor", "major"),
+    [
+        (0.1, 0.2, 0.201),  # far from the end: twice the limit
+        (0.5, 0.75, 0.751),  # twice would be all rows
+        (0.6, 0.8, 0.801),
+        (0.9, 0.95, 0.951),
+    ],
+)
+def test_a_share_can_be_major_whatever_its_limit(limit: float, minor: float, major: float) -> None:
+    def levels(value: float) -> list[str]:
+        played, share = Played(), Reading(check="MON003", subject="turns.missing", value=value, limit=limit, most=1.0)
+        return [played.window(share).standings[0].level for _ in range(2)]
+
+    assert levels(minor) == ["NO_ALARM", "MINOR"]
+    assert levels(major) == ["NO_ALARM", "MAJOR"]
+
+
+def test_what_has_no_end_is_major_at_times_its_limit_alone() -> None:
+    assert drift(9.0, limit=0.9).threshold(2.0) == 1.8
+    assert drift(9.0, limit=0.9).model_copy(update={"most": 0.8}).threshold(2.0) == 1.8, "a limit beyond the end"
+
+
 def test_an_alarm_is_cleared_only_below_a_part_of_the_limit_and_after_windows_in_a_row() -> None:
     played = Played()
     played.values(1.1, 1.1)
