@@ -14,6 +14,7 @@ from beampermit.cli.output import (
     Folder,
     Json,
     console,
+    plain,
     print_json,
     print_verdicts,
     print_verdicts_as_json,
@@ -267,6 +268,44 @@ def diff(
     table = format_columns(("", "package", "before", "after", "platforms"), rows)
     text = table if changes else "The two locks have the same packages."
     show([change.as_json() for change in changes], lambda: console().print(text), as_json)
+
+
+@app.command()
+def kernel(
+    project: Folder = Path(),
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the kernel.", show_default="the project's folder")
+    ] = "",
+    prefix: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="For the Jupyter installed at this prefix.", show_default="for this user"),
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the kernel away again.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List the kernels, and say which are out of date.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make the installed environment a kernel of Jupyter."""
+    from beampermit.documents.screen import format_columns
+    from beampermit.environments import kernel as kernels
+    from beampermit.errors import BadInput
+
+    if remove and list_all:
+        raise BadInput("--remove and --list exclude each other", hint="beampermit env kernel --help")
+    folder = kernels.kernels_folder(prefix)
+    if list_all:
+        found = list(kernels.list_kernels(folder))
+        rows = [tuple(map(plain, (one.name, one.project, one.stale or "as locked"))) for one in found]
+        text = format_columns(("kernel", "project", "environment"), rows) if rows else f"{folder}: no kernel of ours"
+        show([kernels.as_json(one) for one in found], lambda: console().print(text), as_json)
+        return
+    root = _root(project)
+    name = name or kernels.name_of(root)
+    if remove:
+        gone = kernels.remove_kernel(root, name, folder)
+        show({"removed": str(gone)}, lambda: console().print(f"{gone}: removed"), as_json)
+        return
+    done = kernels.install_kernel(root, name, folder)
+    show(kernels.as_json(done), lambda: console().print(f"{done.folder}: in Jupyter, {name} (locked)"), as_json)
 
 
 @app.command(context_settings={"allow_interspersed_args": False})
