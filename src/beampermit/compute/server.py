@@ -1,0 +1,71 @@
+"""The worker's end of `unit_server.py`: a process of the project's environment that has imported what units run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, NamedTuple, cast
+
+from beampermit.processes import start, stop
+
+SERVER = Path(__file__).with_name("unit_server.py")
+
+
+class Run(NamedTuple):
+    """How a command ended: its exit status, and "" or why it was ended: `stopped`, `time`."""
+
+    code: int
+    ended: str
+
+
+class Server:
+    """The process that forks. It ends when its input is closed, or with us."""
+
+    def __init__(self, python: Path | None, module: str, cwd: Path, variables: Mapping[str, str]):
+        self.key = (python, module, cwd, dict(variables))
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        command = [str(python or sys.executable), "-P", str(SERVER), module]
+        pipe = subprocess.PIPE
+        self._child = start(command, cwd=cwd, env=variables, stdin=pipe, stdout=pipe, stderr=self._errors)
+        self._requests, self._answers = cast("IO[str]", self._child.stdin), cast("IO[str]", self._child.stdout)
+
+    def run(self, folder: Path, seconds: float) -> Run:
+        """Run the module in `folder`. Raises `EOFError` with its last words where the process ends meanwhile."""
+        forked = 0
+        try:
+            self._requests.write(json.dumps({"folder": str(folder), "seconds": seconds}) + "\n")
+            self._requests.flush()
+            forked = int(self._answer())
+            body = json.loads(self._answer())
+        except (OSError, EOFError, ValueError):
+            if forked:  # its children: the process itself ends with its parent
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(forked, signal.SIGKILL)
+            self.close()
+            raise EOFError(self._last_words()) from None
+        return Run(body["code"], body["ended"])
+
+    def close(self) -> None:
+        stop(self._child)
+        for stream in (self._requests, self._answers):
+            with suppress(OSError):
+                stream.close()
+
+    def _answer(self) -> str:
+        line = self._answers.readline()
+        if not line.endswith("\n"):
+            raise EOFError
+        return line
+
+    def _last_words(self) -> str:
+        self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(self._errors.tell() - 2**12, 0))
+        lines = self._errors.read().decode(errors="replace").splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")

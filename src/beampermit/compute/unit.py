@@ -1,0 +1,198 @@
+"""One unit of work: a command in a folder of its own, with a request as JSON and one result as JSON."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from beampermit.digest import digest_json
+from beampermit.environments import Environment
+from beampermit.environments.environment import stamp_of
+from beampermit.errors import BadInput
+from beampermit.files import write_bytes
+from beampermit.reading import parse_json
+
+UNITS = "units"
+"""Below the folder of work: one folder a unit, with the digest of what it does as its name."""
+UNIT, REQUEST, RESULT, ENDED = "unit.json", "request.json", "result.json", "ended.json"
+LOG, INTERMEDIATE, STOP, CLAIM, RUNNING = "log.txt", "intermediate.jsonl", "stop", "claim", "running"
+OWN = frozenset({UNIT, REQUEST, RESULT, ENDED, LOG, INTERMEDIATE, STOP, CLAIM, RUNNING})
+"""Files of a unit's folder. `result.json` is what the command wrote, `ended.json` what the worker made of it."""
+LARGEST = 8 * 2**20
+"""Bytes of a result."""
+LAST_LINES, LAST_BYTES = 12, 2**13
+"""Of the log, quoted where a unit fails."""
+MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A command, run in a folder of its own: it reads `request.json` there, and writes `result.json` by rename.
+
+    The result is a JSON object without NaN and infinities. A line `{"step": n, "value": x}` in `intermediate.jsonl`
+    says how far the command is. What it prints is in `log.txt`. An exit status that is not 0 is a failure.
+    """
+
+    label: str
+    """For people: `trial 12`, `seed 3`, `2026-11-02, version 4`."""
+    module: str
+    """Run as `python -m MODULE`; the unit's folder is its working folder."""
+    request: Mapping[str, Any]
+    tree: Path | None = None
+    """A folder of code and data that nobody writes to: each of its top entries is linked into the unit's folder, its
+    `src` is on PYTHONPATH, its lock is what a worker installs."""
+    tree_digest: str = ""
+    """Of all that is read in `tree`, made once by whoever cut it off."""
+    environment: Environment | None = None
+    """Of the project, on this machine; None for our own Python."""
+    lock: str = ""
+    """`Lock.digest` of the environment: where the environment is not there, a worker installs it from the lock in
+    `tree`, once a machine. Without it, the environment has to be on each machine at the same path."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Of module, request, tree and lock: the name of the folder, so that the same work is never done twice."""
+        return digest_json(
+            {"module": self.module, "request": self.request, "tree": self.tree_digest, "lock": self.lock}
+        )
+
+    def folder(self, work: Path) -> Path:
+        """Its folder in a folder of work: 64 hexadecimal digits."""
+        return work / UNITS / self.digest.removeprefix("sha256:")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A unit that ended: with a result, or with the reason why there is none. `reason` has the log's last lines."""
+
+    unit: Unit
+    folder: Path
+    result: dict[str, Any] | None
+    reason: str = ""
+    seconds: float = 0.0
+    """That the command took, where it ran."""
+    stopped: bool = False
+    """Because the file `stop` was there: no failure."""
+    machine: str = ""
+    reused: bool = False
+    """The result was there before: nothing ran."""
+
+
+def prepare(unit: Unit, folder: Path) -> None:
+    """Write what a worker has to know, and remove how an earlier attempt ended; what it left otherwise stays."""
+    if not MODULE.fullmatch(unit.module):
+        raise BadInput(f"{unit.module!r} is no name of a Python module")
+    environment = unit.environment
+    body = {
+        "unit": unit.digest,
+        "label": unit.label,
+        "module": unit.module,
+        "tree": str(unit.tree.absolute()) if unit.tree else "",
+        "environment": str(environment.prefix) if environment else "",
+        "passed": list(environment.passed) if environment else [],
+        "stamp": stamp_of(environment.prefix) if environment else "",
+        "lock": unit.lock,
+    }
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name in (ENDED, RESULT, STOP):
+        (folder / name).unlink(missing_ok=True)
+    write_bytes(folder / REQUEST, json.dumps(dict(unit.request), allow_nan=False).encode())
+    write_bytes(folder / UNIT, json.dumps(body).encode())
+
+
+def read_ended(folder: Path) -> dict[str, Any] | None:
+    """How the unit of a folder ended, as its worker wrote it; None where it has not, or it is another unit's."""
+    try:
+        content = read_plain(folder / ENDED)
+        body = parse_json(content, folder / ENDED) if content is not None else None
+    except BadInput:
+        return None
+    if not isinstance(body, dict) or body.get("unit") != f"sha256:{folder.name}":
+        return None
+    result = body.get("result")
+    return body if result is None or isinstance(result, dict) else None
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """The sound result of a unit's folder; None where there is none."""
+    body = read_ended(folder)
+    return body.get("result") if body else None
+
+
+def read_written(folder: Path) -> dict[str, Any]:
+    """What a command wrote as its result. Raises `BadInput` that names the file and what is wrong."""
+    file = folder / RESULT
+    content = read_plain(file)
+    if content is None:
+        raise BadInput("the command ended without a result", file=file)
+    result = parse_json(content, file)
+    if not isinstance(result, dict):
+        raise BadInput("the result is no JSON object", file=file)
+    try:
+        json.dumps(result, allow_nan=False)
+    except ValueError:
+        raise BadInput("the result holds a number that is not finite", file=file) from None
+    return result
+
+
+def read_plain(file: Path) -> bytes | None:
+    """The bytes of a plain file; None where there is none. Raises `BadInput` for a link, a pipe, or a large file."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
+            raise
+        raise BadInput("a link or a device stands in the place of a file", file=file) from None
+    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise BadInput("this is no plain file", file=file)
+        if status.st_size > LARGEST:
+            raise BadInput(f"this file has {status.st_size} bytes, {LARGEST} is the limit", file=file)
+        return stream.read(LARGEST + 1)
+
+
+def read_intermediate(folder: Path) -> dict[int, float]:
+    """Step -> value, as far as the command is. A torn last line, and any other that is none, is ignored."""
+    values: dict[int, float] = {}
+    try:
+        content = read_plain(folder / INTERMEDIATE)
+    except BadInput:
+        return values
+    for line in (content or b"").splitlines():
+        try:
+            body = parse_json(line, INTERMEDIATE)
+            step, value = body["step"], float(body["value"])
+        except (BadInput, KeyError, TypeError, ValueError):
+            continue
+        if type(step) is int and abs(value) < float("inf"):
+            values[step] = value
+    return values
+
+
+def stop_unit(folder: Path) -> None:
+    """Ask the worker to end a unit: it does so within a second."""
+    (folder / STOP).touch()
+
+
+def last_lines(folder: Path) -> str:
+    """The end of a unit's log; empty where it printed nothing."""
+    try:
+        descriptor = os.open(folder / LOG, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with os.fdopen(descriptor, "rb", buffering=0) as stream:
+        size = os.fstat(descriptor).st_size
+        stream.seek(max(size - LAST_BYTES, 0))
+        text = stream.read(LAST_BYTES).decode(errors="replace")
+    return "\n".join([line for line in text.splitlines() if line.strip()][-LAST_LINES:])

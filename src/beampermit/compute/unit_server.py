@@ -1,0 +1,143 @@
+"""Runs units, each in a fork of a process that has imported their module: `python -P unit_server.py MODULE`.
+
+It imports nothing of Beampermit. A line on stdin is a JSON object: the `folder` of a unit, and the `seconds` that it
+may take (0: any). Two lines are the answer: the process id of the fork, then a JSON object with its exit status `code`,
+and `ended`: "" or why we ended it. When stdin is closed, the unit and this process end.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import random
+import runpy
+import select
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
+LINUX = sys.platform.startswith("linux")
+LOOK = 0.25
+"""Seconds between two looks for the file `stop`."""
+
+
+def main(module: str) -> int:
+    """Serve until stdin is closed."""
+    if LINUX:  # no unit reads the memory and the open files of this process, nor of another unit
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    answers, requests = os.dup(1), os.dup(0)
+    os.dup2(2, 1)  # what is imported may print
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    if LINUX:  # a fork of what has imported so much is not safe everywhere
+        with suppress(Exception, SystemExit):  # the unit itself says what is wrong
+            importlib.import_module(module)
+    woken, wakes = socket.socketpair()
+    wakes.setblocking(False)
+    woken.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+    ours = (answers, requests, woken.fileno(), wakes.fileno())
+    unread = b""
+    while True:
+        while b"\n" not in unread:
+            read = os.read(requests, 2**16)
+            if not read:
+                return 0
+            unread += read
+        line, _, unread = unread.partition(b"\n")
+        request = json.loads(line)
+        child = _start(module, request["folder"], ours)
+        os.write(answers, f"{child}\n".encode())
+        ended = _wait(child, request, requests, woken)
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(child, signal.SIGKILL)
+            os.killpg(child, signal.SIGKILL)  # what it left running in the background as well
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if ended is None:
+            return 0
+        os.write(answers, json.dumps({"code": code, "ended": ended}).encode() + b"\n")
+
+
+def _wait(child: int, request: dict[str, Any], requests: int, woken: socket.socket) -> str | None:
+    """Wait for the end of a child, as which nobody waits for it: "", why it has to end, or None where we have to."""
+    stop = Path(request["folder"], "stop")
+    last = time.monotonic() + request["seconds"] if request["seconds"] else float("inf")
+    while True:
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+            return ""
+        if stop.exists():
+            return "stopped"
+        if time.monotonic() > last:
+            return "time"
+        readable, _, _ = select.select([requests, woken], [], [], min(LOOK, max(last - time.monotonic(), 0.0)))
+        if woken in readable:
+            with suppress(BlockingIOError):
+                woken.recv(2**12)
+        if requests in readable:  # closed: nobody asks while a unit runs
+            return None
+
+
+def _start(module: str, folder: str, ours: tuple[int, ...]) -> int:
+    parent = os.getpid()
+    child = os.fork()
+    if not child:
+        _run_forked(module, folder, parent, ours)
+    return child
+
+
+def _run_forked(module: str, folder: str, parent: int, ours: tuple[int, ...]) -> NoReturn:
+    """Run the module as in a process that was just started, and end."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        if LINUX:
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+        for file in ours:
+            os.close(file)
+        os.chdir(folder)
+        log = os.open("log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        if not LINUX:
+            os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606 - no shell is wanted
+        _forget_random_numbers()
+        sys.argv = [module]
+        sys.modules.pop(module, None)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            sys.stderr.write(f"{error.code}\n")
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
+        os._exit(status)
+
+
+def _forget_random_numbers() -> None:
+    """Other forks must not draw the same numbers."""
+    random.seed()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,279 @@
+"""Performs units on the machine that it runs on: `python -m beampermit.compute.worker FILE`.
+
+All that it knows is in files of the folder of work: FILE is a task (`write_task`), and each unit's folder says what to
+do there. Units with a sound result are skipped, so a task that is given twice repeats nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from beampermit.compute.server import Run, Server
+from beampermit.compute.unit import (
+    ENDED,
+    OWN,
+    RESULT,
+    RUNNING,
+    UNIT,
+    last_lines,
+    read_plain,
+    read_result,
+    read_written,
+)
+from beampermit.environments import Environment
+from beampermit.environments.bundle import opened
+from beampermit.environments.choice import backend_for
+from beampermit.environments.environment import stamp_of
+from beampermit.environments.installation import install, shared_prefix
+from beampermit.errors import BadInput, BeampermitError, Failed, Outside, from_os_error
+from beampermit.files import write_bytes
+from beampermit.processes import REPEATABLE, clean_variables, ended_by_signals
+from beampermit.progress import Progress, silent
+from beampermit.reading import parse_json, read_json
+
+THREADS: tuple[str, ...] = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+GPUS = "CUDA_VISIBLE_DEVICES"
+
+
+def write_task(
+    file: Path, folders: Sequence[Path], *, cores: int = 1, gpus: int = 0, seconds: float = 0.0, bundle: str = ""
+) -> None:
+    """Write what a worker on another machine is to do. Of `folders`, it does one after the other."""
+    body = {"folders": [str(folder.absolute()) for folder in folders], "cores": cores, "gpus": gpus}
+    write_bytes(file, json.dumps({**body, "seconds": seconds, "bundle": bundle}).encode())
+
+
+def perform(
+    folders: Iterable[Path],
+    *,
+    variables: Mapping[str, str] | None = None,
+    seconds: float = 0.0,
+    bundle: str = "",
+    ended: Callable[[Path], None] = lambda _: None,
+    progress: Progress = silent,
+) -> None:
+    """Do the units of `folders` one after the other; `ended` is called after each.
+
+    `variables` are those of threads and GPUs (`dealt`). A unit may take `seconds` (0: any). `bundle` has the files of
+    environments that are installed here. Raises `Outside` where a unit could not be begun or its end not be written:
+    who submitted it does it again.
+    """
+    with Worker(variables or dealt(1), seconds=seconds, bundle=bundle, progress=progress) as worker:
+        for folder in folders:
+            worker.perform(folder)
+            ended(folder)
+
+
+def dealt(cores: int, gpus: Sequence[str] | None = ()) -> dict[str, str]:
+    """Variables that give a unit so many threads, and these GPUs; with None, those that the machine lets it see."""
+    threads: dict[str, str] = dict.fromkeys(THREADS, str(cores))
+    return threads if gpus is None else {**threads, GPUS: ",".join(gpus)}
+
+
+class Worker:
+    """Does one unit after the other, and keeps the process that has imported what they run."""
+
+    def __init__(
+        self, variables: Mapping[str, str], *, seconds: float = 0.0, bundle: str = "", progress: Progress = silent
+    ):
+        self._variables, self._seconds, self._bundle = dict(variables), seconds, bundle
+        self._progress = progress
+        self._server: Server | None = None
+        self._environments: dict[tuple[str, ...], Environment | None] = {}
+        self._closed = False
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process, and with it the unit that runs in it."""
+        self._closed = True
+        if self._server:
+            self._server.close()
+
+    def perform(self, folder: Path) -> None:
+        """Do the unit of a folder, unless it has a sound result. Raises as the function `perform`."""
+        with _running(folder):
+            if read_result(folder) is not None:
+                return
+            description = _description(folder)
+            try:
+                server = self._server_for(description, folder)
+            except (BadInput, Failed) as error:
+                store(folder, reason=str(error))
+                return
+            (folder / RESULT).unlink(missing_ok=True)
+            began = time.monotonic()
+            try:
+                run = server.run(folder, self._seconds)
+            except EOFError as error:
+                self._server = None
+                raise Outside(f"the process of the unit ended: {error}", file=folder) from None
+            store_run(folder, run, time.monotonic() - began)
+
+    def _server_for(self, description: dict[str, Any], folder: Path) -> Server:
+        tree = Path(description["tree"]) if description["tree"] else None
+        if tree:
+            _link(tree, folder)
+        environment = self._environment(description, tree)
+        variables = environment.clean_variables(tree) if environment else _own_variables(tree)
+        python = environment.python if environment else None
+        key = (python, description["module"], tree or Path("/"), {**variables, **REPEATABLE, **self._variables})
+        if self._server and self._server.key == key:
+            return self._server
+        if self._server:
+            self._server.close()
+        if self._closed:
+            raise Outside("this worker was closed", file=folder)
+        self._server = Server(*key)
+        return self._server
+
+    def _environment(self, description: dict[str, Any], tree: Path | None) -> Environment | None:
+        key = (*(description[name] for name in ("environment", "stamp", "lock", "tree")), *description["passed"])
+        if key not in self._environments:
+            self._environments[key] = _environment_of(description, tree, self._bundle, self._progress)
+        return self._environments[key]
+
+
+def store(
+    folder: Path,
+    result: dict[str, Any] | None = None,
+    *,
+    reason: str = "",
+    stopped: bool = False,
+    seconds: float = 0.0,
+) -> None:
+    """Write how a unit ended; for executors also: with a reason, it failed and is not done again in this run."""
+    body = {
+        "unit": f"sha256:{folder.name}",
+        "result": result,
+        "reason": reason,
+        "stopped": stopped,
+        "seconds": round(seconds, 3),
+        "machine": platform.node(),
+    }
+    write_bytes(folder / ENDED, json.dumps(body, allow_nan=False).encode(errors="backslashreplace"))
+
+
+def store_run(folder: Path, run: Run, seconds: float) -> None:
+    """Write how a unit ended whose command ended so."""
+    if run.ended == "stopped":
+        store(folder, reason="stopped", stopped=True, seconds=seconds)
+        return
+    reason = ""
+    result = None
+    if run.ended == "time":
+        reason = f"it took longer than {seconds:.0f} s, the limit, and was ended"
+    elif run.code < 0:
+        name = signal.Signals(-run.code).name if -run.code in {*signal.Signals} else str(-run.code)
+        memory = ": out of memory?" if -run.code == signal.SIGKILL else ""
+        reason = f"it was ended by signal {name}{memory}"
+    elif run.code:
+        reason = f"it ended with exit status {run.code}"
+    else:
+        try:
+            result = read_written(folder)
+        except BadInput as error:
+            reason = str(error)
+    if reason and (lines := last_lines(folder)):
+        reason = f"{reason}\n{lines}"
+    store(folder, result, reason=reason, seconds=seconds)
+
+
+@contextmanager
+def _running(folder: Path) -> Iterator[None]:
+    """One worker at a time in a folder: a job that was thought lost may still be there, and ends first."""
+    descriptor = os.open(folder / RUNNING, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        with suppress(OSError):  # a shared folder without locks: both write the same result
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    content = read_plain(folder / UNIT)
+    if content is None:
+        raise Outside("the unit's description is not there (yet): is this folder shared?", file=folder / UNIT)
+    body = parse_json(content, folder / UNIT)
+    if body["unit"] != f"sha256:{folder.name}":
+        raise BadInput("this is the description of another unit", file=folder / UNIT)
+    return body
+
+
+def _link(tree: Path, folder: Path) -> None:
+    try:
+        names = [path.name for path in tree.iterdir()]
+    except OSError as error:
+        raise Outside(f"the unit's code and data are not on this machine: {error.strerror}", file=tree) from None
+    for name in names:
+        if name in OWN:
+            raise BadInput(f"{name} is a name that each unit's folder needs: rename it in the project", file=tree)
+        with suppress(FileExistsError):
+            (folder / name).symlink_to(tree / name)
+
+
+def _own_variables(tree: Path | None) -> dict[str, str]:
+    path = {"PYTHONPATH": str(tree / "src")} if tree else {}
+    return {**clean_variables(), "PYTHONNOUSERSITE": "1", **path}
+
+
+def _environment_of(
+    description: dict[str, Any], tree: Path | None, bundle: str, progress: Progress
+) -> Environment | None:
+    """The environment where it is on this machine; else it is installed from its lock, once a machine."""
+    prefix, lock, passed = description["environment"], description["lock"], tuple(description["passed"])
+    if not prefix and not lock:
+        return None
+    here = Environment(Path(prefix), passed) if prefix else None
+    if here and here.python.exists() and (not lock or stamp_of(here.prefix) == description["stamp"]):
+        return here
+    if not lock or tree is None:
+        raise BadInput("the unit's environment is not on this machine, and it has no lock to install it from")
+    _, _, variant = description["stamp"].partition(" ")
+    with opened(Path(bundle)) if bundle else nullcontext() as packages:
+        backend = backend_for(tree, variant=variant, bundle=packages)
+        found = backend.read(tree)
+        if found.digest != lock:
+            raise BadInput(f"the lock is {found.digest}, and the unit is for {lock}", file=tree / found.file)
+        installed = install(backend, tree, shared_prefix(found), reuse=True, progress=progress)
+    return installed.environment.passing(passed)
+
+
+def _say(step: str, done: int = 0, total: int = 0, /) -> None:  # noqa: ARG001
+    sys.stderr.write(f"{step}\n")
+    sys.stderr.flush()
+
+
+def main(file: str) -> int:
+    """Do a task. What is lost is said on stderr, and the exit status is 1."""
+    task = read_json(Path(file))
+    lost = 0
+    variables = dealt(task["cores"], None if task["gpus"] else ())
+    with ended_by_signals(), Worker(variables, seconds=task["seconds"], bundle=task["bundle"], progress=_say) as worker:
+        for folder in map(Path, task["folders"]):
+            try:
+                worker.perform(folder)
+            except (BeampermitError, OSError) as error:
+                told = error if isinstance(error, BeampermitError) else from_os_error(error) or error
+                _say(f"{folder.name}: {told}")
+                lost += 1
+    return int(lost > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
