@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from beampermit.compute.claims import Claims
 from beampermit.compute.executor import Executor
-from beampermit.compute.unit import Ended, Unit, last_lines, prepare, read_ended
+from beampermit.compute.unit import ENDED, Ended, Unit, last_lines, prepare, read_ended
 from beampermit.errors import BadInput, counted
 from beampermit.progress import Progress, silent
 
@@ -20,6 +20,8 @@ WAIT = 0.25
 """Seconds between two looks at what is watched and at the time left."""
 FOREIGN = 1.0
 """Seconds between two looks at units that another submitter has."""
+SHOWN = 0.1
+"""Seconds between two steps of progress."""
 Watch = Callable[[Mapping[Path, Unit]], None]
 
 
@@ -50,29 +52,46 @@ def perform_all(
 
 @dataclass
 class _Held:
-    """A unit that is submitted, or that another submitter has."""
+    """A unit that is submitted, or that another submitter has; asked for twice, there are several."""
 
-    unit: Unit
-    attempts: int = 0
-    late: float = 0.0
-    """Until when its result may show up."""
+    units: list[Unit]
+    attempts: int = 1
+    until: float = 0.0
+    """When the wait for its result is over, where its attempt has ended."""
     why: str = ""
+    before: tuple[int, int] | None = None
+    """Which file said how it ended, when another submitter was found to have it."""
+
+    @property
+    def unit(self) -> Unit:
+        return self.units[0]
 
 
+@dataclass
 class _Run:
-    def __init__(
-        self, units: Iterator[Unit | None], executor: Executor, work: Path, progress: Progress, total: int, what: str
-    ):
-        self.units, self.executor, self.work = units, executor, work
-        self.progress, self.total, self.what = progress, total, what
-        self.claims = Claims(work)
-        self.held: dict[Path, _Held] = {}
-        self.foreign: dict[Path, _Held] = {}
-        self.exhausted = False
-        self.again: list[Unit] = []
-        self.done = self.failed = self.performed = 0
+    units: Iterator[Unit | None]
+    executor: Executor
+    work: Path
+    progress: Progress
+    total: int
+    what: str
+    held: dict[Path, _Held] = field(default_factory=dict)
+    over: dict[Path, _Held] = field(default_factory=dict)
+    """Of those held, whose attempt has ended."""
+    foreign: dict[Path, _Held] = field(default_factory=dict)
+    again: list[Unit] = field(default_factory=list)
+    exhausted: bool = False
+    busy: int = 0
+    """Units that are held: as many as there are slots, at most."""
+    done: int = 0
+    failed: int = 0
+    performed: int = 0
+    looked: float = 0.0
+    shown: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.claims = Claims(self.work)
         self.began = time.monotonic()
-        self.looked = 0.0
 
     def close(self) -> None:
         if self.held:
@@ -82,6 +101,7 @@ class _Run:
         self.claims.close()
 
     def perform(self, watch: Watch | None) -> Iterator[Ended]:
+        watched = 0.0
         while True:
             yield from self._fill()
             if not self.held and not self.foreign:
@@ -90,40 +110,35 @@ class _Run:
                 raise BadInput("nothing runs, and there is no further unit to wait for")
             self._show()
             for folder, why in self.executor.ended(WAIT if self.held else FOREIGN).items():
-                if folder in self.held:
-                    held = self.held[folder]
-                    held.why, held.late = why, time.monotonic() + self.executor.late
+                if held := self.held.get(folder):
+                    held.why, held.until = why, time.monotonic() + self.executor.late
+                    self.over[folder] = held
             yield from self._collect()
             yield from self._look_at_foreign()
-            if watch and self.held:
+            if watch and self.held and time.monotonic() >= watched + WAIT:
+                watched = time.monotonic()
                 watch({folder: held.unit for folder, held in self.held.items()})
 
     def _fill(self) -> Iterator[Ended]:
         """Take units until all slots are full; those that are done are yielded."""
         new: list[Path] = []
-        while not self.executor.slots or len(self.held) < self.executor.slots:
+        while not self.executor.slots or self.busy < self.executor.slots:
             unit = self._next()
             if unit is None:
                 break
             folder = unit.folder(self.work)
-            if folder in self.held or folder in self.foreign:
-                raise BadInput(f"{unit.label} and {self._label_of(folder)} are the same unit of work")
-            if (body := read_ended(folder)) and body["result"] is not None:
-                yield self._yielded(_ended(unit, folder, body, reused=True))
+            if held := self.held.get(folder):
+                held.units.append(unit)
+                self.busy += 1
+            elif held := self.foreign.get(folder):
+                held.units.append(unit)
+            elif (body := read_ended(folder)) and body["result"] is not None:
+                yield self._counted(_ended(unit, folder, body, reused=True))
+                self._show()
             elif self._take(unit, folder):
                 new.append(folder)
         if new:
             self.executor.submit(new)
-
-    def _take(self, unit: Unit, folder: Path) -> bool:
-        """Claim and prepare a unit; another submitter may have it."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not self.claims.take(folder):
-            self.foreign[folder] = _Held(unit)
-            return False
-        self.held[folder] = _Held(unit, attempts=1)
-        prepare(unit, folder)
-        return True
 
     def _next(self) -> Unit | None:
         if self.again:
@@ -136,58 +151,81 @@ class _Run:
             self.exhausted = True
             return None
 
-    def _label_of(self, folder: Path) -> str:
-        return (self.held.get(folder) or self.foreign[folder]).unit.label
+    def _take(self, unit: Unit, folder: Path) -> bool:
+        """Claim and prepare a unit; another submitter may have it."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self.claims.take(folder):
+            self.foreign[folder] = _Held([unit], before=_which(folder))
+            return False
+        self.held[folder] = _Held([unit])
+        self.busy += 1
+        prepare(unit, folder)
+        return True
 
     def _collect(self) -> Iterator[Ended]:
         """Yield what ended; submit again what ended without a word."""
         lost: list[Path] = []
-        for folder, held in [(folder, held) for folder, held in self.held.items() if held.late]:
+        for folder, held in list(self.over.items()):
             body = read_ended(folder)
-            if body is None and time.monotonic() < held.late:
+            if body is None and time.monotonic() < held.until:
                 continue  # a shared folder that shows files late
+            del self.over[folder]
             if body is None and held.attempts < ATTEMPTS:
-                held.attempts, held.late = held.attempts + 1, 0.0
+                held.attempts += 1
                 lost.append(folder)
                 continue
             del self.held[folder]
             self.claims.give_back(folder)
+            self.busy -= len(held.units)
             self.performed += 1
-            yield self._yielded(
-                _ended(held.unit, folder, body) if body else Ended(held.unit, folder, None, _lost(held, folder))
-            )
+            for unit in held.units:
+                yield self._counted(
+                    _ended(unit, folder, body) if body else Ended(unit, folder, None, _lost(held, folder))
+                )
         for folder in lost:
             prepare(self.held[folder].unit, folder)
         if lost:
             self.executor.submit(lost)
 
     def _look_at_foreign(self) -> Iterator[Ended]:
-        """Yield what another submitter has done; take what it no longer has."""
+        """Yield what another submitter has done; take what it gave up."""
         if not self.foreign or time.monotonic() < self.looked + FOREIGN:
             return
         self.looked = time.monotonic()
         for folder, held in list(self.foreign.items()):
-            if body := read_ended(folder):
-                del self.foreign[folder]
-                yield self._yielded(_ended(held.unit, folder, body, reused=True))
-            elif self.claims.take(folder):
+            body = read_ended(folder)
+            if not (body and body["result"] is not None):
+                if not self.claims.take(folder):
+                    continue
+                body = read_ended(folder)
                 self.claims.give_back(folder)
-                del self.foreign[folder]
-                self.again.append(held.unit)
+                # What the other one stopped, and what was there before, says nothing of this unit.
+                if body and body["result"] is None and (body["stopped"] or _which(folder) == held.before):
+                    body = None
+            del self.foreign[folder]
+            if body is None:
+                self.again += held.units
+                continue
+            for unit in held.units:
+                yield self._counted(_ended(unit, folder, body, reused=True))
 
-    def _yielded(self, ended: Ended) -> Ended:
+    def _counted(self, ended: Ended) -> Ended:
         self.done += 1
         self.failed += ended.result is None and not ended.stopped
         return ended
 
     def _show(self) -> None:
-        late = [held for held in self.held.values() if held.late]
+        now = time.monotonic()
+        if now < self.shown + SHOWN:
+            return
+        self.shown = now
+        waiting = self.executor.waiting()
+        late = next(iter(self.over.values()), None)
         parts = [
-            f"{len(self.held)} running",
-            self.executor.waiting(),
+            f"{len(self.held)} submitted, {waiting}" if waiting else f"{len(self.held)} running",
             f"{self.failed} failed" if self.failed else "",
-            f"{counted(len(self.foreign), 'unit')} of another process" if self.foreign else "",
-            f"waiting for the result of {late[0].unit.label}, which ended" if late else "",
+            f"{counted(len(self.foreign), 'unit')} in work by another process" if self.foreign else "",
+            f"{late.unit.label} has ended, its result is not in the shared folder yet" if late else "",
             self._time_left(),
         ]
         self.progress(f"{self.what}: {', '.join(filter(None, parts))}", self.done, self.total)
@@ -202,16 +240,8 @@ class _Run:
 
 
 def _ended(unit: Unit, folder: Path, body: dict[str, Any], *, reused: bool = False) -> Ended:
-    seconds = body.get("seconds")
     return Ended(
-        unit,
-        folder,
-        body["result"],
-        str(body.get("reason") or ""),
-        float(seconds) if isinstance(seconds, (int, float)) else 0.0,
-        body.get("stopped") is True,
-        str(body.get("machine") or ""),
-        reused,
+        unit, folder, body["result"], body["reason"], body["seconds"], body["stopped"], body["machine"], reused
     )
 
 
@@ -219,3 +249,12 @@ def _lost(held: _Held, folder: Path) -> str:
     why = held.why or "its worker ended without a word: killed, out of memory, or its node failed"
     lines = last_lines(folder)
     return f"lost {held.attempts} times: {why}" + (f"\n{lines}" if lines else "")
+
+
+def _which(folder: Path) -> tuple[int, int] | None:
+    """Which file says how a unit ended: another one after each attempt."""
+    try:
+        status = (folder / ENDED).lstat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

@@ -14,6 +14,9 @@ from beampermit.compute.resources import Resources
 from beampermit.compute.worker import GPUS, Worker, dealt
 from beampermit.errors import BadInput, BeampermitError, counted, from_os_error
 
+ENDING = 5.0
+"""Seconds that a thread may take to end."""
+
 
 class Local:
     """A thread a slot, each with a process that stays from unit to unit. It is its own context manager."""
@@ -35,7 +38,7 @@ class Local:
         self._asked: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[tuple[Path, str]] = queue.SimpleQueue()
         self._over = False
-        self._threads = [threading.Thread(target=self._serve, args=(worker,)) for worker in self._workers]
+        self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]
 
     def __enter__(self) -> Local:
         for thread in self._threads:
@@ -69,7 +72,7 @@ class Local:
             self._asked.put(None)
         for thread in self._threads:
             if thread.ident:
-                thread.join()
+                thread.join(ENDING)  # one that waits for an installation or a lock ends with us
 
     def _serve(self, worker: Worker) -> None:
         while (folder := self._asked.get()) is not None and not self._over:

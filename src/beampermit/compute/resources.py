@@ -14,6 +14,8 @@ from beampermit.errors import BadInput, did_you_mean
 from beampermit.reading import decode, first_fault, parse_yaml
 from beampermit.record import Record
 
+STORAGE = "storage"
+"""Key of the same file: the address of a database for studies. It may hold a password, and goes to no worker."""
 VARIABLE = "BEAMPERMIT_COMPUTE"
 """The file with the configuration, if it is not `compute.yaml` in the user's folder for configurations."""
 WORK = "work"
@@ -50,19 +52,19 @@ class Resources(Record):
 
     on: str = "local"
     """Where units run: `local`, `slurm`, `dask://ADDRESS` or `kubernetes`."""
-    cores: int = Field(default=1, ge=1, le=4096)
+    cores: int = Field(default=1, strict=True, ge=1, le=4096)
     """Cores of a unit; its libraries get as many threads."""
-    gpus: int = Field(default=0, ge=0, le=64)
+    gpus: int = Field(default=0, strict=True, ge=0, le=64)
     """GPUs of a unit, on each node. With 0 it sees none."""
-    memory: Annotated[int, BeforeValidator(_bytes)] = Field(default=0, ge=0)
+    memory: Annotated[int, BeforeValidator(_bytes)] = Field(default=0, strict=True, ge=0)
     """Memory of a unit, in bytes or as `4G`; 0 for what the place gives."""
-    time: Annotated[float, BeforeValidator(_seconds)] = Field(default=0.0, ge=0)
+    time: Annotated[float, BeforeValidator(_seconds)] = Field(default=0.0, strict=True, ge=0)
     """How long a unit may take, in seconds or as `90m`, `2h`, `1-12:00:00`; 0 for what the place gives."""
     partition: str = Field(default="", pattern=r"^[\w.,:-]*$")
     """SLURM's partition, or Kueue's queue."""
-    at_once: int = Field(default=0, ge=0)
+    at_once: int = Field(default=0, strict=True, ge=0)
     """Units that run at once, at most; 0 for what the place gives."""
-    nodes: int = Field(default=1, ge=1, le=4096)
+    nodes: int = Field(default=1, strict=True, ge=1, le=4096)
     """Machines of a unit."""
     work: str = ""
     """The folder of work, absolute, which all machines share; empty for the user's cache folder."""
@@ -96,6 +98,11 @@ def load_resources(options: dict[str, Any]) -> Resources:
         raise BadInput(f"--{name.replace('_', '-')}: {message}") from None
 
 
+def read_storage() -> str:
+    """`storage` of the user's configuration; empty where there is none. Raises `BadInput`."""
+    return str(_read().get(STORAGE) or "")
+
+
 def configuration_file() -> Path:
     from platformdirs import user_config_path
 
@@ -104,7 +111,12 @@ def configuration_file() -> Path:
 
 
 def read_configuration() -> dict[str, Any]:
-    """The user's configuration, each key valid; empty where there is no file. Raises `BadInput` with file and line."""
+    """What the user's configuration says of resources, each key valid; empty where there is no file. Raises `BadInput`
+    with file and line."""
+    return {key: value for key, value in _read().items() if key != STORAGE}
+
+
+def _read() -> dict[str, Any]:
     file = configuration_file()
     try:
         text = decode(file.read_bytes(), file)
@@ -121,12 +133,12 @@ def read_configuration() -> dict[str, Any]:
         raise BadInput("a mapping of keys is needed, such as `on: slurm`", file=file, line=1)
     lines: Any = content
     for key in content:
-        if key not in Resources.model_fields:
+        if key not in (*Resources.model_fields, STORAGE):
             known = did_you_mean(str(key), Resources.model_fields)
             raise BadInput(f"unknown key {str(key)!r}{known}", file=file, line=lines.lc.key(key)[0] + 1)
     values = {str(key): value for key, value in content.items()}
     try:
-        Resources.model_validate(values)
+        Resources.model_validate({key: value for key, value in values.items() if key != STORAGE})
     except ValidationError as error:
         key = error.errors()[0]["loc"][0]
         raise BadInput(first_fault(error), file=file, line=lines.lc.key(key)[0] + 1) from None

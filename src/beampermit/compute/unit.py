@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from beampermit.digest import digest_json
@@ -27,9 +28,13 @@ LOG, INTERMEDIATE, STOP, CLAIM, RUNNING = "log.txt", "intermediate.jsonl", "stop
 OWN = frozenset({UNIT, REQUEST, RESULT, ENDED, LOG, INTERMEDIATE, STOP, CLAIM, RUNNING})
 """Files of a unit's folder. `result.json` is what the command wrote, `ended.json` what the worker made of it."""
 LARGEST = 8 * 2**20
-"""Bytes of a result."""
+"""Bytes of a result, and of another file that a command writes."""
+LARGEST_ENDED = 4 * LARGEST + 2**16
+"""The same numbers may be longer where they are written again: `1e5` is `100000.0`."""
 LAST_LINES, LAST_BYTES = 12, 2**13
 """Of the log, quoted where a unit fails."""
+KINDS = {"result": (dict, NoneType), "reason": str, "stopped": bool, "seconds": (int, float), "machine": str}
+"""What `ended.json` holds besides the unit's digest."""
 MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -109,16 +114,19 @@ def prepare(unit: Unit, folder: Path) -> None:
 
 
 def read_ended(folder: Path) -> dict[str, Any] | None:
-    """How the unit of a folder ended, as its worker wrote it; None where it has not, or it is another unit's."""
+    """How the unit of a folder ended, as its worker wrote it with `worker.store`; None where it has not.
+
+    What is no such file, is torn, or is another unit's says nothing either.
+    """
     try:
-        content = read_plain(folder / ENDED)
+        content = read_plain(folder / ENDED, LARGEST_ENDED)
         body = parse_json(content, folder / ENDED) if content is not None else None
     except BadInput:
         return None
     if not isinstance(body, dict) or body.get("unit") != f"sha256:{folder.name}":
         return None
-    result = body.get("result")
-    return body if result is None or isinstance(result, dict) else None
+    sound = all(isinstance(body.get(key), kind) for key, kind in KINDS.items())
+    return body if sound else None
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -143,7 +151,7 @@ def read_written(folder: Path) -> dict[str, Any]:
     return result
 
 
-def read_plain(file: Path) -> bytes | None:
+def read_plain(file: Path, limit: int = LARGEST) -> bytes | None:
     """The bytes of a plain file; None where there is none. Raises `BadInput` for a link, a pipe, or a large file."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -157,9 +165,9 @@ def read_plain(file: Path) -> bytes | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise BadInput("this is no plain file", file=file)
-        if status.st_size > LARGEST:
-            raise BadInput(f"this file has {status.st_size} bytes, {LARGEST} is the limit", file=file)
-        return stream.read(LARGEST + 1)
+        if status.st_size > limit:
+            raise BadInput(f"this file has {status.st_size} bytes, {limit} is the limit", file=file)
+        return stream.read(limit + 1)
 
 
 def read_intermediate(folder: Path) -> dict[int, float]:

@@ -12,6 +12,7 @@ import os
 import platform
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.compute.server import Run, Server
+from beampermit.compute.team import Team
 from beampermit.compute.unit import (
     ENDED,
     OWN,
@@ -46,10 +48,17 @@ GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 def write_task(
-    file: Path, folders: Sequence[Path], *, cores: int = 1, gpus: int = 0, seconds: float = 0.0, bundle: str = ""
+    file: Path,
+    folders: Sequence[Path],
+    *,
+    cores: int = 1,
+    gpus: int = 0,
+    seconds: float = 0.0,
+    bundle: str = "",
+    nodes: int = 1,
 ) -> None:
     """Write what a worker on another machine is to do. Of `folders`, it does one after the other."""
-    body = {"folders": [str(folder.absolute()) for folder in folders], "cores": cores, "gpus": gpus}
+    body = {"folders": [str(folder.absolute()) for folder in folders], "cores": cores, "gpus": gpus, "nodes": nodes}
     write_bytes(file, json.dumps({**body, "seconds": seconds, "bundle": bundle}).encode())
 
 
@@ -84,13 +93,20 @@ class Worker:
     """Does one unit after the other, and keeps the process that has imported what they run."""
 
     def __init__(
-        self, variables: Mapping[str, str], *, seconds: float = 0.0, bundle: str = "", progress: Progress = silent
+        self,
+        variables: Mapping[str, str],
+        *,
+        seconds: float = 0.0,
+        bundle: str = "",
+        progress: Progress = silent,
+        team: Team | None = None,
     ):
         self._variables, self._seconds, self._bundle = dict(variables), seconds, bundle
-        self._progress = progress
+        self._progress, self._team = progress, team
         self._server: Server | None = None
         self._environments: dict[tuple[str, ...], Environment | None] = {}
         self._closed = False
+        self._starting = threading.Lock()
 
     def __enter__(self) -> Worker:
         return self
@@ -100,9 +116,10 @@ class Worker:
 
     def close(self) -> None:
         """End the process, and with it the unit that runs in it."""
-        self._closed = True
-        if self._server:
-            self._server.close()
+        with self._starting:
+            self._closed = True
+            if self._server:
+                self._server.close()
 
     def perform(self, folder: Path) -> None:
         """Do the unit of a folder, unless it has a sound result. Raises as the function `perform`."""
@@ -134,12 +151,14 @@ class Worker:
         key = (python, description["module"], tree or Path("/"), {**variables, **REPEATABLE, **self._variables})
         if self._server and self._server.key == key:
             return self._server
-        if self._server:
-            self._server.close()
-        if self._closed:
-            raise Outside("this worker was closed", file=folder)
-        self._server = Server(*key)
-        return self._server
+        with self._starting:
+            if self._server:
+                self._server.close()
+                self._server = None
+            if self._closed:
+                raise Outside("the worker was closed", file=folder)
+            self._server = Server(*key)
+            return self._server
 
     def _environment(self, description: dict[str, Any], tree: Path | None) -> Environment | None:
         key = (*(description[name] for name in ("environment", "stamp", "lock", "tree")), *description["passed"])
@@ -165,7 +184,10 @@ def store(
         "seconds": round(seconds, 3),
         "machine": platform.node(),
     }
-    write_bytes(folder / ENDED, json.dumps(body, allow_nan=False).encode(errors="backslashreplace"))
+    write_bytes(
+        folder / ENDED,
+        json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="backslashreplace"),
+    )
 
 
 def store_run(folder: Path, run: Run, seconds: float) -> None:
@@ -223,8 +245,12 @@ def _link(tree: Path, folder: Path) -> None:
     for name in names:
         if name in OWN:
             raise BadInput(f"{name} is a name that each unit's folder needs: rename it in the project", file=tree)
+        link, target = folder / name, tree / name
+        # An earlier attempt had a tree of the same bytes elsewhere; a file that the command made stays.
+        if link.is_symlink() and link.readlink() != target:
+            link.unlink()
         with suppress(FileExistsError):
-            (folder / name).symlink_to(tree / name)
+            link.symlink_to(target)
 
 
 def _own_variables(tree: Path | None) -> dict[str, str]:
@@ -240,11 +266,12 @@ def _environment_of(
     if not prefix and not lock:
         return None
     here = Environment(Path(prefix), passed) if prefix else None
-    if here and here.python.exists() and (not lock or stamp_of(here.prefix) == description["stamp"]):
+    built_from, _, variant = description["stamp"].partition(" ")
+    same = not lock or (built_from == lock and here is not None and stamp_of(here.prefix) == description["stamp"])
+    if here and here.python.exists() and same:
         return here
     if not lock or tree is None:
         raise BadInput("the unit's environment is not on this machine, and it has no lock to install it from")
-    _, _, variant = description["stamp"].partition(" ")
     with opened(Path(bundle)) if bundle else nullcontext() as packages:
         backend = backend_for(tree, variant=variant, bundle=packages)
         found = backend.read(tree)
@@ -259,12 +286,12 @@ def _say(step: str, done: int = 0, total: int = 0, /) -> None:  # noqa: ARG001
     sys.stderr.flush()
 
 
-def main(file: str) -> int:
+def do_task(file: str) -> int:
     """Do a task. What is lost is said on stderr, and the exit status is 1."""
     task = read_json(Path(file))
     lost = 0
     variables = dealt(task["cores"], None if task["gpus"] else ())
-    with ended_by_signals(), Worker(variables, seconds=task["seconds"], bundle=task["bundle"], progress=_say) as worker:
+    with Worker(variables, seconds=task["seconds"], bundle=task["bundle"], progress=_say) as worker:
         for folder in map(Path, task["folders"]):
             try:
                 worker.perform(folder)
@@ -273,6 +300,15 @@ def main(file: str) -> int:
                 _say(f"{folder.name}: {told}")
                 lost += 1
     return int(lost > 0)
+
+
+def main(file: str) -> int:
+    """Do a task; SIGTERM ends the unit that runs."""
+    try:
+        with ended_by_signals():
+            return do_task(file)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGTERM
 
 
 if __name__ == "__main__":
