@@ -98,7 +98,7 @@ def make_plan(
     Raises `BadInput` where no stage makes metrics or model, `Failed` where training declares that it reads what the
     model is judged on.
     """
-    stages = _Stages(repository)
+    stages = Stages(repository)
     raw = tuple(dict.fromkeys((base_contract.dataset.raw, contract.dataset.raw)))
     data = contract.dataset
     of_dataset = stages.made_by(filter(None, (*data.splits.values(), data.labels, contract.evaluation.inputs)))
@@ -114,9 +114,8 @@ def make_plan(
     reads = {name: stages.reads(group) for name, group in (("train", training), ("later", later), ("data", dataset))}
     tracked = {output.path: output.stage for output in repository.outputs}
     unmade = [path for path, stage in tracked.items() if stage not in training | later]
-    judging_files = tuple(dict.fromkeys((*_judging(base_contract), *_judging(contract))))
-    hidden_raw = tuple(dict.fromkeys((*_hidden_raw(base_contract), *_hidden_raw(contract))))
-    _refuse_declared(stages, training, judging_files, hidden_raw)
+    judging_files, hidden_raw = hidden_from_training(base_contract, contract)
+    refuse_declared(stages, training, judging_files, hidden_raw)
     inputs = _overlapping(unmade, reads["train"])
     return Plan(
         dataset=stages.ordered(dataset),
@@ -137,7 +136,7 @@ def make_plan(
     )
 
 
-class _Stages:
+class Stages:
     """The stages with what they read and write, and in order. Raises `BadInput` for a circle."""
 
     def __init__(self, repository: Repository):
@@ -213,6 +212,14 @@ class _Stages:
         return f"it reads {outside}, which is outside the project" if outside else ""
 
 
+def hidden_from_training(base_contract: Contract, contract: Contract) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What training must not see: the rows that judge the model, and raw data that they are a part of."""
+    contracts = (base_contract, contract)
+    judging = (path for one in contracts for path in _judging(one))
+    raw = (path for one in contracts for path in _hidden_raw(one))
+    return tuple(dict.fromkeys(judging)), tuple(dict.fromkeys(raw))
+
+
 def _judging(contract: Contract) -> Iterator[str]:
     """The rows that judge, unless this contract judges on what it trains on: another cannot call them a split of its
     own."""
@@ -227,7 +234,7 @@ def _hidden_raw(contract: Contract) -> Iterator[str]:
         yield dataset.raw
 
 
-def _training(stages: _Stages, contract: Contract, weights: dict[str, str], before: set[str]) -> set[str]:
+def _training(stages: Stages, contract: Contract, weights: dict[str, str], before: set[str]) -> set[str]:
     """The stages that write the weights, and those that first write any other file of the model.
 
     Of a model in which no other stage's file is, those that write the model.
@@ -245,7 +252,7 @@ def _training(stages: _Stages, contract: Contract, weights: dict[str, str], befo
     return early | (stages.makers_of(*weights.values()) if weights else set()) or stages.makers_of(contract.model.path)
 
 
-def _written(stages: _Stages) -> Iterator[tuple[str, str, str]]:
+def _written(stages: Stages) -> Iterator[tuple[str, str, str]]:
     """Stage, path and md5 of each file that a stage writes, in DVC or in git."""
     repository = stages.repository
     for output in repository.outputs:
@@ -259,21 +266,21 @@ def _written(stages: _Stages) -> Iterator[tuple[str, str, str]]:
                 yield stage, path, hash_of(file)
 
 
-def _makers_of_metrics(stages: _Stages, contract: Contract) -> set[str]:
+def _makers_of_metrics(stages: Stages, contract: Contract) -> set[str]:
     """What writes the file of metrics; none has to where the checker computes them all."""
     file = contract.evaluation.metrics
     needed = any(metric.measure is None for metric in contract.metrics)
     return stages.makers_of(file) if needed else stages.made_by((file,))
 
 
-def _measuring(stages: _Stages, contract: Contract, base_contract: Contract) -> set[str]:
+def _measuring(stages: Stages, contract: Contract, base_contract: Contract) -> set[str]:
     """What makes the metrics of a training: their file, and the saved model where the checker measures its answers."""
     measured = any(metric.measure for metric in base_contract.metrics)
     model = stages.makers_of(contract.model.path) if measured else set[str]()
     return _makers_of_metrics(stages, contract) | model
 
 
-def _later(stages: _Stages, contract: Contract, training: set[str]) -> set[str]:
+def _later(stages: Stages, contract: Contract, training: set[str]) -> set[str]:
     """What makes the files that the contract names, and everything else that is made from the trained model."""
     named = stages.makers_of(contract.model.path) | _makers_of_metrics(stages, contract)
     shown = stages.made_by((contract.evaluation.plots, contract.monitoring.limits))
@@ -287,7 +294,7 @@ def _later(stages: _Stages, contract: Contract, training: set[str]) -> set[str]:
     return needed | {name for name in more if stages.all[name].cmd}
 
 
-def _refuse_declared(stages: _Stages, training: set[str], judged: Sequence[str], raw: Sequence[str]) -> None:
+def refuse_declared(stages: Stages, training: set[str], judged: Sequence[str], raw: Sequence[str]) -> None:
     """Raises `Failed` where a stage of the training has one of these paths, or a part of it, as a dependency."""
     for name in stages.ordered(training):
         for path in stages.deps[name]:

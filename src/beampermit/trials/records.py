@@ -42,12 +42,12 @@ class Trial(Record):
 
     number: Count
     state: State
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
     """Path in params.yaml, such as `train.hidden` -> value. What is only tried under a condition that was not met is
     left out: it is as params.yaml has it."""
-    values: dict[str, Number] = {}
+    values: dict[str, Number] = Field(default_factory=dict)
     """Objective -> value; empty unless it is complete."""
-    metrics: dict[str, Number] = {}
+    metrics: dict[str, Number] = Field(default_factory=dict)
     """On the validation split."""
     curve: tuple[tuple[Number, ...], ...] = ()
     """Rows of step, loss and validation loss, at most `CURVE_POINTS`; of a pruned trial, step and value."""

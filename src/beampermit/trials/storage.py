@@ -1,0 +1,172 @@
+"""Where studies are kept: a journal in a file, or a database. Only the submitter opens it, never a trial."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from beampermit.compute.resources import read_storage
+from beampermit.errors import BadInput, Outside
+from beampermit.project import Project
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+VARIABLE = "BEAMPERMIT_STORAGE"
+FOLDER = "trials"
+"""In the project's own folder: the journal, and MLflow's database."""
+JOURNAL = "journal.log"
+ADDRESS = re.compile(r"(postgresql|mysql|mariadb|sqlite|mssql|oracle)(\+\w+)?://.*", re.DOTALL)
+LOGIN = re.compile(r"(?<=://)([^/@\s]*)@")
+MISSING = {"psycopg": "pip install 'beampermit[postgresql]'"}
+
+
+def folder_of(project: Project) -> Path:
+    """Of the project's studies on this machine."""
+    return project.own / FOLDER
+
+
+def address_of(storage: str | None) -> str:
+    """The address of a database: given, else of the environment, else of the user's configuration; empty for the file.
+
+    Raises `BadInput` for what is none; the message has no password.
+    """
+    address = storage or os.environ.get(VARIABLE) or read_storage()
+    if address and not ADDRESS.fullmatch(address):
+        raise BadInput(
+            f"{public(address)!r} is not the address of a database",
+            hint="such as postgresql://USER@HOST/DATABASE; the password in ~/.pgpass or PGPASSWORD",
+        )
+    return re.sub(r"^postgresql://", "postgresql+psycopg://", address)
+
+
+def public(address: str) -> str:
+    """An address without its password, and without options, which may hold one."""
+
+    def user(match: re.Match[str]) -> str:
+        name = match[1].partition(":")[0]
+        return f"{name}@"
+
+    return LOGIN.sub(user, address.partition("?")[0])
+
+
+def opened(project: Project, storage: str | None) -> BaseStorage:
+    """The storage. Raises `Outside` where a database does not answer, `BadInput` for a damaged journal."""
+    address = address_of(storage)
+    if not address:
+        return _journal(folder_of(project) / JOURNAL)
+    from optuna.storages import RDBStorage
+
+    with storage_errors(address):
+        return RDBStorage(address, engine_kwargs={"pool_pre_ping": True}, skip_compatibility_check=False)
+
+
+def described(project: Project, storage: str | None) -> str:
+    """Where studies are kept, for people."""
+    address = address_of(storage)
+    return public(address) if address else str(folder_of(project) / JOURNAL)
+
+
+@contextmanager
+def storage_errors(address: str) -> Iterator[None]:
+    """What a storage raises as `Outside`, and what is wrong with its content as `BadInput`; without a password."""
+    import sqlalchemy.exc
+
+    where = public(address) or "the journal"
+    try:
+        yield
+    except (ModuleNotFoundError, ImportError) as error:
+        name = re.sub(r"\W.*", "", getattr(error, "name", "") or "")
+        hint = MISSING.get(name, f"pip install {name or 'its driver'}")
+        raise BadInput(f"the driver of {where} is not installed", hint=hint) from None
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise Outside(f"{where}: {_said(error, address)}") from None
+    except Exception as error:
+        if type(error).__module__.startswith(("optuna", "alembic")):
+            raise Outside(f"{where}: {_said(error, address)}") from None
+        raise
+
+
+def _said(error: BaseException, address: str) -> str:
+    """What the driver says in one line: not the statement, which has what was stored."""
+    cause = getattr(error, "orig", None) or error.__cause__ or error
+    text = " ".join(str(cause).split())[:300]
+    found = LOGIN.search(address)
+    password = found[1].partition(":")[2] if found else ""
+    for secret in {password, unquote(password)} - {""}:
+        text = text.replace(secret, "***")
+    return LOGIN.sub("***@", text)
+
+
+def _journal(file: Path) -> BaseStorage:
+    from filelock import FileLock, Timeout
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+
+    class Lock(BaseJournalFileLock):
+        """Of the operating system, which gives it back when we are killed."""
+
+        def __init__(self) -> None:
+            self._lock = FileLock(f"{file}.lock", timeout=120)
+
+        def acquire(self) -> bool:
+            try:
+                self._lock.acquire()
+            except Timeout:
+                raise Outside("another process keeps the lock of this journal", file=file) from None
+            return True
+
+        def release(self) -> None:
+            self._lock.release()
+
+    class Backend(JournalFileBackend):
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+            lock.acquire()
+            try:
+                _remove_torn_line(file)  # somebody else may have been killed since
+                with file.open("ab") as stream:
+                    stream.write(text.encode())
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            finally:
+                lock.release()
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = Lock()
+    lock.acquire()
+    try:
+        _remove_torn_line(file)
+    finally:
+        lock.release()
+    try:
+        return JournalStorage(Backend(str(file), lock_obj=lock))
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f"this journal of studies is damaged: {error}"
+        raise BadInput(reason, file=file, hint="move it away; MLflow has its trials") from None
+
+
+def _remove_torn_line(file: Path) -> None:
+    """A writer that was killed leaves half a line, after which no other could be read."""
+    if not file.is_file() or not (size := file.stat().st_size):
+        return
+    with file.open("rb+") as stream:
+        stream.seek(-1, os.SEEK_END)
+        if stream.read(1) == b"\n":
+            return
+        position = size
+        while position:
+            start = max(position - 2**16, 0)
+            stream.seek(start)
+            place = stream.read(position - start).rfind(b"\n")
+            if place >= 0:
+                stream.truncate(start + place + 1)
+                return
+            position = start
+        stream.truncate(0)
