@@ -45,6 +45,8 @@ from beampermit.reading import parse_json, read_json
 
 THREADS: tuple[str, ...] = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 GPUS = "CUDA_VISIBLE_DEVICES"
+Way = tuple[Path | None, str, Path, dict[str, str]]
+"""Python, module, folder and variables of a process that runs units."""
 
 
 def write_task(
@@ -128,28 +130,38 @@ class Worker:
                 return
             description = _description(folder)
             try:
-                server = self._server_for(description, folder)
+                way = self._way(description, folder)
             except (BadInput, Failed) as error:
                 store(folder, reason=str(error))
                 return
             (folder / RESULT).unlink(missing_ok=True)
             began = time.monotonic()
-            try:
-                run = server.run(folder, self._seconds)
-            except EOFError as error:
-                self._server = None
-                raise Outside(f"the process of the unit ended: {error}", file=folder) from None
+            run = self._run(way, folder)
             store_run(folder, run, time.monotonic() - began)
 
-    def _server_for(self, description: dict[str, Any], folder: Path) -> Server:
+    def _run(self, way: Way, folder: Path) -> Run:
+        python, module, _, variables = way
+        if self._team and python:
+            return self._team.run(python, module, variables, folder, self._seconds, lambda: self._closed)
+        try:
+            return self._server_for(way, folder).run(folder, self._seconds)
+        except EOFError as error:
+            self._server = None
+            raise Outside(f"the process of the unit ended: {error}", file=folder) from None
+
+    def _way(self, description: dict[str, Any], folder: Path) -> Way:
         tree = Path(description["tree"]) if description["tree"] else None
         if tree:
             _link(tree, folder)
         environment = self._environment(description, tree)
         variables = environment.clean_variables(tree) if environment else _own_variables(tree)
         python = environment.python if environment else None
-        key = (python, description["module"], tree or Path("/"), {**variables, **REPEATABLE, **self._variables})
-        if self._server and self._server.key == key:
+        if self._team and python is None:
+            raise BadInput("several GPUs or machines are for units of a project's environment, which has torch")
+        return python, description["module"], tree or Path("/"), {**variables, **REPEATABLE, **self._variables}
+
+    def _server_for(self, way: Way, folder: Path) -> Server:
+        if self._server and self._server.key == way:
             return self._server
         with self._starting:
             if self._server:
@@ -157,7 +169,7 @@ class Worker:
                 self._server = None
             if self._closed:
                 raise Outside("the worker was closed", file=folder)
-            self._server = Server(*key)
+            self._server = Server(*way)
             return self._server
 
     def _environment(self, description: dict[str, Any], tree: Path | None) -> Environment | None:
