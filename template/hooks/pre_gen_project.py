@@ -39,7 +39,7 @@ FILLED = {
 """Example that is nothing without what `beampermit new` fills in -> the command."""
 USED = {  # packages that the project or its tools import, which its own package must not shadow
     "alembic", "beampermit", "celery", "code", "contract", "data", "dvc", "git", "metrics", "mlflow", "model", "models",
-    "numpy", "onnxruntime", "optuna", "p4p", "pandas", "pip", "pre_commit", "pyarrow", "pydantic", "pytest", "ruff",
+    "numpy", "onnxruntime", "p4p", "pandas", "pip", "pre_commit", "pyarrow", "pydantic", "pytest", "ruff",
     "safetensors", "scipy", "serving", "skl2onnx", "sklearn", "softioc", "src", "test", "tests", "torch", "xgboost", "yaml",
 }  # fmt: skip
 

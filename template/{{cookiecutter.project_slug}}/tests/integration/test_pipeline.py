@@ -17,7 +17,7 @@ from {{ cookiecutter.package_name }}.pipeline import contract, package, tables
 from {{ cookiecutter.package_name }}.pipeline.train import TRAINED
 
 ROOT = Path(__file__).parents[2]
-MADE = {"data", "metrics", "models", "model", "manifest.json", "tuning"}
+MADE = {"data", "metrics", "models", "model", "manifest.json"}
 ELSEWHERE = {"src", "tests", "docs", "dvc.lock"}
 pytestmark = pytest.mark.integration
 

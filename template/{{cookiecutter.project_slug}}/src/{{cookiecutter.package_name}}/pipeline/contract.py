@@ -249,13 +249,13 @@ T = TypeVar("T", bound=BaseModel)
 
 def of(part: type[T], path: Path = CONTRACT) -> T:
     """The record that a stage takes from the contract."""
-    return _valid(part, read_yaml(path), path.name)
+    return valid(part, read_yaml(path), path.name)
 
 
 def params(section: str, record: type[T], path: Path = PARAMS) -> T:
     """A section of params.yaml."""
     content = read_yaml(path)
-    return _valid(record, content.get(section) if isinstance(content, dict) else None, f"{path.name}: {section}")
+    return valid(record, content.get(section) if isinstance(content, dict) else None, f"{path.name}: {section}")
 
 
 def explained(error: ValidationError) -> str:
@@ -270,7 +270,8 @@ def read_yaml(path: Path) -> Any:
     return yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is a SafeLoader
 
 
-def _valid(record: type[T], content: Any, where: str) -> T:
+def valid(record: type[T], content: Any, where: str) -> T:
+    """Exit with a message that begins with `where` if the content is none of this record."""
     try:
         return record.model_validate({} if content is None else content)
     except ValidationError as error:

@@ -41,6 +41,9 @@ class Processes:
         own = rows[self.rank :: self.count]
         return own, len(own) * self.count / len(rows)
 
+    def report(self, step: int, loss: float) -> None:
+        """Say how far the training is: a step, and the loss on the validation split. Only a trial listens."""
+
     def mean(self, value: float) -> float:
         """The mean of a number over all processes."""
         if self.count == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,9 +14,6 @@ from torch import nn
 from .features import FEATURES, Features
 from .pipeline.processes import ALONE, Processes
 from .pipeline.tables import Arrays, Rows
-
-if TYPE_CHECKING:
-    import optuna
 
 torch.set_num_threads(1)
 NEEDS = ("safetensors", "torch")
@@ -109,20 +106,8 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
         with torch.inference_mode():
             held_out_loss = loss_of(net(held_out[0])[:, 0], held_out[1]).item()
         curve.append((epoch, round(team.mean(total) / len(inputs), 6), round(held_out_loss, 6)))
+        team.report(epoch, held_out_loss)
     return Model(features, net), curve
-
-
-def suggest(trial: optuna.Trial, params: Training) -> Training:
-    """`params` with other features, size, learning rate and number of epochs."""
-    features = tuple(name for name in FEATURES if trial.suggest_categorical(name, [True, False])) or ("line",)
-    return params.model_copy(
-        update={
-            "features": features,
-            "hidden": trial.suggest_int("hidden", 4, 64, log=True),
-            "epochs": trial.suggest_int("epochs", 10, 80, log=True),
-            "learning_rate": trial.suggest_float("learning_rate", 5e-4, 2e-2, log=True),
-        }
-    )
 
 
 def _tensors(features: Features, rows: Rows, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,9 +15,6 @@ from torch import nn
 from .features import INPUT, Features
 from .pipeline.processes import ALONE, Processes
 from .pipeline.tables import Arrays, Rows
-
-if TYPE_CHECKING:
-    import optuna
 
 torch.set_num_threads(1)
 NEEDS = ("safetensors", "torch")
@@ -131,21 +128,10 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
         with torch.inference_mode():
             held_out_loss = loss_of(net(held_out), held_out).item()
         curve.append((epoch, round(team.mean(total) / len(inputs), 6), round(held_out_loss, 6)))
+        team.report(epoch, held_out_loss)
     unseen = held_out.cpu().numpy()
     usual = np.sqrt(((unseen - _reconstruct(net, unseen)) ** 2).mean(axis=0))
     return Model(features, net, np.maximum(usual, 1e-3).astype(np.float32)), curve
-
-
-def suggest(trial: optuna.Trial, params: Training) -> Training:
-    """`params` with another size, learning rate and number of epochs."""
-    return params.model_copy(
-        update={
-            "hidden": trial.suggest_int("hidden", 8, 128, log=True),
-            "bottleneck": trial.suggest_int("bottleneck", 2, 12),
-            "epochs": trial.suggest_int("epochs", 10, 100, log=True),
-            "learning_rate": trial.suggest_float("learning_rate", 5e-4, 2e-2, log=True),
-        }
-    )
 
 
 def _reconstruct(net: nn.Sequential, features: np.ndarray) -> np.ndarray:

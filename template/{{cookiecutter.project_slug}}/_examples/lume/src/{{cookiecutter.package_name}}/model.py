@@ -101,6 +101,7 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
         with torch.inference_mode():
             held_out_loss = loss_of(net(held_out[0]).reshape(held_out[1].shape), held_out[1]).item()
         curve.append((epoch, round(team.mean(total) / len(inputs), 6), round(held_out_loss, 6)))
+        team.report(epoch, held_out_loss)
     return Model(model.features, net), curve
 
 

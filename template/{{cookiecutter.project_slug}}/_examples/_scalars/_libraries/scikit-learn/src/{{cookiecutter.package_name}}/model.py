@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
@@ -12,9 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from .features import Features, Outputs
 from .pipeline.processes import ALONE, Processes
 from .pipeline.tables import Arrays, Rows
-
-if TYPE_CHECKING:
-    import optuna
 
 NEEDS = ("onnxruntime",)
 """Packages that a loaded model needs; training needs scikit-learn and skl2onnx as well."""
@@ -101,17 +97,6 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
     graph.graph.output[0].type.tensor_type.shape.dim[-1].dim_value = learned.shape[1]  # skl2onnx always says 1
     losses = [_loss(forest.predict(features(one.inputs)), outputs.learned(one.targets)) for one in (train, validation)]
     return Model(features, outputs, graph.SerializeToString(deterministic=True)), [(params.trees, *losses)]
-
-
-def suggest(trial: optuna.Trial, params: Training) -> Training:
-    """`params` with other trees."""
-    return params.model_copy(
-        update={
-            "trees": trial.suggest_int("trees", 50, 400, log=True),
-            "leaf": trial.suggest_int("leaf", 1, 20, log=True),
-            "share": trial.suggest_float("share", 0.1, 1.0),
-        }
-    )
 
 
 def _loss(values: np.ndarray, learned: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,9 +14,6 @@ from torch import nn
 from .features import Features, Outputs
 from .pipeline.processes import ALONE, Processes
 from .pipeline.tables import Arrays, Rows
-
-if TYPE_CHECKING:
-    import optuna
 
 torch.set_num_threads(1)
 NEEDS = ("safetensors", "torch")
@@ -117,19 +114,8 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
         with torch.inference_mode():
             held_out_loss = _loss(net(held_out[0]), held_out[1], outputs).item()
         curve.append((epoch, round(team.mean(total) / len(inputs), 6), round(held_out_loss, 6)))
+        team.report(epoch, held_out_loss)
     return Model(features, outputs, net), curve
-
-
-def suggest(trial: optuna.Trial, params: Training) -> Training:
-    """`params` with another size, learning rate, weight decay and number of epochs."""
-    return params.model_copy(
-        update={
-            "hidden": trial.suggest_int("hidden", 4, 128, log=True),
-            "epochs": trial.suggest_int("epochs", 10, 200, log=True),
-            "learning_rate": trial.suggest_float("learning_rate", 5e-4, 2e-2, log=True),
-            "weight_decay": trial.suggest_float("weight_decay", 1e-4, 1.0, log=True),
-        }
-    )
 
 
 def _loss(values: torch.Tensor, targets: torch.Tensor, outputs: Outputs) -> torch.Tensor:

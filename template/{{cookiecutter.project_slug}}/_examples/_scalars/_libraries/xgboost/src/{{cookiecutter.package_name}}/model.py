@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xgboost
@@ -12,9 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from .features import Features, Outputs
 from .pipeline.processes import ALONE, Processes
 from .pipeline.tables import Arrays, Rows
-
-if TYPE_CHECKING:
-    import optuna
 
 NEEDS = ("{{ 'xgboost' if cookiecutter.environment == 'conda-lock' else 'xgboost-cpu' }}",)
 """Packages that a loaded model needs."""
@@ -99,18 +96,6 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
         losses.append([next(iter(record[name].values())) for name in watched])
     curve = np.mean(losses, axis=0).round(6)
     return Model(features, outputs, boosters), [(number, *pair) for number, pair in enumerate(curve.T.tolist(), 1)]
-
-
-def suggest(trial: optuna.Trial, params: Training) -> Training:
-    """`params` with other trees."""
-    return params.model_copy(
-        update={
-            "rounds": trial.suggest_int("rounds", 20, 400, log=True),
-            "depth": trial.suggest_int("depth", 2, 8),
-            "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.5, log=True),
-            "share": trial.suggest_float("share", 0.3, 1.0),
-        }
-    )
 
 
 def _watched(train: Rows, validation: Rows) -> tuple[tuple[str, Rows], ...]:
