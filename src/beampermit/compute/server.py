@@ -30,6 +30,8 @@ class Server:
 
     def __init__(self, python: Path | None, module: str, cwd: Path, variables: Mapping[str, str]):
         self.key = (python, module, cwd, dict(variables))
+        self._forked = 0
+        """The process of the unit that runs, which leads a group."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         command = [str(python or sys.executable), "-P", str(SERVER), module]
         pipe = subprocess.PIPE
@@ -38,22 +40,23 @@ class Server:
 
     def run(self, folder: Path, seconds: float) -> Run:
         """Run the module in `folder`. Raises `EOFError` with its last words where the process ends meanwhile."""
-        forked = 0
         try:
             self._requests.write(json.dumps({"folder": str(folder), "seconds": seconds}) + "\n")
             self._requests.flush()
-            forked = int(self._answer())
+            self._forked = int(self._answer())
             body = json.loads(self._answer())
         except (OSError, EOFError, ValueError):
-            if forked:  # its children: the process itself ends with its parent
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(forked, signal.SIGKILL)
             self.close()
             raise EOFError(self._last_words()) from None
+        self._forked = 0
         return Run(body["code"], body["ended"])
 
     def close(self) -> None:
+        """End the process, the unit that it runs, and all that the unit started."""
         stop(self._child)
+        if self._forked:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._forked, signal.SIGKILL)
         for stream in (self._requests, self._answers):
             with suppress(OSError):
                 stream.close()

@@ -114,6 +114,8 @@ def _run_forked(module: str, folder: str, parent: int, ours: tuple[int, ...]) ->
         os.close(log)
         if not LINUX:
             os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606 - no shell is wanted
+        for stream in (sys.stdout, sys.stderr):  # a unit that is killed has said what it said
+            stream.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
         _forget_random_numbers()
         sys.argv = [module]
         sys.modules.pop(module, None)
