@@ -15,7 +15,7 @@ from beampermit.contract.measure import output_problems
 from beampermit.contract.part import InsidePath, Lines, Name, Part, Prose, Text
 from beampermit.contract.service import Fallback, Monitoring, Operations, Serving
 from beampermit.contract.signals import Signals
-from beampermit.contract.software import Environment, Tests
+from beampermit.contract.software import Environment, Notebooks, Tests
 
 
 def _mail(value: str) -> str:
@@ -86,6 +86,7 @@ class Contract(Part):
     model: Model
     environment: Environment = Environment()
     tests: Tests = Tests()
+    notebooks: Notebooks = Notebooks()
     signals: Signals
     dataset: Dataset
     evaluation: Evaluation

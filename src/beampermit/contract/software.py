@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from beampermit.contract.direction import Loosens
-from beampermit.contract.part import Part, Version
+from beampermit.contract.part import InsidePath, Part, Version
 
 RESERVED = ("BEAMPERMIT_", "GITHUB_", "ACTIONS_", "GIT_", "PYTEST_", "PYTHON")
 
@@ -54,6 +54,21 @@ class Gpu(Part):
     """Driver version, such as "535"."""
     memory: Annotated[float | None, Field(gt=0), Loosens.WHEN_SMALLER] = None
     """Total memory, MiB."""
+
+
+def _notebook(value: str) -> str:
+    if not value.endswith(".ipynb"):
+        raise ValueError("a notebook's name ends in .ipynb, such as notebooks/*.ipynb")
+    return value
+
+
+class Notebooks(Part):
+    """What is asked of Jupyter notebooks in the repository (TST005). Without this part, nothing is."""
+
+    outputs: Annotated[Literal["refused", "allowed"], Loosens.WHEN_LATER_CHOICE] = "allowed"
+    """Whether notebooks may be committed with outputs and execution counts, which nobody can review."""
+    run: Annotated[tuple[Annotated[InsidePath, AfterValidator(_notebook)], ...], Loosens.WHEN_ENTRY_REMOVED] = ()
+    """Notebooks that must run in the locked environment, without a cell that raises; `*` stands for any text."""
 
 
 LeftOut = Annotated[str, Field(pattern=r"^([A-Za-z_]\w*|tests/[\w./-]+)$")]

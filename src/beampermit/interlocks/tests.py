@@ -15,6 +15,7 @@ from beampermit.environments.platforms import Gpus
 from beampermit.errors import BadInput, Problem, counted, more
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, MissingInput, failed, passed
+from beampermit.interlocks.notebooks import TST005
 from beampermit.interlocks.pytest_run import Ran, run_tests
 from beampermit.interlocks.written_tests import (
     BaseTests,
@@ -28,6 +29,8 @@ from beampermit.interlocks.written_tests import (
 )
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location, Outcome
+
+__all__ = ["TST001", "TST002", "TST003", "TST005", "find_shortfall", "required_gpu"]
 
 
 def find_shortfall(required: Gpu, driver: str, seen: Gpus) -> str:
