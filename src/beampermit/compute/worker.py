@@ -33,10 +33,7 @@ from beampermit.compute.unit import (
     read_written,
 )
 from beampermit.environments import Environment
-from beampermit.environments.bundle import opened
-from beampermit.environments.choice import backend_for
 from beampermit.environments.environment import stamp_of
-from beampermit.environments.installation import install, shared_prefix
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside, from_os_error
 from beampermit.files import write_bytes
 from beampermit.processes import REPEATABLE, clean_variables, ended_by_signals
@@ -284,6 +281,10 @@ def _environment_of(
         return here
     if not lock or tree is None:
         raise BadInput("the unit's environment is not on this machine, and it has no lock to install it from")
+    from beampermit.environments.bundle import opened  # what is there already needs none of these
+    from beampermit.environments.choice import backend_for
+    from beampermit.environments.installation import install, shared_prefix
+
     with opened(Path(bundle)) if bundle else nullcontext() as packages:
         backend = backend_for(tree, variant=variant, bundle=packages)
         found = backend.read(tree)
