@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from beampermit.cli.compute_options import AtOnce, Cores, Memory, On, Partition, Time, Work, resources_of
 from beampermit.cli.output import Folder, Json, console, plain, show, shown_progress
 
 if TYPE_CHECKING:
@@ -34,6 +36,13 @@ def backtest(
     weeks: Annotated[float, typer.Option(min=0.1, max=1000, help="... in so many weeks.")] = 4.0,
     write: Annotated[bool, typer.Option("--write", help="Write these limits to calibration.json.")] = False,
     shifts: Annotated[bool, typer.Option(help="Say how large a shift of which input is seen.")] = True,
+    on: On = None,
+    cores: Cores = None,
+    memory: Memory = None,
+    time: Time = None,
+    partition: Partition = None,
+    at_once: AtOnce = None,
+    work: Work = None,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
@@ -41,13 +50,19 @@ def backtest(
 
     Says how many alarms a week the limits give, which limits give at most so many, and how large a shift of an input is
     seen after how long. Recorded data should be of good operation: every alarm counts as a false one.
+
+    Days are judged at the same time, here or on a cluster (--on), and not judged again while log, limits and contract
+    stay the same.
     """
+    from beampermit.compute.executor import open_executor
     from beampermit.errors import BadInput
     from beampermit.files import write_json
     from beampermit.monitoring.backtest.backtest import backtest as run
     from beampermit.monitoring.backtest.backtest import calibration_of
+    from beampermit.monitoring.backtest.days import measure_by_days
     from beampermit.monitoring.backtest.recorded import opened
     from beampermit.monitoring.limits import read_limits
+    from beampermit.processes import ended_by_signals
     from beampermit.project import Project
 
     if write and false_alarms is None:
@@ -57,9 +72,20 @@ def backtest(
     found = Project.find(project.resolve())
     contract = found.contract
     limits = read_limits(found.root, contract)
-    with opened(recorded, contract.model.name) as log, shown_progress() as progress:
+    resources = resources_of(on, cores, None, memory, time, partition, at_once, None, work)
+    folder = resources.folder()
+    with ended_by_signals(), opened(recorded, contract.model.name, folder) as log, shown_progress() as progress:
         recording = _recording(log, contract, since, until)
-        made = run(recording, limits, false_alarms=false_alarms, in_weeks=weeks, shifts=shifts, progress=progress)
+        with open_executor(resources.on, resources, folder) as executor:
+            made = run(
+                recording,
+                limits,
+                false_alarms=false_alarms,
+                in_weeks=weeks,
+                shifts=shifts,
+                judge=partial(measure_by_days, executor=executor, work=folder),
+                progress=progress,
+            )
     written = ""
     if write and false_alarms is not None:
         file = found.path(contract.monitoring.calibration)

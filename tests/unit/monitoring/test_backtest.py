@@ -9,16 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from beampermit.alarm_outlets import new_limits
 from beampermit.cli.main import app
-from beampermit.contract import load_contract
 from beampermit.contract.service import Monitoring
 from beampermit.errors import BadInput
 from beampermit.files import write_json
-from beampermit.monitoring import reference
 from beampermit.monitoring.backtest.alarms import WEEK, Alarm, alarms, episodes, held, rate, weeks
 from beampermit.monitoring.backtest.backtest import _rounded_up
 from beampermit.monitoring.backtest.calibration import calibrate
@@ -31,10 +28,9 @@ from beampermit.monitoring.trip_rules import RuleState, TripRules
 from beampermit.project import Project
 from beampermit.verdicts.monitoring import Reading, Window
 from support import responses
-from support.monitored_log import write_log
+from support.recorded_project import NOW
 
 EVERY = 600.0
-NOW = 1_794_960_000.0
 RULE = Monitoring()
 
 
@@ -158,45 +154,6 @@ def test_what_is_always_zero_keeps_its_limit() -> None:
     assert [*made.limits] == ["MON001 a"]
     rare = series({"a": autocorrelated(3000, 4), "rare": constant * 1e4})
     assert [*calibrate(rare, RULE, [*rare.values], 1.0, 4.0).limits] == ["MON001 a", "MON001 rare"]
-
-
-@pytest.fixture
-def recorded(project: Project, tmp_path: Path) -> Callable[..., Path]:
-    """A project of two numbers with limits, and a log of them for so many hours."""
-    contract = project.root / "contract.yaml"
-    signals = {
-        "inputs": [
-            {"name": "current", "pv": "C", "unit": "mA", "range": [-100, 100]},
-            {"name": "field", "pv": "F", "unit": "T", "range": [-100, 100]},
-        ],
-        "outputs": [{"name": "score", "pv": "S", "unit": "1", "range": [0, 1], "high": 0.9, "default": 1.0}],
-    }
-    contract.write_text(yaml.safe_dump({**yaml.safe_load(contract.read_text()), "signals": signals}))
-    expected = {"current": (-100.0, 100.0), "field": (-100.0, 100.0)}
-    rows = values(2000, 1)
-    score = rows.pop("score")
-    found = reference.limits(rows, {"score": score}, expected=expected, alarms={"score": (None, 0.9)}, truth={})
-    (project.root / "metrics").mkdir(exist_ok=True)
-    (project.root / "metrics/limits.json").write_text(json.dumps({**found, "split": "validation"}))
-
-    def made(hours: float, **moved: float) -> Path:
-        at = np.arange(NOW, NOW + hours * 3600, 30.0)
-        rows = values(len(at), 2)
-        return write_log(
-            tmp_path / "log",
-            load_contract(project.root),
-            project.root,
-            at,
-            {k: v + moved.get(k, 0) for k, v in rows.items()},
-        )
-
-    return made
-
-
-def values(rows: int, seed: int) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(seed)
-    current = random.normal(0, 1, rows)
-    return {"current": current, "field": current + random.normal(0, 0.3, rows), "score": random.uniform(0, 0.8, rows)}
 
 
 def test_the_command_says_what_is_expected_and_writes_limits(recorded: Callable[..., Path], project: Project) -> None:

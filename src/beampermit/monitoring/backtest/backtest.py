@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -20,7 +21,9 @@ from beampermit.monitoring.limits import Alarms, Calibration, Limits
 from beampermit.progress import Progress, silent
 from beampermit.verdicts.evidence import AlarmRate
 
-Judge = Callable[[Recording, Limits, Progress], Series]
+
+class Judge(Protocol):
+    def __call__(self, recording: Recording, limits: Limits, /, *, progress: Progress) -> Series: ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def backtest(
     Raises `BadInput` where the recording has nothing to judge, or too little to calibrate.
     """
     rule = recording.contract.monitoring
-    series = judge(recording, limits, progress)
+    series = judge(recording, limits, progress=progress)
     now = _expected(recording, series, series.limits)
     calibrated, after, judging = None, None, limits
     if false_alarms is not None:

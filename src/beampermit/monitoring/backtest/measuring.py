@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field
 
 from beampermit.contract import Contract
 from beampermit.errors import BadInput
@@ -16,27 +18,24 @@ from beampermit.monitoring.readings import readings
 from beampermit.monitoring.trip_rules import CANNOT_JUDGE
 from beampermit.monitoring.windows import LogWindow, read_window
 from beampermit.progress import Progress, silent
+from beampermit.record import Count, Number, Record
 
 CHUNK = 6
 """Windows whose rows are in memory at once."""
-Pair = tuple[float, float]
+Pair = tuple[Number, Number]
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(Record):
     """Of a part's windows, as JSON has it: of each check and subject its value and its limit in each window."""
 
-    first: int
+    first: Annotated[int, Field(strict=True)]
     """Place of the first window."""
-    count: int
-    found: Mapping[str, list[Pair | None]]
+    count: Count
+    found: dict[str, tuple[Pair | None, ...]]
     """None where it was not judged."""
-    rows: int
+    rows: Count
     notes: tuple[str, ...]
-    usual: Mapping[str, float]
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+    usual: dict[str, Number]
 
 
 def measure(recording: Recording, limits: Limits, progress: Progress = silent) -> Series:
@@ -63,7 +62,14 @@ def measure_part(part: Part, contract: Contract, limits: Limits, judged: Progres
                 found.setdefault(one.key, [None] * len(places))[place - places.start] = (one.value, one.limit)
                 usual |= {one.key: one.usual} if one.usual else {}
             judged("judge windows", place - places.start + 1, len(places))
-    return Measured(places.start, len(places), found, rows, tuple(notes), usual)
+    return Measured(
+        first=places.start,
+        count=len(places),
+        found={key: tuple(pairs) for key, pairs in found.items()},
+        rows=rows,
+        notes=tuple(notes),
+        usual=usual,
+    )
 
 
 def joined(recording: Recording, parts: Iterable[Part], measured: Iterable[Measured]) -> Series:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -36,6 +36,12 @@ class Part:
     @property
     def label(self) -> str:
         return self.day if self.version is None else f"{self.day}, version {self.version}"
+
+    def pieces(self, most: int) -> Iterator[Part]:
+        """Parts of at most so many windows."""
+        for first in range(self.places.start, self.places.stop, most):
+            places = range(first, min(first + most, self.places.stop))
+            yield replace(self, places=places, first=self.first and first == self.places.start)
 
 
 def parts_of(recording: Recording) -> list[Part]:

@@ -77,8 +77,8 @@ def series_of(
 
 
 @contextmanager
-def opened(path: Path, model: str) -> Iterator[Path]:
-    """The folder of a prediction log; a table of `beampermit replay` is laid out as one meanwhile.
+def opened(path: Path, model: str, place: Path | None = None) -> Iterator[Path]:
+    """The folder of a prediction log; a table of `beampermit replay` is laid out as one meanwhile, in `place`.
 
     Raises `BadInput` where it is neither.
     """
@@ -87,7 +87,7 @@ def opened(path: Path, model: str) -> Iterator[Path]:
         return
     if not path.is_file():
         raise BadInput("there is no such prediction log or table", file=path, hint="beampermit replay TABLE --out FILE")
-    with TemporaryDirectory(prefix="beampermit-backtest-") as scratch:
+    with TemporaryDirectory(prefix="beampermit-backtest-", dir=place) as scratch:
         _lay_out(path, Path(scratch), model)
         yield Path(scratch)
 
