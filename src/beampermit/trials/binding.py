@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.datasets.repository import Repository, is_below, overlap
@@ -18,7 +18,7 @@ from beampermit.models.metrics import read_metrics
 from beampermit.project import Project
 from beampermit.reading import decode, parse_json, parse_yaml
 from beampermit.reproduction.plan import Stages, hidden_from_training, refuse_declared
-from beampermit.trials.records import Bound, Study
+from beampermit.trials.records import Bound
 from beampermit.trials.settings import FILE, Settings, plain, read_settings, value_at
 
 MODULE = "pipeline/trial.py"
@@ -68,8 +68,11 @@ class Subject:
         return found
 
 
-def subject_of(project: Project) -> Subject:
-    """Raises `BadInput` and `Failed` with what is wrong in params.yaml, dvc.yaml and the code; nothing is run."""
+def subject_of(project: Project, *, with_data: bool = True) -> Subject:
+    """Raises `BadInput` and `Failed` with what is wrong in params.yaml, dvc.yaml and the code; nothing is run.
+
+    `with_data`: a machine that only writes documents has no data, nor the manifests of their folders.
+    """
     contract = project.contract
     file = project.path(FILE)
     if not file.is_file():
@@ -90,10 +93,11 @@ def subject_of(project: Project) -> Subject:
     read = dict(_parameters(repository, settings.stage))
     before = stages.with_ancestors({settings.stage}) - {settings.stage}
     _refuse_unread(settings, read, {name: dict(_parameters(repository, name)) for name in before})
-    _refuse_stale(repository, before)
+    if with_data:
+        _refuse_stale(repository, before)
     module, path = _module(project, settings)
     files = tuple(sorted({*_code(project, path), *_declared(project, stages.deps[settings.stage])}))
-    data = _data(repository, stages.deps[settings.stage], (*judging, *raw))
+    data = _data(repository, stages.deps[settings.stage], (*judging, *raw)) if with_data else {}
     lock = backend_of(project.root).read(project.root)
     bound = Bound(
         data={path: md5 for path, (md5, _) in data.items()},
@@ -106,7 +110,14 @@ def subject_of(project: Project) -> Subject:
     return Subject(project, settings, bound, module, files, data, sections, lock)
 
 
-def differences(bound: Bound, study: Study) -> list[str]:
+class OfBound(Protocol):
+    """A study, or its summary."""
+
+    @property
+    def bound(self) -> Bound: ...
+
+
+def differences(bound: Bound, study: OfBound) -> list[str]:
     """In what a study differs from what is bound now, for people."""
     texts = [
         f"{name} of another digest"
