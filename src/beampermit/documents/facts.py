@@ -28,6 +28,7 @@ from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import registry_address
+from beampermit.trials.standing import Standing, read_standing
 from beampermit.verdicts.evidence import Gates
 from beampermit.verdicts.merge import read_verdict_folder
 from beampermit.verdicts.verdict import Verdict, find_evidence
@@ -107,6 +108,8 @@ class Facts:
     """Since which no version is in service."""
     bypasses: tuple[Bypass, ...] = ()
     """In force when the facts were gathered."""
+    trials: Standing | None = None
+    """What stands behind the parameters."""
 
     @property
     def serves(self) -> bool:
@@ -163,6 +166,7 @@ def gather_facts(project: Project, permit: Path | None = None, verdicts: Path | 
         verdicts=found,
         retirement=state.out_of_service,
         bypasses=state.bypasses(datetime.now(UTC), contract.monitoring.bypass_at_most),
+        trials=read_standing(project),
     )
 
 

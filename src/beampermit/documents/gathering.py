@@ -20,6 +20,7 @@ from beampermit.errors import BadInput
 from beampermit.github.context import pull_request_head
 from beampermit.models import metrics
 from beampermit.project import Project
+from beampermit.trials.standing import read_standing
 from beampermit.verdicts.evidence import Comparison, Gates, LimitChecks, RowChecks
 from beampermit.verdicts.merge import MergedVerdicts, merge_verdict_files
 from beampermit.verdicts.verdict import Where, find_evidence
@@ -86,6 +87,7 @@ def gather_report(project: Project, folder: Path, expected: Mapping[str, str]) -
             rows={split.split: split.rows for split in rows.splits},
             changes=rows.changes,
             settings=problems.collect(lambda: compare_settings(base_and_head), {}),
+            trials=problems.collect(lambda: read_standing(project), None),
             packages=problems.collect(lambda: compare_packages(base_and_head), ()),
             watched=tuple(path for path in base_and_head.changed_paths() if path.startswith(watched)),
             pipelines=_pipelines(project),

@@ -187,3 +187,11 @@ def duration(seconds: float) -> str:
         if seconds >= length and seconds % length == 0:
             return f"{number(seconds / length)} {unit}"
     return f"{number(seconds)} s" if seconds >= 1 else f"{number(seconds * 1000)} ms"
+
+
+def roughly(seconds: float) -> str:
+    """A time that was measured, with two digits or so: `1.5 s`, `4.2 min`, `2.3 h`, `12 d`."""
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{number(seconds / length, 2)} {unit}"
+    return f"{number(seconds, 2)} s" if seconds >= 1 else f"{number(seconds * 1000, 2)} ms"

@@ -25,7 +25,7 @@ def drawing(name: str) -> Markdown:
 
 
 def page(text: Markdown, title: str, drawings: Mapping[str, str] | None = None) -> str:
-    """The page of Markdown that our templates wrote; `drawings` are `data:` addresses by name."""
+    """The page of Markdown that our templates wrote; `drawings` by name are `data:` addresses, or SVG of ours."""
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
@@ -53,6 +53,8 @@ def _parser() -> Any:
         if tokens[place].info != DRAWING:
             return plain(tokens, place, options, env)
         address = env["drawings"].get(name)
+        if address and address.startswith("<svg "):
+            return f'<figure class="drawn">{address}</figure>\n'
         return f'<figure><img alt="{_attribute(name)}" src="{_attribute(address)}"></figure>\n' if address else ""
 
     def html(tokens: Any, place: int, _options: Any, _env: Any) -> str:

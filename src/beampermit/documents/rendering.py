@@ -95,6 +95,7 @@ def _environment() -> Any:
         "signed": markdown.signed,
         "size": markdown.size,
         "duration": markdown.duration,
+        "roughly": markdown.roughly,
         "bound": _bound,
     }
     return environment

@@ -20,6 +20,7 @@ from beampermit.errors import BadInput, Problem
 from beampermit.models.metrics import MetricComparison
 from beampermit.reading import first_fault, parse_json
 from beampermit.record import Count, ObjectId, Record
+from beampermit.trials.standing import Standing
 from beampermit.verdicts.evidence import Champion, LimitChanges, SplitChanges
 from beampermit.verdicts.merge import ICONS, MergedVerdicts, merge_verdicts
 
@@ -36,7 +37,19 @@ LONGEST = 300
 WHOLE = ("judged", "plots")
 """Fields whose lists are never cut: every verdict counts, and half a curve misleads."""
 EXPENDABLE = (
-    *("passed", "texts", "packages", "settings", "recall", "curves", "data", "metrics", "fixes", "not_passed"),
+    *(
+        "passed",
+        "texts",
+        "packages",
+        "trials",
+        "settings",
+        "recall",
+        "curves",
+        "data",
+        "metrics",
+        "fixes",
+        "not_passed",
+    ),
     *("foot", "watched", "limits", "gates", "warnings"),
 )
 """Blocks that a comment leaves out when it is too long, first to last; never the headline."""
@@ -45,6 +58,7 @@ TITLES = {
     "texts": "changed texts of the contract",
     "packages": "environment",
     "settings": "parameters",
+    "trials": "trials behind the parameters",
     "recall": "recall by kind",
     "curves": "plots",
     "data": "data",
@@ -65,7 +79,7 @@ class Report(Record):
 
     `notes` are sentences about what could not be compared; `gates` and `texts` are changes of the contract, `limits` of
     what is monitored; `recall` is by kind, here and on the base branch; `incomparable` says that the champion is not
-    compared; `cut` counts by field the rows that were left out.
+    compared; `trials` stand behind the parameters; `cut` counts by field the rows that were left out.
     """
 
     beampermit: Literal[1] = 1
@@ -88,6 +102,7 @@ class Report(Record):
     rows: dict[str, Count] = Field(default={})
     changes: tuple[SplitChanges, ...] = ()
     settings: dict[str, tuple[Change, ...]] = Field(default={})
+    trials: Standing | None = None
     packages: tuple[Change, ...] = ()
     watched: tuple[str, ...] = ()
     pipelines: tuple[Pipeline, ...] = ()
