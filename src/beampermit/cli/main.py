@@ -37,6 +37,7 @@ from beampermit.cli import (
     retrain,
     serve,
     status,
+    trials,
 )
 from beampermit.cli.help import Grouped
 from beampermit.cli.output import fail, print_in_any_encoding
@@ -78,6 +79,7 @@ PANELS = {
         "comment": report.comment,
         "reproduce": reproduce.reproduce,
     },
+    "Train": {"trials": trials.app},
     "Release": {
         "permit": permit.app,
         "protect": protect.app,

@@ -91,10 +91,10 @@ def export(address: str = "") -> str:
 
 def registry_address() -> str:
     """The address for documents; empty where none is set."""
-    return _public_address(os.environ.get(VARIABLE, ""))
+    return public_address(os.environ.get(VARIABLE, ""))
 
 
-def _public_address(uri: str) -> str:
+def public_address(uri: str) -> str:
     """What everybody may read: without user, password and options."""
     if uri.startswith(SQLITE):
         return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}"
@@ -170,7 +170,7 @@ class Registry:
     @property
     def address(self) -> str:
         """For the ledger and the documents."""
-        return _public_address(self.uri)
+        return public_address(self.uri)
 
     def tags(self, model: str) -> Mapping[str, str]:
         """The tags of beampermit of the registered model, without prefix; none where there is no such model."""

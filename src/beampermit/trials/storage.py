@@ -63,8 +63,13 @@ def opened(project: Project, storage: str | None) -> BaseStorage:
         return _journal(folder_of(project) / JOURNAL)
     from optuna.storages import RDBStorage
 
-    with storage_errors(address):
-        return RDBStorage(address, engine_kwargs={"pool_pre_ping": True}, skip_compatibility_check=False)
+    try:
+        with storage_errors(address):
+            return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
+    except ImportError as error:
+        name = (error.name or "its driver").partition(".")[0]
+        hint = MISSING.get(name, f"pip install {name}")
+        raise BadInput(f"the driver of {public(address)} is not installed: {name}", hint=hint) from None
 
 
 def described(project: Project, storage: str | None) -> str:
@@ -75,22 +80,17 @@ def described(project: Project, storage: str | None) -> str:
 
 @contextmanager
 def storage_errors(address: str) -> Iterator[None]:
-    """What a storage raises as `Outside`, and what is wrong with its content as `BadInput`; without a password."""
+    """What a database raises as `Outside`, without a password; the address is empty for a journal."""
+    if not address:
+        yield
+        return
     import sqlalchemy.exc
+    from optuna.exceptions import StorageInternalError
 
-    where = public(address) or "the journal"
     try:
         yield
-    except (ModuleNotFoundError, ImportError) as error:
-        name = re.sub(r"\W.*", "", getattr(error, "name", "") or "")
-        hint = MISSING.get(name, f"pip install {name or 'its driver'}")
-        raise BadInput(f"the driver of {where} is not installed", hint=hint) from None
-    except sqlalchemy.exc.SQLAlchemyError as error:
-        raise Outside(f"{where}: {_said(error, address)}") from None
-    except Exception as error:
-        if type(error).__module__.startswith(("optuna", "alembic")):
-            raise Outside(f"{where}: {_said(error, address)}") from None
-        raise
+    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+        raise Outside(f"{public(address)}: {_said(error, address)}") from None
 
 
 def _said(error: BaseException, address: str) -> str:
@@ -107,9 +107,9 @@ def _said(error: BaseException, address: str) -> str:
 def _journal(file: Path) -> BaseStorage:
     from filelock import FileLock, Timeout
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import BaseJournalFileLock, JournalFileBackend
+    from optuna.storages.journal import JournalFileBackend
 
-    class Lock(BaseJournalFileLock):
+    class Lock:
         """Of the operating system, which gives it back when we are killed."""
 
         def __init__(self) -> None:
@@ -146,7 +146,7 @@ def _journal(file: Path) -> BaseStorage:
     finally:
         lock.release()
     try:
-        return JournalStorage(Backend(str(file), lock_obj=lock))
+        return JournalStorage(Backend(str(file), lock_obj=lock))  # type: ignore[arg-type]
     except (ValueError, KeyError, TypeError) as error:
         reason = f"this journal of studies is damaged: {error}"
         raise BadInput(reason, file=file, hint="move it away; MLflow has its trials") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -110,6 +110,14 @@ def open_study(project: Project, storage: str | None = None) -> Opened:
             told.set_user_attr(OWN, study.model_dump(mode="json"))
     place = {"storage": described(project, storage), "folder": str(folder_of(project))}
     return Opened(subject, study.model_copy(update=place), told, address, is_new)
+
+
+def read_trials(kept: Opened, numbers: Iterable[int]) -> list[Trial]:
+    """Those of an open study with these numbers."""
+    storage, study = kept.told._storage, kept.told._study_id
+    space = kept.subject.settings.space
+    ids = [storage.get_trial_id_from_study_id_trial_number(study, number) for number in numbers]
+    return [_trial(storage.get_trial(one), kept.study, space) for one in ids]
 
 
 def others(project: Project, kept: Opened) -> list[str]:

@@ -1,0 +1,94 @@
+"""Which run has a trial, and whether that run still lives: trials of one that was killed are taken over by the next."""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from beampermit.trials.study import BEAT, RUN
+
+if TYPE_CHECKING:
+    import optuna
+
+EVERY = 60.0
+"""Seconds between two signs of life."""
+LOST = 600.0
+"""Seconds without one after which a run on another machine counts as dead; clocks may differ by some minutes."""
+
+
+def own_name() -> str:
+    return uuid.uuid4().hex[:12]
+
+
+@contextmanager
+def alive(study: optuna.Study, name: str) -> Iterator[None]:
+    """Signs of life of this run in the study's storage, while the block runs."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(EVERY):
+            with suppress(Exception):  # the loop itself says that the storage is gone
+                study.set_user_attr(BEAT + name, _sign())
+
+    study.set_user_attr(BEAT + name, _sign())
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        with suppress(Exception):
+            study.set_user_attr(BEAT + name, None)
+
+
+def abandoned(study: optuna.Study, trials: list[optuna.trial.FrozenTrial], own: str) -> list[int]:
+    """Numbers in the storage of running trials whose run is dead."""
+    signs = {name.removeprefix(BEAT): sign for name, sign in study.user_attrs.items() if name.startswith(BEAT)}
+    living = {name for name, sign in signs.items() if name != own and _lives(sign)}
+    found: list[int] = []
+    for trial in trials:
+        if trial.state.name not in ("RUNNING", "WAITING"):
+            continue
+        run = trial.user_attrs.get(RUN)
+        if run not in living and (run is not None or not living):
+            found.append(trial._trial_id)
+    return found
+
+
+def _sign() -> dict[str, Any]:
+    import psutil
+
+    own = psutil.Process()
+    return {"host": _host(), "process": own.pid, "began": own.create_time(), "seen": time.time()}
+
+
+def _lives(sign: Any) -> bool:
+    if not isinstance(sign, Mapping):
+        return False
+    if sign.get("host") == _host():
+        return _runs(sign.get("process"), sign.get("began"))
+    seen = sign.get("seen")
+    return isinstance(seen, (int, float)) and time.time() - seen < LOST
+
+
+def _runs(process: Any, began: Any) -> bool:
+    import psutil
+
+    try:
+        found = psutil.Process(process)
+        return abs(found.create_time() - began) < 1 and found.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, TypeError, ValueError):
+        return False
+
+
+def _host() -> str:
+    """Two containers may have one name, and see other processes."""
+    space = Path("/proc/self/ns/pid")
+    return f"{platform.node()} {os.stat(space).st_ino if space.exists() else ''}".strip()  # noqa: PTH116

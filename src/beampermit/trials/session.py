@@ -1,0 +1,197 @@
+"""One call of `beampermit trials run`: the study, its tree and environment, its trials, and its runs in MLflow."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from beampermit.compute.executor import open_executor
+from beampermit.compute.resources import Resources
+from beampermit.errors import BadInput, counted
+from beampermit.files import write_json
+from beampermit.progress import Progress
+from beampermit.project import Project
+from beampermit.reading import read_json
+from beampermit.reproduction.environments import reused_environment
+from beampermit.trials.records import State, Study
+from beampermit.trials.running import Counts, Run, require_some
+from beampermit.trials.storage import folder_of
+from beampermit.trials.study import Opened, open_study, others, quiet_optuna, read_study, read_trials
+from beampermit.trials.tracking import Tracking, tracking_uri
+
+RECORDED = "recorded.json"
+"""In the folder of the studies: how many trials of each study MLflow has, so that nothing has to be asked."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one call did."""
+
+    study: Study
+    """With all its trials, as it is now."""
+    counts: Counts
+    """Of this call alone."""
+    is_new: bool
+    others: tuple[str, ...]
+    """Of a new study, the earlier ones of the project, and what differs."""
+    mlflow: str
+    """Where its runs are; empty where none were wanted."""
+    problem: str
+    """Why MLflow lacks some; empty where it has all."""
+    seconds: float
+
+
+def run_study(
+    project: Project,
+    trials: int,
+    resources: Resources,
+    progress: Progress,
+    *,
+    storage: str | None = None,
+    mlflow: bool = True,
+    variant: str = "",
+) -> Session:
+    """Go on with the study of the project as it is now, until it has as many trials.
+
+    Raises `Failed` where all trials fail, and as `open_study`, the executor and the installation of the environment.
+    """
+    from beampermit.trials.tree import cut_tree
+
+    if trials < 1:
+        raise BadInput(f"--trials is the number of trials in all, and is {trials}")
+    began = time.monotonic()
+    quiet_optuna()
+    progress("opening the study")
+    opened = open_study(project, storage)
+    uri = tracking_uri(folder_of(project)) if mlflow else ""
+    work = resources.folder()
+    progress("laying out what trials read")
+    tree = cut_tree(opened.subject, work)
+    variables = project.base_contract.environment.variables
+    environment = reused_environment(project.root, tree, progress, variant).passing(variables)
+    recording = _Recording(opened, uri)
+    run = Run(opened, trials, tree, work, environment, told=recording.add, at_once=resources.at_once)
+    try:
+        with open_executor(resources.on, resources, work) as executor:
+            counts = run.perform(executor, progress)
+    except BaseException:
+        recording.stop()
+        raise
+    problem = recording.finish(progress)
+    require_some(run)
+    return Session(
+        study=read_study(project, opened.study.name, storage),
+        counts=counts,
+        is_new=opened.is_new,
+        others=tuple(others(project, opened)) if opened.is_new else (),
+        mlflow=uri and _shown(uri),
+        problem=problem,
+        seconds=time.monotonic() - began,
+    )
+
+
+class _Recording:
+    """The runs in MLflow, begun when there is one to write."""
+
+    def __init__(self, opened: Opened, uri: str):
+        self._opened, self._uri = opened, uri
+        self._file = folder_of(opened.subject.project) / RECORDED
+        trials = opened.told.get_trials(deepcopy=False)
+        self._ended = [trial.number for trial in trials if trial.state.is_finished()]
+        self._tracking: Tracking | None = None
+        if uri and self._known().get(opened.study.name) != [_shown(uri), len(self._ended)] and self._ended:
+            self._begin()
+
+    def add(self, number: int) -> None:
+        if self._uri and not self._tracking:
+            self._begin()
+        if self._tracking:
+            self._tracking.add(number)
+
+    def stop(self) -> None:
+        if self._tracking:
+            self._tracking.stop()
+
+    def finish(self, progress: Progress) -> str:
+        """Write all that is missing; what went wrong, or nothing."""
+        if not self._tracking:
+            return ""
+        try:
+            self._tracking.finish(lambda count: progress(f"writing runs to MLflow: {count}"))
+        except BaseException:
+            self._tracking.stop()
+            raise
+        if not self._tracking.problem:
+            trials = self._opened.told.get_trials(deepcopy=False)
+            count = sum(trial.state.is_finished() for trial in trials)
+            write_json(self._file, {**self._known(), self._opened.study.name: [_shown(self._uri), count]})
+        return self._tracking.problem
+
+    def _begin(self) -> None:
+        self._tracking = Tracking(
+            self._opened.study, self._uri, self._ended, lambda numbers: read_trials(self._opened, numbers)
+        )
+
+    def _known(self) -> dict[str, Any]:
+        try:
+            known = read_json(self._file)
+        except BadInput:
+            return {}
+        return known if isinstance(known, dict) else {}
+
+
+def _shown(uri: str) -> str:
+    from beampermit.registry.mlflow import public_address
+
+    return public_address(uri)
+
+
+def text(session: Session) -> str:
+    """What the call did, for a person."""
+    study, counts = session.study, session.counts
+    lines = [f"study {study.name}: {_states(study)}"]
+    if session.is_new:
+        lines[0] += "; it is new"
+        lines += [f"  another study: {line}" for line in session.others[:3]]
+    if counts.ended:
+        details = [f"{counts.reused} had their result" if counts.reused else ""]
+        details += [f"{counts.taken_over} of a run that was killed" if counts.taken_over else ""]
+        more = "".join(f", {detail}" for detail in details if detail)
+        lines.append(f"this run: {counted(counts.ended, 'trial')}{more}, in {session.seconds:.0f} s")
+    else:
+        lines.append("this run: nothing to do, for --trials is the number in all")
+    if best := (study.ranked()[:1] if len(study.objectives) == 1 else ()):
+        name = study.objectives[0].name
+        lines.append(f"best: trial {best[0].number}, {name} {best[0].values[name]:.6g}")
+        lines += [f"  {path}: {json.dumps(value)}" for path, value in best[0].params.items()]
+    if counts.failed:
+        lines.append(f"{counted(counts.failed, 'trial')} failed; {counts.last_reason}")
+    if counts.unmeasured:
+        lines.append(f"metrics of the checker are missing: {counts.unmeasured}")
+    if session.problem:
+        lines.append(f"MLflow ({session.mlflow}) lacks runs, which the next run writes: {session.problem}")
+    lines.append("next: beampermit trials show, then beampermit trials apply")
+    return "\n".join(lines)
+
+
+def as_json(session: Session) -> dict[str, Any]:
+    study = session.study
+    best = study.ranked()[:1] if len(study.objectives) == 1 else ()
+    return {
+        "study": study.name,
+        "new": session.is_new,
+        "trials": {state.value: len(study.of_state(state)) for state in State},
+        "run": vars(replace(session.counts)),
+        "best": best[0].model_dump(mode="json") if best else None,
+        "mlflow": session.mlflow,
+        "mlflow_problem": session.problem,
+        "storage": study.storage,
+        "seconds": round(session.seconds, 3),
+    }
+
+
+def _states(study: Study) -> str:
+    found = [(state.value, len(study.of_state(state))) for state in State]
+    return ", ".join(f"{count} {name}" for name, count in found if count) or "no trial"

@@ -1,0 +1,233 @@
+"""Each trial as a run of MLflow, below the run of its study. A thread writes them: no trial waits for MLflow."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from beampermit.errors import BadInput, BeampermitError
+from beampermit.registry.mlflow import BOUNDS, VARIABLE, checked_uri, export
+from beampermit.registry.refusals import reason_of
+from beampermit.trials.records import State, Study, Trial
+
+DATABASE = "mlflow.db"
+"""In the folder of the studies, where `MLFLOW_TRACKING_URI` is not set."""
+PREFIX = "beampermit."
+STUDY, NUMBER = f"{PREFIX}study", f"{PREFIX}trial"
+PART = 0.25
+"""Of the time that the thread may take while trials run, which need the processor more."""
+PAGE = 1000
+STATUS = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED", State.FAILED: "FAILED"}
+LONGEST_VALUE = 500
+
+
+def tracking_uri(folder: Path) -> str:
+    """`MLFLOW_TRACKING_URI`, else a database in the folder of the studies. Raises `BadInput` for what is no address."""
+    uri = os.environ.get(VARIABLE, "")
+    if not uri:
+        return f"sqlite:///{folder / DATABASE}"
+    return checked_uri(uri, VARIABLE, export())
+
+
+class Tracking:
+    """Writes trials while they come, and at the end those that are missing, of this run and of earlier ones.
+
+    `ended` are the numbers of the trials of earlier runs, and `read` reads the trials of some numbers. Where MLflow
+    fails, `problem` says why, and the study goes on: the next run writes what is missing.
+    """
+
+    def __init__(self, study: Study, uri: str, ended: Iterable[int], read: Callable[[Iterable[int]], list[Trial]]):
+        self._study, self._uri, self._earlier, self._read = study, uri, tuple(ended), read
+        self._numbers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._rushed = threading.Event()
+        self._over = threading.Event()
+        self.problem = ""
+        self.written = 0
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def add(self, number: int) -> None:
+        """A trial has ended."""
+        self._numbers.put(number)
+
+    def finish(self, progress: Callable[[int], None] = lambda _: None) -> None:
+        """Wait until all is written; `progress` is told how many trials are."""
+        self._rushed.set()
+        self._numbers.put(None)
+        while self._thread.is_alive():
+            self._thread.join(0.2)
+            progress(self.written)
+
+    def stop(self) -> None:
+        """Write nothing more; what is being written is."""
+        self._over.set()
+        self._rushed.set()
+        self._numbers.put(None)
+        self._thread.join(5.0)
+
+    def _serve(self) -> None:
+        try:
+            runs = _Runs(self._study, self._uri)
+            for trial in self._trials(runs.numbers):
+                began = time.monotonic()
+                runs.write(trial)
+                self.written += 1
+                self._rushed.wait((time.monotonic() - began) * (1 / PART - 1))
+            if not self._over.is_set():
+                runs.finish()
+        except BeampermitError as error:
+            self.problem = error.message
+        except Exception as error:  # MLflow and its stores have many
+            self.problem = reason_of(error)
+
+    def _trials(self, there: set[int]) -> Iterator[Trial]:
+        """Those of earlier runs that MLflow has not, then those of this run as they end."""
+        waiting = [*self._earlier]
+        last = False
+        while not last:
+            if not waiting:
+                number = self._numbers.get()
+                last = number is None
+                waiting = [] if number is None else [number]
+            while not self._numbers.empty():
+                number = self._numbers.get()
+                last = last or number is None
+                waiting += [] if number is None else [number]
+            if self._over.is_set():
+                return
+            new = [number for number in dict.fromkeys(waiting) if number not in there]
+            waiting = []
+            for trial in self._read(new):
+                if self._over.is_set():
+                    return
+                there.add(trial.number)
+                yield trial
+
+
+class _Runs:
+    """The runs of one study in MLflow."""
+
+    def __init__(self, study: Study, uri: str):
+        for variable, value in BOUNDS.items():
+            os.environ.setdefault(variable, value)
+        from mlflow import MlflowClient
+
+        for logger in ("mlflow", "alembic"):
+            logging.getLogger(logger).setLevel(logging.CRITICAL)
+        self._study = study
+        self._client: Any = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        self._experiment = self._find_experiment(study.name.rpartition("-")[0] + "-trials")
+        self._parent = self._find_parent()
+        self._begun: dict[int, str] = {}
+        self.numbers = set(self._known())
+
+    def write(self, trial: Trial) -> None:
+        from mlflow.entities import Metric, Param
+
+        began = _milliseconds(trial.began)
+        ended = began + round(1000 * (trial.seconds or 0.0))
+        tags = {
+            "mlflow.parentRunId": self._parent,
+            "mlflow.source.git.commit": self._study.commit,
+            STUDY: self._study.name,
+            NUMBER: str(trial.number),
+            f"{PREFIX}state": trial.state.value,
+            f"{PREFIX}machine": trial.machine,
+            f"{PREFIX}unit": trial.unit,
+            f"{PREFIX}reason": trial.reason[-LONGEST_VALUE:],
+        }
+        run = (
+            self._begun.get(trial.number)
+            or self._client.create_run(
+                self._experiment,
+                start_time=began,
+                tags={name: value for name, value in tags.items() if value},
+                run_name=f"trial {trial.number}",
+            ).info.run_id
+        )
+        metrics = [
+            Metric(name, value, ended, round(row[0]))
+            for row in trial.curve
+            for name, value in zip(("loss", "validation_loss"), row[1:], strict=False)
+        ]
+        numbers = {**trial.metrics, **trial.values}
+        numbers |= {"seconds": trial.seconds} if trial.seconds is not None else {}
+        curved = {metric.key for metric in metrics}
+        metrics += [Metric(name, value, ended, 0) for name, value in numbers.items() if name not in curved]
+        params = [Param(name, str(value)[:LONGEST_VALUE]) for name, value in trial.params.items()]
+        self._client.log_batch(run, metrics=metrics, params=params)
+        self._client.set_terminated(run, STATUS[trial.state], ended)
+
+    def finish(self) -> None:
+        self._client.set_terminated(self._parent, "FINISHED")
+
+    def _find_experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            try:
+                return str(self._client.create_experiment(name))
+            except MlflowException:
+                found = self._client.get_experiment_by_name(name)  # somebody else was first
+        if found is None or found.lifecycle_stage != "active":
+            raise BadInput(f"the experiment {name} of MLflow is deleted: restore it")
+        return str(found.experiment_id)
+
+    def _find_parent(self) -> str:
+        """The run of the study; of two that were made at once, the one that began first."""
+        study = self._study
+        kind = f"{PREFIX}kind"
+        found = self._client.search_runs(
+            [self._experiment],
+            f"tags.`{STUDY}` = '{study.name}' and tags.`{kind}` = 'study'",
+            order_by=["attributes.start_time ASC"],
+            max_results=1,
+        )
+        if found:
+            return str(found[0].info.run_id)
+        bound = study.bound
+        tags = {
+            STUDY: study.name,
+            kind: "study",
+            "mlflow.source.git.commit": study.commit,
+            **{f"{PREFIX}{name}": getattr(bound, name) for name in ("code", "lock", "parameters", "space")},
+            **{f"{PREFIX}data.{path}": md5 for path, md5 in [*bound.data.items()][:20]},
+            f"{PREFIX}objectives": ", ".join(f"{one.direction} {one.name}" for one in study.objectives),
+            f"{PREFIX}sampler": study.sampler,
+            f"{PREFIX}pruner": study.pruner,
+        }
+        tags = {name: value for name, value in tags.items() if value}
+        begun = self._client.create_run(
+            self._experiment, start_time=_milliseconds(study.began), tags=tags, run_name=study.name
+        )
+        return str(begun.info.run_id)
+
+    def _known(self) -> Iterator[int]:
+        """Numbers of the trials that are written to the end."""
+        token: str | None = None
+        while token is None or token:
+            page = self._client.search_runs(
+                [self._experiment],
+                f"tags.`{STUDY}` = '{self._study.name}' and tags.`mlflow.parentRunId` = '{self._parent}'",
+                max_results=PAGE,
+                page_token=token,
+            )
+            for run in page:
+                number = run.data.tags.get(NUMBER, "")
+                if number.isdigit() and run.info.status == "RUNNING":  # the writer was killed
+                    self._begun[int(number)] = run.info.run_id
+                elif number.isdigit():
+                    yield int(number)
+            token = page.token or ""
+
+
+def _milliseconds(moment: str) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000) if moment else round(time.time() * 1000)
