@@ -12,9 +12,11 @@ from beampermit.documents.card import card_page
 from beampermit.documents.facts import gather_facts
 from beampermit.documents.inventory_page import inventory_page
 from beampermit.documents.runbook import runbook_page
+from beampermit.documents.trials_page import trials_page
 from beampermit.project import Project
 from beampermit.verdicts.inventory import Entry, Finding, Inventory
 from support.planted_results import write
+from support.studies import SPACE, large
 
 CHROMIUM = Path("/usr/bin/chromium")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
@@ -81,6 +83,21 @@ def test_an_inventory_fits_a_telephone(browser: Any, tmp_path: Path) -> None:
     assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"]
     assert asked == []
     assert page.locator("h2").first.inner_text() == "What to do"
+
+
+def test_a_study_fits_a_telephone_and_is_drawn_in_the_colours_of_the_page(browser: Any, tmp_path: Path) -> None:
+    study = large(40, several=True).model_copy(update={"space": {**SPACE, LONG: {"choice": [LONG]}}})
+    page, asked = opened(browser, tmp_path, trials_page(study), PHONE)
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= PHONE["width"]
+    assert asked == []
+    assert page.get_by_role("img").count() == 3, "front, importance, parameters; each has a name to be read aloud"
+    inks = set()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        inks.add(page.evaluate("getComputedStyle(document.querySelector('.drawn text')).fill"))
+        sizes = page.evaluate("[...document.querySelectorAll('svg')].map(one => one.getBoundingClientRect().width)")
+        assert all(300 < width <= PHONE["width"] for width in sizes)
+    assert len(inks) == 2
 
 
 def test_whom_to_call_and_the_way_back_stand_on_the_first_screen(
