@@ -1,0 +1,243 @@
+"""What runs in a Dask worker: a unit in the shared folder of work, or in a copy of it where that is not shared."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import platform
+import shutil
+import tarfile
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from beampermit import __version__
+from beampermit.cache import cache_folder
+from beampermit.compute.unit import (
+    ENDED,
+    INTERMEDIATE,
+    LOG,
+    REQUEST,
+    RESULT,
+    STOP,
+    UNIT,
+    UNITS,
+    read_plain,
+    read_result,
+    stop_unit,
+)
+from beampermit.compute.worker import Worker, dealt
+from beampermit.errors import BadInput
+from beampermit.files import write_bytes
+from beampermit.reading import parse_json
+
+ROOM, TREES = "dask", "trees"
+RETURNED = (LOG, INTERMEDIATE, ENDED)
+"""Files of a copy that travel back; the last one says that all are there."""
+KEPT = 7 * 86400.0
+"""Seconds for which a copy stays: who submitted it and was killed asks for its result again."""
+LONGEST_LOG = 2**20
+Running = tuple[Path, Worker]
+
+_running: dict[str, Running] = {}
+_copies: set[str] = set()
+"""Names of units that run, and of those in a copy."""
+_idle: dict[str, list[Worker]] = {}
+_free = threading.Condition()
+_busy = [0]
+
+
+def perform_unit(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Perform one unit. The answer says `shared`, or has the files of the copy; or what is in the way.
+
+    `refused` is our version, if it is another one; `wanted` is True where code and data of the unit are not here.
+    """
+    here = {"machine": platform.node(), "worker": _address()}
+    if order["version"] != __version__:
+        return {**here, "refused": __version__}
+    folder = Path(order["folder"])
+    shared = sees(folder, order["unit"])
+    if not shared:
+        copy = _copy(order)
+        if copy is None:
+            return {**here, "wanted": True}
+        folder = copy
+    with _cores(order["cores"]), _worker(order, folder, shared) as worker:
+        worker.perform(folder)
+    return {**here, "shared": True} if shared else {**here, **_files(folder)}
+
+
+def sees(folder: Path, description: bytes) -> bool:
+    """Whether the submitter's folder is here too, with code and data."""
+    try:
+        if read_plain(folder / UNIT) != description:
+            return False
+    except (BadInput, OSError):
+        return False
+    tree = parse_json(description, UNIT)["tree"]
+    return not tree or Path(tree).is_dir()
+
+
+def look(offsets: Mapping[str, int], stopped: Sequence[str]) -> dict[str, bytes]:
+    """What copies have added to `intermediate.jsonl` from these bytes on; ask those that are `stopped` to end."""
+    added: dict[str, bytes] = {}
+    for name in _copies & set(offsets):
+        running = _running.get(name)
+        if running is None:
+            continue
+        if name in stopped:
+            stop_unit(running[0])
+        with suppress(BadInput, OSError):
+            content = (read_plain(running[0] / INTERMEDIATE) or b"")[offsets[name] :]
+            if complete := content[: content.rfind(b"\n") + 1]:
+                added[name] = complete
+    return added
+
+
+def end(names: Sequence[str]) -> None:
+    """End the units of these names that run here."""
+    for name in names:
+        if running := _running.get(name):
+            running[1].close()
+
+
+def has_tree(digest: str) -> bool:
+    return _tree(digest).is_dir()
+
+
+def add_to_tree(digest: str, part: str, content: bytes) -> None:
+    """Take the next bytes of an archive; `part` names whoever sends it."""
+    file = _room(TREES) / f".{digest}.{part}"
+    with file.open("ab") as stream:
+        stream.write(content)
+
+
+def unpack_tree(digest: str, part: str) -> str:
+    """Unpack the archive if it is what its digest says; else, why not."""
+    file = _room(TREES) / f".{digest}.{part}"
+    try:
+        with file.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != digest:
+            return f"sha256 {found[:12]} arrived, and {digest[:12]} was sent"
+        with tempfile.TemporaryDirectory(dir=_room(TREES), prefix=".") as scratch:
+            with tarfile.open(file) as archive:
+                archive.extractall(f"{scratch}/tree", filter="data")
+            with suppress(OSError):  # another worker of this machine was first
+                Path(scratch, "tree").rename(_tree(digest))
+    finally:
+        file.unlink(missing_ok=True)
+    return ""
+
+
+def _copy(order: Mapping[str, Any]) -> Path | None:
+    """The unit's folder on this machine; None where code and data have to be sent first."""
+    description = parse_json(order["unit"], UNIT)
+    if description["tree"]:
+        if not order["tree"] or not has_tree(order["tree"]):
+            return None
+        description["tree"] = str(_tree(order["tree"]))
+    folder = _room(UNITS) / Path(order["folder"]).name
+    folder.mkdir(exist_ok=True, mode=0o700)
+    if read_result(folder) is None:
+        for name in (ENDED, RESULT, STOP):
+            (folder / name).unlink(missing_ok=True)
+        write_bytes(folder / REQUEST, order["request"])
+        write_bytes(folder / UNIT, json.dumps(description).encode())
+    return folder
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """What goes back. Of the copy, this alone stays."""
+    contents = {}
+    for name in RETURNED:
+        with suppress(BadInput, FileNotFoundError):
+            contents[name] = (read_plain(folder / name) or b"")[-LONGEST_LOG if name == LOG else 0 :]
+    for path in folder.iterdir():
+        if path.name in RETURNED:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return contents
+
+
+@contextmanager
+def _worker(order: Mapping[str, Any], folder: Path, shared: bool) -> Iterator[Worker]:
+    """One that has imported what units run, if there is one; nobody else uses it meanwhile."""
+    key = json.dumps([order[name] for name in ("cores", "gpus", "seconds", "bundle")])
+    with _free:
+        idle = _idle.setdefault(key, [])
+        worker = idle.pop() if idle else None
+    if worker is None:
+        variables = dealt(order["cores"], None if order["gpus"] else ())
+        worker = Worker(variables, seconds=order["seconds"], bundle=order["bundle"])
+        atexit.register(worker.close)
+    _running[folder.name] = (folder, worker)
+    if not shared:
+        _copies.add(folder.name)
+    try:
+        yield worker
+    except BaseException:
+        worker.close()
+        atexit.unregister(worker.close)
+        raise
+    finally:
+        _copies.discard(folder.name)
+        _running.pop(folder.name, None)
+    with _free:
+        _idle[key].append(worker)
+
+
+@contextmanager
+def _cores(number: int) -> Iterator[None]:
+    """Units wait until their cores are free: Dask counts a task as one thread."""
+    threads = max(number, _threads())
+    with _free:
+        _free.wait_for(lambda: _busy[0] + number <= threads)
+        _busy[0] += number
+    try:
+        yield
+    finally:
+        with _free:
+            _busy[0] -= number
+            _free.notify_all()
+
+
+def _threads() -> int:
+    from distributed import get_worker
+
+    return get_worker().state.nthreads
+
+
+def _address() -> str:
+    from distributed import get_worker
+
+    return get_worker().address
+
+
+def _tree(digest: str) -> Path:
+    return _room(TREES) / digest
+
+
+def _room(name: str) -> Path:
+    folder = cache_folder() / ROOM / name
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def forget_old() -> None:
+    """Remove copies and trees that nobody has used for a week."""
+    last = time.time() - KEPT
+    for name in (UNITS, TREES):
+        for path in _room(name).iterdir():
+            with suppress(OSError):
+                if path.name not in _running and path.stat().st_mtime < last:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
