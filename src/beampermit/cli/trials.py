@@ -8,18 +8,12 @@ from typing import Annotated
 import typer
 
 from beampermit.cli import compute_options as where
+from beampermit.cli import trials_show
 from beampermit.cli.help import Grouped
 from beampermit.cli.output import Folder, Json, console, plain, show, shown_progress
+from beampermit.cli.trials_show import Storage
 
 app = typer.Typer(help="Search for better parameters.", no_args_is_help=True, cls=Grouped)
-Storage = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ADDRESS",
-        help="A database that keeps the studies, such as postgresql://USER@HOST/NAME.",
-        show_default="a journal in .beampermit/trials",
-    ),
-]
 
 
 @app.command()
@@ -55,5 +49,10 @@ def run(
     found = Project.find(project.resolve())
     with ended_by_signals(), shown_progress() as progress:
         done = session.run_study(found, trials, resources, progress, storage=storage, mlflow=mlflow, variant=variant)
-    lines = session.text(done).splitlines()
-    show(session.as_json(done), lambda: [console().print(plain(line)) for line in lines], as_json)
+    lines = "\n".join(plain(line) for line in session.text(done).splitlines())
+    show(session.as_json(done), lambda: console().print(lines), as_json)
+
+
+app.command("show")(trials_show.show_study)
+app.command("best")(trials_show.best)
+app.command("apply")(trials_show.apply)
