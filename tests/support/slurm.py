@@ -5,7 +5,8 @@
 
 The fixture is of the session, and of each process of pytest-xdist: ports are free ones. `os.environ` holds
 `SLURM_CONF`, so commands of this process find it. A node has 8 CPUs on paper, and two GPUs that are none. Partition
-`normal` is the default; a job of `urgent` has those of `normal` requeued. It ends with the session, killed or not.
+`normal` is the default; a job of `urgent` has those of `normal` queued again, which then start after 8 s
+(`cred_expire`). It ends with the session, killed or not.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SlurmctldPort={controller}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=8
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
@@ -62,7 +63,7 @@ SlurmdParameters=config_overrides
 GresTypes=gpu
 {nodes}
 PartitionName=normal Nodes=ALL Default=YES MaxTime=60 PriorityTier=1 State=UP
-PartitionName=urgent Nodes=ALL MaxTime=60 PriorityTier=10 PreemptMode=OFF State=UP
+PartitionName=urgent Nodes=ALL DefaultTime=30 MaxTime=60 PriorityTier=10 PreemptMode=OFF State=UP
 """
 NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=4000 Gres=gpu:2 State=UNKNOWN"

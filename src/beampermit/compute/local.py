@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from beampermit.compute.resources import Resources
+from beampermit.compute.team import team_of
 from beampermit.compute.worker import GPUS, Worker, dealt
 from beampermit.errors import BadInput, BeampermitError, counted, from_os_error
 
@@ -32,6 +33,7 @@ class Local:
                 dealt(resources.cores, gpus[number * share : (number + 1) * share]),
                 seconds=resources.time,
                 bundle=resources.bundle,
+                team=team_of(1, resources.gpus, resources.cores),
             )
             for number in range(self.slots)
         ]

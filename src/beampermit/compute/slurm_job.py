@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,11 @@ DEALT = ("_VISIBLE_DEVICES", "_NUM_THREADS")
 """Ends of names of those that SLURM and the worker set."""
 
 
+FOR_SBATCH = ("SBATCH_", "SLURM_", "MUNGE_")
+OVERRULING = ("SBATCH_EXPORT", "SBATCH_GET_USER_ENV", "SBATCH_ARRAY_INX", "SBATCH_JOB_NAME")
+"""Variables of a user that are more than what the script says."""
+
+
 @dataclass(frozen=True)
 class Chunk:
     """What an element of an array does. All that it has to know is in a file, so a job that is queued again goes on."""
@@ -32,11 +38,16 @@ class Chunk:
     task: str
 
     def __call__(self) -> int:
-        return worker.do_task(self.task)
+        return worker.do_task(self.task, _listen)
 
     def checkpoint(self) -> DelayedSubmission:
         """Called by submitit when time is up: it queues the job again. Units that are done are skipped then."""
         return DelayedSubmission(self)
+
+
+def _listen(begun: worker.Worker) -> None:
+    """SLURM sends SIGTERM to all of a job that it ends or queues again: that is no failure of units."""
+    signal.signal(signal.SIGTERM, lambda *_: begun.end_soon())
 
 
 def submit(room: Path, tasks: Sequence[Path], parameters: dict[str, Any], requeues: int) -> str:
@@ -50,28 +61,32 @@ def submit(room: Path, tasks: Sequence[Path], parameters: dict[str, Any], requeu
             # What sbatch exports is all that the script has, and the step gets that. It is one process on the first
             # machine; a team reaches the others by steps of its own (`team.py`).
             srun_args=["--export=ALL", "--nodes=1", "--ntasks=1", f"--cpus-per-task={parameters['cpus_per_task']}"],
-            additional_parameters={"export": ",".join(exported()), "chdir": str(room), "requeue": True},
+            additional_parameters={"export": "ALL", "chdir": str(room), "requeue": True},
         )
-        with _without("SBATCH_EXPORT", "SBATCH_GET_USER_ENV", "SBATCH_ARRAY_INX", "SBATCH_JOB_NAME"):
+        with _exporting(exported()):
             jobs = executor.submit_array([Chunk(str(task)) for task in tasks])
     except (UncompletedJobError, FailedSubmissionError) as error:
         raise Outside(f"sbatch refuses the job: {_words(str(error))}", hint="sinfo shows what there is") from None
     return str(jobs[0].job_id).partition("_")[0]
 
 
-def exported() -> list[str]:
-    """Names of the variables that a job gets: where things are, and no secret."""
-    names = {name for name in clean_variables() if name not in OF_A_MACHINE and not name.endswith(DEALT)}
-    return sorted(names | ({CACHE} & set(os.environ))) or ["PATH"]
+def exported() -> dict[str, str]:
+    """The variables that sbatch sees, and so the job: where things are, what is set for sbatch itself, no secret."""
+    kept = {name for name in clean_variables() if name not in OF_A_MACHINE and not name.endswith(DEALT)}
+    kept |= {name for name in os.environ if name == CACHE or (name.startswith(FOR_SBATCH) and name not in OVERRULING)}
+    return {name: os.environ[name] for name in kept}
 
 
 @contextmanager
-def _without(*names: str) -> Iterator[None]:
-    """Variables of a user that would overrule what the script says."""
-    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+def _exporting(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have no other variables. With a list for sbatch to export, a job would get those of a login on its node."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(variables)
     try:
         yield
     finally:
+        os.environ.clear()
         os.environ.update(before)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.compute.server import Run, Server
-from beampermit.compute.team import Team
+from beampermit.compute.team import Team, team_of
 from beampermit.compute.unit import (
     ENDED,
     OWN,
@@ -104,7 +104,7 @@ class Worker:
         self._progress, self._team = progress, team
         self._server: Server | None = None
         self._environments: dict[tuple[str, ...], Environment | None] = {}
-        self._closed = False
+        self._closed = self._ending = False
         self._starting = threading.Lock()
 
     def __enter__(self) -> Worker:
@@ -120,12 +120,18 @@ class Worker:
             if self._server:
                 self._server.close()
 
+    def end_soon(self) -> None:
+        """Its job is about to be ended, and so are units, one by one: none of them failed."""
+        self._ending = True
+
     def perform(self, folder: Path) -> None:
         """Do the unit of a folder, unless it has a sound result. Raises as the function `perform`."""
         with _running(folder):
             if read_result(folder) is not None:
                 return
             description = _description(folder)
+            if self._ending:
+                raise Outside("its job was ended before it began", file=folder)
             try:
                 way = self._way(description, folder)
             except (BadInput, Failed) as error:
@@ -133,13 +139,15 @@ class Worker:
                 return
             (folder / RESULT).unlink(missing_ok=True)
             began = time.monotonic()
-            run = self._run(way, folder)
+            run = self._run(way, folder, self._team if description["team"] else None)
+            if run.code == -signal.SIGTERM or (run.code and self._ending):
+                raise Outside("its job was ended, or its machine is", file=folder)
             store_run(folder, run, time.monotonic() - began)
 
-    def _run(self, way: Way, folder: Path) -> Run:
+    def _run(self, way: Way, folder: Path, team: Team | None) -> Run:
         python, module, _, variables = way
-        if self._team and python:
-            return self._team.run(python, module, variables, folder, self._seconds, lambda: self._closed)
+        if team and python:
+            return team.run(python, module, variables, folder, self._seconds, lambda: self._closed)
         try:
             return self._server_for(way, folder).run(folder, self._seconds)
         except EOFError as error:
@@ -153,8 +161,8 @@ class Worker:
         environment = self._environment(description, tree)
         variables = environment.clean_variables(tree) if environment else _own_variables(tree)
         python = environment.python if environment else None
-        if self._team and python is None:
-            raise BadInput("several GPUs or machines are for units of a project's environment, which has torch")
+        if self._team and self._team.nodes > 1 and not (python and description["team"]):
+            raise BadInput(f"--nodes is {self._team.nodes}, and this is the work of one machine")
         return python, description["module"], tree or Path("/"), {**variables, **REPEATABLE, **self._variables}
 
     def _server_for(self, way: Way, folder: Path) -> Server:
@@ -299,12 +307,14 @@ def _say(step: str, done: int = 0, total: int = 0, /) -> None:  # noqa: ARG001
     sys.stderr.flush()
 
 
-def do_task(file: str) -> int:
+def do_task(file: str, begins: Callable[[Worker], None] = lambda _: None) -> int:
     """Do a task. What is lost is said on stderr, and the exit status is 1."""
     task = read_json(Path(file))
     lost = 0
     variables = dealt(task["cores"], None if task["gpus"] else ())
-    with Worker(variables, seconds=task["seconds"], bundle=task["bundle"], progress=_say) as worker:
+    team = team_of(task["nodes"], task["gpus"], task["cores"])
+    with Worker(variables, seconds=task["seconds"], bundle=task["bundle"], progress=_say, team=team) as worker:
+        begins(worker)
         for folder in map(Path, task["folders"]):
             try:
                 worker.perform(folder)

@@ -1,0 +1,330 @@
+"""Units on a real SLURM of two nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beampermit.compute import slurm as ours
+from beampermit.compute import slurm_queue
+from beampermit.compute.collect import perform_all
+from beampermit.compute.executor import open_executor
+from beampermit.compute.resources import Resources
+from beampermit.compute.slurm import chunks_of
+from beampermit.compute.unit import Ended, Unit
+from beampermit.errors import BadInput, Outside
+from support.slurm import MAX_ARRAY, Slurm, slurm, slurm_session, until
+
+__all__ = ["slurm", "slurm_session"]
+SECRET = "hunter2-of-the-registry"
+COMMAND = """\
+import json, os, time
+from pathlib import Path
+
+request = json.loads(Path("request.json").read_text())
+with open("starts", "a") as file:
+    print(os.environ.get("SLURM_JOB_ID"), file=file)
+while request.get("until") and not Path(request["until"]).exists():
+    time.sleep(0.05)
+if request.get("fails"):
+    raise SystemExit("no beam")
+starts = Path("starts").read_text().splitlines()
+result = {"square": request["x"] ** 2, "variables": dict(os.environ), "starts": len(starts)}
+Path("result.part").write_text(json.dumps(result))
+os.rename("result.part", "result.json")
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("ASK", 0.3), ("ASK_SELDOM", 0.6), ("OVER", 0.5)):
+        monkeypatch.setattr(ours, name, value)
+    monkeypatch.setattr(ours.Slurm, "late", 0.5)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "tree/src").mkdir(parents=True)
+    (tmp_path / "tree/src/command.py").write_text(COMMAND)
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    (tmp_path / "work").mkdir()
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many elements each array had that was submitted."""
+    from beampermit.compute import slurm_job
+
+    lengths: list[int] = []
+    real = slurm_job.submit
+
+    def submit(room: Path, tasks: Sequence[Path], *arguments: Any, **named: Any) -> str:
+        lengths.append(len(tasks))
+        return real(room, tasks, *arguments, **named)
+
+    monkeypatch.setattr(slurm_job, "submit", submit)
+    return lengths
+
+
+def units(tree: Path, count: int, **request: Any) -> list[Unit]:
+    return [Unit(f"unit {x}", "command", {"x": x, **request}, tree=tree, tree_digest="1") for x in range(count)]
+
+
+def performed(work: Path, wanted: list[Unit], said: list[str] | None = None, **resources: Any) -> dict[str, Ended]:
+    def progress(step: str, done: int = 0, total: int = 0, /) -> None:
+        if said is not None:
+            said.append(step)
+
+    with open_executor("slurm", Resources(**resources), work) as executor:
+        ended = {one.unit.label: one for one in perform_all(iter(wanted), executor, work, progress)}
+    assert len(ended) == len(wanted)
+    return ended
+
+
+def squares(ended: dict[str, Ended]) -> list[int]:
+    return [one.result["square"] if one.result else -1 for one in ended.values()]
+
+
+def started(work: Path) -> bool:
+    return bool(list(work.glob("units/*/starts")))
+
+
+@pytest.mark.slow
+def test_units_are_one_array_whose_jobs_see_no_secret(
+    slurm: Slurm, work: Path, tree: Path, submitted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
+    monkeypatch.setenv("SBATCH_EXPORT", "ALL")
+    monkeypatch.setenv("SQUEUE_PARTITION", "urgent")
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(work / "cache"))
+    (work / "cwd").mkdir()
+    (work / "cwd/json.py").write_text("raise SystemExit('a file of where somebody stands')")
+    monkeypatch.chdir(work / "cwd")
+    ended = performed(work, [*units(tree, 30), Unit("bad", "command", {"x": 0, "fails": True}, tree=tree)], at_once=1)
+    assert sorted(squares(ended))[1:] == [x**2 for x in range(30)]
+    bad = ended["bad"]
+    assert bad.result is None
+    assert "exit status 1" in bad.reason
+    assert bad.reason.endswith("no beam")
+    assert submitted == [4]
+    seen = ended["unit 3"].result
+    assert seen
+    assert SECRET not in json.dumps(seen)
+    assert seen["variables"]["OMP_NUM_THREADS"] == "1"
+    files = [file for file in work.rglob("*") if file.is_file() and not file.is_symlink()]
+    assert not [file for file in files if SECRET.encode() in file.read_bytes()]
+    assert not list((work / "slurm").iterdir())
+    assert squares(performed(work, units(tree, 30))) == [x**2 for x in range(30)]
+    assert submitted == [4], "all was done before"
+
+
+@pytest.mark.slow
+def test_a_job_has_no_variable_of_ours_but_where_things_are(
+    slurm: Slurm, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
+    monkeypatch.setenv("OMP_NUM_THREADS", "77")
+    from beampermit.compute import slurm_job
+
+    command = f"{sys.executable} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+    monkeypatch.setattr(slurm_job.SlurmExecutor, "_submitit_command_str", property(lambda _: command))
+    before = dict(os.environ)
+    slurm_job.submit(work, [work / "none", work / "none"], {"time": 1, "cpus_per_task": 1, "signal_delay_s": 5}, 1)
+    assert dict(os.environ) == before
+    until(lambda: any(file.read_text().endswith("\n") for file in work.glob("*_0_0_log.out")))
+    variables = json.loads(next(work.glob("*_0_0_log.out")).read_text())
+    assert variables["SUBMITIT_EXECUTOR"] == "slurm"
+    assert SECRET not in variables.values()
+    from_us = {name for name, value in variables.items() if os.environ.get(name) == value}
+    assert from_us - {"SHLVL", "HOSTNAME"} <= set(slurm_job.exported())
+    assert "OMP_NUM_THREADS" not in variables
+
+
+def test_an_array_is_as_long_as_the_cluster_takes() -> None:
+    folders = [Path(str(number)) for number in range(10_000)]
+    for at_once, longest, elements in ((0, 1000, 1000), (0, 25, 25), (5, 1000, 20), (300, 1000, 1000)):
+        chunks = chunks_of(folders, at_once, longest)
+        assert len(chunks) == elements
+        assert sorted(folder for chunk in chunks for folder in chunk) == sorted(folders)
+        assert max(map(len, chunks)) - min(map(len, chunks)) <= 1
+    assert chunks_of(folders[:3], 0, 1000) == [[folder] for folder in folders[:3]]
+    assert len(chunks_of(folders[:3], 5, 1)) == 1
+
+
+def test_what_a_cluster_has_is_asked(slurm: Slurm, tmp_path: Path) -> None:
+    assert slurm_queue.largest_array() == MAX_ARRAY
+    assert slurm_queue.usual_time("") == 3600
+    assert slurm_queue.usual_time("urgent") == 1800
+    (tmp_path / "bin").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path / "bin"))
+        assert slurm_queue.largest_array() == slurm_queue.USUAL_ARRAY
+        assert slurm_queue.usual_time("") == slurm_queue.USUAL_TIME
+        with pytest.raises(Outside, match="needs sbatch, which is not on this machine") as error:
+            ours.Slurm(Resources(), tmp_path)
+        assert "where jobs are submitted" in error.value.hint
+        patch.setattr(ours, "find_spec", lambda _: None)
+        with pytest.raises(BadInput, match="needs the extra slurm") as bad:
+            ours.Slurm(Resources(), tmp_path)
+        assert bad.value.hint == "pip install 'beampermit[slurm]'"
+
+
+def test_what_sbatch_refuses_is_said_in_its_words(slurm: Slurm, work: Path, tree: Path) -> None:
+    with pytest.raises(Outside, match=r"sbatch refuses the job: .*invalid partition specified: gpu") as error:
+        performed(work, units(tree, 2), partition="gpu")
+    assert error.value.exit_code == 4
+    with pytest.raises(Outside, match=r"sbatch refuses the job: .*node configuration is not available"):
+        performed(work, units(tree, 2), cores=9)
+    assert not slurm("squeue", "--noheader")
+
+
+def test_a_queue_that_does_not_start_is_said_with_the_reason_and_ctrl_c_empties_it(
+    slurm: Slurm, work: Path, tree: Path
+) -> None:
+    said: list[str] = []
+
+    def ask() -> Iterator[Unit]:
+        yield from units(tree, 3)
+
+    with open_executor("slurm", Resources(time=7200.0), work) as executor:
+
+        def progress(step: str, *_: int) -> None:
+            said.append(step)
+            if "PartitionTimeLimit" in step:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            list(perform_all(ask(), executor, work, progress))
+    assert said[-1].startswith("units: 3 submitted, 3 of 3 jobs queued (PartitionTimeLimit)")
+    until(lambda: not slurm("squeue", "--noheader"))
+
+
+@pytest.mark.slow
+def test_a_preempted_job_goes_on_by_itself(
+    slurm: Slurm, work: Path, tree: Path, submitted: list[int], tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+
+    def progress(step: str, done: int = 0, total: int = 0, /) -> None:
+        if not progressed and started(work):
+            progressed.append("")
+            slurm(
+                "sbatch", "--partition=urgent", "--nodes=2", "--exclusive", f"--wrap=touch {go}", "--output=/dev/null"
+            )
+
+    progressed: list[str] = []
+    with open_executor("slurm", Resources(time=60.0), work) as executor:
+        (ended,) = perform_all(iter(units(tree, 1, until=str(go))), executor, work, progress)
+    assert ended.result
+    assert ended.result["starts"] == 2
+    assert submitted == [1]
+
+
+@pytest.mark.slow
+def test_a_job_whose_time_is_up_is_queued_again(
+    slurm: Slurm, work: Path, tree: Path, submitted: list[int], tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+
+    def progress(step: str, done: int = 0, total: int = 0, /) -> None:
+        if started(work) and not go.exists():
+            slurm("scancel", "--signal=USR2", slurm("squeue", "--noheader", "--format=%i").strip())
+            until(lambda: slurm("squeue", "--noheader", "--format=%t").strip() != "R")
+            go.touch()
+
+    with open_executor("slurm", Resources(time=60.0), work) as executor:
+        (ended,) = perform_all(iter(units(tree, 1, until=str(go))), executor, work, progress)
+    assert ended.result
+    assert ended.result["starts"] == 2
+    assert submitted == [1]
+
+
+@pytest.mark.slow
+def test_what_somebody_cancels_fails_with_the_job_and_is_not_submitted_again(
+    slurm: Slurm, work: Path, tree: Path, submitted: list[int]
+) -> None:
+    def progress(step: str, done: int = 0, total: int = 0, /) -> None:
+        if started(work) and not cancelled:
+            cancelled.append(slurm("squeue", "--noheader", "--format=%i").split()[0])
+            slurm("scancel", cancelled[0])
+
+    cancelled: list[str] = []
+    with open_executor("slurm", Resources(), work) as executor:
+        (ended,) = perform_all(iter(units(tree, 1, until="/never")), executor, work, progress)
+    assert ended.result is None
+    assert f"job {cancelled[0]} is over (CANCELLED): somebody, or the site, ended it" in ended.reason
+    assert submitted == [1]
+
+
+@pytest.mark.slow
+def test_the_units_of_a_node_that_fails_are_done_again_on_another(
+    slurm: Slurm, work: Path, tree: Path, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+
+    def progress(step: str, done: int = 0, total: int = 0, /) -> None:
+        if started(work) and not go.exists():
+            node = slurm("squeue", "--noheader", "--format=%N").split()[0]
+            slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+            failed.append(node)
+            go.touch()
+
+    failed: list[str] = []
+    try:
+        with open_executor("slurm", Resources(), work) as executor:
+            (ended,) = perform_all(iter(units(tree, 1, until=str(go))), executor, work, progress)
+    finally:
+        for node in failed:
+            slurm("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+    assert ended.result
+    assert ended.result["starts"] == 2
+
+
+KILLED = """\
+import sys
+from pathlib import Path
+from beampermit.compute.collect import perform_all
+from beampermit.compute.executor import open_executor
+from beampermit.compute.resources import Resources
+from beampermit.compute.unit import Unit
+
+work, tree, until = map(Path, sys.argv[1:])
+units = [Unit(f"unit {x}", "command", {"x": x, "until": str(until)}, tree=tree, tree_digest="1") for x in range(3)]
+with open_executor("slurm", Resources(), work) as executor:
+    list(perform_all(iter(units), executor, work))
+"""
+
+
+@pytest.mark.slow
+def test_a_submitter_that_was_killed_takes_its_jobs_over(
+    slurm: Slurm, work: Path, tree: Path, submitted: list[int], tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    first = subprocess.Popen([sys.executable, "-c", KILLED, work, tree, go])
+    try:
+        until(lambda: started(work))
+    finally:
+        first.kill()
+        first.wait()
+    jobs = slurm("squeue", "--noheader", "--array", "--format=%i").split()
+    assert len(jobs) == 3
+
+    def progress(step: str, done: int = 0, total: int = 0, /) -> None:
+        go.touch()
+
+    with open_executor("slurm", Resources(), work) as executor:
+        ended = list(perform_all(iter(units(tree, 3, until=str(go))), executor, work, progress))
+    assert sorted(one.result["starts"] for one in ended if one.result) == [1, 1, 1]
+    assert submitted == []
