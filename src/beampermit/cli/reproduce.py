@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from beampermit.cli.compute_options import (
+    AtOnce,
+    Cores,
+    Gpus,
+    Memory,
+    Nodes,
+    On,
+    Partition,
+    Time,
+    Work,
+    resources_of,
+)
 from beampermit.cli.output import Folder, Json, console, show, shown_progress
 
 if TYPE_CHECKING:
+    from beampermit.compute.resources import Resources
     from beampermit.project import Project
+    from beampermit.reproduction.retraining import Trainer
 
 
 def reproduce(
@@ -28,13 +44,22 @@ def reproduce(
         bool, typer.Option("--resume", help="Use the trainings that an interrupted run of this commit finished.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for the metrics, weights and logs of each training.")] = None,
+    on: On = None,
+    cores: Cores = None,
+    gpus: Gpus = None,
+    memory: Memory = None,
+    time: Time = None,
+    partition: Partition = None,
+    at_once: AtOnce = None,
+    nodes: Nodes = None,
+    work: Work = None,
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
     """Train the model of a commit again and compare.
 
     In a clean tree, with its lock, its data and its stages, in a new private folder. After an interruption, --resume
-    trains the remaining seeds. Exit code 1: not the same model.
+    trains the remaining seeds. With --on, trainings run on a cluster. Exit code 1: not the same model.
     """
     from beampermit.documents.reproduction import headline, summarise, summarised, text
     from beampermit.processes import ended_by_signals
@@ -46,7 +71,14 @@ def reproduce(
     if champion and commit:
         raise typer.BadParameter("excludes a commit: the ledger names it", param_hint="--champion")
     found = Project.find(project.resolve())
-    with ended_by_signals(), shown_progress() as progress, summarised(), found.apart() as repository:
+    resources = resources_of(on, cores, gpus, memory, time, partition, at_once, nodes, work)
+    with (
+        ended_by_signals(),
+        shown_progress() as progress,
+        summarised(),
+        found.apart() as repository,
+        _trainer(resources) as train,
+    ):
         in_service = load_champion(repository) if champion else None
         if champion and in_service is None:
             nothing = f"no version of {repository.contract.model.name} is in service"
@@ -64,12 +96,31 @@ def reproduce(
             out=out,
             kept=True,
             resume=resume,
+            train=train,
             progress=progress,
         )
     lines = "\n".join(filter(None, (in_service and in_service.description, text(done))))
     summarise(headline(done), lines)
     show(done.as_json(), lambda: console().print(lines), as_json)
     raise typer.Exit(0 if done.sound else 1)
+
+
+@contextmanager
+def _trainer(resources: Resources) -> Iterator[Trainer]:
+    """Here DVC runs the stages itself, several trainings at a time, unless somebody wants more of the executor."""
+    from functools import partial
+
+    from beampermit.compute.executor import open_executor
+    from beampermit.reproduction.elsewhere import trainer_on
+    from beampermit.reproduction.retraining import train
+
+    plain = resources.cores == resources.nodes == 1 and not (resources.gpus or resources.memory or resources.time)
+    if resources.on == "local" and plain:
+        yield partial(train, at_once=resources.at_once or None)
+        return
+    folder = resources.folder()
+    with open_executor(resources.on, resources, folder) as executor:
+        yield trainer_on(executor, folder)
 
 
 def _resolve(project: Project, revision: str | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def perform_all(
     total: int = 0,
     what: str = "units",
     watch: Watch | None = None,
-) -> Iterator[Ended]:
+) -> Generator[Ended, None, None]:
     """Have `units` performed, and yield each once as it ends, with its result or why there is none.
 
     `units` is asked for another one as a slot gets free, after what ended was yielded: it may depend on that. Where it

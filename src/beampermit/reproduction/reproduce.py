@@ -40,7 +40,8 @@ from beampermit.reproduction.comparison import (
 from beampermit.reproduction.diagnosis import Diagnosis, Kind, Repeated, diagnose
 from beampermit.reproduction.made_again import FileRules, compare_files
 from beampermit.reproduction.preparation import Prepared, prepare
-from beampermit.reproduction.retraining import Retrained, TrainingRecord, files_below, read_record, run_stages, train
+from beampermit.reproduction.retraining import Retrained, Trainer, TrainingRecord, files_below, read_record, run_stages
+from beampermit.reproduction.retraining import train as train_here
 
 COMMITTED, RETRAINED = "committed.parquet", "retrained.parquet"
 """Scores of the two models."""
@@ -95,14 +96,15 @@ def reproduce(
     out: Path | None = None,
     kept: bool = False,
     resume: bool = False,
+    train: Trainer = train_here,
     progress: Progress = silent,
 ) -> Reproduction:
     """Train `commit` again with its own seed, and with `seeds`, within the tolerances of `base_contract`.
 
     First the splits are made again from the raw data; then training runs where the rows that judge the model are not;
     then the later stages make metrics, plots, limits and the saved model. `digest`, `kept` and `resume` are as for
-    `prepare`. `out` receives the files of all trainings, failed ones included. Raises as `prepare` does, and `Failed`
-    for a training that fails.
+    `prepare`. `out` receives the files of all trainings, failed ones included; `train` runs them. Raises as `prepare`
+    does, and `Failed` for a training that fails.
     """
     began = time.monotonic()
     options = {"digest": digest, "kept": kept, "resume": resume}
@@ -119,16 +121,17 @@ def reproduce(
         own = next(retrained for retrained in done if retrained.seed == prepared.seed)
         train(prepared.evaluations(done, stack), environment, progress)
         record = _record(prepared, own)
+        evaluate = lambda name: _evaluate_committed(prepared, name, environment, train, progress)  # noqa: E731
         with prepared.committed(_compared_outputs(prepared)) as committed:
             progress("comparing")
             compared = _compare(prepared, base_contract, own, committed, environment)
-            problems, unsteady = _problems(prepared, base_contract, compared, own, committed, environment, progress)
+            problems, unsteady = _problems(prepared, base_contract, compared, own, committed, evaluate)
             of_seeds = [retrained for retrained in done if retrained.seed in seeds]
             scored = {prepared.seed: RETRAINED} if compared.predictions else {}
             spreads = (
                 _compare_seeds(prepared, base_contract, of_seeds, committed, environment, scored) if seeds else None
             )
-        repeat = lambda: _repeat(prepared, own, environment, progress)  # noqa: E731
+        repeat = lambda: _repeat(prepared, own, environment, train, progress)  # noqa: E731
         diagnosis = diagnose(compared, prepared.record, record, repeat, problems)
         made = (*prepared.plan.dataset_outputs, *prepared.plan.trained, *prepared.plan.made_later)
         remade = tuple(path for path in prepared.committed_files(made) if path not in problems)
@@ -251,8 +254,7 @@ def _problems(
     compared: Comparison,
     own: Retrained,
     committed: Path,
-    environment: Environment,
-    progress: Progress,
+    evaluate: Callable[[str], Path],
 ) -> tuple[dict[str, str], tuple[str, ...]]:
     """What the later stages make from the committed training, where it is not what is committed; what is unsteady."""
     if not compared.within:
@@ -268,13 +270,13 @@ def _problems(
         problems |= compare_files(*_pair(prepared, plan.trained, own.folder, committed, apart), loose)
     if not plan.later:
         return problems, ()
-    folder = own.folder if same else _evaluate_committed(prepared, "committed", environment, progress)
+    folder = own.folder if same else evaluate("committed")
     pair = _pair(prepared, plan.made_later, folder, committed, (contract.model.path,))
     wrong = compare_files(*pair, rules)
     if not wrong:
         return problems, ()
     # What differs each time it is made says nothing of the commit, unless the contract relies on it.
-    again = _evaluate_committed(prepared, "committed-again", environment, progress)
+    again = evaluate("committed-again")
     named = {contract.evaluation.metrics, contract.evaluation.plots, contract.monitoring.limits}
     steady = compare_files(*pair, rules, _pair(prepared, plan.made_later, again, committed, ())[1])
     kept = {path: text for path, text in wrong.items() if path in named or path in steady}
@@ -318,13 +320,17 @@ def _agree(base_contract: Contract, compared: Comparison, *, loose: bool = False
     return agree
 
 
-def _evaluate_committed(prepared: Prepared, name: str, environment: Environment, progress: Progress) -> Path:
+def _evaluate_committed(
+    prepared: Prepared, name: str, environment: Environment, train: Trainer, progress: Progress
+) -> Path:
     with ExitStack() as stack:
         (done,) = train(iter([prepared.evaluation_of_committed(name, stack)]), environment, progress)
         return done.folder
 
 
-def _repeat(prepared: Prepared, done: Retrained, environment: Environment, progress: Progress) -> Repeated:
+def _repeat(
+    prepared: Prepared, done: Retrained, environment: Environment, train: Trainer, progress: Progress
+) -> Repeated:
     """Train once more, where the rows that judge the model can be read, and compare the files that training writes."""
     with ExitStack() as stack:
         (again,) = train(iter([prepared.training_on_all(stack)]), environment, progress)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 from beampermit.datasets.remote import hash_of
 from beampermit.environments import Environment
@@ -58,6 +58,14 @@ class Training:
     """Called when the tree is no longer needed."""
     done: str = DONE
     log: str = LOG
+
+
+class Trainer(Protocol):
+    """Runs trainings, as `train` does here."""
+
+    def __call__(
+        self, trainings: Iterator[Training], environment: Environment, progress: Progress, /
+    ) -> list[Retrained]: ...
 
 
 def load_finished(training: Training) -> Retrained | None:
@@ -188,35 +196,43 @@ class _Running:
 
     def store_results(self) -> Retrained:
         self.check_exit_status()
-        training = self.training
-        for path in training.keep:
-            if _is_link(training.tree, path) or not (training.tree / path).exists():
-                raise Failed(f"seed {training.seed}: training did not write {path}", file="dvc.yaml")
-            copy_output(training.tree / path, training.results / path)
-        outputs = {path: hash_of(file) for path, file in files_below(training.results, training.keep).items()}
-        done = Retrained(training.seed, training.results, outputs, time.monotonic() - self.began)
-        write_json(training.results / training.done, {"seconds": done.seconds, "outputs": done.outputs})
-        return done
+        return stored(self.training, self.training.tree, time.monotonic() - self.began)
 
     def check_exit_status(self) -> None:
         """Raises `Failed` with the last line of output."""
         if self.child.returncode:
-            lines = [line.strip() for line in self.log.read_text(encoding="utf-8", errors="replace").splitlines()]
-            output = [line for line in lines if line and not line.startswith("ERROR: failed to reproduce")]
-            reason = output[-1] if output else f"exit status {self.child.returncode}"
-            withheld = self.training.withheld
-            if missed := next((path for path in withheld for line in lines if _names(line, path)), None):
-                raise Failed(
-                    f"training reads {missed}, on which the model is judged; without it, it fails: {reason}",
-                    file="dvc.yaml",
-                    hint="let training read its own splits alone, and a later stage evaluate",
-                )
-            without = f" without {', '.join(withheld)}, on which the model is judged" if withheld else ""
-            raise Failed(
-                f"seed {self.training.seed}: the stages fail when run again{without}: {reason}",
-                file="dvc.yaml",
-                hint="dvc repro",
-            )
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            raise failure(self.training, lines, f"exit status {self.child.returncode}")
+
+
+def stored(training: Training, tree: Path, seconds: float) -> Retrained:
+    """Keep what a training wrote into `tree`. Raises `Failed` where it wrote less than it had to, or links."""
+    for path in training.keep:
+        if _is_link(tree, path) or not (tree / path).exists():
+            raise Failed(f"seed {training.seed}: training did not write {path}", file="dvc.yaml")
+        copy_output(tree / path, training.results / path)
+    outputs = {path: hash_of(file) for path, file in files_below(training.results, training.keep).items()}
+    done = Retrained(training.seed, training.results, outputs, seconds)
+    write_json(training.results / training.done, {"seconds": done.seconds, "outputs": done.outputs})
+    return done
+
+
+def failure(training: Training, log: Sequence[str], otherwise: str) -> Failed:
+    """What to raise for a training that failed, of the lines of its log; `otherwise` where there is none."""
+    lines = [line.strip() for line in log]
+    output = [line for line in lines if line and not line.startswith("ERROR: failed to reproduce")]
+    reason = output[-1] if output else otherwise
+    withheld = training.withheld
+    if missed := next((path for path in withheld for line in lines if _names(line, path)), None):
+        return Failed(
+            f"training reads {missed}, on which the model is judged; without it, it fails: {reason}",
+            file="dvc.yaml",
+            hint="let training read its own splits alone, and a later stage evaluate",
+        )
+    without = f" without {', '.join(withheld)}, on which the model is judged" if withheld else ""
+    return Failed(
+        f"seed {training.seed}: the stages fail when run again{without}: {reason}", file="dvc.yaml", hint="dvc repro"
+    )
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -50,15 +50,16 @@ def measure_by_days(
     found, failed = list[Measured](), list[Ended]()
     with _tree(recording, limits, parts, work) as tree:
         units = {unit.digest: (unit, part) for unit, part in _units(recording, limits, parts, tree)}
-        each = [unit for unit, _ in units.values()]
-        for ended in perform_all(iter(each), executor, work, progress, total=len(units), what="judge days"):
-            _, part = units[ended.unit.digest]
-            if ended.result is None:
-                failed.append(ended)
-                continue
-            found.append(_measured(ended, part))
-            if ended.unit.request.get("written"):  # what is still written is never asked for again
-                shutil.rmtree(ended.folder, ignore_errors=True)
+        each = iter([unit for unit, _ in units.values()])
+        with closing(perform_all(each, executor, work, progress, total=len(units), what="judge days")) as performed:
+            for ended in performed:
+                _, part = units[ended.unit.digest]
+                if ended.result is None:
+                    failed.append(ended)
+                    continue
+                found.append(_measured(ended, part))
+                if ended.unit.request.get("written"):  # what is still written is never asked for again
+                    shutil.rmtree(ended.folder, ignore_errors=True)
     if failed:
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise Failed(

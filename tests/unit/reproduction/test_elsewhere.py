@@ -1,0 +1,143 @@
+"""Trainings as units of work: the same results as by DVC here, each in a tree of its own, whoever performs them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from beampermit.compute.executor import Executor, open_executor
+from beampermit.compute.resources import Resources
+from beampermit.errors import Failed
+from beampermit.project import Project
+from beampermit.reproduction.diagnosis import Kind
+from beampermit.reproduction.elsewhere import trainer_on
+from beampermit.reproduction.reproduce import Reproduction
+from beampermit.reproduction.retraining import Trainer
+from support.dvc_repositories import remake, replace
+
+pytestmark = pytest.mark.slow
+
+Again = Callable[..., Reproduction]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Trainer]:
+    with open_executor("local", Resources(at_once=2), tmp_path / "work") as executor:
+        yield trainer_on(executor, tmp_path / "work")
+
+
+def test_units_give_what_dvc_gives_and_leave_nothing(
+    trainable: Project, again: Again, elsewhere: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = again(seeds=(0, 1, 7), out=tmp_path / "here")
+    # What DVC is not asked for, it is not needed for.
+    monkeypatch.setattr("beampermit.reproduction.retraining._started", None)
+    monkeypatch.setattr("beampermit.reproduction.reproduce._changed_dataset", lambda *_: None)
+    there = again(seeds=(0, 1, 7), out=tmp_path / "there", train=elsewhere)
+    assert there.diagnosis.kind is here.diagnosis.kind is Kind.IDENTICAL
+    assert there.model_dump(exclude={"seconds"}) == here.model_dump(exclude={"seconds"})
+    sides = [sorted((tmp_path / side).glob("[se]*-*/**/*")) for side in ("here", "there")]
+    assert len(sides[0]) > 20
+    assert [path.relative_to(tmp_path / "here") for path in sides[0]] == [
+        path.relative_to(tmp_path / "there") for path in sides[1]
+    ]
+    for seed in (0, 1, 7):
+        own = [(tmp_path / side / f"seed-{seed}/model/weights.safetensors").read_bytes() for side in ("here", "there")]
+        assert own[0] == own[1]
+        assert (tmp_path / f"there/seed-{seed}/training.log").read_text().splitlines()[:2] == [
+            "Running stage 'train':",
+            "> python train.py",
+        ]
+    assert [*(tmp_path / "work/units").iterdir()] == [*(tmp_path / "work/trees").iterdir()] == []
+
+
+def test_a_seed_that_fails_is_named_with_what_it_said(
+    trainable: Project, again: Again, elsewhere: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace(trainable.root / "train.py", "rows = ", "if seed == 3: raise SystemExit('no beam today')\nrows = ")
+    monkeypatch.setattr("beampermit.reproduction.preparation.stage_changes", lambda _: [])
+    with pytest.raises(Failed, match=r"dvc.yaml: seed 3: the stages fail when run again without .*: no beam today"):
+        again(seeds=(3, 4), out=tmp_path / "left", train=elsewhere)
+    assert "no beam today" in (tmp_path / "left/seed-3/training.log").read_text()
+
+
+def test_rows_that_judge_the_model_are_not_there(trainable: Project, again: Again, elsewhere: Trainer) -> None:
+    replace(trainable.root / "train.py", "rows = ", "Path('data/dataset/test.parquet').read_bytes()\nrows = ")
+    remake(trainable.root)
+    with pytest.raises(Failed, match=r"training reads data/dataset/test.parquet, on which the model is judged"):
+        again(train=elsewhere)
+
+
+def test_stages_are_told_nothing_of_the_project(
+    trainable: Project, again: Again, elsewhere: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = trainable.root.resolve()
+    monkeypatch.setenv("START", str(home))  # a variable that the contract lets through
+    monkeypatch.setenv("PATH", f"{home}/bin{os.pathsep}{os.environ['PATH']}")
+    seen = f"if {str(home)[1:]!r} in str(os.environ): raise SystemExit('told')\nseed = "
+    replace(trainable.root / "train.py", "seed = ", seen)
+    monkeypatch.setattr("beampermit.reproduction.preparation.stage_changes", lambda _: [])
+    assert again(train=elsewhere).diagnosis.kind is Kind.IDENTICAL
+
+
+def test_links_and_missing_files_are_no_results(
+    trainable: Project, again: Again, elsewhere: Trainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("beampermit.reproduction.preparation.stage_changes", lambda _: [])
+    script = trainable.root / "train.py"
+    text = script.read_text()
+    secret = tmp_path / "secret.json"
+    secret.write_text("{}")
+    ends = {
+        "link": f"Path('metrics/training.json').unlink(); Path('metrics/training.json').symlink_to({str(secret)!r})\n",
+        "none": "Path('metrics/training.json').unlink()\n",
+    }
+    for end in ends.values():
+        script.write_text(text + end)
+        with pytest.raises(Failed, match=r"seed 0: training did not write metrics/training\.json"):
+            again(train=elsewhere)
+
+
+def test_an_interrupted_run_goes_on_with_the_seeds_that_are_left(
+    trainable: Project, again: Again, elsewhere: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from beampermit.reproduction import elsewhere as module
+
+    own = module.stored
+
+    def first_alone(training, *rest):
+        if training.seed == 1:
+            raise KeyboardInterrupt
+        return own(training, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "stored", first_alone)
+        with pytest.raises(KeyboardInterrupt):
+            again(seeds=(0, 1), kept=True, train=elsewhere)
+    done = again(seeds=(0, 1), kept=True, resume=True, train=elsewhere)
+    assert done.sound
+    assert 0 in done.resumed
+
+
+def test_another_run_trains_again(trainable: Project, again: Again, tmp_path: Path) -> None:
+    """A result of an earlier reproduction is no proof that the model can be made again."""
+    performed = list[Path]()
+
+    with open_executor("local", Resources(at_once=1), tmp_path / "work") as executor:
+        submit = executor.submit
+
+        class Counting:
+            slots, late = executor.slots, executor.late
+            ended, waiting, cancel = executor.ended, executor.waiting, executor.cancel
+
+            def submit(self, folders) -> None:
+                performed.extend(folders)
+                submit(folders)
+
+        counting: Executor = Counting()
+        for _ in range(2):
+            assert again(train=trainer_on(counting, tmp_path / "work")).diagnosis.kind is Kind.IDENTICAL
+    assert len(performed) == len({*performed}) == 2
