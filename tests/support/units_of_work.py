@@ -39,6 +39,7 @@ result = {"x": request["x"] ** 2}
 if request.get("who"):
     result |= {"drawn": random.random(), "pid": os.getpid(), "parent": os.getppid(), "name": __name__}
     result |= {"variables": dict(os.environ), "folder": sorted(os.listdir()), "python": sys.prefix}
+    result |= {"argv": sys.orig_argv}
 text = request.get("text", json.dumps(result))
 if text:
     Path("temporary").write_text(text)

@@ -42,7 +42,10 @@ class Executor(Protocol):
         ...
 
     def cancel(self) -> None:
-        """End all that was submitted and is not done. Called once, also by the end of `open_executor`'s block."""
+        """End all that was submitted and is not done; a second call does nothing.
+
+        The end of `open_executor`'s block does it as well.
+        """
         ...
 
 

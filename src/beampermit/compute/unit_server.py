@@ -24,6 +24,9 @@ from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 LINUX = sys.platform.startswith("linux")
+FORKS = LINUX and os.environ.get("CUDA_VISIBLE_DEVICES") == ""
+"""Whether units are forked from what has imported their module. That is not safe on other systems, and a GPU that was
+looked at, as many modules do when they are imported, is of no use in a fork: such units are started anew."""
 LOOK = 0.25
 """Seconds between two looks for the file `stop`."""
 
@@ -37,7 +40,7 @@ def main(module: str) -> int:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    if LINUX:  # a fork of what has imported so much is not safe everywhere
+    if FORKS:
         with suppress(Exception, SystemExit):  # the unit itself says what is wrong
             importlib.import_module(module)
     woken, wakes = socket.socketpair()
@@ -112,9 +115,10 @@ def _run_forked(module: str, folder: str, parent: int, ours: tuple[int, ...]) ->
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
-        if not LINUX:
+        if not FORKS:
+            os.environ["PYTHONUNBUFFERED"] = "1"
             os.execv(sys.executable, [sys.executable, "-P", "-m", module])  # noqa: S606 - no shell is wanted
-        for stream in (sys.stdout, sys.stderr):  # a unit that is killed has said what it said
+        for stream in (sys.stdout, sys.stderr):  # what a unit printed is there when it is killed
             stream.reconfigure(line_buffering=True)  # pyright: ignore[reportAttributeAccessIssue]
         _forget_random_numbers()
         sys.argv = [module]

@@ -271,7 +271,8 @@ def _link(tree: Path, folder: Path) -> None:
 
 
 def _own_variables(tree: Path | None) -> dict[str, str]:
-    path = {"PYTHONPATH": str(tree / "src")} if tree else {}
+    # Nothing is written into the tree, neither compiled modules.
+    path = {"PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"} if tree else {}
     return {**clean_variables(), "PYTHONNOUSERSITE": "1", **path}
 
 

@@ -22,7 +22,7 @@ from support.units_of_work import lines_of, wait_for
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    with Worker(dealt(2, ("1",))) as worker:
+    with Worker(dealt(2)) as worker:
         yield worker
 
 
@@ -60,12 +60,25 @@ def test_units_share_a_process_and_nothing_else(
     assert one["drawn"] != two["drawn"]
     assert "hunter2" not in json.dumps([one, two])
     assert one["variables"]["OMP_NUM_THREADS"] == one["variables"]["NUMEXPR_NUM_THREADS"] == "2"
-    assert one["variables"]["CUDA_VISIBLE_DEVICES"] == "1"
+    assert one["variables"]["CUDA_VISIBLE_DEVICES"] == ""
+    assert one["argv"][2].endswith("unit_server.py")
     assert {"data", "params.yaml", "src", "request.json"} <= set(one["folder"])
     assert (first / "log.txt").read_text() == "working on 3\n"
     body = read_ended(first)
     assert body
     assert body["machine"] == os.uname().nodename
+
+
+def test_a_unit_with_a_gpu_is_started_anew(prepared: Callable[..., Path], tree: Path) -> None:
+    """A module that looks for GPUs when it is imported makes them useless in forks of its process."""
+    folder, failing = prepared(3, who=True), prepared(4, signal=9)
+    perform([folder, failing], variables=dealt(2, ("1", "3")))
+    result = read_result(folder)
+    assert result
+    assert result["argv"][1:] == ["-P", "-m", "job"]
+    assert (result["name"], result["variables"]["CUDA_VISIBLE_DEVICES"]) == ("__main__", "1,3")
+    assert reason_of(failing) == "it was ended by signal SIGKILL: out of memory?\nworking on 4"
+    assert not [*tree.rglob("__pycache__")]
 
 
 def test_a_unit_with_a_result_is_not_done_again(worker: Worker, prepared: Callable[..., Path], tmp_path: Path) -> None:
