@@ -23,6 +23,7 @@ SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE)
 SIZES = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 TIME = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|min|h|d)")
 SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+NAME_IN_CLUSTER = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$"
 CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
 
 
@@ -45,6 +46,20 @@ def _seconds(value: Any) -> Any:
     if not match:
         raise ValueError(f"{value!r} is no time, such as 90m, 2h or 1-12:00:00")
     return float(match[1]) * SECONDS[match[2]]
+
+
+class Pods(Record):
+    """What Kubernetes has to be told besides, in `kubernetes:` of `compute.yaml`."""
+
+    image: str = Field(default="", pattern=r"^([\w.-]+(:\d+)?/)?[\w./-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$")
+    """With Python and this version of Beampermit; environments of projects are installed from their locks."""
+    claim: str = Field(default="", pattern=NAME_IN_CLUSTER)
+    """The PersistentVolumeClaim, writable by many, that holds the folder of work."""
+    mount: str = Field(default="", pattern=r"^(/.*)?$")
+    """Where the volume is mounted, here as in pods; empty for the folder of work itself."""
+    namespace: str = Field(default="", pattern=NAME_IN_CLUSTER)
+    apply: bool = Field(default=False, strict=True)
+    """Call kubectl to submit, to look and to cancel; else the commands to type are printed."""
 
 
 class Resources(Record):
@@ -70,6 +85,7 @@ class Resources(Record):
     """The folder of work, absolute, which all machines share; empty for the user's cache folder."""
     bundle: str = ""
     """Files of the environment (`beampermit env bundle`), absolute, for machines without a network."""
+    kubernetes: Pods = Pods()
 
     def folder(self) -> Path:
         """The folder of work, made if absent: `work`, else one in the user's cache folder. Raises `BadInput`."""
