@@ -1,51 +1,152 @@
-"""A toy project with a search space and a lock, and studies of it that nobody ran."""
+"""A project whose trials take an instant: a curve with a known lowest point, and what a trial may do wrong.
+
+`train.does` in params.yaml says what a trial does: `nothing` but its work, or one of `DOES`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import shutil
+from pathlib import Path
 
+import pytest
+
+from beampermit.compute.resources import Resources
 from beampermit.project import Project
-from beampermit.trials.binding import subject_of
-from beampermit.trials.records import Study, Trial
-from support.studies import study
+from support.dvc_repositories import remake
+from support.shared import made_once, shared_folder
 
+TRIAL = """\
+import json, os, sys, time
+from pathlib import Path
+
+from toy import curve
+
+request = json.loads(Path("request.json").read_text())
+train = request["params"]["train"]
+x, does = train["x"], train["does"]
+rows = Path("data/dataset/train.parquet").read_text().split()
+losses = curve.losses(x, train["depth"], len(rows))
+if does == "slow":
+    time.sleep(0.4)
+if does == "wait":
+    time.sleep(60)
+if does == "fail" or (does == "fail below" and x < 2):
+    sys.exit("the beam was lost at x = %.3f" % x)
+if does == "test":
+    Path("data/dataset/test.parquet").read_bytes()
+if does == "way":
+    for step, loss in enumerate(losses, 1):
+        with open("intermediate.jsonl", "a") as stream:
+            stream.write(json.dumps({"step": step, "value": loss}) + "\\n")
+    time.sleep(2 if losses[0] > 30 else 0)
+result = {"parameters": request["parameters"], "curve": [[n, l, l] for n, l in enumerate(losses, 1)]}
+result["metrics"] = {"auc": 1 - losses[-1] / 100, "false_alarm_rate": abs(x) / 100}
+if does == "other":
+    result["parameters"] = {"train.x": 99.0}
+if does == "no metric":
+    result["metrics"] = {}
+if does == "words":
+    result["curve"] = [[1, "low", "lower"]]
+text = json.dumps(result)
+if does == "nan":
+    text = text.replace(json.dumps(losses[-1]), "NaN")
+if does == "no json":
+    text = text[:-9]
+if does != "no result":
+    Path("result.part").write_text(text)
+    os.replace("result.part", "result.json")
+"""
+CURVE = """\
+def losses(x, depth, rows):
+    return [((x - 3) ** 2 + (depth - 4) ** 2) * (1 + 1 / epoch) + 0 * rows for epoch in range(1, 9)]
+"""
 PARAMS = """\
-# What training reads
+split: {seed: 1}
 train:
-  seed: 0  # of the weight
-  rate: 0.05   # of the descent
-  steps: [10, 20]
+  seed: 0
+  x: 1.0
+  depth: 2
+  kind: wide
+  drop: 0.1
+  inputs: [turns]
+  does: nothing
 trials:
+  module: toy.trial
   space:
-    train.rate: {float: [0.01, 0.1], log: true}
-    train.steps: {choice: [[10, 20], [30]]}
-  module: trial
+    train.x: {float: [-5.0, 5.0]}
+    train.depth: {int: [1, 8]}
+  sampler: random
 """
-LOCK = """\
-version = 1
-requires-python = ">=3.11"
-
-[[package]]
-name = "toy"
-version = "1"
-source = { virtual = "." }
+PIPELINE = """\
+stages:
+  dataset: {cmd: python dataset.py, deps: [dataset.py], params: [split], outs: [data/dataset]}
+  train:
+    cmd: python -m toy.train
+    deps: [src/toy/curve.py, data/dataset]
+    params: [train]
+    outs: [model]
 """
-SPECIFICATION = '[project]\nname = "toy"\nversion = "1"\nrequires-python = ">=3.11"\n'
-CHOSEN: dict[str, Any] = {"train.rate": 0.03, "train.steps": [30]}
+LOCK = (
+    'version = 1\nrequires-python = ">=3.11"\n\n[[package]]\nname = "toy"\nsource = { virtual = "." }\nversion = "1"\n'
+)
+PYPROJECT = '[project]\nname = "toy"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = []\n'
+CONFIG = "[core]\n    remote = storage\n['remote \"storage\"']\n    url = ../../storage\n"
 
 
-def make_searched(project: Project) -> Project:
-    """A copy of `trainable`, with a space, a trial's module and a lock."""
-    files = {"params.yaml": PARAMS, "uv.lock": LOCK, "pyproject.toml": SPECIFICATION, "trial.py": "import train\n"}
+@pytest.fixture(scope="session")
+def searched_once(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> Path:
+    return made_once(shared_folder(tmp_path_factory) / "searched", lambda folder: _make(folder, contract_text))
+
+
+def _make(folder: Path, contract: str) -> None:
+    root = folder / "project"
+    files = {
+        "contract.yaml": contract,
+        "params.yaml": PARAMS,
+        "dvc.yaml": PIPELINE,
+        "dataset.py": "# made by hand\n",
+        "pyproject.toml": PYPROJECT,
+        "uv.lock": LOCK,
+        "src/toy/__init__.py": "",
+        "src/toy/trial.py": TRIAL,
+        "src/toy/curve.py": CURVE,
+        "model/weights.json": "{}",
+        "metrics/metrics.json": '{"auc": 0.9, "false_alarm_rate": 0.01}',
+        **{f"data/dataset/{name}.parquet": "1\n2\n3\n" for name in ("train", "validation")},
+        "data/dataset/test.parquet": "7\n8\n9\n",
+    }
     for name, text in files.items():
-        (project.root / name).write_text(text)
-    project.git("add", "--all")
-    project.git("commit", "--quiet", "--message", "A search space")
-    return Project(project.root)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
+        git = Project(root).git
+        git("init", "--quiet", "--initial-branch", "main")
+        from dvc.repo import Repo
+
+        (folder / "storage").mkdir()
+        Repo.init(str(root)).close()
+        (root / ".dvc/config").write_text(CONFIG)
+        (root / ".gitignore").write_text("/data/dataset\n/model\n")
+        remake(root)
+        git("add", "--all")
+        git("commit", "--quiet", "--message", "The first model")
 
 
-def study_of(project: Project, *trials: Trial) -> Study:
-    """As if it had been run on the project as it is now."""
-    subject = subject_of(project)
-    made = study(*trials, bound=subject.bound, space=subject.settings.written)
-    return made.model_copy(update={"name": subject.name})
+@pytest.fixture
+def searched(searched_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A copy for one test; its environment and its units are in the cache folder of all tests of this kind."""
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(searched_once / "cache"))
+    monkeypatch.setenv("BEAMPERMIT_COMPUTE", str(tmp_path / "compute.yaml"))
+    monkeypatch.delenv("BEAMPERMIT_ENVIRONMENT", raising=False)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "compute.yaml").write_text("")
+    for name in ("project", "storage"):
+        shutil.copytree(searched_once / name, tmp_path / name, symlinks=True)
+    return Project(tmp_path / "project")
+
+
+def resources(tmp_path: Path) -> Resources:
+    """Units of this test's own, two at once."""
+    return Resources(work=str(tmp_path / "work"), at_once=2)

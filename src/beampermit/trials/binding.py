@@ -192,11 +192,10 @@ def _refuse_stale(repository: Repository, before: set[str]) -> None:
 def _module(project: Project, settings: Settings) -> tuple[str, str]:
     """The module that runs a trial, and its file."""
     if settings.module:
-        for root in ("src/", ""):
-            path = f"{root}{settings.module.replace('.', '/')}.py"
-            if project.path(path).is_file():
-                return settings.module, path
-        raise BadInput(f"trials.module: there is no module {settings.module} in src or here", file=FILE)
+        path = f"src/{settings.module.replace('.', '/')}.py"
+        if not project.path(path).is_file():
+            raise BadInput(f"trials.module: there is no {path}", file=FILE)
+        return settings.module, path
     found = sorted(project.path("src").glob(f"*/{MODULE}"))
     if len(found) != 1:
         which = "no package in src has" if not found else "several packages in src have"

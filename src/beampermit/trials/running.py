@@ -104,7 +104,7 @@ class Run:
             watch = self._watch if self.settings.pruner.kind != "none" else None
             units = self._units(left)
             ended = perform_all(units, executor, self.work, progress, total=total, what="trials", watch=watch)
-            with closing(ended):
+            with closing(ended):  # type: ignore[type-var] - it is a generator
                 for one in ended:
                     self._tell(one)
         return self.counts

@@ -11,7 +11,7 @@ from beampermit.digest import digest_json
 from beampermit.errors import BadInput, Problem, did_you_mean
 from beampermit.reading import parse_yaml
 from beampermit.trials.records import LOSS, Direction, Objective
-from beampermit.trials.space import KEYS, KINDS, CycleError, Parameter, Space
+from beampermit.trials.space import KEYS, KINDS, CycleError, Kind, Parameter, Space
 
 FILE = "params.yaml"
 SECTION = "trials"
@@ -87,7 +87,7 @@ def parameters_of(written: Mapping[str, Any]) -> dict[str, Parameter]:
     """Of a space as a study has it, which was valid when it was made."""
     found: dict[str, Parameter] = {}
     for path, body in written.items():
-        kind = next(kind for kind in KINDS if kind in body)
+        kind: Kind = next(kind for kind in KINDS if kind in body)
         conditions = body.get("when") or {}
         when = {key: tuple(value) if isinstance(value, list) else (value,) for key, value in conditions.items()}
         if kind in ("float", "int"):
@@ -200,7 +200,7 @@ class _Reader:
             raise _Fault(f"params.yaml has no parameter {path}{known}") from None
         if not isinstance(body, dict):
             raise _Fault(f"says what is tried, such as {{float: [0.001, 0.1], log: true}}, and is {body!r}")
-        kinds = [kind for kind in KINDS if kind in body]
+        kinds: list[Kind] = [kind for kind in KINDS if kind in body]
         if len(kinds) != 1:
             unknown = next((key for key in body if key not in {*KINDS, "log", "step", "when", "at_least"}), None)
             more = f", not {unknown!r}{did_you_mean(unknown, KINDS)}" if unknown else ""
@@ -242,7 +242,9 @@ class _Reader:
         found: list[Objective] = []
         for name in names:
             direction = names[name] if isinstance(names, dict) else None
-            if not isinstance(name, str) or name not in self.metrics:
+            if name in [one.name for one in found]:
+                self.faults.append(_Fault(f"{name} is there twice", "objectives", name))
+            elif not isinstance(name, str) or name not in self.metrics:
                 known = did_you_mean(str(name), self.metrics)
                 self.faults.append(_Fault(f"there is no metric {name!r}{known}", "objectives", name))
             elif direction not in (None, *Direction):
@@ -255,14 +257,14 @@ class _Reader:
         return tuple(found)
 
     def _choice(self, key: str, known: dict[str, dict[str, type]], default: str) -> Choice:
-        written = self.section.get(key, default)
-        body = {"kind": written} if isinstance(written, str) or written is None else written
+        written: Any = self.section.get(key, default)
+        body: Any = {"kind": written} if isinstance(written, str) or written is None else written
         kind = (body.get("kind") or "none") if isinstance(body, dict) else body
         if not isinstance(kind, str) or kind not in known:
             guess = did_you_mean(str(kind), known)
             self.faults.append(_Fault(f"is one of {', '.join(known)}, and is {kind!r}{guess}", key))
             return Choice(default)
-        options = {name: value for name, value in body.items() if name != "kind"}
+        options: dict[str, Any] = {name: value for name, value in body.items() if name != "kind"}
         for name, value in options.items():
             wanted = known[kind].get(name)
             if wanted is None:
@@ -284,11 +286,13 @@ class _Reader:
         return value
 
     def _line(self, place: Sequence[str | int]) -> int:
-        line, node = self.first, self.tree
+        line: int = self.first
+        node: Any = self.tree
         for part in place:
+            marks: Any = getattr(node, "lc", None)
             try:
-                index = node.index(part) if isinstance(node, list) else part
-                line = (node.lc.key(part) if isinstance(node, Mapping) else node.lc.item(index))[0] + 1
+                index = node.index(part) if hasattr(node, "append") else part
+                line = (marks.item if hasattr(node, "append") else marks.key)(index)[0] + 1
                 node = node[index]
             except (AttributeError, KeyError, IndexError, TypeError, ValueError):
                 break
@@ -354,8 +358,10 @@ def _unfit(
         return
     if len(objectives) > 1:
         yield _Fault("with several objectives nothing is pruned: leave it out", "pruner")
-    elif objectives[0].name != LOSS and not module:
-        yield _Fault(f"a trial says its {LOSS} on the way, and the objective is {objectives[0].name}", "pruner")
+        return
+    for objective in objectives:
+        if objective.name != LOSS and not module:
+            yield _Fault(f"a trial says its {LOSS} on the way, and the objective is {objective.name}", "pruner")
 
 
 def _no_grid(space: Space) -> Iterator[_Fault]:

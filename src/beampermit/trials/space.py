@@ -117,7 +117,8 @@ class Space:
     """The parameters, those that others wait for first. Raises `CycleError`."""
 
     def __init__(self, parameters: Mapping[str, Parameter]):
-        order = TopologicalSorter({path: [*(one.when or {})] for path, one in parameters.items()}).static_order()
+        needs: dict[str, list[str]] = {path: [*(one.when or {})] for path, one in parameters.items()}
+        order: list[str] = [*TopologicalSorter(needs).static_order()]
         self.parameters = tuple(parameters[path] for path in order if path in parameters)
 
     def suggest(self, trial: optuna.Trial) -> dict[str, Any]:
