@@ -6,6 +6,7 @@ import os
 import queue
 import subprocess
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,7 @@ from beampermit.compute.worker import GPUS, Worker, dealt
 from beampermit.errors import BadInput, BeampermitError, counted, from_os_error
 
 ENDING = 5.0
-"""Seconds that a thread may take to end."""
+"""Seconds that threads may take to end."""
 
 
 class Local:
@@ -33,6 +34,7 @@ class Local:
                 dealt(resources.cores, gpus[number * share : (number + 1) * share]),
                 seconds=resources.time,
                 bundle=resources.bundle,
+                progress=self._note,
                 team=team_of(1, resources.gpus, resources.cores),
             )
             for number in range(self.slots)
@@ -40,6 +42,7 @@ class Local:
         self._asked: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[tuple[Path, str]] = queue.SimpleQueue()
         self._over = False
+        self._installing = ""
         self._threads = [threading.Thread(target=self._serve, args=(worker,), daemon=True) for worker in self._workers]
 
     def __enter__(self) -> Local:
@@ -65,16 +68,20 @@ class Local:
         return ended
 
     def waiting(self) -> str:
-        return ""
+        return self._installing
+
+    def _note(self, step: str, done: int = 0, total: int = 0, /) -> None:
+        self._installing = f"{step} ({done} of {total})" if total else step
 
     def cancel(self) -> None:
         self._over = True
         for worker in self._workers:
             worker.close()
             self._asked.put(None)
+        last = time.monotonic() + ENDING
         for thread in self._threads:
-            if thread.ident:
-                thread.join(ENDING)  # one that waits for an installation or a lock ends with us
+            if thread.ident:  # one that waits for an installation or a lock ends with us
+                thread.join(max(last - time.monotonic(), 0.0))
 
     def _serve(self, worker: Worker) -> None:
         while (folder := self._asked.get()) is not None and not self._over:
@@ -87,6 +94,7 @@ class Local:
                 why = str(from_os_error(error) or error)
             except BaseException as error:  # the thread has to go on, or its units wait for ever
                 why = f"{type(error).__name__}: {error}"
+            self._installing = ""
             self._ended.put((folder, why))
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from beampermit.compute.collect import perform_all
+from beampermit.compute.local import Local
+from beampermit.compute.resources import Resources
 from beampermit.compute.unit import Unit, prepare, read_ended, read_result
 from beampermit.compute.worker import dealt, perform
 from beampermit.environments import Environment, choice, installation
@@ -50,14 +52,16 @@ def test_it_is_installed_from_its_lock_once_a_machine(
         build(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(installation, "_build", count)
-    folders = [folder_of(replace(elsewhere, request={"x": x, "who": True}), work) for x in (3, 4)]
-    threads = [threading.Thread(target=perform, args=([folder],)) for folder in folders]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(300)
-    results = [read_result(folder) for folder in folders]
-    assert [result and result["x"] for result in results] == [9, 16]
+    said: list[str] = []
+
+    def show(step: str, done: int = 0, total: int = 0, /) -> None:
+        said.append(step)
+
+    units = (replace(elsewhere, request={"x": x, "who": True}) for x in (3, 4))
+    with Local(Resources(at_once=2)) as executor:
+        results = [ended.result for ended in perform_all(units, executor, work, show)]
+    assert sorted(result["x"] for result in results if result) == [9, 16]
+    assert any("units: 2 submitted, " in step for step in said)  # what is installed
     prefixes = {result["python"] for result in results if result}
     assert prefixes == {str(tmp_path / "cache/environments" / built[0].name)}
     assert len(built) == 1
