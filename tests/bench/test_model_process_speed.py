@@ -97,7 +97,8 @@ def test_a_row_of_a_hundred_scalars(say: Say, tmp_path: Path, contract_text: str
     contract = asked_contract(contract_text, signals=signals)
     given = {f"x{number}": np.ones(1) for number in range(SCALARS)}
     ready: list[int] = []
-    process = ModelProcess(THIS_ENVIRONMENT, folder, contract, on_ready=lambda: ready.append(1))
+    process = ModelProcess(THIS_ENVIRONMENT, contract)
+    process.load(folder, on_ready=lambda: ready.append(1))
     process.start()
     wait_for(lambda: bool(ready))
     there = times(lambda: process.ask(given), pause=0.01)

@@ -36,6 +36,8 @@ signature = {{
     "outputs": [{{"name": "score", "type": "double", "shape": None}}],
     "device": "",
 }}
+_, asked = channel.receive(0)
+options["--model"] = asked.text
 BEFORE
 channel.send("ready", 0, text=json.dumps(signature))
 while True:
@@ -100,8 +102,8 @@ def begin(
 ) -> Asked:
     """Start a process for the model in `folder`."""
     fires: list[float] = []
-    ready = lambda: fires.append(time.monotonic())  # noqa: E731
-    process = ModelProcess(inside, folder, contract, rows=2, verify=verify, on_ready=ready)
+    process = ModelProcess(inside, contract)
+    process.load(folder, rows=2, verify=verify, on_ready=lambda: fires.append(time.monotonic()))
     process.start()
     return Asked(process, folder, fires)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.digest import digest_folder
+from beampermit.environments import Environment
 from beampermit.live.loop import Standing
 from beampermit.live.promoted import Declared, Follower, Promoted, Promotions, Repository, Wanted, from_registry
 from beampermit.registry.event import Event, Kind, provenance
@@ -58,6 +59,10 @@ class Followed:
     champions: list[Promoted] = field(default_factory=list)
     standings: list[Standing] = field(default_factory=list)
     declared: list[Declared] = field(default_factory=list)
+    begun: list[tuple[int, bool]] = field(default_factory=list)
+    """Versions whose environment was told of, and whether their bytes were here."""
+    unused: int = 0
+    """How many of them came to nothing."""
     follower: Follower = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,8 +72,18 @@ class Followed:
             lambda promoted, _: self.champions.append(promoted),
             self.standings.append,
             on_declared=self.declared.append,
+            on_environment=self._begin,
+            on_unused=self._forget,
             clock=lambda: self.at,
         )
+
+    def _begin(self, declared: Declared, environment: Environment) -> None:
+        assert environment.python.exists()
+        folder = self.models / declared.statement.model_digest.removeprefix("sha256:")
+        self.begun.append((declared.version, folder.exists()))
+
+    def _forget(self) -> None:
+        self.unused += 1
 
     def look(self, after: float = 0.0) -> Standing:
         """Look, wait for what that began, and look again, `after` so many s."""

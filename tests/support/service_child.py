@@ -56,14 +56,9 @@ class Bench:
                 return
 
     def _lane(self, declared: Declared, standing: Standing, publish: Any) -> Lane:
-        model = ModelProcess(
-            Environment(Path(sys.prefix)),
-            self._root / "model",
-            self._contract,
-            rows=len(self._wiring.rows),
-            on_ready=lambda: loop.model_is_back(),  # noqa: PLW0108 - made below
-        )
+        model = ModelProcess(Environment(Path(sys.prefix)), self._contract)
         loop = Loop(self._contract, self._wiring, model, standing, publish)
+        model.load(self._root / "model", rows=len(self._wiring.rows), on_ready=loop.model_is_back)
         model.start()
         return Lane(f"version {declared.version}", loop, [EpicsInputs()], model.close)
 

@@ -78,6 +78,16 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
     return Installation(Environment(prefix), lock.digest, kept, packages, time.monotonic() - began)
 
 
+def complete(lock: Lock, prefix: Path) -> Environment | None:
+    """The environment that `install` with `reuse` would leave as it is; None where it would build one, or wait."""
+    try:
+        # Whoever builds it removes the stamp first: a look at the files meanwhile says nothing.
+        sound = stamp_of(prefix) == lock.stamp and _sound(prefix) and stamp_of(prefix) == lock.stamp
+    except OSError:
+        return None  # `install` says what is wrong
+    return Environment(prefix) if sound else None
+
+
 def write_github_env(environment: Environment) -> bool:
     """Set BEAMPERMIT_ENVIRONMENT for the later steps of a GitHub job; False outside of one."""
     file = os.environ.get("GITHUB_ENV")

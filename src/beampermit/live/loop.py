@@ -43,7 +43,8 @@ class NotLoaded(ModelError):
 class Model(Protocol):
     """A loaded model. `ask` is called by one thread at a time."""
 
-    restarts: int
+    @property
+    def restarts(self) -> int: ...
 
     def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Input -> array of shape (rows, *shape) gives output -> array of shape (rows, *shape).

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Mapping, Set
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from beampermit.live.observation.metrics import Metrics
 from beampermit.live.observation.monitoring import MonitorResults, monitor_folder
 from beampermit.live.observation.notify import Notifier
 from beampermit.live.observation.vitals import Vitals
+from beampermit.live.process.early import EarlyProcess
 from beampermit.live.promoted.follower import Follower
 from beampermit.live.promoted.promoted import Declared, Promoted
 from beampermit.live.promoted.promotions import Promotions
@@ -42,6 +43,7 @@ from beampermit.progress import Progress, silent
 if TYPE_CHECKING:
     import numpy as np
 
+    from beampermit.environments import Environment
     from beampermit.live.epics.records import Records
     from beampermit.live.log.prediction_log import PredictionLog
     from beampermit.live.process.model_process import ModelProcess
@@ -125,6 +127,8 @@ class _Assembly:
         self._written: set[PredictionLog] = set()
         """The logs that are open."""
         self._models: dict[int, ModelProcess] = {}
+        self._early = EarlyProcess()
+        stack.callback(self._early.close)
         self._monitor = MonitorResults(options.monitor or monitor_folder(options.wanted.state), options.wanted.model)
         self._notifier = Notifier()
         stack.callback(self._notifier.close)
@@ -136,6 +140,8 @@ class _Assembly:
             self._on_champion,
             self._on_standing,
             on_declared=self._on_declared,
+            on_environment=self._on_environment,
+            on_unused=self._early.end,
             progress=progress,
             every=options.follow,
         )
@@ -201,6 +207,11 @@ class _Assembly:
         refused = f"version {declared.version} is being prepared"
         self._service.declare(declared, Standing(declared.version, declared.statement.digest, refused=refused))
 
+    def _on_environment(self, declared: Declared, environment: Environment) -> None:
+        runs = self._models.get(declared.version)  # as the challenger
+        if runs is None or runs.closed:
+            self._early.begin(declared, environment)
+
     def _on_champion(self, promoted: Promoted, standing: Standing) -> None:
         _require_servable(
             promoted, self._options.inputs
@@ -237,24 +248,23 @@ class _Assembly:
         with ExitStack() as stack:
             if self._options.log:
                 publish = self._logged(declared, wiring, self._options.log, publish, stack)
-            model = self._model_of(declared, wiring, lambda: loop.model_is_back())  # noqa: PLW0108 - made below
+            model = self._model_of(declared, stack)
             loop = Loop(declared.contract, wiring, model, standing, publish)
-            stack.callback(model.close)
-            model.start()
+            rows = len(wiring.rows)
+            model.load(declared.folder, rows=rows, verify=declared.verify, on_ready=loop.model_is_back)
             self._models[declared.version] = model
             return Lane(name, loop, sources, stack.pop_all().close)
 
-    def _model_of(self, promoted: Promoted, wiring: Wiring, on_ready: Callable[[], None]) -> ModelProcess:
+    def _model_of(self, promoted: Promoted, stack: ExitStack) -> ModelProcess:
+        """A process that is started, and waits for the model."""
         from beampermit.live.process.model_process import ModelProcess
 
-        return ModelProcess(
-            promoted.environment,
-            promoted.folder,
-            promoted.contract,
-            rows=len(wiring.rows),
-            verify=promoted.verify,
-            on_ready=on_ready,
-        )
+        model = self._early.take(promoted)
+        if model is None:
+            model = ModelProcess(promoted.environment, promoted.contract)
+            model.start()
+        stack.callback(model.close)
+        return model
 
     def _logged(
         self,

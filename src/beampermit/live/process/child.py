@@ -56,9 +56,12 @@ class _Ready(Record):
 
 
 class Child:
-    """Started by a thread with which it ends. `ask` is for one thread at a time, the others for any."""
+    """Started by a thread with which it ends. `ask` is for one thread at a time, the others for any.
 
-    def __init__(self, environment: Environment, folder: Path, contract: Contract, scratch: Path):
+    It imports what a model needs, and reads nothing of one before `wait_until_ready`.
+    """
+
+    def __init__(self, environment: Environment, contract: Contract, scratch: Path):
         self._signals, self._timeout = contract.signals, contract.serving.timeout
         self._number = 0
         self._first_answer = self._last_answer = 0.0
@@ -66,7 +69,7 @@ class Child:
         memory = frames.shared_memory()
         try:
             self._process = start(
-                _command(environment, folder, contract, theirs.fileno(), memory),
+                _command(environment, contract, theirs.fileno(), memory),
                 cwd=scratch,
                 env=_variables(environment, contract),
                 stdout=subprocess.PIPE,
@@ -82,18 +85,19 @@ class Child:
             os.close(memory)
         self._printed = _Printed(cast("IO[Any]", self._process.stdout))
 
-    def wait_until_ready(self, rows: int, until: float) -> None:
-        """Until the model is loaded and has answered a batch of `rows`. Raises `Gone`."""
+    def wait_until_ready(self, folder: Path, rows: int, until: float) -> None:
+        """Until the saved model in `folder` is loaded and has answered a batch of `rows`. Raises `Gone`."""
         try:
-            self._wait_until_loaded(until)
+            self._wait_until_loaded(folder, until)
             given = {signal.name: np.full((rows, *signal.shape), _middle(signal)) for signal in self._signals.inputs}
             for _ in range(WARM_UP):
                 self._warm(given, until)
         except TimeoutError:
             raise Gone(self.ended or "the model cannot be loaded: it takes too long") from None
 
-    def _wait_until_loaded(self, until: float) -> None:
+    def _wait_until_loaded(self, folder: Path, until: float) -> None:
         try:
+            self._channel.send("load", 0, text=str(folder), until=until)
             _, message = self._channel.receive(0, until=until)
         except TimeoutError:
             raise
@@ -233,10 +237,9 @@ class _Printed:
             logger.info("the model printed: %s", line)
 
 
-def _command(environment: Environment, folder: Path, contract: Contract, channel: int, memory: int) -> list[str | Path]:
+def _command(environment: Environment, contract: Contract, channel: int, memory: int) -> list[str | Path]:
     accelerators = contract.environment.accelerators
     options = {
-        "--model": folder,
         "--outputs": json.dumps({signal.name: signal.shape for signal in contract.signals.outputs}),
         "--device": accelerators[0] if len(set(accelerators)) == 1 else "any",
         "--parent": str(os.getpid()),

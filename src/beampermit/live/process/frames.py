@@ -31,7 +31,7 @@ LONGEST = 2**20
 MOST_NUMBERS = 2**28
 """In the arrays of a message: 2 GiB. What is never written to takes no memory."""
 MOST_DIMENSIONS = 16
-KINDS = ("ask", "ready", "answer", "raised", "refused")
+KINDS = ("load", "ask", "ready", "answer", "raised", "refused")
 
 
 class Broken(Exception):

@@ -44,9 +44,9 @@ def loaded_model(environment: Environment, folder: Path, contract: Contract, row
     with tempfile.TemporaryDirectory(prefix="beampermit-") as scratch:
         copy = Path(scratch, "model")
         shutil.copytree(folder, copy, symlinks=True)  # it neither sees other files nor changes what was verified
-        child = Child(environment, copy, _on_any_machine(contract), Path(scratch))
+        child = Child(environment, _on_any_machine(contract), Path(scratch))
         try:
-            child.wait_until_ready(rows, time.monotonic() + LOADING)
+            child.wait_until_ready(copy, rows, time.monotonic() + LOADING)
         except ModelError as error:
             child.end()
             raise Failed(str(error).replace(f"{scratch}/", "")) from None

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,25 +31,25 @@ LOOK = 1.0
 """Seconds between two looks at the process."""
 
 
+@dataclass(frozen=True)
+class _Saved:
+    """A model that may be loaded."""
+
+    folder: Path
+    rows: int
+    verify: Callable[[], None]
+    on_ready: Callable[[], None]
+
+
 class ModelProcess:
     """A `Model`. A thread starts the process, looks after it, and starts another one where it fails.
 
-    `verify` is called before each start and raises a `BeampermitError` where the folder must not be loaded; `on_ready`
-    is called, from that thread, when a process is ready to be asked.
+    It may be started before the model is there: its process then imports what models need, and waits for `load`.
     """
 
-    def __init__(
-        self,
-        environment: Environment,
-        folder: Path,
-        contract: Contract,
-        *,
-        rows: int = 1,
-        verify: Callable[[], None] = lambda: None,
-        on_ready: Callable[[], None] = lambda: None,
-    ):
-        self._environment, self._folder, self._contract, self._rows = environment, folder, contract, rows
-        self._verify, self._on_ready = verify, on_ready
+    def __init__(self, environment: Environment, contract: Contract):
+        self._environment, self._contract = environment, contract
+        self._saved: _Saved | None = None
         self._asking = threading.Lock()
         self._changed = threading.Condition()
         """Guards what follows; taken after `_asking` where both are."""
@@ -75,9 +76,30 @@ class ModelProcess:
         """Whether a process is there that has loaded the model."""
         return self._child is not None
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def start(self) -> None:
-        """Begin to load the model; `ask` says so until it is ready."""
+        """Start a process; `ask` says that the model is being loaded until it is."""
         self._thread.start()
+
+    def load(
+        self,
+        folder: Path,
+        *,
+        rows: int = 1,
+        verify: Callable[[], None] = lambda: None,
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Let this saved model be loaded, once, and be asked for `rows` before it is ready.
+
+        `verify` is called before each time and raises a `BeampermitError` where the folder must not be loaded;
+        `on_ready` is called, from the thread that looks after the process, when one is ready to be asked.
+        """
+        with self._changed:
+            self._saved = _Saved(folder, rows, verify, on_ready)
+            self._changed.notify()
 
     def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with self._asking:
@@ -175,31 +197,49 @@ class ModelProcess:
             if not isinstance(error, ModelError | BeampermitError | OSError):
                 logger.exception("a start failed")
             with self._changed:
-                self._fail(reason)
+                if not self._closed:
+                    self._fail(reason)
             return
         with self._asking, self._changed:
             if self._child is not None:
                 self._dead.append(self._child)
             self._child, self._loading = child, None
             self._replace, self._settled = "", child.resident()
-        self._on_ready()
+            ready = self._saved
+        if ready:
+            ready.on_ready()
 
     def _loaded(self) -> Child:
         """A process that can be asked. Raises `ModelError`, `OSError`, and what `verify` raises."""
-        self._verify()
-        child = Child(self._environment, self._folder, self._contract, self._working_folder())
+        with self._changed:
+            saved = self._saved
+        if saved:
+            saved.verify()  # no process is started for a model that must not be loaded
+        child = Child(self._environment, self._contract, self._working_folder())
         with self._changed:
             self._loading = child
             if self._closed:
                 child.kill()
         try:
-            child.wait_until_ready(self._rows, time.monotonic() + LOADING)
+            if saved is None:
+                saved = self._awaited()
+                saved.verify()
+            child.wait_until_ready(saved.folder, saved.rows, time.monotonic() + LOADING)
         except BaseException:
             with self._changed:
                 self._loading = None
                 self._dead.append(child)
             raise
         return child
+
+    def _awaited(self) -> _Saved:
+        """The model, once it is there. Raises `Gone` where it is closed before."""
+        with self._changed:
+            while self._saved is None:
+                if self._closed:
+                    raise Gone("no model came to be loaded")
+                self._changed.wait()
+            return self._saved
 
     def _working_folder(self) -> Path:
         """An empty one, for all processes. Raises `OSError`. Looked for at each start: a cleaner may take it away."""

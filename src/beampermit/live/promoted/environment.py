@@ -13,7 +13,7 @@ from beampermit.environments.backend import Backend, Lock
 from beampermit.environments.bundle import opened
 from beampermit.environments.choice import backend_for
 from beampermit.environments.environment import VARIABLE, stamp_of
-from beampermit.environments.installation import install, shared_prefix
+from beampermit.environments.installation import complete, install, shared_prefix
 from beampermit.environments.platforms import driver_version
 from beampermit.errors import BadInput, Failed
 from beampermit.git import Git
@@ -30,12 +30,9 @@ def install_environment(git: Git, declared: Declared, wanted: Wanted, progress: 
 
     Raises as `install`, and `Failed` where the permit does not bind the lock.
     """
-    contract = declared.contract
     with ExitStack() as stack:
         bundle = stack.enter_context(opened(wanted.bundle)) if wanted.bundle else None
-        variant = wanted.variant or machine_variant(contract)
-        backend, lock = _backend(declared.root, variant, bundle, chosen=bool(wanted.variant))
-        _require_bound(declared, lock)
+        backend, lock = _backend(declared, wanted, bundle)
         prefix = prefix_for(lock)
         tree = declared.root
         if stamp_of(prefix) != lock.stamp:
@@ -45,7 +42,14 @@ def install_environment(git: Git, declared: Declared, wanted: Wanted, progress: 
             commit = declared.statement.predicate.commit
             tree = stack.enter_context(exported(git, commit, Path(scratch, "commit")))
         environment = install(backend, tree, prefix, reuse=True, progress=progress).environment
-    return environment.passing(contract.environment.variables), lock.variant
+    return environment.passing(declared.contract.environment.variables), lock.variant
+
+
+def complete_environment(declared: Declared, wanted: Wanted) -> tuple[Environment, str] | None:
+    """As `install_environment`, which then has nothing to do; None where it has."""
+    _, lock = _backend(declared, wanted)
+    environment = complete(lock, prefix_for(lock))
+    return (environment.passing(declared.contract.environment.variables), lock.variant) if environment else None
 
 
 def machine_variant(contract: Contract) -> str:
@@ -68,15 +72,21 @@ def prefix_for(lock: Lock) -> Path:
     return shared_prefix(lock)
 
 
-def _backend(root: Path, variant: str, bundle: Path | None, *, chosen: bool) -> tuple[Backend, Lock]:
-    """The variant that a person has `chosen` must be there; a lock for one kind of machine has none."""
+def _backend(declared: Declared, wanted: Wanted, bundle: Path | None = None) -> tuple[Backend, Lock]:
+    """With the lock, which the permit binds. The variant that a person has chosen must be there."""
+    variant = wanted.variant or machine_variant(declared.contract)
     try:
-        backend = backend_for(root, variant=variant, bundle=bundle)
-        return backend, backend.read(root)
+        found = _read(declared.root, variant, bundle)
     except BadInput:
-        if not variant or chosen:
+        if not variant or wanted.variant:
             raise
-    backend = backend_for(root, bundle=bundle)
+        found = _read(declared.root, "", bundle)  # a lock for one kind of machine has no variants
+    _require_bound(declared, found[1])
+    return found
+
+
+def _read(root: Path, variant: str, bundle: Path | None) -> tuple[Backend, Lock]:
+    backend = backend_for(root, variant=variant, bundle=bundle)
     return backend, backend.read(root)
 
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
+from beampermit.environments import Environment
 from beampermit.errors import BeampermitError, Outside
 from beampermit.live.loop import Standing
 from beampermit.live.promoted.job import Failure, Job, as_error
@@ -35,7 +36,9 @@ class Follower:
     `on_champion` gets each new champion with its standing; it may raise a `BeampermitError` where it cannot begin with
     it, which is then tried again. `on_standing` gets each change of the standing of that version, and of the one that
     still shows while the new one runs beside it. `on_declared` gets, while no version is in service, what is known of
-    one: which PVs it has. All are called from other threads, one at a time but for `on_declared`.
+    one: which PVs it has. `on_environment` gets a version whose permit is believed, and its environment where that is
+    there already, before any of its bytes is read; `on_unused` is called where it is then not given to `on_champion`.
+    All are called from other threads, one at a time but for `on_declared` and `on_environment`.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class Follower:
         on_standing: Callable[[Standing], None],
         *,
         on_declared: Callable[[Declared], None] = lambda _: None,
+        on_environment: Callable[[Declared, Environment], None] = lambda *_: None,
+        on_unused: Callable[[], None] = lambda: None,
         progress: Progress = silent,
         every: float = 15.0,
         clock: Callable[[], float] = time.monotonic,
@@ -61,6 +66,7 @@ class Follower:
         self._promotions, self._progress, self._every, self._clock = promotions, progress, every, clock
         self._now = now
         self._on_champion, self._on_standing, self._on_declared = on_champion, on_standing, on_declared
+        self._on_environment, self._on_unused = on_environment, on_unused
         self._served = read_served(promotions.wanted.state)
         self._declared: Declared | None = None
         self._handed: dict[int, Promoted] = {}
@@ -213,7 +219,7 @@ class Follower:
         return failure is None or self._clock() >= failure.until
 
     def _prepare(self, event: Event, *, shown: bool) -> Declared:
-        return self._promotions.prepare(self._declare(event, shown=shown), self._progress)
+        return self._promotions.prepare(self._declare(event, shown=shown), self._progress, self._on_environment)
 
     def _declare(self, event: Event, *, shown: bool) -> Declared:
         """What is known of the version before its bytes are here; `shown`: outputs that say why they have no value."""
@@ -239,6 +245,9 @@ class Follower:
         error = job.error
         if error is None and isinstance(job.result, Promoted) and self._is_wanted(job.event, state):
             error = self._hand_over(job.result, state)
+            if error is None:
+                return
+        self._on_unused()
         if error is None:
             return
         self._fail(job.event, error)

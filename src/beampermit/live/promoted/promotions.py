@@ -5,15 +5,17 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
 from beampermit.contract import FILE_NAME, load_contract, parse_contract
 from beampermit.digest import digest_file
+from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.git import Git
-from beampermit.live.promoted.environment import install_environment
+from beampermit.live.promoted.environment import complete_environment, install_environment
 from beampermit.live.promoted.from_registry import fetch, fetch_challenger
 from beampermit.live.promoted.mirror import BEGUN, Mirror
 from beampermit.live.promoted.promoted import Declared, Promoted, verify_bytes
@@ -99,16 +101,26 @@ class Promotions:
             statement = ledger.believe(event)
             return self._declared(event.version, event, ledger.permit(event) or b"", statement)
 
-    def prepare(self, declared: Declared, progress: Progress = silent) -> Promoted:
+    def prepare(
+        self,
+        declared: Declared,
+        progress: Progress = silent,
+        on_environment: Callable[[Declared, Environment], None] = lambda *_: None,
+    ) -> Promoted:
         """Fetch its bytes, verify them, install its environment.
+
+        `on_environment` is told of an environment that is there already, before any of the bytes is read.
 
         Raises `Failed` where something is not what the permit binds, `Outside` where something is not to be had.
         """
         event, digest = declared.event, declared.statement.model_digest
+        found = complete_environment(declared, self.wanted)
+        if found:
+            on_environment(declared, found[0])
         progress("fetch the model")
         folder = fetch(self.wanted, declared.version, digest, event.address if event else "", self._models)
         verify_bytes(declared, folder)
-        environment, variant = install_environment(self.mirror.git, declared, self.wanted, progress)
+        environment, variant = found or install_environment(self.mirror.git, declared, self.wanted, progress)
         return Promoted(**vars(declared), folder=folder, environment=environment, variant=variant)
 
     def read(self, declared: Declared, path: str) -> str | None:

@@ -77,8 +77,8 @@ def test_answers_are_numbers_of_double_precision(served: Asked) -> None:
     assert answers["score"].tolist() == [1.0, 0.0]
 
 
-def test_loading_for_the_first_time_is_no_failure_and_a_failed_start_is_one(model: Path, contract_text: str) -> None:
-    process = ModelProcess(THIS_ENVIRONMENT, model, asked_contract(contract_text))
+def test_loading_for_the_first_time_is_no_failure_and_a_failed_start_is_one(contract_text: str) -> None:
+    process = ModelProcess(THIS_ENVIRONMENT, asked_contract(contract_text))
     with pytest.raises(NotLoaded, match=r"^the model is being loaded$"):
         process.ask({})
     process._fail("the model cannot be loaded")
@@ -128,19 +128,52 @@ def test_a_model_that_cannot_be_loaded_says_why(ask: Plant, tmp_path: Path) -> N
     assert not asked.process.ready
 
 
+def test_nothing_of_a_model_runs_before_it_was_verified(contract_text: str, tmp_path: Path) -> None:
+    said = "this file differs from the one that the permit binds"
+    folder = saved(tmp_path / "model", load="open(__file__ + '.ran', 'w').close()")
+    process = ModelProcess(THIS_ENVIRONMENT, asked_contract(contract_text))
+    process.start()
+    wait_for(lambda: process._loading is not None and imports_mlflow(process._loading))
+    ready: list[int] = []
+    process.load(folder, verify=lambda: refuse(said, at_first=ready), on_ready=lambda: ready.append(1))
+    wait_for(lambda: said in reason(process))
+    assert not list(folder.rglob("*.ran"))
+    ready.append(0)  # somebody put it right
+    wait_for(lambda: 1 in ready)
+    assert list(folder.rglob("*.ran"))
+    assert process.restarts > 0
+    process.close()
+
+
+def imports_mlflow(child: Child) -> bool:
+    """That its process has begun with what takes long."""
+    return "pyarrow" in Path(f"/proc/{child.process_id}/maps").read_text()
+
+
+def refuse(why: str, *, at_first: list[int]) -> None:
+    if not at_first:
+        raise Failed(why)
+
+
+def reason(process: ModelProcess) -> str:
+    with pytest.raises(ModelError) as caught:
+        process.ask({})
+    return str(caught.value)
+
+
 def test_an_environment_without_the_packages_of_the_model_is_said(ask: Plant, tmp_path: Path) -> None:
     asked = ask(tmp_path, inside=Environment(Path(sys.base_prefix)))
     assert "No module named" in asked.reason_for_not_starting()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with the one that started it")
-def test_a_process_ends_with_the_thread_that_started_it(model: Path, contract_text: str, tmp_path: Path) -> None:
+def test_a_process_ends_with_the_thread_that_started_it(contract_text: str, tmp_path: Path) -> None:
     """As it does with the service, however that ends, and whatever the model is doing."""
     children: list[Child] = []
     ended = threading.Event()
 
     def start() -> None:
-        children.append(Child(THIS_ENVIRONMENT, model, asked_contract(contract_text), tmp_path))
+        children.append(Child(THIS_ENVIRONMENT, asked_contract(contract_text), tmp_path))
         ended.wait()
 
     thread = threading.Thread(target=start, daemon=True)

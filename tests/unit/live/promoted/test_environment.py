@@ -16,7 +16,7 @@ from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput, Failed
 from beampermit.live.promoted import Declared
 from beampermit.live.promoted import environment as environments
-from beampermit.live.promoted.environment import install_environment, machine_variant, prefix_for
+from beampermit.live.promoted.environment import complete_environment, install_environment, machine_variant, prefix_for
 from beampermit.permit.statement import BoundFile
 from beampermit.progress import silent
 from support.promoted_project import Followed
@@ -67,6 +67,21 @@ def test_a_lock_that_the_permit_does_not_bind_is_not_installed(followed: Followe
     other = declared.statement.model_copy(update={"predicate": facts.model_copy(update={"environment": bound})})
     with pytest.raises(Failed, match="the permit does not bind this lock"):
         install_environment(followed.promotions.mirror.git, replace(declared, statement=other), followed.wanted, silent)
+
+
+def test_only_an_environment_in_which_nothing_was_changed_is_there_already(
+    followed: Followed, declared: Declared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path))
+    assert complete_environment(declared, followed.wanted) is None
+    installed = install_environment(followed.promotions.mirror.git, declared, followed.wanted, silent)
+    assert complete_environment(declared, followed.wanted) == installed
+    (site,) = installed[0].prefix.glob("lib/python*/site-packages")
+    (site / "sitecustomize.py").touch()  # each start of Python would run it
+    assert complete_environment(declared, followed.wanted) is None
+    (site / "sitecustomize.py").unlink()
+    (installed[0].prefix / STAMP).write_text("sha256:0\n")
+    assert complete_environment(declared, followed.wanted) is None
 
 
 def test_packages_come_from_the_bundle_where_one_is_named(

@@ -588,6 +588,19 @@ def test_a_retired_version_does_not_come_back_because_its_successor_cannot_be_se
     again.promotions.close()
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_an_environment_that_is_there_is_told_of_before_a_byte_is_here(serving: Followed) -> None:
+    """But of a permit that is believed: what begins then is for this version, and ends with it."""
+    serving.begun.clear()
+    serving.promote(3)  # in the ledger alone: the registry does not have it
+    serving.look()
+    assert (serving.version, serving.begun, serving.unused) == (1, [(2, False)], 1)
+    again = serving.again()
+    again.look()
+    assert (again.version, again.begun, again.unused) == (1, [(1, True)], 0)
+    again.promotions.close()
+
+
 @pytest.mark.parametrize(
     ("bound", "other"),
     [
@@ -624,6 +637,7 @@ def test_a_permit_that_is_not_of_its_commit_is_refused(followed: Followed, said:
     event, permit = sign_promotion(line, manifest(lab.root / "model"), like, load_signing_key(str(lab.key)))
     lab.forge(event, permits={f"permits/{event.permit.removeprefix('sha256:')}.json": permit})
     assert said in followed.look().refused
+    assert not followed.begun, "nothing is started for it, not even its environment's Python"
 
 
 def test_a_commit_without_its_device_table_cannot_be_served(followed: Followed) -> None:
