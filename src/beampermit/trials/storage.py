@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from beampermit.compute.resources import read_storage
 from beampermit.errors import BadInput, Outside
 from beampermit.project import Project
+from beampermit.trials.journal import Journal, OtherJournal
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -70,6 +71,16 @@ def opened(project: Project, storage: str | None) -> BaseStorage:
         name = (error.name or "its driver").partition(".")[0]
         hint = MISSING.get(name, f"pip install {name}")
         raise BadInput(f"the driver of {public(address)} is not installed: {name}", hint=hint) from None
+
+
+def opened_to_read(project: Project, storage: str | None) -> BaseStorage | Journal:
+    """As `opened`; of a journal that is not there yet, no file is made."""
+    if address_of(storage):
+        return opened(project, storage)
+    try:
+        return Journal(folder_of(project) / JOURNAL)
+    except OtherJournal:
+        return opened(project, storage)
 
 
 def described(project: Project, storage: str | None) -> str:

@@ -17,10 +17,11 @@ from beampermit.project import Project
 from beampermit.reading import first_fault
 from beampermit.record import Record
 from beampermit.trials.binding import Subject, differences, subject_of
+from beampermit.trials.journal import JournalTrial
 from beampermit.trials.records import State, Study, Trial
 from beampermit.trials.settings import parameters_of
 from beampermit.trials.space import Space
-from beampermit.trials.storage import address_of, described, folder_of, opened, storage_errors
+from beampermit.trials.storage import address_of, described, folder_of, opened, opened_to_read, storage_errors
 
 if TYPE_CHECKING:
     import optuna
@@ -65,7 +66,7 @@ def read_study(project: Project, name: str | None = None, storage: str | None = 
     """
     subject = subject_of(project) if name is None else None
     wanted = name or (subject.name if subject else "")
-    kept = opened(project, storage)
+    kept = opened_to_read(project, storage)
     with storage_errors(address_of(storage)):
         found = _studies(kept, project.contract.model.name)
         if wanted not in found:
@@ -80,7 +81,7 @@ def read_study(project: Project, name: str | None = None, storage: str | None = 
 
 def list_studies(project: Project, storage: str | None = None) -> tuple[str, ...]:
     """Names of the project's studies, the newest first."""
-    kept = opened(project, storage)
+    kept = opened_to_read(project, storage)
     with storage_errors(address_of(storage)):
         return tuple(_studies(kept, project.contract.model.name))
 
@@ -198,7 +199,7 @@ def _absent(wanted: str, found: dict[str, tuple[int, Study]], subject: Subject |
     )
 
 
-def _trial(trial: optuna.trial.FrozenTrial, study: Study, space: Space) -> Trial:
+def _trial(trial: optuna.trial.FrozenTrial | JournalTrial, study: Study, space: Space) -> Trial:
     try:
         kept = Kept.model_validate(trial.user_attrs.get(OWN) or {})
     except ValidationError as error:

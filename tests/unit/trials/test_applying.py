@@ -16,9 +16,9 @@ from beampermit.trials.records import State, Study
 from beampermit.trials.standing import Standing, read_standing
 from beampermit.trials.summary import FILE, read_summary
 from support.dvc_repositories import remake, replace
-from support.searched_project import CHOSEN, PARAMS, make_searched, study_of
 from support.studies import AUC, LOSS, complete, failed, study
 from support.toy_project import trainable, trained_once
+from support.toy_search import CHOSEN, PARAMS, make_searched, study_of
 
 __all__ = ["trainable", "trained_once"]
 
@@ -30,7 +30,7 @@ TRIALS = (
 
 
 @pytest.fixture
-def searched(trainable: Project) -> Project:
+def toy(trainable: Project) -> Project:
     return make_searched(trainable)
 
 
@@ -46,20 +46,20 @@ def standing_of(project: Project) -> Standing:
     return found
 
 
-def test_the_best_trial_is_written_and_git_gets_the_summary(searched: Project) -> None:
-    made = study_of(searched, *TRIALS)
-    done = apply(searched, made, choose(made, None))
+def test_the_best_trial_is_written_and_git_gets_the_summary(toy: Project) -> None:
+    made = study_of(toy, *TRIALS)
+    done = apply(toy, made, choose(made, None))
     assert done.written == (FILE, "params.yaml")
-    text = (searched.root / "params.yaml").read_text()
+    text = (toy.root / "params.yaml").read_text()
     assert text == PARAMS.replace("0.05 ", "0.03 ").replace("steps: [10, 20]", "steps: [30]", 1)
-    found = read_summary(searched)
+    found = read_summary(toy)
     assert found == done.summary
     assert (found.applied, found.trials, found.training_seed) == (1, 3, 0)
     assert list(found.outputs) == ["data/dataset"]
-    again = apply(searched, made, choose(made, None))
+    again = apply(toy, made, choose(made, None))
     assert again.written == (), "a second time writes nothing new"
-    apply(searched, made, choose(made, 0))
-    assert "rate: 0.02 " in (searched.root / "params.yaml").read_text()
+    apply(toy, made, choose(made, 0))
+    assert "rate: 0.02 " in (toy.root / "params.yaml").read_text()
 
 
 def test_a_trial_is_the_best_one_or_the_one_that_is_named() -> None:
@@ -108,12 +108,12 @@ CHANGES = [
 
 @pytest.mark.parametrize(("change", "said"), CHANGES)
 def test_a_study_of_something_else_is_refused_and_documents_say_so(
-    searched: Project, change: Callable[[Project], None], said: str
+    toy: Project, change: Callable[[Project], None], said: str
 ) -> None:
-    made = applied(searched)
-    assert standing_of(searched).fits, "just inside: params.yaml has changed in what is searched, and nothing else"
-    change(searched)
-    other = Project(searched.root)
+    made = applied(toy)
+    assert standing_of(toy).fits, "just inside: params.yaml has changed in what is searched, and nothing else"
+    change(toy)
+    other = Project(toy.root)
     before = (other.root / "params.yaml").read_bytes()
     with pytest.raises(Failed, match="is not of this project as it is now") as found:
         apply(other, made, choose(made, 0))
@@ -125,41 +125,41 @@ def test_a_study_of_something_else_is_refused_and_documents_say_so(
     assert standing.changed == ()
 
 
-def test_documents_need_no_data_to_say_what_fits(searched: Project) -> None:
-    applied(searched)
-    shutil.rmtree(searched.root / ".dvc/cache")
-    shutil.rmtree(searched.root / "data")
-    assert standing_of(searched).fits
+def test_documents_need_no_data_to_say_what_fits(toy: Project) -> None:
+    applied(toy)
+    shutil.rmtree(toy.root / ".dvc/cache")
+    shutil.rmtree(toy.root / "data")
+    assert standing_of(toy).fits
 
 
-def test_parameters_changed_by_hand_are_said(searched: Project) -> None:
-    applied(searched)
-    params = searched.root / "params.yaml"
+def test_parameters_changed_by_hand_are_said(toy: Project) -> None:
+    applied(toy)
+    params = toy.root / "params.yaml"
     for before, after, key, is_now in (
         ("rate: 0.03 ", "rate: 0.031 ", "train.rate", "0.031"),
         ("steps: [30]\ntrials", "steps: [30, 40]\ntrials", "train.steps", "[30, 40]"),
     ):
         replace(params, before, after)
-        standing = standing_of(searched)
+        standing = standing_of(toy)
         assert [(change.key, change.after) for change in standing.changed] == [(key, is_now)]
         assert standing.older == (), "what is searched is no part of what the study is bound to"
         replace(params, after, before)
-        assert standing_of(searched).fits
+        assert standing_of(toy).fits
     params.write_text(params.read_text().partition("trials:")[0])
-    standing = standing_of(searched)
+    standing = standing_of(toy)
     assert "there is no section trials" in standing.unknown, "no error: a space may go"
     assert not standing.fits
     params.write_text("train: {seed: 0}\n")
-    gone = {change.key: change.after for change in standing_of(searched).changed}
+    gone = {change.key: change.after for change in standing_of(toy).changed}
     assert gone == {"train.rate": None, "train.steps": None}
 
 
-def test_without_a_summary_nothing_is_said(searched: Project) -> None:
-    assert read_standing(searched) is None
+def test_without_a_summary_nothing_is_said(toy: Project) -> None:
+    assert read_standing(toy) is None
 
 
-def test_a_kill_between_the_two_files_is_seen_and_mended(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = study_of(searched, *TRIALS)
+def test_a_kill_between_the_two_files_is_seen_and_mended(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = study_of(toy, *TRIALS)
 
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -167,8 +167,8 @@ def test_a_kill_between_the_two_files_is_seen_and_mended(searched: Project, monk
     with monkeypatch.context() as patch:
         patch.setattr("beampermit.trials.applying.write_text", killed)
         with pytest.raises(KeyboardInterrupt):
-            apply(searched, made, choose(made, None))
-    assert json.loads((searched.root / FILE).read_text())["applied"] == 1
-    assert [change.key for change in standing_of(searched).changed] == ["train.rate", "train.steps"]
-    assert apply(searched, made, choose(made, None)).written == ("params.yaml",)
-    assert standing_of(searched).fits
+            apply(toy, made, choose(made, None))
+    assert json.loads((toy.root / FILE).read_text())["applied"] == 1
+    assert [change.key for change in standing_of(toy).changed] == ["train.rate", "train.steps"]
+    assert apply(toy, made, choose(made, None)).written == ("params.yaml",)
+    assert standing_of(toy).fits
