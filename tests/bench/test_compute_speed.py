@@ -37,11 +37,11 @@ def test_units(number: int, seconds: float, unit_of: Make, work: Path, say: Call
     with spawned.Pool(AT_ONCE) as pool:
         pool.starmap(sleep, [(0.0, 1)] * AT_ONCE)
         bare = _timed(lambda: pool.starmap(sleep, [(seconds, x) for x in range(number)], chunksize=1))
-    with joblib.Parallel(n_jobs=AT_ONCE, batch_size=1) as parallel:
+    with joblib.Parallel(n_jobs=AT_ONCE, batch_size=1) as parallel:  # pyright: ignore[reportArgumentType] - an int is as good
         parallel(joblib.delayed(sleep)(0.0, 1) for _ in range(AT_ONCE))
         by_joblib = _timed(lambda: parallel(joblib.delayed(sleep)(seconds, x) for x in range(number)))
     with Local(Resources(at_once=AT_ONCE)) as executor:
-        [*perform_all(iter([unit_of(-1), unit_of(-2)]), executor, work)]
+        assert len([*perform_all(iter([unit_of(-1), unit_of(-2)]), executor, work)]) == AT_ONCE
         before = os.times()
         units = (unit_of(x, sleep=seconds) for x in range(number))
         ours = _timed(lambda: [*perform_all(units, executor, work, total=number)])

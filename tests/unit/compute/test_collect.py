@@ -185,12 +185,13 @@ def test_progress_says_what_runs_and_how_long(unit_of: Make, work: Path, monkeyp
         said.append((step, done, total))
 
     units = (unit_of(x) for x in range(4))
-    [*perform_all(units, Planted(end, slots=1), work, show, total=4, what="trials")]
+    assert len([*perform_all(units, Planted(end, slots=1), work, show, total=4, what="trials")]) == 4
     assert said[0] == ("trials: 1 running", 0, 4)
     assert said[1] == ("trials: 1 running, about 0 s left", 1, 4)
     assert said[3] == ("trials: 1 running, 1 failed, about 0 s left", 3, 4)
     said.clear()
-    [*perform_all((unit_of(x) for x in range(10, 13)), Planted(slots=0), work, show, what="seeds")]
+    more = (unit_of(x) for x in range(10, 13))
+    assert len([*perform_all(more, Planted(slots=0), work, show, what="seeds")]) == 3
     assert said[0][0] == "seeds: 3 submitted, 2 queued (Priority)"
 
 
