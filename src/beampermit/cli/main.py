@@ -38,6 +38,7 @@ from beampermit.cli import (
     serve,
     status,
     trials,
+    validate,
 )
 from beampermit.cli.help import Grouped
 from beampermit.cli.output import fail, print_in_any_encoding
@@ -79,7 +80,7 @@ PANELS = {
         "comment": report.comment,
         "reproduce": reproduce.reproduce,
     },
-    "Train": {"trials": trials.app},
+    "Train": {"trials": trials.app, "validate": validate.validate},
     "Release": {
         "permit": permit.app,
         "protect": protect.app,

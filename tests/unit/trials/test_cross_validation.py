@@ -1,0 +1,202 @@
+"""`beampermit validate`: each fold is fitted without its held-out rows, nor the test split, and measured on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from beampermit.cli.main import app
+from beampermit.compute.resources import Resources
+from beampermit.errors import BadInput, Failed
+from beampermit.progress import silent
+from beampermit.project import Project
+from beampermit.trials import cross_validation
+from beampermit.trials.cross_validation import CrossValidation, cross_validate
+from beampermit.trials.folds import Fold
+from support.dvc_repositories import remake, replace
+
+TRIAL = """\
+import json, os, sys
+from pathlib import Path
+
+request = json.loads(Path("request.json").read_text())
+held_out = os.stat("data/dataset/validation.parquet").st_size
+assert not os.path.exists("data/dataset/test.parquet"), "the test split is here"
+if Path("data/fails").exists():
+    sys.exit("the beam was lost")
+result = {"parameters": request["parameters"], "curve": [[1, 0.5, 0.5]]}
+result["metrics"] = {"auc": held_out / 1e5, "false_alarm_rate": 0.01, "other": 1.0}
+Path("result.part").write_text(json.dumps(result))
+os.replace("result.part", "result.json")
+"""
+ROWS = 240
+
+
+@pytest.fixture
+def dated(searched: Project) -> Project:
+    """Its splits are tables: runs one after the other, faults in some rows of each."""
+    (searched.root / "src/toy/trial.py").write_text(TRIAL)
+    replace(
+        searched.root / "contract.yaml",
+        "split: {by: [acquisition, device], time: acquired_at}",
+        "split: {by: [acquisition], time: acquired_at}",
+    )
+    _write(searched, np.arange(ROWS) % 3 == 0)
+    return searched
+
+
+def _write(project: Project, faulty: np.ndarray) -> None:
+    number = np.arange(len(faulty))
+    table = pa.table(
+        {
+            "acquisition": number // 20,
+            "device": [f"B{one % 20}" for one in number],
+            "plane": ["x"] * len(number),
+            "faulty": faulty,
+            "turns": [[float(one), 0.0] for one in number],
+            "acquired_at": pa.array(number * 1_000_000, pa.timestamp("us", "UTC")),
+        }
+    )
+    folder = project.root / "data/dataset"
+    for name, part in {"train": table.slice(0, 160), "validation": table.slice(160)}.items():
+        (folder / f"{name}.parquet").unlink()
+        pq.write_table(part, folder / f"{name}.parquet")
+    remake(project.root)
+
+
+@pytest.fixture
+def validated(dated: Project, tmp_path: Path) -> Callable[..., CrossValidation]:
+    def run(count: int, by: str | None = None) -> CrossValidation:
+        place = Resources(work=str(tmp_path / "work"), at_once=2)
+        return cross_validate(Project(dated.root), count, by, place, silent)  # pyright: ignore[reportArgumentType]
+
+    return run
+
+
+def fold_files(work: Path) -> dict[int, tuple[list[int], list[int]]]:
+    """Of the trees of folds, by their number of held-out rows: the first number of each row on both sides."""
+    found = {}
+    for folder in (work / "trees").iterdir():
+        sides = [pq.read_table(folder / f"data/dataset/{name}.parquet") for name in ("train", "validation")]
+        turns = [[int(one[0]) for one in side["turns"].to_pylist()] for side in sides]
+        found[min(turns[1])] = (turns[0], turns[1])
+    return found
+
+
+def test_folds_of_time_are_fitted_on_what_came_before(
+    dated: Project, validated: Callable[..., CrossValidation], tmp_path: Path
+) -> None:
+    done = validated(3)
+    assert (done.by, done.rows, done.never_held_out) == ("acquired_at", ROWS, 60)
+    assert [(fold.fitted, fold.held_out) for fold in done.folds] == [(60, 60), (120, 60), (180, 60)]
+    files = fold_files(tmp_path / "work")
+    assert files[120] == ([*range(120)], [*range(120, 180)]), "the rows themselves, in their order"
+    assert [*done.metrics] == ["auc", "false_alarm_rate", "other"]
+    each = [fold.metrics["auc"] for fold in done.folds]
+    spread = done.metrics["auc"]
+    assert (spread.mean, spread.low, spread.high) == pytest.approx((np.mean(each), min(each), max(each)))
+    assert spread.deviation == pytest.approx(np.std(each, ddof=1))
+    # The same again: nothing is fitted.
+    again = validated(3)
+    assert [fold.reused for fold in again.folds] == [True] * 3
+    assert again.metrics == done.metrics
+    # Other parameters: all is.
+    replace(dated.root / "params.yaml", "x: 1.0", "x: 1.5")
+    assert [fold.reused for fold in validated(3).folds] == [False] * 3
+
+
+def test_folds_of_groups_hold_out_every_row_once(validated: Callable[..., CrossValidation], tmp_path: Path) -> None:
+    done = validated(4, "group")
+    assert (done.by, done.never_held_out) == ("acquisition", 0)
+    assert [(fold.fitted, fold.held_out) for fold in done.folds] == [(180, 60)] * 4
+    held_out = [turns for first, (_, turns) in fold_files(tmp_path / "work").items() if first != 160]
+    assert sorted(turn for turns in held_out for turn in turns) == [*range(ROWS)]
+
+
+def test_a_group_in_two_folds_is_refused_on_the_files_too(
+    validated: Callable[..., CrossValidation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were the folds themselves wrong, the rules that judge splits would see it."""
+
+    def leaking(groups: dict[str, np.ndarray], count: int) -> list[Fold]:
+        first = np.arange(ROWS) < 50
+        return [Fold(number, ~first, first) for number in range(1, count + 1)]
+
+    monkeypatch.setattr(cross_validation, "by_group", leaking)
+    with pytest.raises(Failed, match="fold 1: 1 value of acquisition are fitted on and held out"):
+        validated(2, "group")
+    monkeypatch.setattr(cross_validation, "require_apart", lambda *_: None)
+    with pytest.raises(Failed, match="fold 1: train and validation share 1 value of acquisition, such as 2"):
+        validated(2, "group")
+
+
+def test_a_fold_that_fails_is_named_and_the_others_are_kept(
+    dated: Project, validated: Callable[..., CrossValidation]
+) -> None:
+    text = TRIAL.replace('Path("data/fails").exists()', "held_out > 2700 and not os.environ.get('START')")
+    sizes = [fold.metrics["auc"] * 1e5 for fold in validated(3).folds]
+    largest = sizes.index(max(sizes)) + 1
+    (dated.root / "src/toy/trial.py").write_text(text.replace("2700", f"{max(sizes) - 0.5}"))
+    with pytest.raises(Failed, match=rf"fold {largest}: it ended with exit status 1\nthe beam was lost"):
+        validated(3)
+
+
+def test_one_value_of_the_target_is_said(dated: Project, validated: Callable[..., CrossValidation]) -> None:
+    _write(dated, (np.arange(ROWS) % 3 == 0) & (np.arange(ROWS) < 180))
+    assert validated(3).notes == ("fold 3: faulty has one value in all 60 rows that are held out",)
+    _write(dated, np.arange(ROWS) >= 100)
+    with pytest.raises(BadInput, match="fold 1: faulty has one value in all 60 rows that the model is fitted on"):
+        validated(3)
+
+
+def test_what_cannot_be_validated_is_said(dated: Project, validated: Callable[..., CrossValidation]) -> None:
+    with pytest.raises(BadInput, match="acquisition has 12 values, and 13 folds need as many"):
+        validated(13, "group")
+    for count in (1, 101):
+        with pytest.raises(BadInput, match=f"--folds is {count}, and 2 to 100 are possible"):
+            validated(count)
+    contract = dated.root / "contract.yaml"
+    replace(contract, "by: [acquisition], time: acquired_at", "by: [acquisition]")
+    with pytest.raises(BadInput, match=r"dataset\.split has no time, so folds are by group"):
+        validated(2, "time")
+    assert validated(2).by == "acquisition"
+    (dated.root / "data/dataset/train.parquet").unlink()
+    (dated.root / "data/dataset/train.parquet").write_text("1\n")
+    remake(dated.root)
+    with pytest.raises(Failed, match=r"data/dataset/train\.parquet: this is no table of rows"):
+        validated(2)
+    replace(contract, "    validation: data/dataset/validation.parquet\n", "")
+    replace(contract, "reference: validation", "reference: train")
+    with pytest.raises(BadInput, match=r"dataset\.splits has no split validation"):
+        validated(2)
+
+
+def test_the_command_prints_folds_mean_and_spread(dated: Project, tmp_path: Path) -> None:
+    words = ["validate", "--folds", "3", "--project", str(dated.root), "--work", str(tmp_path / "work")]
+    ran = CliRunner().invoke(app, words)
+    assert ran.exit_code == 0, ran.output
+    lines = ran.stdout.splitlines()
+    assert lines[:2] == [
+        "3 folds of 240 rows of train and validation, by acquired_at",
+        "  60 rows are in no fold's held-out part",
+    ]
+    assert lines[2].startswith("auc: 0.0")
+    assert " ± " in lines[2]
+    assert lines[3].startswith("  1: 0.0")
+    ran = CliRunner().invoke(app, [*words, "--json"])
+    said = json.loads(ran.stdout)
+    assert [fold["reused"] for fold in said["folds"]] == [True] * 3
+    assert said["metrics"]["false_alarm_rate"] == {
+        "mean": 0.01,
+        "deviation": 0.0,
+        "low": 0.01,
+        "high": 0.01,
+        "folds": 3,
+    }
