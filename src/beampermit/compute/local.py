@@ -91,6 +91,7 @@ class Local:
             except BeampermitError as error:
                 why = str(error)
             except OSError as error:
+                error.filename = error.filename or str(folder)  # a full disk names none
                 why = str(from_os_error(error) or error)
             except BaseException as error:  # the thread has to go on, or its units wait for ever
                 why = f"{type(error).__name__}: {error}"

@@ -109,11 +109,15 @@ def prepare(unit: Unit, folder: Path) -> None:
         "lock": unit.lock,
         "team": unit.team,
     }
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for name in (ENDED, RESULT, STOP):
-        (folder / name).unlink(missing_ok=True)
-    write_bytes(folder / REQUEST, json.dumps(dict(unit.request), allow_nan=False).encode())
-    write_bytes(folder / UNIT, json.dumps(body).encode())
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in (ENDED, RESULT, STOP):
+            (folder / name).unlink(missing_ok=True)
+        write_bytes(folder / REQUEST, json.dumps(dict(unit.request), allow_nan=False).encode())
+        write_bytes(folder / UNIT, json.dumps(body).encode())
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # a full disk names none
+        raise
 
 
 def read_ended(folder: Path) -> dict[str, Any] | None:

@@ -101,8 +101,10 @@ def test_a_failure_is_yielded_once_and_tried_again_by_the_next_run(unit_of: Make
     executor = Planted(fail)
     (ended,) = perform_all(iter([unit_of()]), executor, work)
     assert (ended.result, ended.reason, sum(executor.batches)) == (None, "exit status 3\nno beam", 1)
-    (ended,) = perform_all(iter([unit_of()]), Planted(), work)
-    assert (ended.result, ended.reused) == (X, False)
+    # What is lost then is not taken for that failure.
+    lossy = Planted(lambda folder, attempt: (store(folder, X) or "") if attempt > 1 else "")
+    (ended,) = perform_all(iter([unit_of()]), lossy, work)
+    assert (ended.result, ended.reused, sum(lossy.batches)) == (X, False, 2)
 
 
 @pytest.mark.parametrize(("lost", "sound"), [(2, True), (3, False)])
@@ -337,12 +339,19 @@ def test_a_run_that_was_ended_goes_on(how: signal.Signals, work: Path, tree: Pat
 
 def test_a_full_disk_is_a_reason(unit_of: Make, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device", str(work / "ended.json"))
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("beampermit.compute.worker.store", full)
     with Local(Resources(at_once=1)) as executor:
         (ended,) = perform_all(iter([unit_of()]), executor, work)
-    assert ended.reason.startswith(f"lost 3 times: {work / 'ended.json'}: no space left on device")
+    assert ended.reason.startswith(f"lost 3 times: {ended.folder}: no space left on device")
+    monkeypatch.setattr("beampermit.compute.unit.write_bytes", full)
+    executor = Planted()
+    with pytest.raises(OSError, match="No space left") as caught:
+        next(perform_all(iter([unit_of(4)]), executor, work))
+    assert caught.value.filename == str(unit_of(4).folder(work))
+    assert executor.cancelled
+    assert not (unit_of(4).folder(work) / "claim").is_symlink()
 
 
 def test_a_killed_process_of_a_slot_costs_nothing_but_time(unit_of: Make, work: Path, tmp_path: Path) -> None:
