@@ -18,7 +18,7 @@ from beampermit.reproduction.environments import reused_environment
 from beampermit.trials.records import State, Study
 from beampermit.trials.running import Counts, Run, require_some
 from beampermit.trials.storage import folder_of
-from beampermit.trials.study import Opened, open_study, others, quiet_optuna, read_study, read_trials
+from beampermit.trials.study import Opened, open_study, others, read_study, read_trials
 from beampermit.trials.tracking import Tracking, tracking_uri
 
 RECORDED = "recorded.json"
@@ -62,7 +62,6 @@ def run_study(
     if trials < 1:
         raise BadInput(f"--trials is the number of trials in all, and is {trials}")
     began = time.monotonic()
-    quiet_optuna()
     progress("opening the study")
     opened = open_study(project, storage)
     uri = tracking_uri(folder_of(project)) if mlflow else ""

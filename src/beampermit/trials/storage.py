@@ -68,7 +68,8 @@ def opened(project: Project, storage: str | None) -> BaseStorage:
         with storage_errors(address):
             return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
     except ImportError as error:
-        name = (error.name or "its driver").partition(".")[0]
+        inner = error.__cause__ or error.__context__  # optuna says it in words of its own
+        name = (error.name or getattr(inner, "name", None) or "its driver").partition(".")[0]
         hint = MISSING.get(name, f"pip install {name}")
         raise BadInput(f"the driver of {public(address)} is not installed: {name}", hint=hint) from None
 

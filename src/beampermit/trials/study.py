@@ -90,6 +90,7 @@ def open_study(project: Project, storage: str | None = None) -> Opened:
     """The study of the project as it is now, made if there is none. Raises as `subject_of` and `read_study`."""
     import optuna
 
+    quiet_optuna()
     subject = subject_of(project)
     kept = opened(project, storage)
     address = address_of(storage)
@@ -97,12 +98,13 @@ def open_study(project: Project, storage: str | None = None) -> Opened:
     with storage_errors(address):
         found = _studies(kept, project.contract.model.name)
         is_new = subject.name not in found
-        told = optuna.create_study(
-            storage=kept,
-            study_name=subject.name,
-            load_if_exists=True,
-            directions=[objective.direction.value for objective in settings.objectives],
-        )
+        if is_new:
+            directions = [objective.direction.value for objective in settings.objectives]
+            told = optuna.create_study(
+                storage=kept, study_name=subject.name, load_if_exists=True, directions=directions
+            )
+        else:
+            told = optuna.load_study(study_name=subject.name, storage=kept)
         known = _parsed(told.user_attrs)
         study = (known or _new(subject)).model_copy(
             update={"sampler": str(settings.sampler), "pruner": str(settings.pruner), "seed": settings.seed}
