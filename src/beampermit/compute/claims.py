@@ -28,7 +28,8 @@ class Claims:
         self.name = secrets.token_hex(8)
         self._lock = _locked(self._runs / self.name)
         if self._lock is None:
-            raise Outside("files cannot be locked here, so that nobody sees who does what", file=self._runs)
+            hint = "take a folder of work on a disk with file locks: --work, or BEAMPERMIT_CACHE"
+            raise Outside("files cannot be locked here, so that nobody sees who does what", file=self._runs, hint=hint)
 
     def take(self, folder: Path) -> bool:
         """Claim the unit of a folder; False where a submitter that lives has it."""
