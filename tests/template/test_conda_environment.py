@@ -23,7 +23,6 @@ OFFERED = {
     "dvc": "3.67.1",
     "mlflow-skinny": "3.11.1",
     "numpy": "2.5.5",
-    "optuna": "4.9.0",
     "pandas": "3.0.3",
     "pre-commit": "4.6.0",
     "pyarrow": "25.0.0",

@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import chdir
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,24 +191,26 @@ def test_a_source_that_is_not_known_is_one_line(trained_copy: Project) -> None:
     assert done.err == "contract.yaml: dataset.request: source: 'archive' is not one of simulator, files\n"
 
 
-def test_trials_go_on_where_they_were_and_print_parameters_to_try(trained_copy: Project) -> None:
-    _edit(trained_copy, "model.py", '"epochs", 10, 80', '"epochs", 1, 2')
-    said = _in_one(
-        trained_copy,
-        "import sys",
-        "from pathlib import Path",
-        "from contextlib import redirect_stdout",
-        "from bpm_faults import model",
-        "from bpm_faults.pipeline import contract, tune",
-        "for trials in ('2', '3'):",
-        "    sys.argv[1:] = ['--trials', trials]",
-        "    with open(trials, 'w') as file, redirect_stdout(file):",
-        "        tune.main()",
-        "print(Path('3').read_text().splitlines()[0])",
-        "Path('params.yaml').write_text(Path('3').read_text())",
-        "contract.params('train', model.Training)",
+def test_trials_go_on_where_they_were_with_all_metrics_of_the_validation_split(
+    trained_copy: Project, tmp_path: Path
+) -> None:
+    from beampermit.compute.resources import Resources
+    from beampermit.progress import silent
+    from beampermit.trials.session import run_study
+
+    params = trained_copy.root / "params.yaml"
+    params.write_text(
+        params.read_text().replace("train.epochs: {int: [10, 80], log: true}", "train.epochs: {int: [1, 2]}")
     )
-    assert "of 5" in said
+    work = Resources(work=str(tmp_path / "work"), at_once=1)
+    done = [run_study(Project(trained_copy.root), trials, work, silent, mlflow=False) for trials in (1, 2)]
+    assert [one.counts.complete for one in done] == [1, 1], done[-1].counts
+    assert done[0].study.name == done[1].study.name
+    named = {metric.name for metric in trained_copy.contract.metrics}
+    for trial in done[1].study.trials:
+        assert named <= set(trial.metrics)
+        assert trial.values["validation_loss"] == trial.curve[-1][2]
+        assert len(trial.curve) == trial.params["train.epochs"]
 
 
 BEGIN = """

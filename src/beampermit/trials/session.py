@@ -171,7 +171,7 @@ def text(session: Session) -> str:
         lines.append(f"metrics of the checker are missing: {counts.unmeasured}")
     if session.problem:
         lines.append(f"MLflow ({session.mlflow}) lacks runs, which the next run writes: {session.problem}")
-    lines.append("next: beampermit trials show, then beampermit trials apply")
+    lines.append("next: beampermit trials show")
     return "\n".join(lines)
 
 

@@ -70,18 +70,18 @@ def test_a_checkout_with_other_line_ends_is_not_edited(piped: Project) -> None:
 
 def test_what_is_edited_removed_and_added_is_named_in_report_and_check(piped: Project, tmp_path: Path) -> None:
     append(piped.root / FOLDER / "train.py")
-    (piped.root / FOLDER / "tune.py").unlink()
+    (piped.root / FOLDER / "trial.py").unlink()
     (piped.root / FOLDER / "ours.py").write_text("x = 1\n")
-    assert only(piped) == Pipeline(folder=FOLDER, edited=("train.py",), removed=("tune.py",), added=("ours.py",))
+    assert only(piped) == Pipeline(folder=FOLDER, edited=("train.py",), removed=("trial.py",), added=("ours.py",))
     assert listed(piped) == [
         f"{FOLDER}/ours.py: it is added, and this folder is Beampermit's",
         f"{FOLDER}/train.py: it is edited, and this folder is Beampermit's",
-        f"{FOLDER}/tune.py: it is missing, and this folder is Beampermit's",
+        f"{FOLDER}/trial.py: it is missing, and this folder is Beampermit's",
     ]
     made = report(piped, tmp_path)
     assert (
         f"> [!WARNING]\n> `{FOLDER}` is Beampermit's and the same in every project, but here edited: `train.py`; "
-        "missing: `tune.py`; added: `ours.py`." in made
+        "missing: `trial.py`; added: `ours.py`." in made
     )
     assert "another version" not in made
 
