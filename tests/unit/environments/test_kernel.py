@@ -69,7 +69,9 @@ def test_a_notebook_runs_in_the_environment_of_the_lock_and_says_when_that_is_st
     assert "uv.lock" not in second, "once is enough"
 
 
-def test_no_value_of_ours_is_in_the_kernel(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_value_of_ours_is_in_the_kernel(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
     monkeypatch.setenv("PATH", f"/opt/{SECRET}:{os.environ['PATH']}")
     command(root)
@@ -77,6 +79,11 @@ def test_no_value_of_ours_is_in_the_kernel(root: Path, monkeypatch: pytest.Monke
     assert [SECRET in file.read_text() for file in sorted(folder.iterdir())] == [False, False]
     variables = json.loads((folder / "kernel.json").read_text())["env"]
     assert variables["PYTHONPATH"] == f"{root}/src"
+    assert "PYTHONPYCACHEPREFIX" not in variables, "the cache is not in the home"
+    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))
+    command(root)
+    again = json.loads((folder / "kernel.json").read_text())["env"]
+    assert again["PYTHONPYCACHEPREFIX"].startswith("${HOME}/"), "of whoever uses it"
     assert variables["PATH"] == f"{root}/.venv/bin:${{PATH}}"
     assert {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"} <= variables.keys()
     assert stat.S_IMODE((folder / "kernel.json").stat().st_mode) & 0o022 == 0

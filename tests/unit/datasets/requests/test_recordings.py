@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from beampermit.datasets.requests.request import RequestResult, request
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from support.data_requests import AT, END, START, rows
+from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +99,21 @@ def test_hdf5_arrays_are_read_with_their_units(ask_files: Ask, project: Project)
         ask_files("r.h5", options, signals=[{**CURRENT, "unit": "A"}, wave])
     with pytest.raises(Failed, match="no dataset of a requested signal; it has beam/current, beam/time, beam/wave"):
         ask_files("r.h5", {"time": "t"})
+
+
+def test_a_notebook_reads_what_the_page_on_notebooks_says(
+    ask_files: Ask,
+    record: Callable[..., Path],
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record("r.csv")
+    ask_files("r.csv")
+    (cell,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/notebooks.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(project.root)
+    exec(cell, {})  # noqa: S102 - of our own page
+    assert capsys.readouterr().out.startswith("files 10 [")
 
 
 def test_sdds_columns_are_read_page_by_page(ask_files: Ask, project: Project) -> None:
