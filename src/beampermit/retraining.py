@@ -7,6 +7,7 @@ that code. Between them is a git bundle with one commit, of which the second hal
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -216,7 +217,11 @@ def _fetched(git: Git, bundle: Path) -> str:
 
 
 def _dvc(environment: Environment, root: Path, *arguments: str) -> Finished:
-    return run(["dvc", *arguments], cwd=root, env=environment.variables(root), timeout=HOURS * 3600)
+    """By the checker's own DVC, which pulls the data too: an environment need not have one. Stages find the project's
+    Python first on their path; `-I`: a module in the project's folder must not shadow that of the checker.
+    """
+    dvc = [sys.executable, "-I", "-m", "dvc"]
+    return run([*dvc, *arguments], cwd=root, env=environment.variables(root), timeout=HOURS * 3600)
 
 
 def _stages(finished: Finished) -> None:
