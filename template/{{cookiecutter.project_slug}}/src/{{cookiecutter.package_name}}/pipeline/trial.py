@@ -13,30 +13,34 @@ from typing import Any
 
 from .. import metrics, model
 from . import contract, machine, tables
-from .processes import Processes
+from .processes import Checkpoint, Processes, together
 from .train import train_and_held_out
 
 REQUEST, RESULT, SCORES = Path("request.json"), Path("result.json"), Path("scores.parquet")
-INTERMEDIATE = Path("intermediate.jsonl")
+INTERMEDIATE, CHECKPOINT = Path("intermediate.jsonl"), Path("checkpoint.pt")
 
 
 class Watched(Processes):
-    """The one process of a trial: what it reports is read while it runs, and may end it early."""
+    """The processes of a trial: what the first one reports is read while it runs, and may end it early."""
 
     def report(self, step: int, loss: float) -> None:
         """A line in `intermediate.jsonl`."""
-        if math.isfinite(loss):
+        if self.rank == 0 and math.isfinite(loss):
             with INTERMEDIATE.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"step": step, "value": loss}) + "\n")
 
 
 def main() -> None:
-    """One trial."""
+    """One trial; ended and begun again, it goes on from its checkpoint."""
     request = json.loads(REQUEST.read_text(encoding="utf-8"))
     params = contract.valid(model.Training, request["params"]["train"], "params.yaml: train")
     part = contract.of(contract.ForTraining)
     train, held_out = train_and_held_out(part)
-    trained, curve = model.fit(train, held_out, params, Watched())
+    device = str(getattr(params, "device", "cpu"))
+    with together(device, Watched(checkpoint=Checkpoint(CHECKPOINT))) as team:
+        trained, curve = model.fit(train, held_out, params, team)
+    if team.rank:
+        return  # the first process writes
     losses = [float(loss) for row in curve for loss in row[1:]]
     if not all(map(math.isfinite, losses)):
         raise SystemExit("the loss is not finite: training did not converge with these parameters")
@@ -48,9 +52,10 @@ def main() -> None:
             "parameters": request["parameters"],
             "curve": curve,
             "metrics": measured(outputs, held_out),
-            "machine": machine.describe(str(getattr(params, "device", "cpu"))),
+            "machine": machine.describe(device, team.count),
         }
     )
+    CHECKPOINT.unlink(missing_ok=True)
 
 
 def measured(outputs: tables.Arrays, rows: tables.Rows) -> dict[str, float]:

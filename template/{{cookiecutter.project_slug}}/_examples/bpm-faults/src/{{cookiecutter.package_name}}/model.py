@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from .features import FEATURES, Features
+from .features import Features
 from .pipeline.processes import ALONE, Processes
 from .pipeline.tables import Arrays, Rows
 
@@ -91,8 +91,9 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
     optimiser = torch.optim.Adam(net.parameters(), lr=params.learning_rate)
     loss_of = nn.BCEWithLogitsLoss()
     order = torch.Generator().manual_seed(params.seed)
-    curve: Curve = []
-    for epoch in range(1, params.epochs + 1):
+    state = (net, optimiser, order)
+    curve: Curve = team.resumed(*state)
+    for epoch in range(len(curve) + 1, params.epochs + 1):
         total = 0.0
         for rows in torch.randperm(len(inputs), generator=order).split(params.batch):
             optimiser.zero_grad()
@@ -107,6 +108,7 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
             held_out_loss = loss_of(net(held_out[0])[:, 0], held_out[1]).item()
         curve.append((epoch, round(team.mean(total) / len(inputs), 6), round(held_out_loss, 6)))
         team.report(epoch, held_out_loss)
+        team.keep(curve, *state)
     return Model(features, net), curve
 
 

@@ -112,8 +112,9 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
     slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, params.epochs)
     loss_of = nn.MSELoss()
     order = torch.Generator().manual_seed(params.seed)
-    curve: Curve = []
-    for epoch in range(1, params.epochs + 1):
+    state = (net, optimiser, slower, order)
+    curve: Curve = team.resumed(*state)
+    for epoch in range(len(curve) + 1, params.epochs + 1):
         total = 0.0
         for rows in torch.randperm(len(inputs), generator=order).split(params.batch):
             optimiser.zero_grad()
@@ -129,6 +130,7 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
             held_out_loss = loss_of(net(held_out), held_out).item()
         curve.append((epoch, round(team.mean(total) / len(inputs), 6), round(held_out_loss, 6)))
         team.report(epoch, held_out_loss)
+        team.keep(curve, *state)
     unseen = held_out.cpu().numpy()
     usual = np.sqrt(((unseen - _reconstruct(net, unseen)) ** 2).mean(axis=0))
     return Model(features, net, np.maximum(usual, 1e-3).astype(np.float32)), curve

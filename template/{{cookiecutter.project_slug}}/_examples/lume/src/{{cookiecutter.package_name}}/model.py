@@ -86,8 +86,9 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
     optimiser = torch.optim.Adam(net.parameters(), lr=params.learning_rate)
     loss_of = nn.MSELoss()
     order = torch.Generator().manual_seed(params.seed)
-    curve: Curve = []
-    for epoch in range(1, params.epochs + 1):
+    state = (net, optimiser, order)
+    curve: Curve = team.resumed(*state)
+    for epoch in range(len(curve) + 1, params.epochs + 1):
         net.train()
         total = 0.0
         for rows in torch.randperm(len(inputs), generator=order).split(params.batch):
@@ -102,6 +103,7 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
             held_out_loss = loss_of(net(held_out[0]).reshape(held_out[1].shape), held_out[1]).item()
         curve.append((epoch, round(team.mean(total) / len(inputs), 6), round(held_out_loss, 6)))
         team.report(epoch, held_out_loss)
+        team.keep(curve, *state)
     return Model(model.features, net), curve
 
 

@@ -98,8 +98,9 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
     optimiser = torch.optim.AdamW(net.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
     slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, params.epochs)
     order = torch.Generator().manual_seed(params.seed)
-    curve: Curve = []
-    for epoch in range(1, params.epochs + 1):
+    state = (net, optimiser, slower, order)
+    curve: Curve = team.resumed(*state)
+    for epoch in range(len(curve) + 1, params.epochs + 1):
         total = 0.0
         for rows in torch.randperm(len(inputs), generator=order).split(params.batch):
             optimiser.zero_grad()
@@ -115,6 +116,7 @@ def fit(train: Rows, validation: Rows, params: Training, team: Processes = ALONE
             held_out_loss = _loss(net(held_out[0]), held_out[1], outputs).item()
         curve.append((epoch, round(team.mean(total) / len(inputs), 6), round(held_out_loss, 6)))
         team.report(epoch, held_out_loss)
+        team.keep(curve, *state)
     return Model(features, outputs, net), curve
 
 
