@@ -152,6 +152,7 @@ class Run:
             tree_digest=subject.tree_digest,
             environment=self.environment,
             lock=subject.lock.digest,
+            team=not self.settings.module,  # a module of somebody's own may know nothing of torchrun
         )
         folder = unit.folder(self.work)
         if folder in self.pending:
