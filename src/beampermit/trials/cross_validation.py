@@ -263,6 +263,7 @@ def _unit(subject: Subject, tree: Path, fold: Fold, environment: Environment) ->
         tree_digest=digest_json({"tree": subject.tree_digest, "files": files}),
         environment=environment,
         lock=subject.lock.digest,
+        team=subject.module.endswith(".pipeline.trial"),
     )
 
 
