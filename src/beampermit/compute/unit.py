@@ -49,7 +49,7 @@ class Unit:
     label: str
     """For people: `trial 12`, `seed 3`, `2026-11-02, version 4`."""
     module: str
-    """Run as `python -m MODULE`; the unit's folder is its working folder. Imported, as it is before, it does nothing."""
+    """Run as `python -m MODULE`; the unit's folder is its working folder. When it is imported, it does nothing."""
     request: Mapping[str, Any]
     tree: Path | None = None
     """A folder of code and data that nobody writes to: each of its top entries is linked into the unit's folder, its

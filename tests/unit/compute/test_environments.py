@@ -122,10 +122,12 @@ def test_an_environment_that_is_here_is_taken_while_it_is_of_the_lock(
     result = read_result(here.folder(work))
     assert result
     assert (result["python"], result["variables"]["LABORATORY"]) == (str(own), "north")
+    before, after = (replace(here, request={"x": x, "who": True}) for x in (4, 5))
+    folder_of(before, work)
     (own / STAMP).write_text("sha256:" + "1" * 64)
-    other = replace(here, request={"x": 4, "who": True})
-    perform([folder_of(other, work)])
-    result = read_result(other.folder(work))
-    assert result
-    assert result["python"].startswith(str(tmp_path / "cache"))
-    assert result["variables"]["LABORATORY"] == "north"
+    perform([before.folder(work), folder_of(after, work)])
+    for unit in (before, after):
+        result = read_result(unit.folder(work))
+        assert result
+        assert result["python"].startswith(str(tmp_path / "cache"))
+        assert result["variables"]["LABORATORY"] == "north"

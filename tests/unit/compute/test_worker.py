@@ -121,6 +121,13 @@ def test_a_module_that_is_not_there_is_said(worker: Worker, unit_of: Callable[..
     assert "No module named jobb" in reason_of(unit.folder(work))
 
 
+def test_a_result_of_an_attempt_before_is_none(worker: Worker, prepared: Callable[..., Path]) -> None:
+    folder = prepared(3, text="")
+    (folder / "result.json").write_text('{"x": 1}')
+    worker.perform(folder)
+    assert "the command ended without a result" in reason_of(folder)
+
+
 def test_what_a_unit_left_running_ends_with_it(worker: Worker, prepared: Callable[..., Path]) -> None:
     folder = prepared(3, background=True)
     worker.perform(folder)
