@@ -16,7 +16,7 @@ from beampermit.digest import digest_json
 from beampermit.environments import Environment
 from beampermit.environments.choice import backend_of
 from beampermit.environments.environment import stamp_of
-from beampermit.errors import Failed
+from beampermit.errors import Failed, Outside
 from beampermit.git import Git
 from beampermit.progress import Progress
 from beampermit.project import Project
@@ -105,6 +105,9 @@ class _Trainings:
             raise failure(training, lines, ended.reason.partition("\n")[0])
         if ended.result.get("stages") != [*training.stages]:
             raise Failed(f"seed {training.seed}: the result is of other stages", file=folder, hint=f"rm -r {folder}")
+        if not (folder / KEPT).is_dir():
+            reason = f"seed {training.seed} was trained on {ended.machine}, and its files are not here"
+            raise Outside(reason, file=folder, hint="give a folder that all machines share, with --work")
         self._done.append(stored(training, folder / KEPT, ended.seconds))
         training.release()
         shutil.rmtree(folder, ignore_errors=True)

@@ -32,6 +32,7 @@ def main() -> int:
         for stage in request["stages"]:
             if not _run(stage, whole, variables):
                 return 1
+        kept.mkdir()
         for path in request["keep"]:
             if os.path.lexists(project / path):
                 (kept / path).parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import pytest
 
 from beampermit.compute.executor import Executor, open_executor
 from beampermit.compute.resources import Resources
-from beampermit.errors import Failed
+from beampermit.errors import Failed, Outside
 from beampermit.project import Project
 from beampermit.reproduction.diagnosis import Kind
 from beampermit.reproduction.elsewhere import trainer_on
@@ -99,6 +99,16 @@ def test_links_and_missing_files_are_no_results(
         script.write_text(text + end)
         with pytest.raises(Failed, match=r"seed 0: training did not write metrics/training\.json"):
             again(train=elsewhere)
+
+
+def test_files_that_stay_on_another_machine_are_said(
+    again: Again, elsewhere: Trainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that does not share the folder of work gives back its result and its log alone."""
+    monkeypatch.setattr("beampermit.reproduction.elsewhere.KEPT", "elsewhere")
+    with pytest.raises(Outside, match=r"seed 0 was trained on .*, and its files are not here") as raised:
+        again(train=elsewhere)
+    assert raised.value.hint == "give a folder that all machines share, with --work"
 
 
 def test_an_interrupted_run_goes_on_with_the_seeds_that_are_left(

@@ -200,3 +200,15 @@ def test_the_command_prints_folds_mean_and_spread(dated: Project, tmp_path: Path
         "high": 0.01,
         "folds": 3,
     }
+
+
+@pytest.mark.slow
+def test_a_project_of_the_template_is_validated_as_it_is(trained_project: Project, tmp_path: Path) -> None:
+    """Its contract has crossing groups and a time; the checker's metrics and the project's own are there."""
+    place = Resources(work=str(tmp_path / "work"))
+    done = cross_validate(trained_project, 2, None, place, silent)
+    measured = {metric.name for metric in trained_project.contract.metrics if metric.measure}
+    assert measured <= done.metrics.keys()
+    assert all(spread.folds == 2 for spread in done.metrics.values())
+    assert all(fold.fitted > fold.held_out > 0 for fold in done.folds)
+    assert trained_project.git("status", "--porcelain") == ""

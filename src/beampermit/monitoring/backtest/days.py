@@ -34,6 +34,8 @@ from beampermit.reading import first_fault
 MODULE = "beampermit.monitoring.backtest.day"
 MOST_PAIRS = 60_000
 """Values with their limits in the result of a unit; a day that has more is cut into pieces."""
+JUDGES = ("contract", "datasets", "live/log", "monitoring")
+"""Of our own code, what a window is read and measured with."""
 OF_WINDOWS = ("signals", "budget", "serving", "monitoring")
 """Parts of the contract that what is measured of a window depends on, but for these keys:"""
 OF_ALARMS = frozenset(
@@ -148,5 +150,6 @@ def _of_limits(limits: Limits) -> Mapping[str, Any]:
 def _code() -> list[str]:
     """Of what judges: our own code, and what it counts with."""
     root = Path(beampermit.__file__).parent
-    own = {path.relative_to(root).as_posix(): digest_bytes(path.read_bytes()) for path in sorted(root.rglob("*.py"))}
+    files = sorted(path for folder in JUDGES for path in (root / folder).rglob("*.py"))
+    own = {path.relative_to(root).as_posix(): digest_bytes(path.read_bytes()) for path in files}
     return [digest_json(own), *(version(name) for name in ("numpy", "duckdb", "pyarrow"))]
