@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import entry_points
@@ -112,7 +113,13 @@ class InTime:
             done.append(error)
 
 
-OWN: dict[str, type[Logbook]] = {"file": FileLogbook}
+def _olog(where: str) -> Logbook:
+    from beampermit.monitoring.response.olog import Olog
+
+    return Olog(where)
+
+
+OWN: dict[str, Callable[[str], Logbook]] = {"file": FileLogbook, "olog": _olog}
 
 
 def load_logbook(choice: str) -> Logbook:

@@ -365,7 +365,7 @@ def test_an_entry_says_what_to_do_and_is_there_once(responding: Respond, tmp_pat
 @pytest.mark.parametrize(
     ("choice", "words"),
     [
-        ("olog:https://x", "there is no logbook 'olog'; installed are file"),
+        ("elog:https://x", "there is no logbook 'elog'.* did you mean 'olog'"),
         ("fil:/x", "did you mean 'file'"),
         ("file:", "needs the path of a file"),
         ("File", "is not NAME:WHERE"),
