@@ -103,18 +103,15 @@ def together(window: LogWindow, contract: Contract, limits: Limits) -> Iterator[
 
 
 def together_blocks(window: LogWindow, contract: Contract) -> list[np.ndarray] | None:
-    """The columns of all inputs, as `reference.columns` chooses them; None where an input is not in the log."""
+    """The columns of all inputs, as `windows.compared_whole` left them; None where an input is not in the log."""
     found, left = [], MOST_COLUMNS
     for signal in contract.signals.inputs:
         rows = window.inputs.get(signal.name)
         if rows is None:
             return None
-        block = rows.values
-        if signal.shape and block.shape[1] > left:
-            block = np.stack([*rows.numbers.values()], axis=1)
-        if block.shape[1] <= left:
-            found.append(block)
-            left -= block.shape[1]
+        if rows.values.shape[1] <= left:
+            found.append(rows.values)
+            left -= rows.values.shape[1]
     return found
 
 

@@ -211,9 +211,21 @@ class Monitor:
         if table is None:
             return None, [cannot_judge("truth", f"{named} of the contract is not here: --truth FILE")] if named else []
         try:
-            return read_truth(table, self._log, watched.contract, until, version=watched.version), []
+            judged = self._truth_judged(watched, until)
+            return read_truth(table, self._log, watched.contract, until, version=watched.version, judged=judged), []
         except BeampermitError as error:
             return None, [cannot_judge("truth", plain(error))]
+
+    def _truth_judged(self, watched: Watched, until: float) -> float:
+        """Up to when predictions of this version were compared with their truth; at first since its promotion, as long
+        as truth may be late.
+        """
+        before, event = self.folder.kept.rules, watched.declared.event
+        times = [one.reading.newest for one in before.judged if one.reading.newest is not None]
+        if times and before.version == watched.version:
+            return max(times)
+        promoted = event.moment.timestamp() if event else until
+        return max(promoted, until - watched.contract.monitoring.truth_after)
 
     def _settle(
         self, rules: RuleState, trips: Sequence[Trip], result: Result, contract: Contract | None = None

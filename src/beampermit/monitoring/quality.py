@@ -1,13 +1,14 @@
 """How far predictions are from the truth that arrived later (MON007).
 
-Truth is a table that something else writes when it knows: an archived PV, a measurement, labels. Of the newest of it
-the rows of the log are judged, however old they are.
+Truth is a table that something else writes when it knows: an archived PV, a measurement, labels. The rows of the log
+that it is about are judged, however old they are: window after window, up to the newest truth, since that of last time.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from beampermit.contract import Contract
 from beampermit.contract.signals import Signal
 from beampermit.datasets.tables import connect, parquet, quoted, sql_path, sql_text
 from beampermit.errors import BadInput, did_you_mean
-from beampermit.monitoring.limits import Limits
+from beampermit.live.log.prediction_log import PERIOD
+from beampermit.monitoring.limits import Amount, Limits
 from beampermit.monitoring.reference import FEWEST, errors, limit_in
 from beampermit.monitoring.windows import LogWindow, key_columns, read_window
 from beampermit.verdicts.monitoring import Reading
@@ -26,6 +28,19 @@ BETWEEN = "\x1f"
 """Between the columns of a device."""
 TIME = "time"
 """Column of a table of truth: a time with a zone, one in UTC, or s since 1970."""
+AT_ONCE, MOST_WINDOWS = 6, 1500
+"""Windows whose rows are in memory at once, or those of an hour; and so many are judged of truth that has come, the
+newest: a day of minutes, or two months of hours."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A window of the log beside its truth."""
+
+    until: float
+    """Time of the newest truth that counts in it, s since 1970."""
+    far: Mapping[str, np.ndarray]
+    """Output -> the distance of each row from its truth, where both are known."""
 
 
 @dataclass(frozen=True)
@@ -38,59 +53,92 @@ class Truth:
     """The values of the columns of the device table, as one text."""
     values: Mapping[str, np.ndarray]
     """Output -> its truth, shape (rows, values of one); NaN where there is none."""
-    window: LogWindow | None = None
-    """The rows of the log that the newest truth is about."""
+    windows: tuple[Compared, ...] = ()
+    """Of the log, oldest first, the last one up to the newest truth."""
 
 
-def read_truth(table: Path, log: Path, contract: Contract, until: float, *, version: int | None = None) -> Truth:
-    """The truth about times before `until`, s since 1970, and the rows of the log that the newest of it is about.
+def read_truth(
+    table: Path,
+    log: Path,
+    contract: Contract,
+    until: float,
+    *,
+    version: int | None = None,
+    judged: float | None = None,
+) -> Truth:
+    """The truth about times before `until`, s since 1970, and the windows of the log that it is about, since the time
+    `judged`; without one, the last.
 
     A table that is not there yet has no rows. Raises `BadInput` for one without the columns that are needed.
     """
     truth = read_table(table, contract, until) if table.exists() else Truth(np.zeros(0), np.zeros(0, str), {})
     if not len(truth.time):
         return truth
-    within = contract.monitoring.truth_within
-    newest = float(truth.time.max()) + within
-    # Rows are made, and logged, after the time of their inputs.
-    since, last = newest - contract.monitoring.window, min(until, newest + _oldest_input(contract))
-    return Truth(truth.time, truth.device, truth.values, read_window(log, contract, since, last, version=version))
+    rule, newest = contract.monitoring, float(truth.time.max())
+    ends = _ends(newest, newest if judged is None else judged, rule.window)
+    found, many = list[Compared](), max(AT_ONCE, int(PERIOD // rule.window))
+    for first in range(0, len(ends), many):
+        part = ends[first : first + many]
+        since = part[0] - rule.window + rule.truth_within
+        # Rows are made, and logged, after the time of their inputs.
+        last = min(until, part[-1] + rule.truth_within + _oldest_input(contract))
+        rows = read_window(log, contract, since, last, version=version, outputs_only=True)
+        found += _compared(truth, rows, contract, part)
+    return replace(truth, windows=tuple(found))
+
+
+def _ends(newest: float, judged: float, window: float) -> list[float]:
+    """Ends of windows, oldest first, that leave nothing out between what was judged and the newest truth."""
+    number = min(max(math.ceil((newest - judged) / window), 1), MOST_WINDOWS)
+    return [newest - window * place for place in reversed(range(number))]
+
+
+def _compared(truth: Truth, rows: LogWindow, contract: Contract, ends: Sequence[float]) -> Iterator[Compared]:
+    """A row is of the window in which its newest input is."""
+    own, places = _matched(truth, rows, contract)
+    far = dict[str, np.ndarray]()
+    for name, values in truth.values.items():
+        answers = rows.outputs.get(name)
+        if (
+            answers is not None and answers.values.shape[1] == values.shape[1]
+        ):  # of a large array a few numbers are kept
+            far[name] = errors(answers.values[own], values[places])
+    known = {name: np.isfinite(values) for name, values in far.items()}
+    for end in ends:
+        last = end + contract.monitoring.truth_within
+        inside = (rows.time[own] > last - contract.monitoring.window) & (rows.time[own] <= last)
+        yield Compared(end, {name: values[inside & known[name]] for name, values in far.items()})
 
 
 def quality(truth: Truth, contract: Contract, limits: Limits, until: float) -> Iterator[Reading]:
-    """How old the newest truth is, and of each output that has truth, how far predictions are from it."""
+    """How old the newest truth is, and of each window and output that has truth, how far predictions are from it.
+
+    Several readings of an output are of windows one after another, the newest last.
+    """
     allowed = contract.monitoring.truth_after
     age = until - float(truth.time.max()) if len(truth.time) else until
     said = "the newest truth is so old" if len(truth.time) else "no truth has arrived"
     yield Reading(check="MON007", subject="truth", value=max(age, 0.0), limit=allowed, unit="s", detail=said)
-    if truth.window is None:
-        return
-    rows, places = _matched(truth, truth.window, contract)
-    for signal in contract.signals.outputs:
-        of, values = limits.outputs.get(signal.name), truth.values.get(signal.name)
-        answers = truth.window.outputs.get(signal.name)
-        if of is None or of.error is None or values is None or answers is None:
-            continue
-        if answers.values.shape[1] != values.shape[1]:
-            continue  # of a large array the window keeps a few numbers only
-        far = errors(answers.values[rows], values[places])
-        far = far[np.isfinite(far)]
-        if len(far) < FEWEST:
-            continue
-        key = f"MON007 {signal.name}"
-        limit = limits.calibrated.get(key) or limit_in(of.error.limit, of.error.usual, limits.window, len(far), 0.5)
-        detail = f"mean distance of {len(far)} rows from their truth, usual is {of.error.usual:.4g} {signal.unit}"
-        unit = "" if signal.unit == "1" else signal.unit
-        yield Reading(
-            check="MON007",
-            subject=signal.name,
-            value=float(far.mean()),
-            limit=limit,
-            usual=of.error.usual,
-            newest=float(truth.time.max()),
-            unit=unit,
-            detail=detail,
-        )
+    for window in truth.windows:
+        for signal in contract.signals.outputs:
+            of, far = limits.outputs.get(signal.name), window.far.get(signal.name, np.zeros(0))
+            if of and of.error and len(far) >= FEWEST:
+                yield _distance(signal, far, of.error, limits, window.until)
+
+
+def _distance(signal: Signal, far: np.ndarray, of: Amount, limits: Limits, newest: float) -> Reading:
+    """Mean distance of rows from their truth."""
+    key = f"MON007 {signal.name}"
+    return Reading(
+        check="MON007",
+        subject=signal.name,
+        value=float(far.mean()),
+        limit=limits.calibrated.get(key) or limit_in(of.limit, of.usual, limits.window, len(far), 0.5),
+        usual=of.usual,
+        newest=newest,
+        unit="" if signal.unit == "1" else signal.unit,
+        detail=f"mean distance of {len(far)} rows from their truth, usual is {of.usual:.4g} {signal.unit}",
+    )
 
 
 def read_table(table: Path, contract: Contract, until: float) -> Truth:

@@ -100,29 +100,34 @@ class TripRules:
         raises no alarm by that. What was not judged now stays as it is, for without rows nobody knows that it is good
         again. With another version, all begins anew and what was in alarm is cleared. What is told of an alarm that is
         bypassed is told when the bypass ends.
+
+        Several readings of a check and subject, oldest first, are of windows whose truth arrived together: an alarm
+        that began and ended meanwhile is told as raised and as cleared, and it began when that truth was.
         """
         fresh = before.version != window.version
         known = {} if fresh else {one.reading.key: one for one in before.judged}
         elapsed = math.inf if fresh or before.until is None else window.until - before.until
         counts = abs(elapsed) >= self.rule.every / 2  # a clock that was set back says nothing of how much time went by
-        judged = dict(known)
+        judged, trips, now = dict(known), list[Trip | None](), {reading.key for reading in readings}
         for reading in map(sound, readings):
-            judged[reading.key] = _next(judged.get(reading.key), reading, window.until, self.rule if counts else None)
-        told = {key: self._tell(one, window) for key, one in judged.items()}
+            at = window.until if reading.newest is None else reading.newest
+            one = _next(judged.get(reading.key), reading, at, self.rule if counts else None)
+            judged[reading.key], trip = self._tell(one, window)
+            trips.append(trip)
+        for key in judged.keys() - now:
+            judged[key], trip = self._tell(judged[key], window)
+            trips.append(trip)
         after = RuleState(
-            version=window.version,
-            until=window.until if counts else before.until,
-            judged=tuple(one for one, _ in told.values()),
+            version=window.version, until=window.until if counts else before.until, judged=tuple(judged.values())
         )
-        now = {reading.key for reading in readings}
-        standings = [self._standing(one) for key, (one, _) in told.items() if key in now or one.level != LEVELS[0]]
+        standings = [self._standing(one) for key, one in judged.items() if key in now or one.level != LEVELS[0]]
         ended = [
             _cleared(self.model, before.version, one, window)
             for one in before.judged
             if fresh and one.told != LEVELS[0]
         ]
-        trips = (*ended, *(trip for _, trip in told.values() if trip))
-        return Outcome(state=after, standings=tuple(sorted(standings, key=_worst_first)), trips=trips)
+        standings.sort(key=_worst_first)
+        return Outcome(state=after, standings=tuple(standings), trips=(*ended, *filter(None, trips)))
 
     def _tell(self, judged: Judged, window: Window) -> tuple[Judged, Trip | None]:
         level, told = Severity[judged.level], Severity[judged.told]

@@ -1,11 +1,12 @@
 """A window of the prediction log as arrays: what the version in service was asked, answered and showed.
 
-Memory is proportional to the rows of the window; of large arrays only a few numbers a row are kept. What is odd about
+Memory is proportional to the rows of the window; of most arrays only a few numbers a row are kept. What is odd about
 the log is said in `notes`, and the rest is judged.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,17 @@ from beampermit.datasets.tables import quoted
 from beampermit.live.log.columns import AT, TIME, WORST
 from beampermit.monitoring.log_arrays import read_scalars, read_slices
 from beampermit.monitoring.log_rows import DEVICE, LogRows, open_rows
-from beampermit.monitoring.reference import FEWEST, MOST_VALUES, beyond, flagged, flat, missing, numbers
+from beampermit.monitoring.reference import (
+    FEWEST,
+    MOST_COLUMNS,
+    MOST_VALUES,
+    OF_ARRAY,
+    beyond,
+    flagged,
+    flat,
+    missing,
+    numbers,
+)
 from beampermit.monitoring.shown import Shown, read_shown
 from beampermit.verdicts.monitoring import Window
 
@@ -37,25 +48,26 @@ class SignalRows:
     numbers: Mapping[str, np.ndarray]
     """What is compared: the scalar itself, or four numbers of an array; NaN where the row has none."""
     values: np.ndarray
-    """(rows, n): the scalar, the values of a small array in single precision, or the four numbers of a large one."""
+    """(rows, n): the scalar, the values of an array in single precision where they are needed one by one, or else its
+    four numbers."""
     missing: np.ndarray
     beyond: np.ndarray
     """Of an input, outside of `expected` or else `range`; of an output, at an alarm limit or beyond."""
 
     @classmethod
-    def of(cls, signal: Signal, values: np.ndarray, *, output: bool) -> SignalRows:
-        """`values` has shape (rows, *shape)."""
+    def of(cls, signal: Signal, values: np.ndarray, *, output: bool, whole: bool) -> SignalRows:
+        """`values` has shape (rows, *shape); `whole` keeps those of an array."""
         found = numbers(signal.name, values)
-        kept = flat(values).astype(np.float32) if signal.shape else flat(values)
-        if kept.shape[1] > MOST_VALUES:
-            kept = np.stack([*found.values()], axis=1)
+        kept = flat(values)
+        if signal.shape:
+            kept = kept.astype(np.float32) if whole else np.stack([*found.values()], axis=1)
         odd = flagged(values, *alarms(signal)) if output else beyond(values, *expected(signal))
         return cls(found, kept, missing(values), odd)
 
     @classmethod
     def joined(cls, signal: Signal, parts: Iterable[SignalRows]) -> SignalRows:
         """Parts one after another."""
-        every = [*parts] or [cls.of(signal, np.zeros((0, *signal.shape)), output=False)]
+        every = [*parts] or [cls.of(signal, np.zeros((0, *signal.shape)), output=False, whole=False)]
         return cls(
             {name: np.concatenate([part.numbers[name] for part in every]) for name in every[0].numbers},
             *(np.concatenate([getattr(part, name) for part in every]) for name in ("values", "missing", "beyond")),
@@ -115,20 +127,40 @@ class LogWindow:
 
 
 def read_window(
-    folder: Path, contract: Contract, since: float, until: float, *, version: int | None = None
+    folder: Path,
+    contract: Contract,
+    since: float,
+    until: float,
+    *,
+    version: int | None = None,
+    outputs_only: bool = False,
 ) -> LogWindow:
     """The rows from `since` up to `until`, s since 1970, of a version, or of the one that was in service last.
 
-    `folder` is the prediction log, of several models or of one. Raises `BadInput` where there is none.
+    With `outputs_only` of outputs that have a truth alone, and without what was shown. `folder` is the prediction log,
+    of several models or of one. Raises `BadInput` where there is none.
     """
     own = folder / contract.model.name
     with open_rows(own if own.is_dir() else folder, since, until, version) as rows:
-        return rows.without_damaged(lambda sound: _read(sound, contract))
+        return rows.without_damaged(lambda sound: _read(sound, contract, outputs_only=outputs_only))
 
 
 def expected(signal: Signal) -> tuple[float, float]:
     """Outside, an input is counted."""
     return signal.expected or signal.range
+
+
+def compared_whole(inputs: Sequence[Signal]) -> set[str]:
+    """The arrays whose values enter the comparison of all inputs one by one, as `reference.columns` chooses them."""
+    found, left = set[str](), MOST_COLUMNS
+    for signal in inputs:
+        size = math.prod(signal.shape)
+        whole = not signal.shape or size <= min(MOST_VALUES, left)
+        columns = size if whole else len(OF_ARRAY)
+        if columns <= left:
+            left -= columns
+            found |= {signal.name} if whole else set()
+    return found
 
 
 def key_columns(contract: Contract) -> tuple[str, ...]:
@@ -143,22 +175,28 @@ def alarms(output: Signal) -> tuple[float | None, float | None]:
     return of.get("low", of.get("lolo")), of.get("high", of.get("hihi"))
 
 
-def _read(rows: LogRows, contract: Contract) -> LogWindow:
-    signals = contract.signals
-    names = [signal.name for signal in (*signals.inputs, *signals.outputs)]
+def _read(rows: LogRows, contract: Contract, *, outputs_only: bool) -> LogWindow:
+    inputs, outputs = contract.signals.inputs, contract.signals.outputs
+    if outputs_only:
+        inputs, outputs = (), tuple(output for output in outputs if output.target)
+    names = [signal.name for signal in (*inputs, *outputs)]
     lost = [name for name in names if name not in rows.columns] if rows.source else []
     if lost:
         rows.notes.append(
             f"version {rows.version} was served without {', '.join(lost)}, so the contract is not its own"
         )
     of_rows = _of_rows(rows)
+    # Predictions are compared with the truth value by value, and with the reference by their numbers.
+    small = {output.name for output in outputs if math.prod(output.shape) <= MOST_VALUES}
+    whole = small if outputs_only else compared_whole(inputs)
+    inputs, outputs = ([signal for signal in of if signal.name not in lost] for of in (inputs, outputs))
     found = LogWindow(
         window=Window(since=rows.since, until=rows.until, rows=len(of_rows["at"]), version=rows.version),
-        inputs=_signal_rows(rows, [signal for signal in signals.inputs if signal.name not in lost], output=False),
-        outputs=_signal_rows(rows, [signal for signal in signals.outputs if signal.name not in lost], output=True),
+        inputs=_signal_rows(rows, inputs, whole, output=False),
+        outputs=_signal_rows(rows, outputs, whole, output=True),
         devices=rows.devices,
         keys=_keys(rows, contract),
-        shown=read_shown(rows, [signal.name for signal in signals.outputs if signal.name not in lost]),
+        shown=read_shown(rows, () if outputs_only else [signal.name for signal in outputs]),
         **dict[str, Any](of_rows),
     )
     twice = _twice(found)
@@ -166,18 +204,19 @@ def _read(rows: LogRows, contract: Contract) -> LogWindow:
     return replace(found.take(~twice) if twice.any() else found, notes=tuple(notes))
 
 
-def _signal_rows(rows: LogRows, signals: Sequence[Signal], *, output: bool) -> dict[str, SignalRows]:
+def _signal_rows(rows: LogRows, signals: Sequence[Signal], whole: set[str], *, output: bool) -> dict[str, SignalRows]:
     if not rows.source:
         return {}
     scalars = read_scalars(rows, [signal for signal in signals if not signal.shape])
-    return {
-        signal.name: SignalRows.of(signal, scalars[signal.name], output=output)
-        if signal.name in scalars
-        else SignalRows.joined(
-            signal, (SignalRows.of(signal, part, output=output) for part in read_slices(rows, signal))
-        )
-        for signal in signals
-    }
+    found = dict[str, SignalRows]()
+    for signal in signals:
+        options = {"output": output, "whole": signal.name in whole}
+        if signal.name in scalars:
+            found[signal.name] = SignalRows.of(signal, scalars.pop(signal.name), **options)
+        else:
+            parts = (SignalRows.of(signal, part, **options) for part in read_slices(rows, signal))
+            found[signal.name] = SignalRows.joined(signal, parts)
+    return found
 
 
 def _of_rows(rows: LogRows) -> dict[str, np.ndarray]:

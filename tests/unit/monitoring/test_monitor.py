@@ -47,7 +47,7 @@ def turns(rows: int, seed: int, wide: float = 1.0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, wide, (rows, 250))
 
 
-def write_limits(root: Path) -> None:
+def write_limits(root: Path, **truth: np.ndarray) -> None:
     contract = load_contract(root)
     score = np.random.default_rng(1).uniform(0, 0.4, BEFORE)
     found = reference.limits(
@@ -55,7 +55,7 @@ def write_limits(root: Path) -> None:
         {"score": score},
         expected={"turns": (-20.0, 20.0)},
         alarms={"score": (None, 0.5)},
-        truth={},
+        truth=truth,
     )
     path = root / contract.monitoring.limits
     path.parent.mkdir(exist_ok=True)
@@ -76,7 +76,8 @@ class Watched:
         seed = int(since - self.now) + 10**6
         score = np.random.default_rng(seed).uniform(0, 0.4, rows)
         signals = {"turns": turns(rows, seed + 1, wide), "score": score}
-        write_log(self.log, load_contract(self.lab.root), self.lab.root, at, signals, version)
+        devices = {"device": ["B1", "B2"] * len(at), "plane": ["X", "Y"] * len(at)}
+        write_log(self.log, load_contract(self.lab.root), self.lab.root, at, signals, version, **devices)
 
     def respond(self, trips: Sequence[Trip], *_: object) -> None:
         self.told += trips
@@ -299,6 +300,43 @@ def test_truth_that_cannot_be_read_is_an_alarm_of_its_own(with_limits: Watched, 
         table.unlink()  # it comes later
         watched.now += 600
         assert {one.key: one.reading.value for one in monitor.judge().result.standings}["MON008 truth"] == 0.0
+
+
+def test_of_truth_that_comes_once_a_day_every_hour_is_judged_once(watched: Watched, followed: Followed) -> None:
+    """Hours 3 to 5 of a day are wrong, and its last one is right."""
+    file = watched.lab.root / "contract.yaml"
+    contract = YAML().load(file)
+    contract["signals"]["outputs"][0]["target"] = "faulty"
+    contract["monitoring"] |= {"truth": "truth.csv", "truth_within": "5s", "clear_after": 3}
+    YAML().dump(contract, file)
+    write_limits(watched.lab.root, score=np.full(BEFORE, 0.2))
+    followed.promote(3)
+    watched.write(2, NOW - 24 * HOUR, NOW + HOUR)
+    devices = (watched.lab.root / "devices.csv").read_text().split()
+
+    def truth(hours: range) -> None:
+        lines = [f"time,{devices[0]},faulty"]
+        for hour in hours:
+            at = NOW - 24 * HOUR + hour * HOUR + 60.0 * np.arange(60)
+            lines += [f"{one:.0f},{key},{9.0 if hour in (3, 4, 5) else 0.2}" for one in at for key in devices[1:]]
+        (watched.lab.root / "truth.csv").write_text("\n".join(lines) + "\n")
+
+    def told() -> list[tuple[str, bool]]:
+        return [(one.standing.level, one.cleared) for one in watched.told if one.standing.key == "MON007 score"]
+
+    with Monitor(watched.wanted, watched.log, watched.respond, lambda: watched.now, root=watched.lab.root) as monitor:
+        truth(range(1))
+        watched.now = NOW - 22 * HOUR
+        monitor.judge()
+        truth(range(24))
+        watched.now = NOW
+        done = monitor.judge()
+        assert "MON007 score" not in watched.levels(done)
+        assert told() == [("MAJOR", False), ("NO_ALARM", True)]
+        for _ in range(3):  # what was counted is not counted again
+            watched.now += 600
+            monitor.judge()
+    assert len(told()) == 2
 
 
 def test_a_truth_that_the_contract_names_and_nobody_knows_is_an_alarm(watched: Watched, followed: Followed) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from beampermit.contract import Contract
 from beampermit.errors import BadInput
-from beampermit.monitoring.quality import Truth, read_truth
+from beampermit.monitoring.quality import MOST_WINDOWS, Truth, _ends, quality, read_truth
 from beampermit.monitoring.readings import readings
 from beampermit.monitoring.windows import read_window
 from beampermit.verdicts.monitoring import Reading
@@ -70,6 +70,37 @@ def test_the_distance_from_the_truth_is_that_of_the_rows_it_is_about(judge: Judg
     assert found["truth"].value == pytest.approx(7200 - 398)
     assert found["score"].newest == pytest.approx(BEGAN + 398)
     assert not found["truth"].exceeded
+
+
+@pytest.mark.parametrize(
+    ("judged", "ends", "rows"),
+    [
+        (98.0, (198, 298, 398), 450),
+        (97.9, (98, 198, 298, 398), 600),
+        (397.9, (398,), 150),
+        (398.0, (398,), 150),  # nothing more has come: the last one again
+        (None, (398,), 150),
+    ],
+)
+def test_all_windows_whose_truth_arrived_are_judged_each_row_once(
+    tmp_path: Path, log: Path, contract_text: str, judged: float | None, ends: tuple[int, ...], rows: int
+) -> None:
+    """Truth of a day comes at once: predictions that were wrong in the middle of it are seen."""
+    contract, wrong = monitored_contract(contract_text, window="100s"), table()
+    times = wrong["time"].to_numpy() - BEGAN
+    fault = wrong["fault"].to_numpy() + 5.0 * ((times > 198) & (times <= 298))
+    pq.write_table(wrong.set_column(2, "fault", pa.array(fault)), tmp_path / "truth.parquet")
+    truth = read_truth(tmp_path / "truth.parquet", log, contract, NOW, judged=judged and BEGAN + judged)
+    found = [one for one in quality(truth, contract, usual_limits(contract_text), NOW) if one.subject == "score"]
+    assert [one.newest for one in found] == [BEGAN + end for end in ends]
+    assert sum(len(window.far["score"]) for window in truth.windows) == rows
+    expected = {98: 0.1, 198: 0.1, 298: 5.1, 398: 0.1}
+    assert [one.value for one in found] == pytest.approx([expected[end] for end in ends])
+
+
+def test_of_truth_that_comes_after_months_the_newest_windows_are_judged() -> None:
+    ends = _ends(1e9, 0.0, 60.0)
+    assert (len(ends), ends[0], ends[-1]) == (MOST_WINDOWS, 1e9 - 60 * (MOST_WINDOWS - 1), 1e9)
 
 
 def test_predictions_far_from_the_truth_are_seen(judge: Judge, contract_text: str) -> None:

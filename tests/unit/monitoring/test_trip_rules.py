@@ -169,6 +169,25 @@ def test_what_arrives_late_counts_when_more_of_it_has_arrived() -> None:
     assert [level(2 * day, 0.1), level(3 * day, 0.1)] == ["MINOR", "NO_ALARM"]
 
 
+def test_windows_whose_truth_arrives_together_count_one_after_the_other() -> None:
+    played = Played()
+
+    def arrived(*values: float, first: float) -> Outcome:
+        of = {"check": "MON007", "subject": "score", "limit": 1.0}
+        return played.window(*(Reading(**of, value=value, newest=first + at) for at, value in enumerate(values)))
+
+    # Two bad hours of a day, good ones after them: raised and cleared, and told so.
+    done = arrived(0.1, 1.5, 1.5, 0.1, 0.1, 0.1, first=100.0)
+    assert [one.level for one in done.standings] == ["NO_ALARM"]
+    assert [(trip.standing.level, trip.cleared) for trip in played.trips] == [("MINOR", False), ("NO_ALARM", True)]
+    assert {trip.standing.since for trip in played.trips} == {102.0}, "since the second hour, not since the truth came"
+    assert arrived(1.5, first=105.0).standings[0].level == "NO_ALARM"  # the last of them again
+    arrived(1.5, 1.5, 0.1, 0.1, 1.5, 1.5, first=106.0)
+    names = [trip.name for trip in played.trips if not trip.cleared]
+    assert len({*names}) == len(names) == 3, "another alarm has another name"
+    assert [one.level for one in arrived(1.5, 0.1, first=111.0).standings] == ["MINOR"]
+
+
 def test_windows_that_are_asked_for_often_count_once() -> None:
     played = Played()
     assert played.values(1.1) == ["NO_ALARM"]

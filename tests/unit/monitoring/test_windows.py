@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from beampermit.contract import Contract
+from beampermit.contract.signals import Signal
 from beampermit.errors import BadInput
-from beampermit.monitoring import log_arrays
-from beampermit.monitoring.windows import LogWindow, read_window
+from beampermit.monitoring import log_arrays, reference
+from beampermit.monitoring.windows import LogWindow, SignalRows, compared_whole, read_window
 from support.monitored import BEGAN, DEVICES, drawn, log_rows, monitored_contract
 from support.prediction_logs import Logged, logged
 from support.served import NOW, Served, serve, served_contract, serving
@@ -222,3 +223,29 @@ def test_shares_of_what_was_shown_are_shares_of_the_time(write: Callable[..., Pa
     assert later.shown.share(later.shown.invalid["score"]) == 1
     part = window(log, contract).between(BEGAN + 600, BEGAN + 1800).shown
     assert part.share(part.invalid["score"]) == pytest.approx(1 / 2)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(), (8,), (128,), (129,), (16, 16)],
+        [(128,)] * 9,  # the fourth, and those after it, do not fit
+        [(100,)] * 4 + [(97,), (96,), (1,), ()],
+        [()] * 490 + [(8,), (4,), (3,), (2, 1), ()],
+    ],
+)
+def test_arrays_are_kept_value_by_value_where_the_reference_compares_them_so(shapes: list[tuple[int, ...]]) -> None:
+    """What is kept of a window would otherwise be gigabytes."""
+    named = [{"name": f"x{n}", "pv": f"X:{n}", "shape": [*shape], "unit": "1"} for n, shape in enumerate(shapes)]
+    inputs = [Signal.model_validate({**one, "range": [0, 1]}) for one in named]
+    rows = {signal.name: np.zeros((3, *signal.shape)) for signal in inputs}
+    kept = compared_whole(inputs)
+    parts = [SignalRows.of(of, rows[of.name], output=False, whole=of.name in kept).values for of in inputs]
+    expected = reference.columns(rows)
+    left, found = reference.MOST_COLUMNS, []
+    for part in parts:
+        if part.shape[1] <= left:
+            found.append(part.shape[1])
+            left -= part.shape[1]
+    assert found == [block.shape[1] for block in expected]
+    assert sum(part.shape[1] for part in parts) <= reference.MOST_COLUMNS + 4 * len(shapes)
