@@ -186,6 +186,20 @@ def test_its_process_ends_with_the_worker(prepared: Callable[..., Path], tmp_pat
     assert read_result(folder) == {"x": 9}
 
 
+def test_a_unit_ends_with_its_process_where_nobody_can_end_it(prepared: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "held").touch()
+    folder = prepared(3, hold=str(tmp_path / "held"))
+    write_task(tmp_path / "task.json", [folder])
+    child = subprocess.Popen([sys.executable, "-m", "beampermit.compute.worker", str(tmp_path / "task.json")])
+    wait_for(lambda: [*lines_of(folder / "log.txt")])
+    server, unit = psutil.Process(child.pid).children(recursive=True)
+    child.send_signal(signal.SIGSTOP)
+    server.kill()
+    wait_for(lambda: _is_over(unit.pid))
+    child.kill()
+    child.wait()
+
+
 def test_a_task_is_done_by_a_command(prepared: Callable[..., Path], tmp_path: Path) -> None:
     folders = [prepared(3), prepared(4, exit=1), prepared(5)]
     shutil.rmtree(folders[0])
