@@ -50,7 +50,8 @@ def show_study(
         from beampermit.documents.trials_page import trials_page
 
         write_text(html, trials_page(study))
-    show(_as_json(study, html), lambda: _print(study, html, everything), as_json)
+    body = _as_json(study, html) if as_json else {}
+    show(body, lambda: _print(study, html, everything), as_json)
 
 
 def best(name: Name = None, storage: Storage = None, project: Folder = Path(), as_json: Json = False) -> None:

@@ -86,8 +86,17 @@ def test_a_forged_summary_is_refused(project: Project, change: dict[str, Any], s
     assert found.value.file == FILE
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"seconds": NaN}', " " * (LARGEST + 1), "null"])
+@pytest.mark.parametrize("text", ["[]", "{", '{"seconds": NaN}', "null"])
 def test_a_file_that_is_no_summary_is_refused(project: Project, text: str) -> None:
     (project.root / FILE).write_text(text)
     with pytest.raises(BadInput):
+        read_summary(project)
+
+
+def test_a_file_that_is_too_large_is_not_read(project: Project) -> None:
+    text = planted({})
+    (project.root / FILE).write_text(text + " " * (LARGEST - len(text)))
+    assert read_summary(project)
+    (project.root / FILE).write_text(text + " " * (LARGEST - len(text) + 1))
+    with pytest.raises(BadInput, match=f"larger than {LARGEST} bytes"):
         read_summary(project)
