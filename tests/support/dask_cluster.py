@@ -58,7 +58,8 @@ class Cluster:
         return child
 
     def _start(self, *words: str, cache: Path | None = None, path: str = "") -> subprocess.Popen[bytes]:
-        variables = {**os.environ, "PYTHONPATH": path, "BEAMPERMIT_CACHE": str(cache or self._folder / "cache")}
+        paths = os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH", ""))))
+        variables = {**os.environ, "PYTHONPATH": paths, "BEAMPERMIT_CACHE": str(cache or self._folder / "cache")}
         with (self._folder / f"log-{len(self._children) + 1}").open("wb") as log:
             child = subprocess.Popen(
                 [Path(sys.executable).with_name("dask"), *words, "--no-dashboard"],

@@ -104,6 +104,7 @@ def _lines(draft: Draft, answers: Mapping[str, str]) -> Iterator[str]:
     if cuda and answers["gpu_runner"]:
         yield "tests:"
         yield '  gpu: {capability: "7.0", driver: "535"}     # minimum GPU for the tests marked gpu'
+    yield "notebooks: {outputs: refused} # an output cannot be reviewed; `run:` names those that CI runs"
     yield "signals:"
     yield from _comments(draft.remarks)
     yield "  inputs:"
