@@ -10,9 +10,10 @@ import pytest
 from beampermit.project import Project
 from beampermit.reproduction.reproduce import Reproduction, reproduce
 from beampermit.reproduction.tree import commit_of_work_tree
+from support.slurm import slurm, slurm_session
 from support.toy_project import HERE, trainable, trained_once
 
-__all__ = ["trainable", "trained_once"]
+__all__ = ["slurm", "slurm_session", "trainable", "trained_once"]
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from beampermit.compute.executor import Executor, open_executor
+from beampermit.compute.executor import open_executor
+from beampermit.compute.local import Local
 from beampermit.compute.resources import Resources
 from beampermit.errors import Failed, Outside
 from beampermit.project import Project
@@ -136,18 +137,39 @@ def test_another_run_trains_again(trainable: Project, again: Again, tmp_path: Pa
     """A result of an earlier reproduction is no proof that the model can be made again."""
     performed = list[Path]()
 
-    with open_executor("local", Resources(at_once=1), tmp_path / "work") as executor:
-        submit = executor.submit
+    class Counting(Local):
+        def submit(self, folders: Sequence[Path]) -> None:
+            performed.extend(folders)
+            super().submit(folders)
 
-        class Counting:
-            slots, late = executor.slots, executor.late
-            ended, waiting, cancel = executor.ended, executor.waiting, executor.cancel
-
-            def submit(self, folders) -> None:
-                performed.extend(folders)
-                submit(folders)
-
-        counting: Executor = Counting()
+    with Counting(Resources(at_once=1)) as executor:
         for _ in range(2):
-            assert again(train=trainer_on(counting, tmp_path / "work")).diagnosis.kind is Kind.IDENTICAL
+            assert again(train=trainer_on(executor, tmp_path / "work")).diagnosis.kind is Kind.IDENTICAL
     assert len(performed) == len({*performed}) == 2
+
+
+@pytest.mark.usefixtures("slurm")
+def test_seeds_are_trained_on_slurm(again: Again, tmp_path: Path) -> None:
+    """By stages that each start where SLURM put them."""
+    resources = Resources(on="slurm", time=300, work=str(tmp_path / "work"))
+    with open_executor(resources.on, resources, resources.folder()) as executor:
+        done = again(seeds=(0, 1), out=tmp_path / "out", train=trainer_on(executor, resources.folder()))
+    assert done.diagnosis.kind is Kind.IDENTICAL
+    assert done.spread is not None
+    assert [*done.spread.metrics[0].values] == [0, 1]
+    assert len({*(tmp_path / "out").glob("seed-*/model/weights.safetensors")}) == 2
+
+
+def test_here_dvc_trains_unless_more_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from functools import partial
+
+    from beampermit.cli.reproduce import _trainer
+
+    monkeypatch.setattr("beampermit.compute.local.cores_here", lambda: 2)
+    place = Resources(work=str(tmp_path / "work"))
+    with _trainer(Resources(at_once=3)) as train:
+        assert isinstance(train, partial)
+        assert train.keywords == {"at_once": 3}
+    for wanted in ({"cores": 2}, {"time": 60.0}, {"memory": 2**20}):
+        with _trainer(place.model_copy(update=wanted)) as train:
+            assert not isinstance(train, partial)
