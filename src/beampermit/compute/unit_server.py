@@ -11,7 +11,6 @@ import ctypes
 import importlib
 import json
 import os
-import random
 import runpy
 import select
 import signal
@@ -139,8 +138,7 @@ def _run_forked(module: str, folder: str, parent: int, ours: tuple[int, ...]) ->
 
 
 def _forget_random_numbers() -> None:
-    """Other forks must not draw the same numbers."""
-    random.seed()
+    """Other forks must not draw the same numbers. `random` does it."""
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
 

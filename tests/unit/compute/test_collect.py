@@ -293,6 +293,16 @@ def test_what_the_other_submitter_failed_at_is_not_tried_again(
     threading.Timer(0.3, other.give_back, (folder,)).start()
     (ended,) = perform_all(iter([unit]), executor, work)
     assert (ended.result, executor.batches) == (X, [1])
+    (folder / "ended.json").unlink()
+    assert other.take(folder)
+
+    def prune() -> None:
+        store(folder, reason="stopped", stopped=True)
+        other.give_back(folder)
+
+    threading.Timer(0.3, prune).start()
+    (ended,) = perform_all(iter([unit]), executor, work)
+    assert (ended.result, ended.stopped, executor.batches) == (X, False, [1, 1])
     other.close()
 
 

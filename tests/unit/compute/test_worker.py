@@ -69,6 +69,24 @@ def test_units_share_a_process_and_nothing_else(
     assert body["machine"] == os.uname().nodename
 
 
+DICE = """\
+import json, pathlib, numpy
+if __name__ == "__main__":
+    pathlib.Path("result.json").write_text(json.dumps({"drawn": numpy.random.random()}))
+"""
+
+
+def test_forks_draw_other_numbers(worker: Worker, unit_of: Callable[..., Unit], work: Path, tree: Path) -> None:
+    (tree / "src/dice.py").write_text(DICE)
+    units = [replace(unit_of(x), module="dice") for x in (1, 2)]
+    for unit in units:
+        prepare(unit, unit.folder(work))
+        worker.perform(unit.folder(work))
+    first, second = (read_result(unit.folder(work)) for unit in units)
+    assert first
+    assert first != second
+
+
 def test_a_unit_with_a_gpu_is_started_anew(prepared: Callable[..., Path], tree: Path) -> None:
     """A module that looks for GPUs when it is imported makes them useless in forks of its process."""
     folder, failing = prepared(3, who=True), prepared(4, signal=9)
