@@ -26,8 +26,7 @@ train = request["params"]["train"]
 x, does = train["x"], train["does"]
 rows = Path("data/dataset/train.parquet").read_text().split()
 losses = curve.losses(x, train["depth"], len(rows))
-if does == "slow":
-    time.sleep(0.4)
+time.sleep({"slow": 0.4, "short": 0.05, "long": 1.0}.get(does, 0))
 if does == "wait":
     time.sleep(60)
 if does == "fail" or (does == "fail below" and x < 2):

@@ -99,7 +99,7 @@ def open_study(project: Project, storage: str | None = None) -> Opened:
         found = _studies(kept, project.contract.model.name)
         is_new = subject.name not in found
         if is_new:
-            directions = [objective.direction.value for objective in settings.objectives]
+            directions: list[Any] = [objective.direction.value for objective in settings.objectives]
             told = optuna.create_study(
                 storage=kept, study_name=subject.name, load_if_exists=True, directions=directions
             )
