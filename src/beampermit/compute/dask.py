@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import io
 import logging
 import os
 import queue
@@ -23,7 +24,7 @@ from typing import Any
 from beampermit import __version__
 from beampermit.compute import dask_worker
 from beampermit.compute.resources import Resources
-from beampermit.compute.unit import INTERMEDIATE, REQUEST, STOP, UNIT
+from beampermit.compute.unit import INTERMEDIATE, OWN, REQUEST, STOP, UNIT
 from beampermit.compute.worker import store
 from beampermit.errors import BadInput, Outside, counted
 from beampermit.files import write_bytes
@@ -168,6 +169,8 @@ class Dask:
             self._submit(folder)
             return {}
         if not answer.get("shared"):
+            if made := answer.get(dask_worker.MADE):
+                _unpack(made, folder)
             for name in dask_worker.RETURNED:
                 if name in answer:
                     write_bytes(folder / name, answer[name])
@@ -314,6 +317,13 @@ def _other_version(who: str, version: str) -> str:
     """`version` is empty where there is none."""
     has = f"has beampermit {version}" if version else "has no beampermit"
     return f"{who} {has}, and here is {__version__}: install this version in the environment of Dask's workers"
+
+
+def _unpack(made: bytes, folder: Path) -> None:
+    """What a command made besides its result; none of it takes the place of files of ours."""
+    with tarfile.open(fileobj=io.BytesIO(made)) as archive:
+        names = [one for one in archive if one.name.partition("/")[0] not in OWN]
+        archive.extractall(folder, names, filter="data")
 
 
 def _append(file: Path, content: bytes, offset: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import io
 import json
 import platform
 import shutil
@@ -18,10 +19,12 @@ from typing import Any
 
 from beampermit import __version__
 from beampermit.cache import cache_folder
+from beampermit.compute.team import team_of
 from beampermit.compute.unit import (
     ENDED,
     INTERMEDIATE,
     LOG,
+    OWN,
     REQUEST,
     RESULT,
     STOP,
@@ -31,7 +34,7 @@ from beampermit.compute.unit import (
     read_result,
     stop_unit,
 )
-from beampermit.compute.worker import Worker, dealt
+from beampermit.compute.worker import Worker, dealt, store
 from beampermit.errors import BadInput
 from beampermit.files import write_bytes
 from beampermit.reading import parse_json
@@ -42,6 +45,8 @@ RETURNED = (LOG, INTERMEDIATE, ENDED)
 KEPT = 7 * 86400.0
 """Seconds for which a copy stays: who submitted it and was killed asks for its result again."""
 LONGEST_LOG = 2**20
+MADE, LARGEST_MADE = "made.tar", 256 * 2**20
+"""Archive of what else the command wrote, and its bytes: the saved model of a training, for instance."""
 Running = tuple[Path, Worker]
 
 _running: dict[str, Running] = {}
@@ -153,19 +158,42 @@ def _copy(order: Mapping[str, Any]) -> Path | None:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    """What goes back. Of the copy, this alone stays."""
-    contents = {}
+    """What goes back: how it ended comes last. Of the copy, this stays."""
+    made = _pack_made(folder)
+    contents = {MADE: made} if made else {}
     for name in RETURNED:
-        with suppress(BadInput, FileNotFoundError):
-            contents[name] = (read_plain(folder / name) or b"")[-LONGEST_LOG if name == LOG else 0 :]
+        with suppress(BadInput):
+            if (content := read_plain(folder / name)) is not None:
+                contents[name] = content[-LONGEST_LOG if name == LOG else 0 :]
     for path in folder.iterdir():
-        if path.name in RETURNED:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        if path.is_symlink():
+            path.unlink(missing_ok=True)  # into the tree, which may go
     return contents
+
+
+def _pack_made(folder: Path) -> bytes:
+    """Files and folders that are neither ours nor links into the tree. Too many of them fail the unit."""
+    names = sorted(path.name for path in folder.iterdir() if path.name not in OWN and not path.is_symlink())
+    size = sum(path.stat().st_size for name in names for path in _below(folder / name))
+    if size > LARGEST_MADE:
+        store(
+            folder,
+            reason=f"its files have {size / 2**20:.0f} MiB, {LARGEST_MADE // 2**20} is the limit where they travel: "
+            "give a folder that all machines share, with --work",
+        )
+        return b""
+    if not names:
+        return b""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in names:
+            archive.add(folder / name, name)
+    return packed.getvalue()
+
+
+def _below(path: Path) -> Iterator[Path]:
+    places = [path, *path.rglob("*")] if path.is_dir() else [path]
+    return (place for place in places if place.is_file() and not place.is_symlink())
 
 
 @contextmanager
@@ -177,7 +205,8 @@ def _worker(order: Mapping[str, Any], folder: Path, shared: bool) -> Iterator[Wo
         worker = idle.pop() if idle else None
     if worker is None:
         variables = dealt(order["cores"], None if order["gpus"] else ())
-        worker = Worker(variables, seconds=order["seconds"], bundle=order["bundle"])
+        team = team_of(1, order["gpus"], order["cores"])
+        worker = Worker(variables, seconds=order["seconds"], bundle=order["bundle"], team=team)
         atexit.register(worker.close)
     _running[folder.name] = (folder, worker)
     if not shared:

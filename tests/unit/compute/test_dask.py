@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -17,7 +18,7 @@ from beampermit.compute.collect import perform_all
 from beampermit.compute.dask import address_of, pack
 from beampermit.compute.executor import Executor, open_executor
 from beampermit.compute.resources import Resources
-from beampermit.compute.unit import Ended, Unit, read_intermediate, stop_unit
+from beampermit.compute.unit import Ended, Unit, read_ended, read_intermediate, stop_unit
 from beampermit.errors import BadInput, Outside
 from support.dask_cluster import APART, WITHOUT, Cluster, dask_cluster, kill
 from support.units_of_work import lines_of, wait_for
@@ -79,6 +80,8 @@ def test_where_nothing_is_shared_files_travel_and_a_tree_once(
 ) -> None:
     (tree / "data/rows.csv").symlink_to(tree.parent / "rows.csv")
     (tree.parent / "rows.csv").write_text("1\n")
+    with (tree / "src/job.py").open("a") as module:
+        module.write('Path("made").mkdir()\nPath("made/model.txt").write_text(str(request["x"]))\n')
     ended = performed(apart, work, *(unit_of(x, who=True, values=[0.25, 0.5]) for x in range(4)))
     assert [one.result["x"] for one in ended if one.result] == [0, 1, 4, 9]
     assert len({one.result["parent"] for one in ended if one.result}) <= 2, "processes stay"
@@ -86,6 +89,8 @@ def test_where_nothing_is_shared_files_travel_and_a_tree_once(
     assert (folder / "log.txt").read_text() == "working on 0\n"
     assert read_intermediate(folder) == {0: 0.25, 1: 0.5}
     assert not (folder / "src").exists(), "it did not run here"
+    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["made"], "what it made came back"
+    assert (folder / "made/model.txt").read_text() == "0"
     (archive,) = (work / "dask").iterdir()
     with tarfile.open(archive) as content:
         assert sorted(content.getnames()) == ["data", "data/rows.csv", "params.yaml", "src", "src/job.py"]
@@ -270,6 +275,33 @@ def test_an_archive_is_the_same_for_the_same_files_and_is_checked(
     assert (folder / "src/job.py").read_bytes() == (tree / "src/job.py").read_bytes()
     (tree / "params.yaml").write_text("seed: 2\n")
     assert pack(tree, tmp_path / "room") != digest
+
+
+def test_too_many_files_of_a_unit_fail_it_and_ours_are_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, here = tmp_path / ("a" * 64), tmp_path / "here"
+    copy.mkdir()
+    here.mkdir()
+    (copy / "scores").mkdir()
+    (copy / "scores/rows").write_bytes(b"x" * 100)
+    (copy / "link").symlink_to("/etc/passwd")
+    monkeypatch.setattr(dask_worker, "LARGEST_MADE", 100)
+    (copy / "claim").write_text("of another")
+    dask._unpack(dask_worker._files(copy)[dask_worker.MADE], here)
+    assert [path.relative_to(here).as_posix() for path in here.rglob("*")] == ["scores", "scores/rows"]
+    assert not (copy / "link").is_symlink()
+    (copy / "one").write_bytes(b"x")
+    assert set(dask_worker._files(copy)) == {"ended.json"}
+    ended = read_ended(copy)
+    assert ended
+    assert ended["reason"].startswith("its files have 0 MiB, 0 is the limit where they travel: give a folder that all")
+    hostile = io.BytesIO()
+    with tarfile.open(fileobj=hostile, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("ended.json"))
+        archive.addfile(tarfile.TarInfo("claim/x"))
+    dask._unpack(hostile.getvalue(), here)
+    assert sorted(path.name for path in here.iterdir()) == ["scores"]
 
 
 def test_a_folder_with_another_units_description_is_not_the_shared_one(tmp_path: Path, tree: Path) -> None:
