@@ -35,3 +35,12 @@ def test_without_an_environment_no_other_python_is_taken(
     assert without.returncode == 2
     assert "There is no environment in .venv. Run: beampermit env install" in without.stderr
     assert "another" not in without.stdout
+
+
+@pytest.mark.parametrize(("words", "said"), [([], "50"), (["TRIALS=7"], "7")])
+def test_tune_is_the_checkers_command(tmp_path: Path, words: list[str], said: str) -> None:
+    (tmp_path / "Makefile").write_text(MAKEFILE.read_text())
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / ".venv/bin/python").touch()
+    done = subprocess.run(["make", "-n", "tune", *words], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"beampermit trials run --trials {said}\n"

@@ -112,6 +112,10 @@ class Summary(Record):
         ranked = [placed.values[objective.name] for placed in self.best]
         if not self.front and objective.better(min(ranked[1:], default=ranked[0]), ranked[0]):
             raise ValueError("the best trial is worse than the second")
+        if not self.front and objective.better(self.values[objective.name], ranked[0]):
+            raise ValueError("the trial that was taken is better than the best")
+        if any(placed.number == self.applied and placed.values != self.values for placed in self.best):
+            raise ValueError(f"trial {self.applied} has two values")
         return self
 
 

@@ -53,6 +53,7 @@ def test_the_best_trial_is_written_and_git_gets_the_summary(toy: Project) -> Non
     text = (toy.root / "params.yaml").read_text()
     assert text == PARAMS.replace("0.05 ", "0.03 ").replace("steps: [10, 20]", "steps: [30]", 1)
     found = read_summary(toy)
+    assert found
     assert found == done.summary
     assert (found.applied, found.trials, found.training_seed) == (1, 3, 0)
     assert list(found.outputs) == ["data/dataset"]

@@ -37,7 +37,8 @@ def written(file: Path) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     rng = random.Random(1)  # noqa: S311
     storage = JournalStorage(JournalFileBackend(str(file)))
-    for name, directions in (("a-1", ["minimize"]), ("gone", ["minimize"]), ("b-2", ["minimize", "maximize"])):
+    made: dict[str, list[Any]] = {"a-1": ["minimize"], "gone": ["minimize"], "b-2": ["minimize", "maximize"]}
+    for name, directions in made.items():
         study = optuna.create_study(storage=storage, study_name=name, directions=directions)
         study.set_user_attr("beampermit", {"name": name})
         study.set_user_attr("run.x", [1, 2])

@@ -67,6 +67,8 @@ FALLING = {"lowest": 2.0, "quarter": 2.0, "median": 2.0, "three_quarters": 2.0, 
     ("change", "said"),
     [
         ({"best": SECOND}, "the best trial is worse than the second"),
+        ({"applied": 0, "values": {"validation_loss": 0.9}}, "the trial that was taken is better than the best"),
+        ({"values": {"validation_loss": 1.5}}, "trial 1 has two values"),
         ({"states": {"complete": 1}}, "2 best trials of 1 that are complete"),
         ({"values": {"auc": 1.0}}, "values are of the objectives, validation_loss"),
         ({"front": 2}, "several objectives have a front"),
