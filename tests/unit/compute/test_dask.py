@@ -82,7 +82,8 @@ def test_where_nothing_is_shared_files_travel_and_a_tree_once(
     (tree.parent / "rows.csv").write_text("1\n")
     with (tree / "src/job.py").open("a") as module:
         module.write('Path("made").mkdir()\nPath("made/model.txt").write_text(str(request["x"]))\n')
-    ended = performed(apart, work, *(unit_of(x, who=True, values=[0.25, 0.5]) for x in range(4)))
+    units = [unit_of(x, who=True, values=[0.25, 0.5]) for x in range(4)]
+    ended = sorted(performed(apart, work, *units), key=lambda one: one.unit.label)
     assert [one.result["x"] for one in ended if one.result] == [0, 1, 4, 9]
     assert len({one.result["parent"] for one in ended if one.result}) <= 2, "processes stay"
     folder = ended[0].folder
