@@ -16,6 +16,7 @@ from beampermit.code.check import check_code
 from beampermit.digest import digest_file, manifest
 from beampermit.models.metrics import read_metrics
 from beampermit.project import Project
+from beampermit.trials.records import Study
 from support.trained_project import metrics_of, python, run_stages
 
 pytestmark = pytest.mark.slow
@@ -211,6 +212,24 @@ def test_trials_go_on_where_they_were_with_all_metrics_of_the_validation_split(
         assert named <= set(trial.metrics)
         assert trial.values["validation_loss"] == trial.curve[-1][2]
         assert len(trial.curve) == trial.params["train.epochs"]
+    _apply_the_best(Project(trained_copy.root), done[1].study)
+
+
+def _apply_the_best(project: Project, study: Study) -> None:
+    """The real space, with a subset; comments of the example's params.yaml stay."""
+    from beampermit.trials.applying import apply, choose
+    from beampermit.trials.standing import read_standing
+
+    before = (project.root / "params.yaml").read_text()
+    apply(project, study, best := choose(study, None))
+    after = (project.root / "params.yaml").read_text()
+    assert [line.partition("#")[2] for line in after.splitlines()] == [
+        line.partition("#")[2] for line in before.splitlines()
+    ]
+    assert yaml.safe_load(after)["train"]["features"] == best.params["train.features"]
+    standing = read_standing(project)
+    assert standing
+    assert standing.fits, standing
 
 
 BEGIN = """
