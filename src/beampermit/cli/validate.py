@@ -40,10 +40,10 @@ def validate(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Fit the model on folds of the splits train and validation, and measure it on the rest.
+    """Fit the model on folds of its data, and measure it on the rest.
 
-    By the contract's groups or time, with the parameters of params.yaml. The test split is not read. Folds that ended
-    are kept: the same command goes on where an earlier one was interrupted.
+    On the splits train and validation, by the contract's groups or time, with the parameters of params.yaml. The test
+    split is not read. Folds that ended are kept: the same command goes on where an earlier one was interrupted.
     """
     from beampermit.processes import ended_by_signals
     from beampermit.project import Project

@@ -40,7 +40,12 @@ _NAME, _METADATA = 0, 6
 _KEY, _VALUE = 0, 1
 
 
-OFFLINE = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+OFFLINE: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+
+
+def use_threads(count: int) -> None:
+    """So many in each connection of this process from now on: duckdb takes all cores, which others use too."""
+    OFFLINE["threads"] = count
 
 
 def connect(**settings: Any) -> Any:

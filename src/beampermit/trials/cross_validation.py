@@ -116,7 +116,7 @@ def cross_validate(
     if failed:
         number, reason = min(failed)
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise Failed(f"fold {number}{more}: {reason}", hint="beampermit validate, again: folds that ended are kept")
+        raise Failed(f"fold {number}{more}: {reason}", hint="type the command again: folds that ended are kept")
     results.sort(key=lambda one: one.number)
     held_out = np.any([fold.held_out for fold in folds], axis=0)
     return CrossValidation(

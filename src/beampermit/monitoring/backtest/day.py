@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import duckdb  # noqa: F401
 import pyarrow.parquet  # noqa: F401  # pyright: ignore[reportMissingTypeStubs]
 
 from beampermit.contract import parse_contract
+from beampermit.datasets.tables import use_threads
 from beampermit.errors import BeampermitError
 from beampermit.files import write_bytes
 from beampermit.monitoring.backtest.measuring import Measured, measure_part
@@ -22,6 +24,7 @@ CONTRACT, LIMITS, LOG = "contract.json", "limits.json", "log"
 
 
 def main() -> int:
+    use_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))  # those of this unit
     try:
         measured = _measured()
     except BeampermitError as error:
@@ -35,7 +38,8 @@ def _measured() -> Measured:
     request = read_json(Path("request.json"))
     contract = parse_contract(Path(CONTRACT).read_text(encoding="utf-8"))
     content = read_json(Path(LIMITS), limit=LARGEST)
-    limits = parse_limits(content["limits"], LIMITS).model_copy(update={"calibrated": content["calibrated"]})
+    calibrated = {key: content[key] for key in ("calibrated", "calibrated_usual")}
+    limits = parse_limits(content["limits"], LIMITS).model_copy(update=calibrated)
     places = range(*request["places"])
     part = Part(request["day"], request["version"], Path(LOG, request["folder"]), places, request["first"])
     return measure_part(part, contract, limits)

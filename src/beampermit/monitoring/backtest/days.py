@@ -67,7 +67,7 @@ def measure_by_days(
         raise Failed(
             f"{failed[0].unit.label} cannot be judged{more}: {failed[0].reason}",
             file=recording.log,
-            hint="the same command again: the days that were judged are not judged again",
+            hint="type the command again: days that were judged are kept",
         )
     return joined(recording, parts, found)
 
@@ -143,7 +143,8 @@ def _of_contract(recording: Recording) -> Mapping[str, Any]:
 
 
 def _of_limits(limits: Limits) -> Mapping[str, Any]:
-    return {"limits": limits.model_dump(mode="json"), "calibrated": dict(limits.calibrated)}
+    calibrated = {"calibrated": dict(limits.calibrated), "calibrated_usual": dict(limits.calibrated_usual)}
+    return {"limits": limits.model_dump(mode="json"), **calibrated}
 
 
 @cache
