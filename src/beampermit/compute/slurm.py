@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import secrets
 import shutil
 import time
@@ -36,6 +37,8 @@ LOOK, ASK, ASK_SELDOM = 0.25, 2.0, 30.0
 """Seconds between two looks at files, and between two questions to the controller."""
 OVER = 3.0
 """Seconds for which a job has to be over: one that is queued again is so for a moment."""
+KEPT = 24 * 3600.0
+"""Seconds for which logs of an array stay. Its last job still writes there when all units are done."""
 UNANSWERED = 900.0
 """Seconds after which a controller that does not answer ends the command."""
 
@@ -183,7 +186,7 @@ class Slurm:
             if alive:
                 self._arrays.append(Array(name, self._room / name, alive, own=False))
             else:
-                shutil.rmtree(self._room / name, ignore_errors=True)
+                _remove_old(self._room / name)
 
     def _look(self) -> dict[Path, str]:
         """Whose end a worker wrote. With many units on a slow disk, it is looked for seldom."""
@@ -192,7 +195,7 @@ class Slurm:
             return {}
         ended: dict[Path, str] = {}
         for element in self._open().values():
-            done = [folder for folder in element if (folder / ENDED).exists()]
+            done = [folder for folder in element if os.path.exists(f"{folder}/{ENDED}")]  # noqa: PTH110 - of 10,000
             ended |= dict.fromkeys(done, "")
             for folder in done:
                 del element[folder]
@@ -200,7 +203,7 @@ class Slurm:
         self._looked = now + 10 * (now - began)
         if ended:
             self._every = ASK
-            self._tidy()
+            self._arrays = [array for array in self._arrays if any(array.open.values())]
         return ended
 
     def _ask(self) -> dict[Path, str]:
@@ -211,6 +214,7 @@ class Slurm:
             self._queue = slurm_queue.listed(sorted({place.name for place in open_}))
         except Outside as error:
             if now - self._answered > UNANSWERED:
+                self._arrays.clear()  # nobody is there who would cancel them
                 raise Outside(
                     f"SLURM's controller has not answered for {(now - self._answered) / 60:.0f} min: {error.message}",
                     hint="What is submitted goes on; the same command later takes it over",
@@ -230,11 +234,11 @@ class Slurm:
         self._every = ASK if changing else min(1.5 * self._every, ASK_SELDOM)
         return ended
 
-    def _tidy(self) -> None:
-        for array in [array for array in self._arrays if not any(array.open.values())]:
-            if array.own:
-                shutil.rmtree(array.room, ignore_errors=True)
-            self._arrays.remove(array)
+
+def _remove_old(room: Path) -> None:
+    with suppress(OSError):
+        if time.time() - (room / ARRAY).stat().st_mtime > KEPT:
+            shutil.rmtree(room)
 
 
 def chunks_of(folders: Sequence[Path], at_once: int, longest_array: int) -> list[list[Path]]:

@@ -125,9 +125,16 @@ def test_units_are_one_array_whose_jobs_see_no_secret(
     assert seen["variables"]["OMP_NUM_THREADS"] == "1"
     files = [file for file in work.rglob("*") if file.is_file() and not file.is_symlink()]
     assert not [file for file in files if SECRET.encode() in file.read_bytes()]
-    assert not list((work / "slurm").iterdir())
     assert squares(performed(work, units(tree, 30))) == [x**2 for x in range(30)]
     assert submitted == [4], "all was done before"
+    monkeypatch.delenv("SQUEUE_PARTITION")
+    until(lambda: not slurm("squeue", "--noheader"))
+    assert len(list(work.glob("slurm/*/*_result.pkl"))) == 4, "a job ended as failed"
+    (array,) = work.glob("slurm/*/array.json")
+    os.utime(array, (0, 0))
+    with open_executor("slurm", Resources(), work) as executor:
+        executor.submit([])
+    assert not list(work.glob("slurm/*"))
 
 
 @pytest.mark.slow
@@ -290,6 +297,47 @@ def test_the_units_of_a_node_that_fails_are_done_again_on_another(
             slurm("scontrol", "update", f"nodename={node}", "state=resume", check=False)
     assert ended.result
     assert ended.result["starts"] == 2
+
+
+@pytest.mark.slow
+def test_a_controller_that_is_gone_is_waited_for_and_no_result_is_missed(
+    slurm: Slurm, work: Path, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, said, down = tmp_path / "go", list[str](), list[str]()
+
+    def progress(step: str, *_: int) -> None:
+        said.append(step)
+        if not down and started(work):
+            down.append("slurmctld")
+            slurm.kill("slurmctld")
+
+    monkeypatch.setattr(ours, "UNANSWERED", 0.1)
+    try:
+        with (
+            pytest.raises(Outside, match=r"SLURM's controller has not answered for .* min: squeue: ") as error,
+            open_executor("slurm", Resources(), work) as executor,
+        ):
+            list(perform_all(iter(units(tree, 1, until=str(go))), executor, work, progress))
+        assert error.value.hint == "What is submitted goes on; the same command later takes it over"
+    finally:
+        slurm.start("slurmctld")
+    until(lambda: "UP" in slurm("scontrol", "ping", check=False))
+    monkeypatch.setattr(ours, "UNANSWERED", 900.0)
+    down.clear()
+
+    def progress_later(step: str, *_: int) -> None:
+        if not down:
+            down.append("slurmctld")
+            slurm.kill("slurmctld")
+            go.touch()
+
+    try:
+        with open_executor("slurm", Resources(), work) as executor:
+            (ended,) = perform_all(iter(units(tree, 1, until=str(go))), executor, work, progress_later)
+    finally:
+        slurm.start("slurmctld")
+    assert ended.result
+    assert ended.result["starts"] == 1, "it was taken over"
 
 
 KILLED = """\
