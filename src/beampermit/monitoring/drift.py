@@ -49,7 +49,9 @@ def distribution_readings(
         value = max(0.0, stability(np.asarray(distribution.shares), counts, limits.window))
         moved = _moved(distribution, values) if value > limit else ""
         detail = f"{moved}{seen} rows"
-        yield Reading(check=check, subject=number, value=value, limit=limit, most=most, detail=detail)
+        yield Reading(
+            check=check, subject=number, value=value, limit=limit, usual=limits.usual(key), most=most, detail=detail
+        )
 
 
 def largest_index(distribution: Distribution, window: int, rows: int) -> float:
@@ -96,7 +98,7 @@ def together(window: LogWindow, contract: Contract, limits: Limits) -> Iterator[
         subject="",
         value=float(far.mean()),
         limit=limit,
-        usual=reference.usual,
+        usual=limits.usual("MON002"),
         most=FARTHEST_ROW,
         detail=detail,
     )

@@ -96,6 +96,9 @@ def looser(limits: Limits, before: Limits) -> Iterator[str]:
         was = before.limit(key) if key in before.keys else limits.given(key)
         if limit > was * (1 + CLOSE):
             yield f"{key} {was:g} → {limit:g}"
+    for key in (one for one in decided if one in before.keys and one in limits.calibrated_usual):
+        if limits.usual(key) > before.usual(key) * (1 + CLOSE) and limits.limit(key) <= before.limit(key) * (1 + CLOSE):
+            yield f"{key} is cleared nearer to its limit: usual {before.usual(key):g} → {limits.usual(key):g}"
 
 
 def unreachable(limits: Limits) -> Iterator[str]:

@@ -22,6 +22,7 @@ from beampermit.record import Count, Digest, Number, Record, Text
 from beampermit.verdicts.evidence import AlarmRate, Moment
 
 Positive = Annotated[float, Field(strict=True, gt=0)]
+NotNegative = Annotated[float, Field(strict=True, ge=0)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]
 LARGEST = 64 * 2**20
 """Bytes of a file of limits."""
@@ -117,6 +118,8 @@ class Limits(Record):
 
     calibrated: dict[str, Positive] = Field(default={}, exclude=True)
     """Check and subject, such as `MON001 charge` -> the limit that recorded data gave. In `calibration.json` only."""
+    calibrated_usual: dict[str, NotNegative] = Field(default={}, exclude=True)
+    """Of some of these, what was usual in the recorded data."""
     calibration: Calibration | None = Field(default=None, exclude=True)
     """The file that these are from."""
 
@@ -153,10 +156,15 @@ class Limits(Record):
         """Of a check and subject of `keys`, as it is calibrated, or else as the reference gives it."""
         return self.calibrated[key] if key in self.calibrated else self.given(key)
 
+    def usual(self, key: str) -> float:
+        """Of sound windows: in the recorded data that its limit is from, or else in the reference."""
+        return self.calibrated_usual[key] if key in self.calibrated_usual else self.parts[key].usual
+
     @property
     def digest(self) -> str:
-        """Of all limits as they count."""
-        return digest_json({key: self.limit(key) for key in self.keys})
+        """Of all limits as they count, and of where their alarms are cleared."""
+        usual = {f"usual {key}": value for key, value in self.calibrated_usual.items()}
+        return digest_json({key: self.limit(key) for key in self.keys} | usual)
 
     def given(self, key: str) -> float:
         """As the reference gives it. Raises `KeyError`."""
@@ -187,8 +195,18 @@ class Calibration(Record):
     """Expected of all checks together with these limits."""
     limits: dict[str, Positive]
     """Check and subject, such as `MON001 charge` -> its limit in a window as it is served, of however many rows."""
+    usual: dict[str, NotNegative] = Field(default={})
+    """Of these, the median in the recorded data: an alarm is cleared on the way from the limit to there. Where absent,
+    what was usual in the reference."""
     alarms: Alarms | None = None
     """None where the limits were written by hand."""
+
+    @model_validator(mode="after")
+    def _usual_is_below_the_limit(self) -> Calibration:
+        for key, usual in self.usual.items():
+            if usual > self.limits.get(key, -1.0):
+                raise ValueError(f"usual: {key} is {usual:g}, and not below a limit of it here")
+        return self
 
 
 def read_limits(root: Path, contract: Contract) -> Limits:
@@ -210,7 +228,7 @@ def limits_of_bytes(content: bytes, calibration: bytes | None, contract: Contrac
 
 def parse_limits(content: object, name: str, hint: str = "") -> Limits:
     """Raises `BadInput` with what is wrong first."""
-    if isinstance(content, dict) and (wrong := sorted({"calibrated", "calibration"} & {*content})):
+    if isinstance(content, dict) and (wrong := sorted({"calibrated", "calibrated_usual", "calibration"} & {*content})):
         raise BadInput(f"{wrong[0]}: this key is not of a file of limits", file=name, hint=hint)
     try:
         return Limits.model_validate(content)
@@ -229,4 +247,5 @@ def calibrated(limits: Limits, calibration: Calibration, name: Path | str) -> Li
     """The limits with those of a calibration in place of their own. Raises `BadInput` for one of something else."""
     if unknown := sorted({*calibration.limits} - {*limits.keys}):
         raise BadInput(f"limits: {unknown[0]!r} is no check and subject of the limits of the reference", file=name)
-    return limits.model_copy(update={"calibrated": dict(calibration.limits), "calibration": calibration})
+    found = {"calibrated": dict(calibration.limits), "calibrated_usual": dict(calibration.usual)}
+    return limits.model_copy(update={**found, "calibration": calibration})

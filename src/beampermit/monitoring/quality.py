@@ -134,7 +134,7 @@ def _distance(signal: Signal, far: np.ndarray, of: Amount, limits: Limits, newes
         subject=signal.name,
         value=float(far.mean()),
         limit=limits.calibrated.get(key) or limit_in(of.limit, of.usual, limits.window, len(far), 0.5),
-        usual=of.usual,
+        usual=limits.usual(key),
         newest=newest,
         unit="" if signal.unit == "1" else signal.unit,
         detail=f"mean distance of {len(far)} rows from their truth, usual is {of.usual:.4g} {signal.unit}",

@@ -42,10 +42,13 @@ def share_reading(
     check: str, subject: str, share: float, of: ShareLimit, rows: int, limits: Limits, detail: str = ""
 ) -> Reading:
     """A share beside its limit, which is wider where a window has fewer rows than the limit was made for."""
-    limit = limits.calibrated.get(f"{check} {subject}")
+    key = f"{check} {subject}"
+    limit = limits.calibrated.get(key)
     if limit is None:
         # The limit 1 is that of a reference in which all rows of a window are so.
         limit = limit_in(of.limit, of.usual, limits.window, rows, 0.5, 1.0) if of.limit < 1 else 1.0
     said = f"{share:.1%} of {rows} rows, usual is {of.usual:.1%}"
     detail = f"{said}; {detail}" if detail else said
-    return Reading(check=check, subject=subject, value=share, limit=limit, usual=of.usual, most=1.0, detail=detail)
+    return Reading(
+        check=check, subject=subject, value=share, limit=limit, usual=limits.usual(key), most=1.0, detail=detail
+    )

@@ -244,6 +244,25 @@ def test_limits_of_outputs_may_rise_with_other_answers(monitored: Project) -> No
     assert change(monitored, lambda of: of["outputs"]["score"]["error"].update(usual=0.2, limit=0.9)).passed
 
 
+def test_a_calibration_by_which_alarms_end_sooner_is_told(monitored: Project, git: Callable[..., str]) -> None:
+    limit = of_current(json.loads((monitored.root / LIMITS).read_text()))["limit"]
+
+    def judged(usual: float, limit: float) -> str:
+        calibrate(monitored, MON001_current=limit)
+        content = json.loads((monitored.root / CALIBRATION).read_text())
+        write_json(monitored.root / CALIBRATION, {**content, "usual": {"MON001 current": usual}})
+        return judge(monitored).reason
+
+    said = judged(0.9 * limit, limit)
+    assert "looser than on the base branch: MON001 current is cleared nearer to its limit: usual " in said
+    git("add", CALIBRATION)
+    git("commit", "--quiet", "--message", "Calibrated")
+    git("branch", "--force", "main")
+    assert "looser" not in judged(0.9 * limit, limit)
+    assert "looser" not in judged(0.5 * limit, limit)
+    assert "looser" in judged(0.95 * limit, limit)
+
+
 def test_a_looser_calibration_passes_and_is_told(monitored: Project, git: Callable[..., str]) -> None:
     limit = of_current(json.loads((monitored.root / LIMITS).read_text()))["limit"]
     verdict = calibrate(monitored, MON001_current=1.5, MON003_mode__missing=0.05)

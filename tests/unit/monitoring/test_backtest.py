@@ -177,6 +177,8 @@ def test_the_command_says_what_is_expected_and_writes_limits(recorded: Callable[
         assert [of["low"], of["high"]] == pytest.approx(said[side]["per_week_between"], rel=5e-3)
     assert said["calibrated"]["limits"].items() <= written["limits"].items(), "as they are written, they were counted"
     assert all(limit == float(f"{limit:.4g}") for limit in written["limits"].values()), "digits that people read"
+    assert written["usual"].keys() == set(said["calibrated"]["limits"])
+    assert all(0 <= usual <= written["limits"][key] for key, usual in written["usual"].items())
     # They are taken from then on.
     ran = CliRunner().invoke(app, [*words, "--no-shifts", "--from", "2026-11-18T15:00Z"])
     assert ran.exit_code == 0, ran.output
@@ -219,7 +221,7 @@ def test_a_replayed_table_is_a_record_too(recorded: Callable[..., Path], project
     limits = read_limits(project.root, project.contract)
     made = measure(Recording(folder, project.contract, NOW, NOW + 2 * 3600), limits)
     assert limits.together
-    assert made.usual == {"MON002": limits.together.usual}, "alarms are cleared as by the monitor"
+    assert made.usual["MON002"] == limits.together.usual, "alarms are cleared as by the monitor"
     assert said["now"]["episodes"] == 1
 
 

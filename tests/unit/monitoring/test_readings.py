@@ -264,6 +264,19 @@ def test_a_calibrated_limit_counts_in_a_window_of_any_size(judge: Judge, limits:
         assert "MON001 current" in exceeded(found)
 
 
+def test_an_alarm_is_cleared_on_the_way_to_what_was_usual_where_its_limit_is_from(judge: Judge, limits: Limits) -> None:
+    """A moment of the service is always unlike weeks of the reference: by those, its alarm would never be cleared."""
+    found = judge()
+    for key in ("MON001 current", "MON002", "MON003 turns.missing", "MON004 score"):
+        assert found[key].usual == limits.parts[key].usual, key
+    recorded = {"MON001 current": 2.0, "MON003 turns.missing": 0.01, "MON004 score": 1.0}
+    moved = limits.model_copy(update={"calibrated": dict.fromkeys(recorded, 2.4), "calibrated_usual": recorded})
+    found = judge(limits=moved)
+    assert {key: found[key].usual for key in recorded} == recorded
+    assert found["MON002"].usual == limits.parts["MON002"].usual
+    assert moved.digest != moved.model_copy(update={"calibrated_usual": {}}).digest, "an edit is seen"
+
+
 def test_a_window_of_few_rows_has_wider_limits(judge: Judge) -> None:
     many, few = judge(), judge(drawn(60))
     for key in ("MON001 current", "MON002", "MON003 current.outside", "MON004 score.flagged"):

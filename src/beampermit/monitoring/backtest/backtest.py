@@ -82,9 +82,12 @@ def backtest(
     if false_alarms is not None:
         most = partial(most_measured, limits)
         calibrated = calibrate(series, rule, limits.keys, false_alarms, in_weeks, most)
-        calibrated = replace(calibrated, limits=_rounded_up(calibrated.limits, most))
+        rounded = _rounded_up(calibrated.limits, most)
+        usual = {key: min(float(f"{value:.4g}"), rounded[key]) for key, value in calibrated.usual.items()}
+        calibrated = replace(calibrated, limits=rounded, usual=usual)
         judging = _with(limits, calibrated)
-        after = _expected(recording, series, {**series.limits, **calibrated.limits})
+        judged = replace(series, usual={**series.usual, **usual})
+        after = _expected(recording, judged, {**series.limits, **calibrated.limits})
     found = seen_shifts(recording, judging, progress) if shifts else ()
     return Backtest(limits, series, now, calibrated, after, found)
 
@@ -101,6 +104,7 @@ def calibration_of(made: Backtest, recording: Recording, false_alarms: float, in
         windows=made.series.judged,
         alarms_per_week=false_alarms / in_weeks,
         limits=dict(sorted(limits.calibrated.items())),
+        usual=dict(sorted(limits.calibrated_usual.items())),
         alarms=Alarms(
             weeks=float(f"{made.now.weeks:.3g}"),
             before=_rate(made.now),
@@ -112,7 +116,10 @@ def calibration_of(made: Backtest, recording: Recording, false_alarms: float, in
 
 
 def _with(limits: Limits, calibrated: Calibrated) -> Limits:
-    return limits.model_copy(update={"calibrated": {**limits.calibrated, **calibrated.limits}})
+    usual = {**limits.calibrated_usual, **calibrated.usual}
+    return limits.model_copy(
+        update={"calibrated": {**limits.calibrated, **calibrated.limits}, "calibrated_usual": usual}
+    )
 
 
 def _rate(of: Expected) -> AlarmRate:

@@ -36,6 +36,8 @@ class Calibrated:
     """Limits in a window as it is served."""
 
     limits: Mapping[str, float]
+    usual: Mapping[str, float]
+    """Of each, the median of all windows."""
     kept: tuple[str, ...]
     """Checks and subjects that the record says nothing of, for they are always 0, or once as large as can be: their
     limits stay."""
@@ -80,7 +82,8 @@ def calibrate(
         key: _within(most(key), usual + spread * threshold, float(highest[key].max()))
         for key, (usual, spread) in scales.items()
     }
-    return Calibrated(limits, tuple(kept), allowed == 0)
+    usual = {key: max(float(np.nanmedian(series.values[key])), 0.0) for key in limits}
+    return Calibrated(limits, usual, tuple(kept), allowed == 0)
 
 
 def _part(series: Series, rule: Monitoring) -> float:

@@ -22,7 +22,7 @@ from beampermit.compute.unit import Ended, Unit
 from beampermit.digest import digest_bytes, digest_file, digest_json
 from beampermit.errors import Failed
 from beampermit.files import write_text
-from beampermit.live.log.stream import OPEN
+from beampermit.live.log.stream import CLOSED, OPEN
 from beampermit.monitoring.backtest.day import CONTRACT, LIMITS, LOG
 from beampermit.monitoring.backtest.measuring import Measured, joined
 from beampermit.monitoring.backtest.parts import Part, files_of, parts_of
@@ -94,7 +94,7 @@ def _files(part: Part, recording: Recording) -> tuple[dict[str, str], bool]:
     for file in files_of(part, recording):
         try:
             written |= file.suffix == OPEN
-            digests[file.name] = "" if file.suffix == OPEN else digest_file(file)
+            digests[file.relative_to(part.folder).as_posix()] = "" if file.suffix == OPEN else digest_file(file)
         except FileNotFoundError:  # closed or removed just now
             written = True
     return digests, written
@@ -120,16 +120,31 @@ def _pieces(part: Part, recording: Recording, limits: Limits) -> Iterator[Part]:
 
 @contextmanager
 def _tree(recording: Recording, limits: Limits, parts: Sequence[Part], work: Path) -> Iterator[Path]:
-    """What all units read: contract, limits, and links to the log of each version."""
+    """What all units read: contract, limits, and links to the files of the log that they need."""
     work.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(prefix="backtest-", dir=work) as name:
         tree = Path(name)
         write_text(tree / CONTRACT, json.dumps(recording.contract.model_dump(mode="json", exclude_unset=True)))
         write_text(tree / LIMITS, json.dumps(_of_limits(limits)))
         (tree / LOG).mkdir()
-        for link, folder in {_name(part): part.folder for part in parts}.items():
-            (tree / LOG / link).symlink_to(folder.resolve())
+        for part in parts:
+            for file in files_of(part, recording):
+                _link(file, tree / LOG / _name(part) / file.relative_to(part.folder))
         yield tree
+
+
+def _link(file: Path, link: Path) -> None:
+    """A link to a file of the log; of one that is still written, what there is now."""
+    if link.is_symlink() or link.exists():
+        return
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if file.suffix == OPEN:
+        try:
+            shutil.copyfile(file, link)
+            return
+        except FileNotFoundError:  # closed just now
+            file, link = file.with_suffix(CLOSED), link.with_suffix(CLOSED)
+    link.symlink_to(file.resolve())
 
 
 def _name(part: Part) -> str:
