@@ -136,7 +136,10 @@ DEFECTS: dict[str, tuple[Edits, list[str]]] = {
     ),
     "a parameter that no code reads": (
         {
-            "params.yaml": ("learning-rate", "dropout: 0.1\nlearning-rate"),
+            "params.yaml": (
+                "learning-rate",
+                "dropout: 0.1\ntrials: {space: {train.epochs: {int: [1, 9], log: true}}}\nlearning-rate",
+            ),
             "dvc.yaml": ("split.validation, ", "split.validation, dropout, "),
         },
         ["params.yaml:4: dropout is a parameter that no code reads"],
