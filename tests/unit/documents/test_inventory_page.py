@@ -38,9 +38,9 @@ def test_the_page_says_what_to_do_before_anything_else() -> None:
     page = inventory_markdown(made(SILENT, FROZEN, entries=(other, ENTRY), unasked=("registry: none is named",)))
     parts = [
         "2026-11-29 11:00 UTC. 2 models, 2 in service: 1 MAJOR, 1 NOTE.",
-        "**In the ledger, but silent**: bpm-faults",
+        "### ❌ In the ledger, but silent: bpm-faults",
         "beampermit status X",
-        "INV002, MAJOR",
+        "INV002, MAJOR; https",
         "| ❌ | bpm-faults | 2 | in service: SERVING |",
         "| ✅ | losses | 2 | in service: SERVING |",
         "| service | SERVING, version 2 |",
