@@ -155,6 +155,14 @@ def test_what_a_service_still_writes_is_judged_each_time(
     assert len([*(tmp_path / "work/units").iterdir()]) == kept, "and what can never be asked for is not kept"
 
 
+def test_a_file_that_is_closed_meanwhile_is_read_as_closed(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    closed = tmp_path / "log/2026-11-18T000000.000000Z.parquet"
+    closed.write_text("rows")
+    days._link(closed.with_suffix(".arrow"), tmp_path / "tree/log/1/2026-11-18T000000.000000Z.arrow")
+    assert (tmp_path / "tree/log/1" / closed.name).read_text() == "rows"
+
+
 def test_a_day_with_more_windows_than_a_result_holds_is_cut(
     recorded: Callable[..., Path],
     project: Project,

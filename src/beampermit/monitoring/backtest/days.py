@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -139,11 +139,10 @@ def _link(file: Path, link: Path) -> None:
         return
     link.parent.mkdir(parents=True, exist_ok=True)
     if file.suffix == OPEN:
-        try:
+        with suppress(FileNotFoundError):
             shutil.copyfile(file, link)
             return
-        except FileNotFoundError:  # closed just now
-            file, link = file.with_suffix(CLOSED), link.with_suffix(CLOSED)
+        file, link = file.with_suffix(CLOSED), link.with_suffix(CLOSED)  # closed just now
     link.symlink_to(file.resolve())
 
 
