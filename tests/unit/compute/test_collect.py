@@ -364,6 +364,13 @@ def test_a_full_disk_is_a_reason(unit_of: Make, work: Path, monkeypatch: pytest.
     assert not (unit_of(4).folder(work) / "claim").is_symlink()
 
 
+def test_a_fault_of_ours_ends_no_slot(unit_of: Make, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("beampermit.compute.worker.Worker.perform", lambda *_: {}["no such key"])
+    with Local(Resources(at_once=1)) as executor:
+        found = [ended.reason for ended in perform_all(iter([unit_of(1), unit_of(2)]), executor, work)]
+    assert found == ["lost 3 times: KeyError: 'no such key'"] * 2
+
+
 def test_a_killed_process_of_a_slot_costs_nothing_but_time(unit_of: Make, work: Path, tmp_path: Path) -> None:
     import psutil
 
