@@ -1,0 +1,46 @@
+"""Which units torchrun runs in several processes. That it does so is in tests/template/test_on_two_nodes.py."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from beampermit.compute.team import Team, team_of
+from beampermit.compute.unit import Unit, prepare, read_ended
+from beampermit.compute.worker import Worker, dealt
+from beampermit.errors import Outside
+
+
+@pytest.mark.parametrize(
+    ("nodes", "gpus", "processes"), [(1, 0, 1), (1, 1, 1), (1, 4, 4), (2, 0, 2), (2, 4, 8), (3, 1, 3)]
+)
+def test_there_is_a_process_for_each_gpu_or_each_machine(nodes: int, gpus: int, processes: int) -> None:
+    team = team_of(nodes, gpus, 1)
+    assert (team.count if team else 1) == processes
+
+
+def test_what_says_nothing_of_several_processes_is_the_work_of_one_machine(tmp_path: Path) -> None:
+    """It runs on a machine with several GPUs as it is, and nobody waits for machines that it does not use."""
+    tree = tmp_path / "tree"
+    (tree / "src").mkdir(parents=True)
+    (tree / "src/alone.py").write_text("open('result.json', 'w').write('{\"x\": 1}')")
+    unit = Unit("a backtest", "alone", {}, tree=tree)
+    folder = unit.folder(tmp_path)
+    for team, result, reason in (
+        (Team(2, 0), None, "--nodes is 2, and this is the work of one machine"),
+        (Team(1, 4), {"x": 1}, ""),
+    ):
+        prepare(unit, folder)
+        with Worker(dealt(1), team=team) as worker:
+            worker.perform(folder)
+        ended = read_ended(folder)
+        assert ended
+        assert (ended["result"], ended["reason"]) == (result, reason)
+
+
+def test_several_machines_are_those_of_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(Outside, match="several machines are reached by srun in a job of SLURM"):
+        Team(2, 0).run(Path(sys.executable), "alone", {}, tmp_path, 0.0, lambda: False)
