@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -33,10 +34,9 @@ class Cluster:
         self._workers = 0
         file = folder / "scheduler.json"
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
-        wait_for(file.exists)
-        self.file = file
-        text = file.read_text()
-        self.address = "dask://" + text.partition("tcp://")[2].partition('"')[0]
+        # Dask does not write it by rename.
+        match = wait_for(lambda: file.exists() and re.search(r'"tcp://([^"]+)"', file.read_text()))
+        self.address = f"dask://{match[1]}"
 
     def worker(self, *, preload: str = "", threads: int = 1, path: str = "") -> subprocess.Popen[bytes]:
         self._workers += 1
