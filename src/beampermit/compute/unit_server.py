@@ -139,8 +139,8 @@ def _run_forked(module: str, folder: str, parent: int, ours: tuple[int, ...]) ->
 
 def _forget_random_numbers() -> None:
     """Other forks must not draw the same numbers. `random` does it."""
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def test_units_share_a_process_and_nothing_else(
 
 
 DICE = """\
-import json, pathlib, numpy
+import json, pathlib, numpy.random
 if __name__ == "__main__":
     pathlib.Path("result.json").write_text(json.dumps({"drawn": numpy.random.random()}))
 """
