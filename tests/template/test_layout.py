@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from beampermit.contract import parse_contract
 from beampermit.errors import BadInput
 from beampermit.generation import generate
 from beampermit.generation.answers import complete
@@ -20,6 +21,7 @@ from beampermit.interlocks.runner import check
 from beampermit.processes import run
 from beampermit.project import Project
 from beampermit.template import template_folder
+from beampermit.trials.settings import read_settings
 from support.filled_projects import project_to_read
 
 BASE = template_folder() / "{{cookiecutter.project_slug}}"
@@ -66,6 +68,13 @@ def test_an_example_has_the_four_files_and_what_describes_and_tests_it(example: 
         folders = [OVERLAYS / example, OVERLAYS / SHARED.get(example, example)]
         variants = [path for one in folders for path in (one / name, *(one / "_libraries").glob(f"*/{name}"))]
         assert any(path.is_file() for path in variants) or (name == "contract.yaml" and example in FILLED), name
+
+
+def test_what_an_example_tries_are_parameters_that_it_has(contract_text: str) -> None:
+    files = sorted(OVERLAYS.rglob("params.yaml"))
+    assert len(files) == 8
+    for file in files:
+        assert read_settings(file.read_text(), parse_contract(contract_text)).space.parameters, file
 
 
 def test_the_pipeline_holds_nothing_that_differs_from_project_to_project() -> None:
