@@ -169,11 +169,11 @@ def test_a_day_with_more_windows_than_a_result_holds_is_cut(
     by_days: Callable[..., tuple[Series, int]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    log = recorded(30, apart=120.0)
+    log = recorded(10, apart=120.0)
     recording, limits = recording_of(project, log), read_limits(project.root, project.contract)
-    monkeypatch.setattr(days, "MOST_PAIRS", 6 * (len(limits.keys) + 12))
+    monkeypatch.setattr(days, "MOST_PAIRS", 3 * (len(limits.keys) + 12))
     series, performed = by_days(recording, limits)
-    assert performed == 3
+    assert performed == 2
     same(series, measure(recording, limits))
 
 
