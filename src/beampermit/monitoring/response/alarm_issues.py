@@ -52,8 +52,10 @@ class AlarmIssues:
         if issue is None or not issue.number:
             self._open(alarm)
             return
-        reminder = issue.told == _state_of(alarm)
-        if reminder and (self.at - issue.reminded < self.monitoring.response.remind_every or self._is_bypassed(alarm)):
+        reminder, until = issue.told == _state_of(alarm), self._bypassed_until(alarm)
+        bypassed = reminder and until is not None and until != issue.bypassed_until
+        recent = self.at - issue.reminded < self.monitoring.response.remind_every
+        if reminder and not bypassed and (recent or until is not None):
             return
         found = self.issues.get(issue.number)
         if found is None or found.locked:
@@ -62,22 +64,24 @@ class AlarmIssues:
         by_person = found.state == "closed" and not (issue.closed or issue.closing)
         if found.state == "closed" and not by_person:
             self.issues.change(issue.number, state="open")
-        news = _state_of(alarm) if not reminder else f"{_state_of(alarm)} {issue.reminded:.0f}"
-        told = {"told": _state_of(alarm), "reminded": self.at, "left_alone": by_person}
+        news = f"{_state_of(alarm)} {issue.reminded:.0f}" if reminder else _state_of(alarm)
+        news = f"{_state_of(alarm)} bypassed {until:.0f}" if bypassed else news
+        told = {"told": _state_of(alarm), "reminded": self.at, "bypassed_until": until, "left_alone": by_person}
         self._say(
             alarm, issue, self.texts.still_on(alarm, self.at, self.result), news, closed=False, closing=False, **told
         )
 
-    def _is_bypassed(self, alarm: Alarm) -> bool:
+    def _bypassed_until(self, alarm: Alarm) -> float | None:
         now = newest(alarm, self.result)
-        return now is not None and now.bypassed_until is not None
+        return now.bypassed_until if now else None
 
     def _open(self, alarm: Alarm) -> Issue:
         self.kept.put(alarm.key, issue=Issue())
         found = self.issues.open(
             self.texts.title(alarm), self.texts.body(alarm, self.result), mark_of("alarm", alarm.key)
         )
-        issue = Issue(number=found.number, told=_state_of(alarm), reminded=self.at)
+        until = self._bypassed_until(alarm)
+        issue = Issue(number=found.number, told=_state_of(alarm), reminded=self.at, bypassed_until=until)
         self.kept.put(alarm.key, issue=issue)
         self.kept.note(f"{alarm.key}: issue {found.number}, {found.html_url}")
         return issue

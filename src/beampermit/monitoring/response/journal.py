@@ -36,6 +36,8 @@ class Issue(Record):
     """A comment that is being written: it may be there already."""
     reminded: Number = 0.0
     """When something was said last, s since 1970."""
+    bypassed_until: Number | None = None
+    """Of the bypass that was said last."""
     left_alone: bool = False
     """A person closed, locked or deleted it: nothing more is said until the alarm clears."""
     closing: bool = False

@@ -342,11 +342,16 @@ def test_a_reminder_has_the_newest_reading_and_there_is_none_while_the_alarm_is_
     now = raised.model_copy(update={"reading": reading})
     said = {"bypassed_until": NOW + 2 * DAY, "bypassed_by": "Ada", "bypass_reason": "a shutdown"}
     monitor.work(trip(), result=result(NOW, raised))
-    for days in (1, 2):
-        monitor.work(after=DAY, result=result(NOW + days * DAY, now.model_copy(update=said)))
-    assert monitor.said == []
-    monitor.work(after=HOUR, result=result(NOW + 2 * DAY + HOUR, now))
-    (text,) = monitor.said
+    for after in (60.0, 60.0, DAY, DAY):  # who waits for it reads at once that somebody bypassed it, and no more
+        monitor.work(after=after, result=result(monitor.at + after, now.model_copy(update=said)))
+        assert len(monitor.said) == 1
+    assert "bypassed until 2027-01-17 08:00:00 UTC by Ada: a shutdown." in monitor.said[0]
+    longer = said | {"bypassed_until": NOW + 3 * DAY}
+    monitor.work(after=60, result=result(NOW + 2 * DAY, now.model_copy(update=longer)))
+    assert "bypassed until 2027-01-18 08:00:00 UTC by Ada" in monitor.said[1]
+    monitor.work(after=DAY, result=result(NOW + 2 * DAY + HOUR, now))
+    (*_, text) = monitor.said
+    assert len(monitor.said) == 3
     assert "MINOR since 2027-01-15 08:00:00 UTC: 0.77, limit 0.25, in the window until 2027-01-17 09:00:00 UTC." in text
     worse = trip(level="MAJOR")
     monitor.work(worse, after=60, result=result(NOW, worse.standing.model_copy(update=said)))
