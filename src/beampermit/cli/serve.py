@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from enum import StrEnum
@@ -125,6 +126,8 @@ def serve(
     from beampermit.live.serve import serve as run
 
     start_journal(log_format.value if log_format else None)
+    gc.freeze()  # what is imported stays, and no cycle of the loop may wait for a long look at the rest
+    gc.set_threshold(700, 10, 10)
     options = Options(
         wanted=wanted_of(model, ledger, project, state, registry=registry, bundle=bundle, variant=variant),
         inputs=inputs,

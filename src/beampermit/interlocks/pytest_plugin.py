@@ -11,6 +11,7 @@ before pytest could.
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import json
 import os
@@ -57,6 +58,16 @@ def main() -> int:
     sys.path[:0] = [own, root, str(Path(root, "src"))]
     os.environ["PYTHONPATH"] = os.pathsep.join((str(Path(root, "src")), own))
     return int(pytest.main(sys.argv[1:]))
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_collection() -> Iterator[None]:
+    """Of what tests import nothing goes: looking for what does takes a sixth of the time of it all."""
+    collects = gc.isenabled()
+    gc.disable()
+    yield
+    if collects:
+        gc.enable()
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

@@ -51,7 +51,7 @@ def test_tests_that_pass_are_counted(judge: Judge, project: Project, id: str) ->
     (project.root / "src").mkdir()
     (project.root / "src/mine.py").write_text("ANSWER = 42\n")
     verdict = judge(
-        "import mine, pytest\ndef test_one(): assert mine.ANSWER == 42\n"
+        "import gc, mine, pytest\ndef test_one(): assert mine.ANSWER == 42 and gc.isenabled()\n"
         "@pytest.mark.skip(reason='no beam today')\ndef test_two(): pass\n",
         id,
     )

@@ -28,7 +28,8 @@ def process_of(environment: Environment, folder: Path, load: str = "pass") -> st
 
 def test_models_share_a_parent_but_not_what_they_change(probed: Environment, tmp_path: Path) -> None:
     first = process_of(probed, tmp_path / "first", "np.mean = None; mlflow.pyfunc.load_model = None")
-    assert first == process_of(probed, tmp_path / "second", "assert np.mean and mlflow.pyfunc.load_model")
+    as_started = "assert np.mean and mlflow.pyfunc.load_model and __import__('gc').isenabled()"
+    assert first == process_of(probed, tmp_path / "second", as_started)
 
 
 def test_models_draw_different_random_numbers(probed: Environment, tmp_path: Path) -> None:

@@ -101,20 +101,19 @@ class Contents:
 
     @cached_property
     def below(self) -> list[str]:
-        """Every file of the environment."""
-        return sorted(files_below(self.prefix))
+        """Every file of the environment, in any order."""
+        return list(files_below(self.prefix))
 
     @cached_property
     def others(self) -> list[str]:
         """Every file that no distribution has and that is not compiled code where Python keeps it."""
-        return [
-            name for name in self.below if name not in self.owners and not (is_cached(name) and name.endswith(".pyc"))
-        ]
+        found = (name for name in self.below if name not in self.owners)
+        return sorted(name for name in found if not (name.endswith(".pyc") and is_cached(name)))
 
     @cached_property
     def unchecked(self) -> list[str]:
         """Compiled code that Python would run whatever its source says."""
-        names = [name for name in self.below if is_cached(name) and name.endswith(".pyc")]
+        names = sorted(name for name in self.below if name.endswith(".pyc") and is_cached(name))
         flags = self.hashes.of((f"{self.prefix}/{name}" for name in names), is_unchecked)
         return [name for name in names if flags[f"{self.prefix}/{name}"] not in ("checked", None)]
 
@@ -131,9 +130,9 @@ class Contents:
         return digest_bytes("".join(lines).encode())
 
 
-def contents_of(prefix: Path) -> Contents:
+def contents_of(prefix: Path, hashes: Hashes | None = None) -> Contents:
     site = site_packages(prefix, describe(prefix))
-    return Contents(prefix, distributions(site) if site.is_dir() else [], Hashes(prefix))
+    return Contents(prefix, distributions(site) if site.is_dir() else [], hashes or Hashes(prefix))
 
 
 def is_sealed(prefix: Path) -> bool:
@@ -141,8 +140,7 @@ def is_sealed(prefix: Path) -> bool:
     hashes, seal = Hashes(prefix), Seal.of(prefix)
     if seal is None or not (prefix / "pyvenv.cfg").is_file() or _broken_python(prefix, seal, hashes):
         return False
-    contents = contents_of(prefix)
-    return not any(True for _ in _strays(contents, seal))
+    return not any(True for _ in _strays(contents_of(prefix, hashes), seal))
 
 
 def remember(lock: Lock, prefix: Path, fresh: Collection[str] | None, *, seal: bool) -> None:

@@ -25,7 +25,7 @@ from support.planted_processes import Asked, Plant, asked_contract, begin, wait_
 from support.tiny_model import saved
 
 CODE = """\
-import ctypes, os, sys, time
+import ctypes, gc, os, sys, time
 import numpy as np, pandas as pd
 
 def mean(turns):
@@ -42,7 +42,7 @@ def mean(turns):
         return np.array([
             "BEAMPERMIT_SIGNING_KEY" in os.environ, os.environ["OMP_NUM_THREADS"] != "1", sys.stdin.read() != "",
             bool(os.environ["CUDA_VISIBLE_DEVICES"]), ctypes.CDLL(None).prctl(3), len(sys.argv) - 1,
-            "/src" in os.environ["PYTHONPATH"],
+            "/src" in os.environ["PYTHONPATH"], not gc.isenabled(),
         ], float)[:rows]
     return turns.mean(axis=1)
 """
@@ -113,12 +113,12 @@ def test_what_a_model_prints_is_no_answer_and_is_in_the_log(served: Asked, caplo
 
 
 def test_a_model_gets_no_secret_no_gpu_and_no_way_out(served: Asked) -> None:
-    assert served.ask(5.0, rows=7)["score"].tolist() == [0.0] * 7
+    assert served.ask(5.0, rows=8)["score"].tolist() == [0.0] * 8
 
 
 def test_answers_that_cannot_be_true_pass_to_be_judged(served: Asked) -> None:
     assert np.isnan(served.ask(np.nan)["score"]).all()
-    assert served.ask(5.0, rows=9)["score"].shape == (7,)
+    assert served.ask(5.0, rows=9)["score"].shape == (8,)
 
 
 def test_a_model_that_cannot_be_loaded_says_why(ask: Plant, tmp_path: Path) -> None:
