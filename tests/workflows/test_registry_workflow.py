@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +66,14 @@ def test_what_a_hand_changed_is_found_by_night_and_put_right_by_whoever_is_asked
     assert not by_night.ok
     assert "alias champion moved from version 1 to version 2" in _said(by_night)
     assert two.champion() == 1, "who looks changes nothing"
-    assert dispatch(verb="retire", version="1", reason=REASON).ok
+    day = datetime.now(UTC) + timedelta(days=30)
+    retirement = {"version": "1", "successor": "orbit-faults", "pvs-until": f"{day:%Y-%m-%d}"}
+    assert dispatch(verb="retire", reason=REASON, **retirement).ok
     assert (two.champion(), two.statuses()) == (2, {1: "retired", 2: "champion"})
     assert two.events() == [*TWICE, ("retire", 1)]
     assert (two.last().reason, two.last().expected) == (REASON, 2)
+    ended = f"{day + timedelta(days=1):%Y-%m-%dT00:00:00Z}"
+    assert (two.last().successor, two.last().until) == ("orbit-faults", ended), "its last day is a whole one"
 
 
 @pytest.mark.slow
@@ -96,7 +101,7 @@ def asked(tmp_path: Path) -> Callable[..., tuple[int, str]]:
     def run(**given: str) -> tuple[int, str]:
         summary = tmp_path / "summary"
         summary.touch()
-        env = {**os.environ, "GITHUB_STEP_SUMMARY": str(summary), **given}
+        env = {**os.environ, "GITHUB_STEP_SUMMARY": str(summary), "OF_RETIREMENT": "", **given}
         command = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]]
         return subprocess.run(command, env=env, check=False, capture_output=True).returncode, summary.read_text()
 
@@ -124,6 +129,14 @@ def test_what_does_not_fit_together_ends_before_anything_is_installed(
     assert "id" not in verb or "$(id)" not in summary
 
 
+@pytest.mark.parametrize("verb", ["freeze", "thaw", "re-sign", "reconcile"])
+def test_only_a_retirement_has_a_successor_and_a_last_day(asked: Callable[..., tuple[int, str]], verb: str) -> None:
+    version = "3" if verb == "re-sign" else ""
+    code, summary = asked(VERB=verb, VERSION=version, REASON="why", OF_RETIREMENT="orbit-faults")
+    assert (code, summary.partition(";")[0]) == (2, "a successor and a last day of the PVs are of a retirement")
+    assert asked(VERB="retire", VERSION="3", REASON="why", OF_RETIREMENT="orbit-faults2027-01-31")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("verb", "version"), [("retire", "3"), ("re-sign", "3"), ("freeze", ""), ("thaw", ""), ("reconcile", "")]
 )
@@ -146,9 +159,12 @@ def test_the_command_fills_in_the_form(project: Project, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     monkeypatch.setattr("beampermit.rehearsal.rehearse", instead)
-    words = ("retire", "--version", "3", "--reason", "why", "--project", str(project.root))
-    CliRunner().invoke(app, ["rehearse", "registry", *words])
-    assert filled == ["registry", {"verb": "retire", "version": "3", "reason": "why"}]
+    words = ["rehearse", "registry", "retire", "--version", "3", "--reason", "why", "--project", str(project.root)]
+    CliRunner().invoke(app, words)
+    form = {"verb": "retire", "version": "3", "reason": "why"}
+    assert filled == ["registry", form]
+    CliRunner().invoke(app, [*words, "--successor", "orbit-faults", "--pvs-until", "2027-01-31"])
+    assert filled[3] == {**form, "successor": "orbit-faults", "pvs-until": "2027-01-31"}
 
 
 def test_who_looks_at_night_may_write_nothing_and_waits_for_nobody() -> None:

@@ -89,6 +89,8 @@ def registry(
     version: Annotated[
         int | None, typer.Option(min=1, help="Version to retire or sign again.", show_default="none")
     ] = None,
+    successor: Annotated[str, typer.Option(help="With retire: model or version to be used instead.")] = "",
+    pvs_until: Annotated[str, typer.Option(help="With retire: last day of the PVs, such as 2027-01-31.")] = "",
     project: Folder = Path(),
     head: Head = None,
     workflow: File = None,
@@ -101,7 +103,8 @@ def registry(
 
     It changes the real ledger and registry.
     """
-    inputs = {"verb": verb, "version": str(version or ""), "reason": reason}
+    of_retirement = {key: text for key, text in (("successor", successor), ("pvs-until", pvs_until)) if text}
+    inputs = {"verb": verb, "version": str(version or ""), **of_retirement, "reason": reason}
     _rehearse(
         "registry", project, as_json, runner, head=head, inputs=inputs, workflow=workflow, timeout=timeout, keep=keep
     )
