@@ -196,6 +196,11 @@ def test_what_pods_need_is_asked_for(work: Path, asked: dict[str, Any], reason: 
     assert reason in str(caught.value)
 
 
+def test_a_path_that_kubernetes_would_expand_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"a manifest cannot have a path with a line break or a \$"):
+        open_executor("kubernetes", resources(), tmp_path / "$(HOME)")
+
+
 def test_pods_never_run_as_root(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kubernetes.os, "getuid", lambda: 0)
     with pytest.raises(BadInput, match="pods run as the user who submits, and never as root"):

@@ -150,6 +150,17 @@ def test_a_pull_request_cannot_take_the_rule_out(judge: Judge) -> None:
     assert judge("", files, base=REFUSED).outcome is Outcome.FAILED
 
 
+@pytest.mark.parametrize("base", ["notebooks: {run: [a.ipynb]}\n", ""])
+def test_what_either_branch_says_must_run_runs(
+    judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str
+) -> None:
+    (tmp_path / "planted.py").write_text("raise SystemExit('begun')")
+    monkeypatch.setattr(notebooks, "RUNNER", tmp_path / "planted.py")
+    rules = "" if base else "notebooks: {run: [a.ipynb]}\n"
+    verdict = judge(rules, {"a.ipynb": notebook("1")}, base=base)
+    assert verdict.reason.endswith("exit status 1: begun")
+
+
 def test_a_pull_request_may_be_stricter_than_its_base(judge: Judge) -> None:
     assert judge(REFUSED, {"a.ipynb": notebook("1", count=1)}, base="").outcome is Outcome.FAILED
 
