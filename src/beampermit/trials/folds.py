@@ -64,9 +64,8 @@ def by_time(times: np.ndarray, groups: Mapping[str, np.ndarray], count: int) -> 
     folds = []
     for number in range(1, count + 1):
         held_out = known & (stretch == number) & np.all([known, *(part == number - 1 for part in parts)], axis=0)
-        fitted = known & (stretch < number) & np.all([known, *(part != number - 1 for part in parts)], axis=0)
         reaching = np.any([np.isin(codes, codes[held_out]) for codes in groups.values()], axis=0)
-        folds.append(Fold(number, fitted & ~reaching, held_out))
+        folds.append(Fold(number, known & (stretch < number) & ~reaching, held_out))
     return folds
 
 
