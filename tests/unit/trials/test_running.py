@@ -22,7 +22,7 @@ from beampermit.trials.records import State, Trial
 from beampermit.trials.session import Session, run_study, text
 from beampermit.trials.settings import FILE
 from beampermit.trials.storage import JOURNAL, folder_of
-from beampermit.trials.study import list_studies, read_study
+from beampermit.trials.study import list_studies, open_study, others, read_study
 from support.dvc_repositories import remake, replace
 from support.searched_project import resources
 
@@ -125,6 +125,16 @@ def test_each_sampler_comes_closer(searched: Project, search: Callable[..., Sess
         assert sum(values[12:]) < sum(values[:12])
 
 
+def test_trials_with_the_same_parameters_are_trained_once(searched: Project, search: Callable[..., Session]) -> None:
+    does(searched, "slow")
+    replace(searched.root / FILE, "train.x: {float: [-5.0, 5.0]}", "train.kind: {choice: [wide, deep]}")
+    replace(searched.root / FILE, "    train.depth: {int: [1, 8]}\n", "")
+    done = search(8)
+    assert done.counts.complete == 8
+    assert {trial.params["train.kind"]: trial.unit for trial in done.study.trials}.keys() == {"wide", "deep"}
+    assert len({trial.unit for trial in done.study.trials}) == 2
+
+
 def test_a_grid_is_tried_once_and_then_is_over(searched: Project, search: Callable[..., Session]) -> None:
     replace(searched.root / FILE, "train.x: {float: [-5.0, 5.0]}", "train.kind: {choice: [wide, deep]}")
     replace(searched.root / FILE, "{int: [1, 8]}", "{int: [3, 5], when: {train.kind: deep}}")
@@ -185,8 +195,6 @@ def change(project: Project, path: str, before: str, after: str) -> None:
 
 @pytest.mark.parametrize("changed", CHANGES)
 def test_what_a_trial_reads_makes_another_study(searched: Project, changed: str) -> None:
-    from beampermit.trials.study import open_study, others
-
     before = open_study(Project(searched.root))
     path, old, new, differs = CHANGES[changed]
     change(searched, path, old, new)
@@ -201,8 +209,6 @@ def test_what_a_trial_reads_makes_another_study(searched: Project, changed: str)
 
 @pytest.mark.parametrize("changed", SAME)
 def test_what_no_trial_reads_leaves_the_study(searched: Project, changed: str) -> None:
-    from beampermit.trials.study import open_study
-
     before = open_study(Project(searched.root))
     change(searched, *SAME[changed])
     after = open_study(Project(searched.root))
@@ -315,8 +321,13 @@ def test_trials_of_a_run_that_was_killed_are_done_by_the_next(
         journal.write(b'{"op_code":4,"worker')  # it was writing
     before = read_study(searched)
     assert before.of_state(State.RUNNING)
+    left = [trial.number for trial in before.of_state(State.RUNNING)]
+    killed = open_study(Project(searched.root)).told.trials[left[0]].user_attrs["run"]
     done = search(6)
-    assert done.counts.taken_over == len(before.of_state(State.RUNNING))
+    assert done.counts.taken_over == len(left)
+    owners = {trial.user_attrs["run"] for trial in open_study(Project(searched.root)).told.trials[left[0] :]}
+    assert len(owners) == 1  # no third run takes them over as well
+    assert killed not in owners
     assert [trial.state for trial in done.study.trials] == [State.COMPLETE] * 6
     assert len(read_study(searched).trials) == 6
 
