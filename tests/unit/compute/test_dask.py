@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import tarfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -76,8 +77,16 @@ def test_units_run_in_the_shared_folder_and_what_is_done_is_not_done_again(
 
 @pytest.mark.slow
 def test_where_nothing_is_shared_files_travel_and_a_tree_once(
-    apart: Cluster, work: Path, unit_of: UnitOf, tree: Path
+    apart: Cluster, work: Path, unit_of: UnitOf, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    asked: list[object] = []
+    at = dask.Dask._at
+
+    def spied(self: dask.Dask, worker: str, function: object, *arguments: object) -> object:
+        asked.append(function)
+        return at(self, worker, function, *arguments)
+
+    monkeypatch.setattr(dask.Dask, "_at", spied)
     (tree / "data/rows.csv").symlink_to(tree.parent / "rows.csv")
     (tree.parent / "rows.csv").write_text("1\n")
     with (tree / "src/job.py").open("a") as module:
@@ -86,6 +95,7 @@ def test_where_nothing_is_shared_files_travel_and_a_tree_once(
     ended = sorted(performed(apart, work, *units), key=lambda one: one.unit.label)
     assert [one.result["x"] for one in ended if one.result] == [0, 1, 4, 9]
     assert len({one.result["parent"] for one in ended if one.result}) <= 2, "processes stay"
+    assert asked.count(dask_worker.unpack_tree) == 1
     folder = ended[0].folder
     assert (folder / "log.txt").read_text() == "working on 0\n"
     assert read_intermediate(folder) == {0: 0.25, 1: 0.5}
@@ -303,6 +313,25 @@ def test_too_many_files_of_a_unit_fail_it_and_ours_are_not_replaced(
         archive.addfile(tarfile.TarInfo("claim/x"))
     dask._unpack(hostile.getvalue(), here)
     assert sorted(path.name for path in here.iterdir()) == ["scores"]
+
+
+def test_a_unit_waits_until_its_cores_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_worker, "_threads", lambda: 3)
+    begun = threading.Event()
+
+    def second() -> None:
+        with dask_worker._cores(2):
+            begun.set()
+
+    with dask_worker._cores(2):
+        thread = threading.Thread(target=second)
+        thread.start()
+        with dask_worker._cores(1):
+            assert not begun.wait(0.1)
+    assert begun.wait(60)
+    thread.join()
+    with dask_worker._cores(9):
+        pass  # more than there are: alone
 
 
 def test_a_folder_with_another_units_description_is_not_the_shared_one(tmp_path: Path, tree: Path) -> None:

@@ -197,8 +197,9 @@ def test_what_pods_need_is_asked_for(work: Path, asked: dict[str, Any], reason: 
 
 
 def test_a_path_that_kubernetes_would_expand_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"a manifest cannot have a path with a line break or a \$"):
+    with pytest.raises(BadInput) as caught:
         open_executor("kubernetes", resources(), tmp_path / "$(HOME)")
+    assert caught.value.message.startswith("the folder of work has a line break or a $ in its name")
 
 
 def test_pods_never_run_as_root(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
