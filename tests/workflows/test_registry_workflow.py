@@ -47,7 +47,7 @@ def dispatch(two: Laboratory, tmp_path_factory: pytest.TempPathFactory, monkeypa
     reuse_checker(tmp_path_factory, monkeypatch)
 
     def run(workflow: str = FILES["registry"], **inputs: str) -> Rehearsal:
-        return rehearse(Project(two.root), "registry", workflow=workflow, inputs=inputs, timeout=240)
+        return rehearse(Project(two.root), "registry", workflow=workflow, inputs=inputs, timeout=540)
 
     return run
 
@@ -57,7 +57,7 @@ def _said(found: Rehearsal) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_what_a_hand_changed_is_found_by_night_and_put_right_by_whoever_is_asked_next(
     two: Laboratory, dispatch: Dispatch
 ) -> None:
@@ -77,7 +77,7 @@ def test_what_a_hand_changed_is_found_by_night_and_put_right_by_whoever_is_asked
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_dispatch_needs_a_version_and_the_right(two: Laboratory, dispatch: Dispatch) -> None:
     without = dispatch(verb="retire", version="", reason=REASON)
     assert not without.ok
