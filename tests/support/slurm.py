@@ -5,7 +5,7 @@
 
 The fixture is of the session, and of each process of pytest-xdist: ports are free ones. `os.environ` holds
 `SLURM_CONF`, so commands of this process find it. A node has 8 CPUs on paper, and two GPUs that are none. Partition
-`normal` is the default; a job of `urgent` has those of `normal` queued again, which then start after 8 s
+`normal` is the default; a job of `urgent` has those of `normal` queued again, which then start after 20 s
 (`cred_expire`). It ends with the session, killed or not.
 """
 
@@ -34,7 +34,7 @@ SlurmctldPort={controller}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=8
+AuthInfo=socket={folder}/munge.socket,cred_expire=20
 CredType=cred/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n

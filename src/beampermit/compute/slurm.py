@@ -261,6 +261,10 @@ def _lost(array: Array, folders: list[Path], job: Listed | None) -> str:
     """Why a job is over that has not done all. What would only end so again, is failed for good here."""
     named, state = (f"job {job.job}", job.state) if job else (f"a job named {array.name}", "")
     said = f"{named} is over ({state})" if state else f"{named} is no longer in the queue"
+    if job and job.held:
+        said = f"{named} could not be started: {job.reason}"
+        with suppress(Outside):
+            slurm_queue.cancel_job(job.job)
     begun = next((folder for folder in folders if (folder / RUNNING).exists()), None)
     if state == "CANCELLED" and array.own:
         for folder in folders:

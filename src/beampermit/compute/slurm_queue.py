@@ -44,7 +44,12 @@ class Listed(NamedTuple):
 
     @property
     def over(self) -> bool:
-        return self.state in OVER
+        return self.state in OVER or self.held
+
+    @property
+    def held(self) -> bool:
+        """A node could not start it, and SLURM keeps it until an administrator lets it go."""
+        return self.state == "PENDING" and self.reason.replace("_", " ").startswith("launch failed requeued held")
 
 
 class Place(NamedTuple):
@@ -98,6 +103,11 @@ def _seconds(text: str) -> float:
         return 0.0
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
+def cancel_job(job: str) -> None:
+    """End one job; where that fails, it stays in the queue."""
+    _asked("scancel", job)
 
 
 def cancel(names: Iterable[str]) -> None:

@@ -188,6 +188,19 @@ def test_what_a_cluster_has_is_asked(slurm: Slurm, tmp_path: Path) -> None:
         assert bad.value.hint == "pip install 'beampermit[slurm]'"
 
 
+def test_a_job_that_no_node_can_start_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    held = slurm_queue.Listed("7_0", "PENDING", "launch failed requeued held")
+    assert held.over
+    for reason in ("Priority", "BeginTime", "JobHeldUser", "PartitionTimeLimit"):
+        assert not slurm_queue.Listed("7_0", "PENDING", reason).over
+    cancelled: list[str] = []
+    monkeypatch.setattr(slurm_queue, "cancel_job", cancelled.append)
+    array = ours.Array("beampermit-1", tmp_path, {0: {tmp_path / "unit": None}})
+    said = ours._lost(array, [tmp_path / "unit"], held)
+    assert said.startswith("job 7_0 could not be started: launch failed requeued held; it left no log in ")
+    assert cancelled == ["7_0"]
+
+
 def test_what_sbatch_refuses_is_said_in_its_words(slurm: Slurm, work: Path, tree: Path) -> None:
     with pytest.raises(Outside, match=r"sbatch refuses the job: .*invalid partition specified: gpu") as error:
         performed(work, units(tree, 2), partition="gpu")
@@ -286,6 +299,7 @@ def test_the_units_of_a_node_that_fails_are_done_again_on_another(
             node = slurm("squeue", "--noheader", "--format=%N").split()[0]
             slurm("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
             failed.append(node)
+            until(lambda: slurm("squeue", "--noheader", "--format=%t").strip() != "R")
             go.touch()
 
     failed: list[str] = []
