@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 import time
@@ -55,23 +56,25 @@ def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, 
     An environment of the same lock in which no file differs stays; with `reuse`, its packages are not even compared.
     The stamp is written last, after every package was compared with the lock; an environment without it is installed
     again. Raises `Failed` where the installed packages differ from the lock, `Outside` where a file or a Python is not
-    available, `BadInput` where the folder holds something else, and on Windows.
+    available, `BadInput` where the folder holds something else, and on Windows. Where `prefix` is a link,
+    the environment is in the folder that it leads to.
     """
     if sys.platform == "win32":
         raise BadInput("environments are not built on Windows", hint="wsl, and the same command in it")
     began = time.monotonic()
     lock = backend.read(root)
+    by_link, prefix = prefix.is_symlink(), _followed(prefix)
     with _exclusive(prefix, progress):
         try:
             kept = stamp_of(prefix) == lock.stamp and (_sound(prefix) if reuse else backend.is_complete(root, prefix))
             if not kept:
                 _end_orphans(prefix)
                 if not _sound(prefix):
-                    _clear(prefix)
+                    _clear(prefix, by_link)
                 _build(backend, root, prefix, lock, progress)
                 forget_gone()
         except OSError as error:
-            raise Outside(f"cannot write: {error.strerror}", file=prefix) from None
+            raise Outside(f"cannot write: {error.strerror or error}", file=prefix) from None
     names = {path.resolve() for path in prefix.glob(INSTALLER)}
     by_uv = (path.read_text(encoding="utf-8", errors="replace") for path in names)
     packages = sum(1 for _ in prefix.glob("conda-meta/*.json")) + sum(name.strip() == "uv" for name in by_uv)
@@ -143,10 +146,27 @@ def _compared(backend: Backend, prefix: Path, lock: Lock, progress: Progress) ->
     return backend.installed(lock, prefix)
 
 
-def _clear(prefix: Path) -> None:
+def _followed(prefix: Path) -> Path:
+    """The folder itself where `prefix` is a link to it: uv makes nothing in a link, and a link cannot be emptied."""
+    if not prefix.is_symlink():
+        return prefix
+    folder = Path(os.path.realpath(prefix))
+    if folder.is_symlink():
+        raise BadInput("a link that leads to no folder", file=prefix)
+    return folder
+
+
+def _clear(prefix: Path, by_link: bool) -> None:
     """Remove what an interrupted installation left; refuse anything else."""
     if not prefix.exists() or conda.made_by_us(prefix):
         return
+    if by_link and prefix.is_dir() and any(prefix.iterdir()):
+        # A project may hold the link: it must not have a folder of somebody's removed that looks like an environment.
+        raise BadInput(
+            "a link leads to this folder, which is not empty and no whole environment; nothing was changed",
+            file=prefix,
+            hint=f"rm -r {shlex.quote(str(prefix))}",
+        )
     others = (
         sorted(path.name for path in prefix.iterdir() if path.name not in LEFTOVERS)
         if prefix.is_dir()

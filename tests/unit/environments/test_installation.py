@@ -533,6 +533,24 @@ def test_a_folder_that_is_something_else_is_not_touched(uv_project: Project, tmp
     assert (tmp_path / "data/beam.parquet").read_text() == "precious"
 
 
+def test_an_environment_behind_a_link_is_installed_where_the_link_leads(uv_project: Project, tmp_path: Path) -> None:
+    folder, link = tmp_path / "scratch", tmp_path / "link"
+    link.symlink_to(folder)
+    (folder / "lib").mkdir(parents=True)
+    with pytest.raises(BadInput, match="a link leads to this folder, which is not empty and no whole") as caught:
+        build(uv_project.root, link)
+    assert caught.value.hint == f"rm -r {folder}"
+    (folder / "lib").rmdir()
+    done = build(uv_project.root, link)
+    assert (done.environment.prefix, link.is_symlink(), done.packages > 0) == (folder, True, True)
+    (folder / STAMP).unlink()
+    assert not build(uv_project.root, link).reused
+    assert build(uv_project.root, link, reuse=True).reused
+    (loop := tmp_path / "loop").symlink_to(loop)
+    with pytest.raises(BadInput, match="a link that leads to no folder"):
+        build(uv_project.root, loop)
+
+
 @pytest.fixture
 def poisoned(uv_project: Project, index: Index) -> Path:
     """A uv cache in the project's folder, with an altered module of a locked package: what uv installs from it."""
