@@ -26,10 +26,10 @@ WITHOUT = (
 
 
 class Cluster:
-    """`address` is that of `--on`."""
+    """`address` is that of `--on`; in `folder` are logs, and caches of workers."""
 
     def __init__(self, folder: Path):
-        self._folder = folder
+        self.folder = folder
         self._children: list[subprocess.Popen[bytes]] = []
         self._workers = 0
         file = folder / "scheduler.json"
@@ -43,12 +43,12 @@ class Cluster:
         name = f"worker-{self._workers}"
         words = ["--no-nanny", "--nthreads", str(threads), "--name", name, "--memory-limit", "0"]
         if preload:
-            script = self._folder / f"{name}.py"
+            script = self.folder / f"{name}.py"
             script.write_text(preload)
             words += ["--preload", str(script)]
         address = f"tcp://{self.address.removeprefix('dask://')}"
-        child = self._start("worker", address, *words, cache=self._folder / f"cache of {name}", path=path)
-        log = self._folder / f"log-{len(self._children)}"
+        child = self._start("worker", address, *words, cache=self.folder / f"cache of {name}", path=path)
+        log = self.folder / f"log-{len(self._children)}"
 
         def registered() -> bool:
             assert child.poll() is None, log.read_text()[-4000:]
@@ -59,11 +59,11 @@ class Cluster:
 
     def _start(self, *words: str, cache: Path | None = None, path: str = "") -> subprocess.Popen[bytes]:
         paths = os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH", ""))))
-        variables = {**os.environ, "PYTHONPATH": paths, "BEAMPERMIT_CACHE": str(cache or self._folder / "cache")}
-        with (self._folder / f"log-{len(self._children) + 1}").open("wb") as log:
+        variables = {**os.environ, "PYTHONPATH": paths, "BEAMPERMIT_CACHE": str(cache or self.folder / "cache")}
+        with (self.folder / f"log-{len(self._children) + 1}").open("wb") as log:
             child = subprocess.Popen(
                 [Path(sys.executable).with_name("dask"), *words, "--no-dashboard"],
-                cwd=self._folder,
+                cwd=self.folder,
                 env=variables,
                 stdout=log,
                 stderr=log,

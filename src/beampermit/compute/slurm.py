@@ -18,7 +18,7 @@ from pathlib import Path
 from beampermit.compute import slurm_queue
 from beampermit.compute.resources import Resources
 from beampermit.compute.slurm_queue import Listed, Place
-from beampermit.compute.unit import ENDED, RUNNING, UNITS
+from beampermit.compute.unit import ENDED, RUNNING, UNIT, UNITS
 from beampermit.compute.worker import store, write_task
 from beampermit.errors import BadInput, BeampermitError, Outside
 from beampermit.files import write_json
@@ -147,7 +147,8 @@ class Slurm:
         # Killed before sbatch has answered, the next start finds the jobs by this file and their name.
         write_json(array.room / ARRAY, {"elements": [[folder.name for folder in chunk] for chunk in chunks]})
         self._arrays.append(array)
-        slurm_job.submit(array.room, tasks, self._parameters(array), requeues=max(map(len, chunks)) + 2)
+        requeues = max(map(len, chunks)) + 2
+        slurm_job.submit(array.room, tasks, self._parameters(array), requeues, passed_to(folders))
 
     def _parameters(self, array: Array) -> dict[str, object]:
         resources, longest = self._resources, max(map(len, array.open.values()))
@@ -245,6 +246,11 @@ def chunks_of(folders: Sequence[Path], at_once: int, longest_array: int) -> list
     """What each element of an array does: nearly as many units each, in an array that the cluster takes."""
     elements = min(len(folders), longest_array, SHARE * at_once if at_once else longest_array)
     return [list(folders[number::elements]) for number in range(elements)]
+
+
+def passed_to(folders: Sequence[Path]) -> set[str]:
+    """Names of variables that contracts let through to units. A worker has none that the job does not have."""
+    return {name for folder in folders for name in read_json(folder / UNIT)["passed"]}
 
 
 def _kept(room: Path, units: Path) -> Iterator[tuple[str, list[list[Path]]]]:

@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,8 +50,13 @@ def _listen(begun: worker.Worker) -> None:
     signal.signal(signal.SIGTERM, lambda *_: begun.end_soon())
 
 
-def submit(room: Path, tasks: Sequence[Path], parameters: dict[str, Any], requeues: int) -> str:
-    """Submit one array, an element for each task; give its job id. Raises `Outside` with the words of sbatch."""
+def submit(
+    room: Path, tasks: Sequence[Path], parameters: dict[str, Any], requeues: int, passed: Iterable[str] = ()
+) -> str:
+    """Submit one array, an element for each task; give its job id. Raises `Outside` with the words of sbatch.
+
+    `passed` names variables that contracts let through to what the jobs do.
+    """
     # -P: a file of the folder where somebody stands is no module of ours.
     executor = SlurmExecutor(room, max_num_timeout=requeues, python=f"{shlex.quote(sys.executable)} -P")
     try:
@@ -63,17 +68,18 @@ def submit(room: Path, tasks: Sequence[Path], parameters: dict[str, Any], requeu
             srun_args=["--export=ALL", "--nodes=1", "--ntasks=1", f"--cpus-per-task={parameters['cpus_per_task']}"],
             additional_parameters={"export": "ALL", "chdir": str(room), "requeue": True},
         )
-        with _exporting(exported()):
+        with _exporting(exported(passed)):
             jobs = executor.submit_array([Chunk(str(task)) for task in tasks])
     except (UncompletedJobError, FailedSubmissionError) as error:
         raise Outside(f"sbatch refuses the job: {_words(str(error))}", hint="sinfo shows what there is") from None
     return str(jobs[0].job_id).partition("_")[0]
 
 
-def exported() -> dict[str, str]:
+def exported(passed: Iterable[str] = ()) -> dict[str, str]:
     """The variables that sbatch sees, and so the job: where things are, what is set for sbatch itself, no secret."""
     kept = {name for name in clean_variables() if name not in OF_A_MACHINE and not name.endswith(DEALT)}
     kept |= {name for name in os.environ if name == CACHE or (name.startswith(FOR_SBATCH) and name not in OVERRULING)}
+    kept |= {name for name in passed if name in os.environ and name not in OVERRULING}
     return {name: os.environ[name] for name in kept}
 
 
