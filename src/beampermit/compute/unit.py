@@ -35,6 +35,11 @@ LAST_LINES, LAST_BYTES = 12, 2**13
 """Of the log, quoted where a unit fails."""
 KINDS = {"result": (dict, NoneType), "reason": str, "stopped": bool, "seconds": (int, float), "machine": str}
 """What `ended.json` holds besides the unit's digest."""
+LEAST, MOST = -(2**63), 2**64 - 1
+"""Whole numbers that a result may hold: what reads it in a thousandth of a second makes others a float, or refuses."""
+MOST_STEPS = 2**31
+"""Studies keep the number of a step in four bytes."""
+LONG_NUMBER = re.compile(rb"[0-9]{19}")
 MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -146,18 +151,42 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 def read_written(folder: Path) -> dict[str, Any]:
     """What a command wrote as its result. Raises `BadInput` that names the file and what is wrong."""
+    import orjson
+
     file = folder / RESULT
-    content = read_plain(file)
+    try:
+        content = read_plain(file)
+    except PermissionError:
+        raise BadInput("this file cannot be read: permission denied", file=file) from None
     if content is None:
         raise BadInput("the command ended without a result", file=file)
     result = parse_json(content, file)
     if not isinstance(result, dict):
         raise BadInput("the result is no JSON object", file=file)
+    if LONG_NUMBER.search(content) and (key := _key_of_large(result)):
+        raise BadInput(f"{key} is a whole number below -2**63 or from 2**64 on: write it as a float or text", file=file)
     try:
-        json.dumps(result, allow_nan=False)
+        # As `worker.store` writes it and `read_ended` reads it.
+        orjson.loads(json.dumps({"result": result}, allow_nan=False))
+    except (orjson.JSONDecodeError, RecursionError):
+        raise BadInput("the result is nested too deeply", file=file) from None
     except ValueError:
         raise BadInput("the result holds a number that is not finite", file=file) from None
     return result
+
+
+def _key_of_large(result: dict[str, Any]) -> str:
+    """Such as `'counts[3].pulses'`, the first number outside of `LEAST` and `MOST`; empty where there is none."""
+    waiting: list[tuple[Any, str]] = [(result, "")]
+    while waiting:
+        value, key = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [(one, f"{key}.{name}" if key else str(name)) for name, one in reversed(value.items())]
+        elif isinstance(value, list):
+            waiting += [(value[place], f"{key}[{place}]") for place in reversed(range(len(value)))]
+        elif type(value) is int and not LEAST <= value <= MOST:
+            return repr(key[:200])
+    return ""
 
 
 def read_plain(file: Path | str, limit: int = LARGEST) -> bytes | None:
@@ -189,15 +218,15 @@ def read_intermediate(folder: Path) -> dict[int, float]:
     values: dict[int, float] = {}
     try:
         content = read_plain(folder / INTERMEDIATE)
-    except BadInput:
+    except (BadInput, PermissionError):
         return values
     for line in (content or b"").splitlines():
         try:
             body = parse_json(line, INTERMEDIATE)
             step, value = body["step"], float(body["value"])
-        except (BadInput, KeyError, TypeError, ValueError):
+        except (BadInput, KeyError, TypeError, ValueError, OverflowError):
             continue
-        if type(step) is int and abs(value) < float("inf"):
+        if type(step) is int and abs(step) < MOST_STEPS and abs(value) < float("inf"):
             values[step] = value
     return values
 

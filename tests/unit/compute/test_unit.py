@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from beampermit.compute import unit as unit_module
 from beampermit.compute.unit import (
     LARGEST,
     Unit,
@@ -78,6 +79,12 @@ def test_a_torn_end_says_nothing(folder: Path) -> None:
         ('{"loss": NaN}', "NaN is not a JSON number"),
         ('{"loss": -Infinity}', "-Infinity is not a JSON number"),
         ('{"loss": 1e999}', "the result holds a number that is not finite"),
+        ('{"n": {"a": [0, 18446744073709551616]}}', r"'n\.a\[1\]' is a whole number below -2\*\*63 or from 2\*\*64 on"),
+        ('{"n": -9223372036854775809, "z": 1}', "'n' is a whole number below"),
+        ('{"n": 1' + "0" * 309 + "}", "'n' is a whole number below"),
+        ('{"n": 1' + "0" * 4298 + "}", "'n' is a whole number below"),
+        ('{"n": 1' + "0" * 4300 + "}", "an integer with thousands of digits"),
+        ('{"a":' + "[" * 1023 + "]" * 1023 + "}", "the result is nested too deeply|not JSON: maximum recursion"),
         ('{"loss": 1, "loss": 2}', "key 'loss' is given twice"),
         ('{"loss": "\\ud800"}', "lone surrogate"),
     ],
@@ -87,6 +94,26 @@ def test_what_is_no_result_is_refused_with_its_file(folder: Path, text: str, rea
     with pytest.raises(BadInput, match=reason) as caught:
         read_written(folder)
     assert caught.value.file == str(folder / "result.json")
+
+
+def test_numbers_and_depth_just_inside_are_read_back_the_same(folder: Path) -> None:
+    values = [2**64 - 1, -(2**63), float(2**64), 1.7e308, 0.1234567890123456789012345]
+    body = {"values": values, "deep": json.loads("[" * 500 + "]" * 500), "1" * 30: "2" * 30}
+    (folder / "result.json").write_text(json.dumps(body))
+    result = read_written(folder)
+    store(folder, result)
+    assert result == body
+    assert repr(read_result(folder)) == repr(result)
+
+
+def test_a_result_that_cannot_be_read_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(unit_module, "read_plain", refused)
+    with pytest.raises(BadInput, match=r"result\.json: this file cannot be read: permission denied"):
+        read_written(folder)
+    assert read_intermediate(folder) == {}
 
 
 def test_a_result_may_be_large_but_not_larger(folder: Path) -> None:
@@ -122,12 +149,15 @@ def test_intermediate_values_are_read_while_they_are_written(folder: Path) -> No
     lines = ['{"step": 0, "value": 2}', '{"step": 1, "value": 1.5}', '{"step": 1, "value": 1}', '{"step": 2, "va']
     (folder / "intermediate.jsonl").write_text("\n".join(lines))
     assert read_intermediate(folder) == {0: 2.0, 1: 1.0}
+    (folder / "intermediate.jsonl").write_text(f'{{"step": {2**31 - 1}, "value": 1{"0" * 308}}}\n')
+    assert read_intermediate(folder) == {2**31 - 1: 1e308}
 
 
 @pytest.mark.parametrize(
     "line",
     ['{"step": 2, "value": NaN}', '{"step": 2, "value": 1e999}', '{"step": 2.0, "value": 1}', '{"step": true}', "[]",
-     '{"step": 2, "value": null}', "\\xff"],
+     '{"step": 2, "value": null}', '{"step": 2, "value": 1' + "0" * 400 + "}",
+     '{"step": 2147483648, "value": 1}', "\\xff"],
 )  # fmt: skip
 def test_what_is_no_intermediate_value_is_ignored(folder: Path, line: str) -> None:
     (folder / "intermediate.jsonl").write_text(f'{{"step": 1, "value": 5}}\n{line}\n')
