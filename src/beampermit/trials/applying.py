@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from beampermit.errors import BadInput, Failed, several
-from beampermit.files import write_json, write_text
+from beampermit.files import write_bytes, write_json
 from beampermit.project import Project
 from beampermit.reading import decode
 from beampermit.trials.binding import differences, subject_of
@@ -57,14 +57,15 @@ def apply(project: Project, study: Study, trial: Trial) -> Applied:
             hint="beampermit trials run",
         )
     file = project.path(PARAMS)
-    before = decode(file.read_bytes(), PARAMS)
-    after = with_values(before, trial.params)
+    before = file.read_bytes()
+    decode(before, PARAMS)  # says what is wrong; what is written has the line ends that the file has
+    after = with_values(before.decode(), trial.params).encode()
     summary = summarise(study, trial, outputs_of(project, study.bound), _training_seed(project, trial))
     known, body = project.path(FILE), summary.model_dump(mode="json")
     old = known.read_bytes() if known.is_file() else b""
     write_json(known, body)  # first: of a kill in between, the report says that params.yaml is another
     if after != before:
-        write_text(file, after)
+        write_bytes(file, after)
     changed = {FILE: known.read_bytes() != old, PARAMS: after != before}
     return Applied(trial, summary, tuple(name for name, is_other in changed.items() if is_other))
 

@@ -59,8 +59,11 @@ def test_the_best_trial_is_written_and_git_gets_the_summary(toy: Project) -> Non
     assert list(found.outputs) == ["data/dataset"]
     again = apply(toy, made, choose(made, None))
     assert again.written == (), "a second time writes nothing new"
+    params = toy.root / "params.yaml"
+    params.write_bytes(text.replace("\n", "\r\n").encode())
     apply(toy, made, choose(made, 0))
-    assert "rate: 0.02 " in (toy.root / "params.yaml").read_text()
+    wanted = text.replace("0.03 ", "0.02 ").replace("steps: [30]", "steps: [10, 20]", 1)
+    assert params.read_bytes() == wanted.replace("\n", "\r\n").encode(), "line ends stay"
 
 
 def test_a_trial_is_the_best_one_or_the_one_that_is_named() -> None:
@@ -166,7 +169,7 @@ def test_a_kill_between_the_two_files_is_seen_and_mended(toy: Project, monkeypat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("beampermit.trials.applying.write_text", killed)
+        patch.setattr("beampermit.trials.applying.write_bytes", killed)
         with pytest.raises(KeyboardInterrupt):
             apply(toy, made, choose(made, None))
     assert json.loads((toy.root / FILE).read_text())["applied"] == 1
