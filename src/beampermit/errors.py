@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,7 @@ def from_os_error(error: OSError) -> Outside | None:
     hint = ""
     if isinstance(error.filename, str):
         file = Path(error.filename)
-        there = next(path for path in (file, *file.parents) if path.exists())
+        # Not `Path.exists`: before Python 3.14 it raises for a file in a folder that may not be searched.
+        there = next((path for path in (file, *file.parents) if os.path.exists(path)), file)  # noqa: PTH110
         hint = f"ls -ld {there}" if error.errno in REFUSED else "df -h"
     return Outside(str(error.strerror or error).lower(), file=error.filename, hint=hint)
