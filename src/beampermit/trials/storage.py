@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
-from beampermit.compute.resources import read_storage
+from beampermit.compute.resources import STORAGE, configuration_file, read_storage
 from beampermit.errors import BadInput, Outside
 from beampermit.project import Project
+from beampermit.trials.addresses import checked, public, said_by_driver
 from beampermit.trials.journal import Journal, OtherJournal
 
 if TYPE_CHECKING:
@@ -23,9 +22,13 @@ VARIABLE = "BEAMPERMIT_STORAGE"
 FOLDER = "trials"
 """In the project's own folder: the journal, and MLflow's database."""
 JOURNAL = "journal.log"
-ADDRESS = re.compile(r"(postgresql|mysql|mariadb|sqlite|mssql|oracle)(\+\w+)?://.*", re.DOTALL)
-LOGIN = re.compile(r"(?<=://)([^/@\s]*)@")
-MISSING = {"psycopg": "pip install 'beampermit[postgresql]'"}
+PACKAGES = {
+    "psycopg": "'beampermit[postgresql]'",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+    "mysql": "mysql-connector-python",
+}
+"""Of the modules of drivers, where the two have not one name."""
 
 
 def folder_of(project: Project) -> Path:
@@ -38,23 +41,12 @@ def address_of(storage: str | None) -> str:
 
     Raises `BadInput` for what is none; the message has no password.
     """
-    address = storage or os.environ.get(VARIABLE) or read_storage()
-    if address and not ADDRESS.fullmatch(address):
-        raise BadInput(
-            f"{public(address)!r} is not the address of a database",
-            hint="such as postgresql://USER@HOST/DATABASE; the password in ~/.pgpass or PGPASSWORD",
-        )
-    return re.sub(r"^postgresql://", "postgresql+psycopg://", address)
-
-
-def public(address: str) -> str:
-    """An address without its password, and without options, which may hold one."""
-
-    def user(match: re.Match[str]) -> str:
-        name = match[1].partition(":")[0]
-        return f"{name}@"
-
-    return LOGIN.sub(user, address.partition("?")[0])
+    given = [("--storage", storage), (VARIABLE, os.environ.get(VARIABLE))]
+    for origin, address in given:
+        if address:
+            return checked(address, origin)
+    address = read_storage()
+    return checked(address, f"`{STORAGE}` in {configuration_file()}") if address else ""
 
 
 def opened(project: Project, storage: str | None) -> BaseStorage:
@@ -67,11 +59,14 @@ def opened(project: Project, storage: str | None) -> BaseStorage:
     try:
         with storage_errors(address):
             return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
+    except (TypeError, ValueError, RuntimeError) as error:  # such as a driver that does not know an option
+        raise BadInput(f"{public(address)}: {said_by_driver(error, address)}") from None
     except ImportError as error:
         inner = error.__cause__ or error.__context__  # optuna says it in words of its own
-        name = (error.name or getattr(inner, "name", None) or "its driver").partition(".")[0]
-        hint = MISSING.get(name, f"pip install {name}")
-        raise BadInput(f"the driver of {public(address)} is not installed: {name}", hint=hint) from None
+        name = (error.name or getattr(inner, "name", None) or "").partition(".")[0]
+        hint = f"pip install {PACKAGES.get(name, name)}" if name else ""
+        reason = name or said_by_driver(inner or error, address)
+        raise BadInput(f"the driver of {public(address)} is not installed: {reason}", hint=hint) from None
 
 
 def opened_to_read(project: Project, storage: str | None) -> BaseStorage | Journal:
@@ -102,18 +97,7 @@ def storage_errors(address: str) -> Iterator[None]:
     try:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
-        raise Outside(f"{public(address)}: {_said(error, address)}") from None
-
-
-def _said(error: BaseException, address: str) -> str:
-    """What the driver says in one line: not the statement, which has what was stored."""
-    cause = getattr(error, "orig", None) or error.__cause__ or error
-    text = " ".join(str(cause).split())[:300]
-    found = LOGIN.search(address)
-    password = found[1].partition(":")[2] if found else ""
-    for secret in {password, unquote(password)} - {""}:
-        text = text.replace(secret, "***")
-    return LOGIN.sub("***@", text)
+        raise Outside(f"{public(address)}: {said_by_driver(error, address)}") from None
 
 
 def _journal(file: Path) -> BaseStorage:

@@ -14,9 +14,10 @@ from beampermit.errors import BadInput, Outside
 from beampermit.progress import silent
 from beampermit.project import Project
 from beampermit.trials import runs
+from beampermit.trials.addresses import public, said_by_driver
 from beampermit.trials.records import State
 from beampermit.trials.session import run_study
-from beampermit.trials.storage import JOURNAL, address_of, folder_of, opened, public
+from beampermit.trials.storage import JOURNAL, address_of, folder_of, opened
 from beampermit.trials.study import open_study, read_study
 from support.postgresql import PASSWORD, postgresql
 from support.searched_project import resources
@@ -47,22 +48,73 @@ def test_a_journal_that_is_damaged_is_named(searched: Project) -> None:
     assert caught.value.file == str(journal)
 
 
+SECRET = "se/c ret?1"  # as SQLAlchemy takes it, not encoded
 ADDRESSES = {
-    f"postgresql://ada:{PASSWORD}@db.lab.example/trials": "postgresql+psycopg://ada@db.lab.example/trials",
+    f"postgresql://ada:{PASSWORD}@db.lab.example/trials": "postgresql+psycopg://db.lab.example/trials",
     f"postgresql+psycopg://db.lab.example/trials?password={PASSWORD}": "postgresql+psycopg://db.lab.example/trials",
-    f"mysql+pymysql://ada:p%40{PASSWORD}@db/trials": "mysql+pymysql://ada@db/trials",
+    f"mysql+pymysql://ada:p%40{PASSWORD}@db/trials": "mysql+pymysql://db/trials",
+    f"postgresql://ada:{SECRET}@[::1]:65535/trials": "postgresql+psycopg://[::1]:65535/trials",
+    "sqlite:////data/of ada/trials.db": "sqlite:////data/of ada/trials.db",
 }
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_an_address_is_shown_without_its_password(address: str) -> None:
+def test_an_address_is_shown_without_its_login(address: str) -> None:
     assert public(address_of(address)) == ADDRESSES[address]
 
 
-def test_what_is_no_database_is_refused_without_its_password() -> None:
-    with pytest.raises(BadInput, match="is not the address of a database") as caught:
-        address_of(f"https://ada:{PASSWORD}@db.lab.example/trials")
-    assert PASSWORD not in f"{caught.value} {caught.value.hint}"
+NONE = {
+    "https://ada:secret@db/trials": "it begins with none of postgresql, ",
+    "ada:secret@db/trials": "it begins with none of postgresql, ",
+    "postgresql://ada:secret": "its port is no number",
+    "postgresql://ada:secret@127.0.0.1:notaport/trials": "its port is no number",
+    "postgresql://ada:secret@db:65536/trials": "a port is a number up to 65535",
+    "postgresql://secret:1234": "a database stands behind it",
+    "postgresql://ada:pa@secret@db/trials": "it has an @ behind the login; in a user or a password, @ is written %40",
+    "postgresql://ada/secret@db/trials": "it has an @ behind the login",
+    "sqlite://ada:secret@x.db": "three slashes",
+    "sqlite://": "it is in memory and gone with the command",
+    "sqlite:///:memory:": "it is in memory",
+    "sqlite:///file:secret?mode=memory&uri=true": "it is in memory",
+}
+
+
+@pytest.mark.parametrize("address", NONE)
+def test_what_is_no_database_is_refused_and_nothing_of_it_is_said(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEAMPERMIT_COMPUTE", str(tmp_path / "compute.yaml"))
+    (tmp_path / "compute.yaml").write_text(f"storage: {address!r}\n")
+    require_refused(f"`storage` in {tmp_path}/compute.yaml", None, NONE[address])
+    monkeypatch.setenv("BEAMPERMIT_STORAGE", address)
+    require_refused("BEAMPERMIT_STORAGE", None, NONE[address])
+    require_refused("--storage", address, NONE[address])
+
+
+def require_refused(origin: str, storage: str | None, why: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        address_of(storage)
+    assert caught.value.message.startswith(f"{origin} is not the address of a database: ")
+    assert why in caught.value.message
+    said = f"{caught.value} {caught.value.hint}".replace(origin, "")
+    assert not any(word in said for word in ("secret", "ada", "1234"))
+
+
+WRITTEN = ("se/c ret?1", "se%2Fc%20ret%3F1", "se%2Fc+ret%3F1", "se/c%20ret%3F1", "'ada:se/c ret?1@h'")
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_a_password_is_not_in_what_a_driver_says_however_it_writes_it(written: str) -> None:
+    for address in (f"postgresql://ada:{SECRET}@h/db", "postgresql://ada:se%2Fc%20ret%3F1@h/db"):
+        assert "***" in said_by_driver(RuntimeError(f"no login {written}"), address)
+        for before in (0, 280, 285, 290):  # where the message is cut
+            said = said_by_driver(RuntimeError("x" * before + f"  no login {written}"), address)
+            assert not any(part in said for part in ("se/", "se%", "ret"))
+    assert said_by_driver(ValueError("no host"), "mssql://h/db?odbc_connect=UID%3Dada%3BPWD%3Dsecret") == "no host"
+    odbc = said_by_driver(ValueError("no login PWD secret"), "mssql://h/db?odbc_connect=UID%3Dada%3BPWD%3Dsecret")
+    assert odbc == "no login PWD ***"
+    short = said_by_driver(ValueError("connection refused"), "postgresql://ada:e@h/db")
+    assert short == "ValueError, which has letters of the password and is not shown"
 
 
 def test_the_option_comes_before_the_environment_and_that_before_the_configuration(
@@ -85,8 +137,14 @@ def test_a_database_that_does_not_answer_is_outside_and_its_password_is_not_said
 
 
 def test_a_driver_that_is_missing_is_named(searched: Project) -> None:
-    with pytest.raises(BadInput, match=r"the driver of mysql.* is not installed: MySQLdb"):
+    with pytest.raises(BadInput, match=r"the driver of mysql.* is not installed: MySQLdb") as caught:
         opened(searched, "mysql://ada@127.0.0.1/trials")
+    assert caught.value.hint == "pip install mysqlclient"
+
+
+def test_an_option_that_a_driver_does_not_take_is_named(searched: Project, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"studies.db: invalid literal for int\(\) with base 10: '\*\*\*'"):
+        opened(searched, f"sqlite:///{tmp_path}/studies.db?cached_statements=hunter22")
 
 
 def test_a_run_is_dead_where_its_process_or_its_signs_are(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +185,7 @@ def test_two_runs_share_a_real_database_and_nothing_shows_its_password(
     study = read_study(searched, storage=postgresql)
     assert len(study.trials) in (8, 9)  # two may ask for the last one at the same moment
     assert {trial.state for trial in study.trials} == {State.COMPLETE}
-    assert study.storage.startswith("postgresql+psycopg://ada@127.0.0.1:")
+    assert study.storage.startswith("postgresql+psycopg://127.0.0.1:")
     assert all(json.loads(answer)["storage"] == study.storage for answer, _ in answers)
     written = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
     said = "".join(map("".join, answers)) + "".join(path.read_text(errors="replace") for path in written)
