@@ -28,6 +28,11 @@ print("working on", request["x"])
 if request.get("background"):
     child = subprocess.Popen(["sleep", "600"])
     Path("background").write_text(str(child.pid))
+if request.get("detached"):  # a process in a session of its own, which has started another one
+    line = "sleep 600 & echo $$ $! > temporary; mv temporary detached; exec sleep 600"
+    subprocess.Popen(["sh", "-c", line], start_new_session=True)
+    while not os.path.exists("detached"):
+        time.sleep(0.01)
 while (hold := request.get("hold")) and os.path.exists(hold):
     time.sleep(0.02)
 time.sleep(request.get("sleep", 0))

@@ -16,6 +16,8 @@ from typing import IO, NamedTuple, cast
 from beampermit.processes import start, stop
 
 SERVER = Path(__file__).with_name("unit_server.py")
+GRACE = 6.0
+"""Seconds that it may take to end a unit."""
 
 
 class Run(NamedTuple):
@@ -53,13 +55,17 @@ class Server:
 
     def close(self) -> None:
         """End the process, the unit that it runs, and all that the unit started."""
+        with suppress(OSError):
+            self._requests.close()  # it knows better what the unit has started
+        if self._forked:
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(GRACE)
         stop(self._child)
         if self._forked:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._forked, signal.SIGKILL)
-        for stream in (self._requests, self._answers):
-            with suppress(OSError):
-                stream.close()
+        with suppress(OSError):
+            self._answers.close()
 
     def _answer(self) -> str:
         line = self._answers.readline()

@@ -21,19 +21,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 LINUX = sys.platform.startswith("linux")
 FORKS = LINUX and os.environ.get("CUDA_VISIBLE_DEVICES") == ""
 """Whether units are forked from what has imported their module. That is not safe on other systems, and a GPU that was
 looked at, as many modules do when they are imported, is of no use in a fork: such units are started anew."""
 LOOK = 0.25
 """Seconds between two looks for the file `stop`."""
+LEAVE, AGAIN = 5.0, 0.005
+"""Seconds that killed processes may take to end, and between two looks at them."""
 
 
 def main(module: str) -> int:
     """Serve until stdin is closed."""
     if LINUX:  # no unit reads the memory and the open files of this process, nor of another unit
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+        # What a unit leaves in a session of its own becomes our child, and not that of init.
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     answers, requests = os.dup(1), os.dup(0)
     os.dup2(2, 1)  # what is imported may print
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -48,6 +52,7 @@ def main(module: str) -> int:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
     ours = (answers, requests, woken.fileno(), wakes.fileno())
+    imported = _children()  # by what is imported, which may need them
     unread = b""
     while True:
         while b"\n" not in unread:
@@ -64,6 +69,7 @@ def main(module: str) -> int:
             os.kill(child, signal.SIGKILL)
             os.killpg(child, signal.SIGKILL)  # what it left running in the background as well
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        _end_others(imported)
         if ended is None:
             return 0
         os.write(answers, json.dumps({"code": code, "ended": ended}).encode() + b"\n")
@@ -86,6 +92,43 @@ def _wait(child: int, request: dict[str, Any], requests: int, woken: socket.sock
                 woken.recv(2**12)
         if requests in readable:  # closed: nobody asks while a unit runs
             return None
+
+
+def _end_others(kept: frozenset[int]) -> None:
+    """Kill what a unit left in other sessions, and what that has started, one generation after the other."""
+    last = time.monotonic() + LEAVE
+    while (left := _children() - kept) and time.monotonic() < last:
+        for child in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(child, signal.SIGKILL)
+        ended = False
+        for child in left:
+            with suppress(ChildProcessError):
+                ended |= os.waitpid(child, os.WNOHANG)[0] > 0
+        if not ended:
+            time.sleep(AGAIN)
+
+
+def _children() -> frozenset[int]:
+    """Processes whose parent we are; none where only init takes orphans in."""
+    if not LINUX:
+        return frozenset()
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+    except ChildProcessError:
+        return frozenset()
+    with suppress(OSError):  # a kernel may be built without these files
+        threads = [Path(thread, "children").read_text() for thread in Path("/proc/self/task").iterdir()]
+        return frozenset(map(int, " ".join(threads).split()))
+    ours = os.getpid()
+    return frozenset(int(path.name) for path in Path("/proc").glob("[0-9]*") if _parent(path) == ours)
+
+
+def _parent(process: Path) -> int:
+    try:
+        return int((process / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+    except (OSError, IndexError):
+        return 0
 
 
 def _start(module: str, folder: str, ours: tuple[int, ...]) -> int:

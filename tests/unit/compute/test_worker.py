@@ -153,6 +153,46 @@ def test_what_a_unit_left_running_ends_with_it(worker: Worker, prepared: Callabl
     wait_for(lambda: _is_over(int((folder / "background").read_text())))
 
 
+@pytest.mark.parametrize("how", ["end", "failure", "time", "stop"])
+def test_what_a_unit_detached_ends_with_it(prepared: Callable[..., Path], tmp_path: Path, how: str) -> None:
+    (tmp_path / "held").touch()
+    held = {} if how in {"end", "failure"} else {"hold": str(tmp_path / "held")}
+    folder = prepared(3, detached=True, **held, **({"exit": 3} if how == "failure" else {}))
+    with Worker(dealt(1), seconds=1.5 if how == "time" else 0.0) as worker:
+        thread = threading.Thread(target=worker.perform, args=(folder,))
+        thread.start()
+        first, second = wait_for(lambda: _detached(folder))
+        if how == "stop":
+            stop_unit(folder)
+        thread.join(60)
+        assert (_is_over(first), _is_over(second)) == (True, True)
+        body = read_ended(folder)
+        assert body
+        assert (body["result"] == {"x": 9}, body["stopped"]) == (how == "end", how == "stop")
+        after = prepared(4)
+        worker.perform(after)
+        assert read_result(after) == {"x": 16}
+
+
+def test_what_a_unit_detached_ends_with_the_worker(prepared: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "held").touch()
+    folder = prepared(3, detached=True, hold=str(tmp_path / "held"))
+    with Worker(dealt(1)) as worker:
+        thread = threading.Thread(target=_is_lost, args=(worker, folder))
+        thread.start()
+        left = wait_for(lambda: _detached(folder))
+    thread.join(60)
+    assert [_is_over(pid) for pid in left] == [True, True]
+
+    (folder / "detached").unlink()
+    write_task(tmp_path / "task.json", [folder])
+    child = subprocess.Popen([sys.executable, "-m", "beampermit.compute.worker", str(tmp_path / "task.json")])
+    left = wait_for(lambda: _detached(folder))
+    child.kill()
+    child.wait()
+    wait_for(lambda: all(map(_is_over, left)))
+
+
 def test_a_unit_is_stopped_by_a_file(worker: Worker, prepared: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "held").touch()
     folder = prepared(3, hold=str(tmp_path / "held"), values=[2.0, 1.0], background=True)
@@ -306,6 +346,11 @@ def test_a_closed_worker_begins_nothing(prepared: Callable[..., Path]) -> None:
 def _is_lost(worker: Worker, folder: Path) -> None:
     with pytest.raises(Outside, match="the process of the unit ended"):
         worker.perform(folder)
+
+
+def _detached(folder: Path) -> list[int]:
+    file = folder / "detached"
+    return [*map(int, file.read_text().split())] if file.exists() else []
 
 
 def _is_over(pid: int) -> bool:
