@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from beampermit.compute.unit import MODULE
 from beampermit.contract import Contract
 from beampermit.digest import digest_json
 from beampermit.errors import BadInput, Problem, did_you_mean
 from beampermit.reading import parse_yaml
+from beampermit.trials.ranges import MOST, Fault, check_choices, check_range, is_number, shown
 from beampermit.trials.records import LOSS, Direction, Objective
 from beampermit.trials.space import KEYS, KINDS, CycleError, Kind, Parameter, Space
 
@@ -27,6 +29,9 @@ PRUNERS: dict[str, dict[str, type]] = {
     "hyperband": {"min": int, "max": int, "factor": int},
 }
 """Name -> options and their types."""
+LEAST = {"interval": 1, "min": 1, "max": 1, "factor": 2}
+"""Of options; of others 0."""
+LONGEST_MODULE = 200
 KNOWN = ("space", "objectives", "sampler", "pruner", "seed", "stage", "module")
 MOST_POINTS = 100_000
 """Of a grid."""
@@ -130,18 +135,6 @@ def paths_of(params: Mapping[str, Any], above: str = "") -> Iterator[str]:
             yield path
 
 
-def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
-
-
-class _Fault(ValueError):
-    """A fault at a place below `trials`."""
-
-    def __init__(self, message: str, *place: str | int):
-        super().__init__(message)
-        self.message, self.place = message, place
-
-
 class _Reader:
     def __init__(self, tree: Any, content: dict[str, Any], contract: Contract, metrics: Sequence[str]):
         self.tree = tree[SECTION]
@@ -152,13 +145,13 @@ class _Reader:
         self.params = {name: value for name, value in content.items() if name != SECTION}
         self.contract = contract
         self.metrics = tuple(dict.fromkeys([LOSS, *(metric.name for metric in contract.metrics), *metrics]))
-        self.faults: list[_Fault] = []
+        self.faults: list[Fault] = []
 
     def settings(self) -> Settings:
         if not isinstance(self.whole, dict):
             raise BadInput(f"{SECTION} is a mapping of keys to values", file=FILE, line=self.first)
         for key in self.section.keys() - set(KNOWN):
-            self.faults.append(_Fault(f"unknown key {key!r}{did_you_mean(key, KNOWN)}", key))
+            self.faults.append(Fault(f"unknown key {key!r}{did_you_mean(key, KNOWN)}", key))
         parameters = self._parameters()
         space = self._space(parameters)
         objectives = self._objectives()
@@ -166,6 +159,10 @@ class _Reader:
         pruner = self._choice("pruner", PRUNERS, "none")
         seed = self._plain("seed", 0, int)
         stage, module = self._plain("stage", "train", str), self._plain("module", "", str)
+        if module and (len(module) > LONGEST_MODULE or not MODULE.fullmatch(module)):
+            self.faults.append(
+                Fault(f"is a name of a Python module, such as lab.trial, and is {shown(module)}", "module")
+            )
         if not self.faults:
             self.faults += list(_unfit(space, objectives, sampler, pruner, module))
         if self.faults:
@@ -179,17 +176,17 @@ class _Reader:
     def _parameters(self) -> dict[str, Parameter]:
         written = self.section.get("space")
         if not isinstance(written, dict) or not written:
-            self.faults.append(_Fault("names what is tried of which parameters, and is empty", "space"))
+            self.faults.append(Fault("names what is tried of which parameters, and is empty", "space"))
             return {}
         found: dict[str, Parameter] = {}
         for path, body in written.items():
             try:
                 found[path] = self._parameter(path, body)
-            except _Fault as fault:
-                self.faults.append(_Fault(fault.message, "space", path, *fault.place))
+            except Fault as fault:
+                self.faults.append(Fault(fault.message, "space", path, *fault.place))
         for path in found:
             if around := next((one for one in found if path.startswith(f"{one}.")), None):
-                self.faults.append(_Fault(f"is a part of {around}, which is tried as well", "space", path))
+                self.faults.append(Fault(f"is a part of {around}, which is tried as well", "space", path))
         return found
 
     def _parameter(self, path: str, body: Any) -> Parameter:
@@ -197,21 +194,23 @@ class _Reader:
             value = value_at(self.params, path)
         except KeyError:
             known = did_you_mean(path, paths_of(self.params))
-            raise _Fault(f"params.yaml has no parameter {path}{known}") from None
+            raise Fault(f"params.yaml has no parameter {path}{known}") from None
         if not isinstance(body, dict):
-            raise _Fault(f"says what is tried, such as {{float: [0.001, 0.1], log: true}}, and is {body!r}")
+            raise Fault(f"says what is tried, such as {{float: [0.001, 0.1], log: true}}, and is {shown(body)}")
         kinds: list[Kind] = [kind for kind in KINDS if kind in body]
         if len(kinds) != 1:
             unknown = next((key for key in body if key not in {*KINDS, "log", "step", "when", "at_least"}), None)
             more = f", not {unknown!r}{did_you_mean(unknown, KINDS)}" if unknown else ""
-            raise _Fault(f"one of {', '.join(KINDS)} is needed{more}")
+            raise Fault(f"one of {', '.join(KINDS)} is needed{more}")
         kind = kinds[0]
         for key in body.keys() - {kind, *KEYS[kind]}:
-            raise _Fault(f"unknown key {key!r} of {kind}{did_you_mean(key, KEYS[kind])}", key)
+            raise Fault(f"unknown key {key!r} of {kind}{did_you_mean(key, KEYS[kind])}", key)
         when = body.get("when", {"": ""})
         if not isinstance(when, dict) or not when:
-            raise _Fault("when names another parameter and its values, such as {train.kind: mlp}", "when")
-        (_check_range if kind in ("float", "int") else _check_choices)(kind, body, value)
+            raise Fault("when names another parameter and its values, such as {train.kind: mlp}", "when")
+        for other in (other for other, values in when.items() if values == []):
+            raise Fault("without a value, this is never tried", "when", other)
+        (check_range if kind in ("float", "int") else check_choices)(kind, body, value)
         return parameters_of({path: body})[path]
 
     def _space(self, parameters: dict[str, Parameter]) -> Space:
@@ -220,37 +219,37 @@ class _Reader:
                 place = ("space", path, "when", other)
                 if other not in parameters:
                     known = did_you_mean(other, parameters)
-                    self.faults.append(_Fault(f"{other} is not in the space, so it never changes{known}", *place))
+                    self.faults.append(Fault(f"{other} is not in the space, so it never changes{known}", *place))
                 elif parameters[other].kind != "choice":
-                    self.faults.append(_Fault(f"{other} is no choice, and conditions are on choices", *place))
+                    self.faults.append(Fault(f"{other} is no choice, and conditions are on choices", *place))
                 elif odd := [one for one in values if repr(one) not in map(repr, parameters[other].choices)]:
-                    self.faults.append(_Fault(f"{other} is never {odd[0]!r}", *place))
+                    self.faults.append(Fault(f"{other} is never {odd[0]!r}", *place))
         try:
             return Space(parameters)
         except CycleError as error:
             circle = " -> ".join(map(str, error.args[1]))
-            self.faults.append(_Fault(f"the conditions are a circle: {circle}", "space"))
+            self.faults.append(Fault(f"the conditions are a circle: {circle}", "space"))
             return Space({})
 
     def _objectives(self) -> tuple[Objective, ...]:
         written = self.section.get("objectives", [LOSS])
         names = [written] if isinstance(written, str) else written
         if not isinstance(names, (list, dict)) or not names:
-            self.faults.append(_Fault(f"objectives are names of metrics, such as [{LOSS}]", "objectives"))
+            self.faults.append(Fault(f"objectives are names of metrics, such as [{LOSS}]", "objectives"))
             return ()
         better = {metric.name: metric.better for metric in self.contract.metrics}
         found: list[Objective] = []
         for name in names:
             direction = names[name] if isinstance(names, dict) else None
             if name in [one.name for one in found]:
-                self.faults.append(_Fault(f"{name} is there twice", "objectives", name))
+                self.faults.append(Fault(f"{name} is there twice", "objectives", name))
             elif not isinstance(name, str) or name not in self.metrics:
                 known = did_you_mean(str(name), self.metrics)
-                self.faults.append(_Fault(f"there is no metric {name!r}{known}", "objectives", name))
+                self.faults.append(Fault(f"there is no metric {name!r}{known}", "objectives", name))
             elif direction not in (None, *Direction):
-                self.faults.append(_Fault(f"is minimize or maximize, and is {direction!r}", "objectives", name))
+                self.faults.append(Fault(f"is minimize or maximize, and is {shown(direction)}", "objectives", name))
             elif direction is None and name != LOSS and name not in better:
-                self.faults.append(_Fault(f"{name} needs a direction: {{{name}: maximize}}", "objectives", name))
+                self.faults.append(Fault(f"{name} needs a direction: {{{name}: maximize}}", "objectives", name))
             else:
                 default = Direction.MAXIMIZE if better.get(name) == "higher" else Direction.MINIMIZE
                 found.append(Objective(name=name, direction=Direction(direction) if direction else default))
@@ -262,26 +261,28 @@ class _Reader:
         kind = (body.get("kind") or "none") if isinstance(body, dict) else body
         if not isinstance(kind, str) or kind not in known:
             guess = did_you_mean(str(kind), known)
-            self.faults.append(_Fault(f"is one of {', '.join(known)}, and is {kind!r}{guess}", key))
+            self.faults.append(Fault(f"is one of {', '.join(known)}, and is {shown(kind)}{guess}", key))
             return Choice(default)
+        before = len(self.faults)
         options: dict[str, Any] = {name: value for name, value in body.items() if name != "kind"}
         for name, value in options.items():
             wanted = known[kind].get(name)
             if wanted is None:
                 guess = did_you_mean(name, known[kind])
-                self.faults.append(_Fault(f"{kind} has no option {name!r}{guess}", key, name))
+                self.faults.append(Fault(f"{kind} has no option {name!r}{guess}", key, name))
             elif wanted is bool and not isinstance(value, bool):
-                self.faults.append(_Fault(f"is true or false, and is {value!r}", key, name))
-            elif wanted is not bool and (not is_number(value) or value < 0 or (wanted is int and value != int(value))):
-                what = "a whole number" if wanted is int else "a number"
-                self.faults.append(_Fault(f"is {what}, not below 0, and is {value!r}", key, name))
+                self.faults.append(Fault(f"is true or false, and is {shown(value)}", key, name))
+            elif wanted is not bool and (fault := _off(name, value, wanted)):
+                self.faults.append(Fault(fault, key, name))
+        if len(self.faults) == before and options.get("max", MOST) < options.get("min", 1):
+            self.faults.append(Fault(f"max is {options['max']}, below min", key, "max"))
         return Choice(kind, options)
 
     def _plain(self, key: str, default: Any, kind: type) -> Any:
         value = self.section.get(key, default)
         if type(value) is not kind or (kind is int and not 0 <= value < 2**32):
             what = "a whole number from 0" if kind is int else "a text"
-            self.faults.append(_Fault(f"is {what}, and is {value!r}", key))
+            self.faults.append(Fault(f"is {what}, and is {shown(value)}", key))
             return default
         return value
 
@@ -299,7 +300,7 @@ class _Reader:
         return line
 
     def _raise(self) -> None:
-        def name_of(fault: _Fault) -> str:
+        def name_of(fault: Fault) -> str:
             return ".".join(map(str, (SECTION, *fault.place)))
 
         found = [Problem(f"{name_of(fault)}: {fault.message}", FILE, self._line(fault.place)) for fault in self.faults]
@@ -307,76 +308,47 @@ class _Reader:
         raise BadInput(first.message, file=FILE, line=first.line, also=others)
 
 
-def _check_range(kind: str, body: dict[str, Any], value: Any) -> None:
-    ends, log, step = body[kind], body.get("log", False), body.get("step")
-    if not isinstance(ends, list) or len(ends) != 2 or not all(map(is_number, ends)):
-        raise _Fault(f"{kind} is the lowest and the highest value, such as [1, 10], and is {ends!r}", kind)
-    if not isinstance(log, bool):
-        raise _Fault(f"log is true or false, and is {log!r}", "log")
-    if not is_number(value):
-        raise _Fault(f"is {value!r} in params.yaml, which is no number", kind)
-    if kind == "int" and not all(isinstance(one, int) for one in (*ends, value, step or 1)):
-        raise _Fault("int takes whole numbers, in params.yaml as well; for others, float", kind)
-    low, high = ends
-    if low >= high:
-        raise _Fault(f"the range {low} to {high} is empty", kind)
-    if step is not None and (not is_number(step) or step <= 0 or step > high - low):
-        raise _Fault(f"step is a number above 0 and at most {high - low}, and is {step!r}", "step")
-    if log and step is not None:
-        raise _Fault("log and step exclude each other", "step")
-    if log and low <= 0:
-        raise _Fault(f"with log, the lowest value is above 0, and it is {low}", kind)
-
-
-def _check_choices(kind: str, body: dict[str, Any], value: Any) -> None:
-    choices = body[kind]
-    if not isinstance(choices, list) or len(choices) < 2:
-        raise _Fault(f"{kind} is a list of two or more, and is {choices!r}", kind)
-    if len({repr(choice) for choice in choices}) < len(choices):
-        raise _Fault(f"{kind} has one of its values twice", kind)
-    at_least = body.get("at_least", 1)
-    if kind == "subset":
-        if not all(isinstance(choice, str) for choice in choices):
-            raise _Fault("a subset is of texts", kind)
-        if not isinstance(value, list):
-            raise _Fault(f"is {value!r} in params.yaml, which is no list", kind)
-        if type(at_least) is not int or not 0 <= at_least < len(choices):
-            raise _Fault(f"at_least is from 0 to {len(choices) - 1}, and is {at_least!r}", "at_least")
+def _off(name: str, value: Any, wanted: type) -> str:
+    """What is wrong with the number of an option."""
+    what, least = "a whole number" if wanted is int else "a number", LEAST.get(name, 0)
+    if not is_number(value) or not least <= value <= MOST or (wanted is int and value != int(value)):
+        return f"is {what}, not below {least}, and is {shown(value)}"
+    return f"is a number above 0, and is {value}" if name == "sigma" and value == 0 else ""
 
 
 def _unfit(
     space: Space, objectives: tuple[Objective, ...], sampler: Choice, pruner: Choice, module: str
-) -> Iterator[_Fault]:
+) -> Iterator[Fault]:
     """What each is fine alone, and together not."""
     if sampler.kind == "grid":
         yield from _no_grid(space)
     if sampler.kind == "cmaes":
         yield from _not_for_cmaes(space)
         if len(objectives) > 1:
-            yield _Fault("cmaes takes one objective: use tpe", "sampler")
+            yield Fault("cmaes takes one objective: use tpe", "sampler")
     if pruner.kind == "none":
         return
     if len(objectives) > 1:
-        yield _Fault("with several objectives nothing is pruned: leave it out", "pruner")
+        yield Fault("with several objectives nothing is pruned: leave it out", "pruner")
         return
     for objective in objectives:
         if objective.name != LOSS and not module:
-            yield _Fault(f"a trial says its {LOSS} on the way, and the objective is {objective.name}", "pruner")
+            yield Fault(f"a trial says its {LOSS} on the way, and the objective is {objective.name}", "pruner")
 
 
-def _no_grid(space: Space) -> Iterator[_Fault]:
+def _no_grid(space: Space) -> Iterator[Fault]:
     steps = [one for one in space.parameters if one.kind == "float" and one.step is None]
     for one in steps:
-        yield _Fault("a grid needs the step of a float, or a choice of values", "space", one.path)
+        yield Fault("a grid needs the step of a float, or a choice of values", "space", one.path)
     if not steps and space.most_points > MOST_POINTS:
-        yield _Fault(f"the grid has {space.most_points} points, {MOST_POINTS} is the limit", "sampler")
+        yield Fault(f"the grid has {space.most_points} points, {MOST_POINTS} is the limit", "sampler")
 
 
-def _not_for_cmaes(space: Space) -> Iterator[_Fault]:
+def _not_for_cmaes(space: Space) -> Iterator[Fault]:
     for one in space.parameters:
         if one.kind in ("choice", "subset"):
-            yield _Fault(f"cmaes takes numbers alone, and this is a {one.kind}: use tpe", "space", one.path)
+            yield Fault(f"cmaes takes numbers alone, and this is a {one.kind}: use tpe", "space", one.path)
         elif one.when:
-            yield _Fault("cmaes needs each parameter in each trial, and this has a condition", "space", one.path)
+            yield Fault("cmaes needs each parameter in each trial, and this has a condition", "space", one.path)
     if len(space.parameters) < 2:
-        yield _Fault("cmaes needs two parameters or more: use tpe", "sampler")
+        yield Fault("cmaes needs two parameters or more: use tpe", "sampler")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import optuna
 import pytest
 
 from beampermit.contract import Contract, parse_contract
 from beampermit.errors import BadInput
 from beampermit.trials.records import Direction
+from beampermit.trials.sampling import new_pruner, new_sampler
 from beampermit.trials.settings import Settings, read_settings
+from beampermit.trials.study import quiet_optuna
 from support.searched_project import PARAMS
 
 HEAD = PARAMS[: PARAMS.index("trials:")]
@@ -144,6 +147,73 @@ DEFECTS = {
     ),
     "pruner of two": (f"{SPACE}  pruner: median\n  objectives: [auc, validation_loss]\n", 12, "nothing is pruned"),
     "pruner of a metric": (f"{SPACE}  pruner: median\n  objectives: [auc]\n", 12, "and the objective is auc"),
+    "a choice that is no number": (
+        "  space:\n    train.x: {choice: [.nan, 1]}\n",
+        12,
+        "nan is no number that a trial can",
+    ),
+    "a choice deep inside": (
+        "  space:\n    train.x: {choice: [[{a: .inf}], 1]}\n",
+        12,
+        "inf is no number that a trial can",
+    ),
+    "a choice too large": (
+        f"  space:\n    train.x: {{choice: [{2**64}, 1]}}\n",
+        12,
+        "whole numbers are from -2**63 to 2**",
+    ),
+    "a choice of half a character": (
+        '  space:\n    train.kind: {choice: ["\\ud800", b]}\n',
+        12,
+        'choice: "\\ud800" has half of a character',
+    ),
+    "a float too large": (
+        f"  space:\n    train.x: {{float: [0.1, {10**400}]}}\n",
+        12,
+        "wider than the largest number, 1.8e308: [0.1, 1000",
+    ),
+    "a float too wide": (
+        "  space:\n    train.x: {float: [-1e308, 1e308]}\n",
+        12,
+        "the range is wider than the largest",
+    ),
+    "a step too small": (
+        "  space:\n    train.x: {float: [0, 1e308], step: 1e-300}\n",
+        12,
+        "with a step of 1e-300 there are more values",
+    ),
+    "an int too large": (
+        f"  space:\n    train.depth: {{int: [4, {2**53 + 1}]}}\n",
+        12,
+        "whole numbers are from -2**53 to 2**53, and this",
+    ),
+    "an int too small": (
+        f"  space:\n    train.depth: {{int: [{-(2**53) - 1}, 4]}}\n",
+        12,
+        "whole numbers are from -2**53 to 2**53, and",
+    ),
+    "an int of 5000 digits": (
+        f"  space:\n    train.depth: {{int: [4, 0x{'f' * 5000}]}}\n",
+        12,
+        "and this is a number of thousands of digits",
+    ),
+    "a condition without a value": (
+        "  space:\n    train.kind: {choice: [wide, deep]}\n    train.x: {float: [0, 1], when: {train.kind: []}}\n",
+        13,
+        "train.x.when.train.kind: without a value, this is never tried",
+    ),
+    "a module that is none": (f"{SPACE}  module: lab-trial\n", 12, "is a name of a Python module, such as lab.trial"),
+    "a module too long": (
+        f"{SPACE}  module: {'a' * 201}\n",
+        12,
+        "is a name of a Python module, such as lab.trial, and",
+    ),
+    "hyperband the wrong way": (f"{SPACE}  pruner: {{kind: hyperband, min: 10, max: 9}}\n", 12, "max is 9, below min"),
+    "hyperband of one part": (f"{SPACE}  pruner: {{kind: hyperband, factor: 1}}\n", 12, "not below 2, and is 1"),
+    "hyperband from nothing": (f"{SPACE}  pruner: {{kind: hyperband, min: 0}}\n", 12, "not below 1, and is 0"),
+    "an interval of nothing": (f"{SPACE}  pruner: {{kind: median, interval: 0}}\n", 12, "not below 1, and is 0"),
+    "a startup too late": (f"{SPACE}  sampler: {{kind: tpe, startup: {2**53 + 1}}}\n", 12, "not below 0, and is 90071"),
+    "a sigma of nothing": (f"{SPACE}  sampler: {{kind: cmaes, sigma: 0}}\n", 12, "is a number above 0, and is 0"),
     "a seed that is none": (f"{SPACE}  seed: -1\n", 12, "is a whole number from 0, and is -1"),
 }
 
@@ -157,6 +227,29 @@ def test_a_defect_is_refused_with_its_line(contract: Contract, defect: str) -> N
     found = next((problem for problem in problems if message in problem.message), None)
     assert found is not None, [str(problem) for problem in problems]
     assert (found.file, found.line) == ("params.yaml", line)
+
+
+def test_what_is_just_inside_of_the_limits_can_be_drawn(contract: Contract) -> None:
+    space = (
+        f"  space:\n    train.x: {{float: [-8.0e+307, 8.0e+307]}}\n    train.depth: {{int: [{-(2**53)}, {2**53}]}}\n"
+        f"    train.kind: {{choice: [{-(2**63)}, {2**64 - 1}]}}\n  module: {'a' * 200}\n"
+    )
+    quiet_optuna()
+    several = "  space: {train.x: {float: [-8.0e+307, 8.0e+307]}, train.depth: {int: [1, 2]}}\n"
+    for section in (
+        f"{space}  pruner: {{kind: hyperband, min: 9, max: 9, factor: 2}}\n",
+        f"{space}  sampler: {{kind: tpe, startup: 0}}\n  pruner: {{kind: median, startup: 0, interval: 1}}\n",
+        f"{several}  sampler: {{kind: cmaes, startup: 0, sigma: 1.0e-9}}\n",
+        f"{space}  pruner: {{kind: hyperband, max: {2**53}}}\n",
+    ):
+        read = settings(contract, section)
+        study = optuna.create_study(sampler=new_sampler(read, 0), pruner=new_pruner(read.pruner))
+        for _ in range(4):
+            trial = study.ask()
+            read.space.suggest(trial)
+            trial.report(1.0, 1)
+            trial.should_prune()
+            study.tell(trial, 1.0)
 
 
 def test_a_grid_has_a_limit(contract: Contract) -> None:
