@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,10 @@ from beampermit.trials.records import Study, Trial
 
 WIDEST = 40
 """Characters of a cell."""
+FOLDER = re.compile(r"/.*?/units/[0-9a-f]{64}/")
+"""Of a unit of work, wherever it ran: a hundred characters before the name of a file."""
+OF_THE_WORKER = ("it took longer than", "it was ended by signal")
+"""How a reason begins that says more than the last line of the log below it."""
 
 
 def headline(study: Study) -> str:
@@ -34,7 +39,10 @@ def values_of(study: Study, trial: Trial) -> str:
 def outcome(trial: Trial) -> str:
     """Such as `complete`, or `failed: ValueError: no rows`."""
     lines = trial.reason.strip().splitlines()
-    return f"{trial.state}: {lines[-1]}" if lines else str(trial.state)
+    if not lines:
+        return str(trial.state)
+    told = lines[0].startswith(OF_THE_WORKER) or FOLDER.match(lines[0])
+    return f"{trial.state}: {FOLDER.sub('', lines[0] if told else lines[-1], 1)}"
 
 
 def shown_params(params: Mapping[str, Any]) -> list[str]:

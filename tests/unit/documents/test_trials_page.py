@@ -72,6 +72,25 @@ def test_whatever_a_study_has_there_is_a_page(trials: tuple[Trial, ...]) -> None
     assert "inf" not in re.sub(r"info\w*", "", made.split("</style>")[1].lower())
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (
+            f"/scratch/ada's work/units/{'0a' * 32}/result.json:2: not JSON: NaN\nepoch 7",
+            "result.json:2: not JSON: NaN",
+        ),
+        (f"it ended with exit status 1\nValueError\nno file /w/units/{'0a' * 32}/a", "no file a"),
+        ("it took longer than 30 s, the limit, and was ended\nepoch 7", "it took longer than 30 s, the limit, and wa…"),
+        ("it was ended by signal SIGKILL: out of memory?\nepoch 7", "it was ended by signal SIGKILL: out of m…"),
+        ("/data/units/a is missing", "/data/units/a is missing"),
+    ],
+)
+def test_the_outcome_says_the_reason_and_not_the_folder(reason: str, said: str) -> None:
+    made = study(failed(0, reason))
+    _, (row,) = table(made, made.trials)
+    assert row[-1][:39] == f"failed: {said}"[:39]
+
+
 def test_no_name_or_reason_gets_into_the_markup() -> None:
     params = {HOSTILE: HOSTILE, "train.x": 1}
     objectives = (LOSS.model_copy(update={"name": HOSTILE}),)
