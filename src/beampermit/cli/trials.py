@@ -49,8 +49,13 @@ def run(
     found = Project.find(project.resolve())
     with ended_by_signals(), shown_progress() as progress:
         done = session.run_study(found, trials, resources, progress, storage=storage, mlflow=mlflow, variant=variant)
-    lines = "\n".join(plain(line) for line in session.text(done).splitlines())
-    show(session.as_json(done), lambda: console().print(lines), as_json)
+    show(session.as_json(done), lambda: console().print(_text(session.text(done))), as_json)
+
+
+def _text(said: str) -> str:
+    """Its lines without what a terminal obeys, as far to the right as they were."""
+    lines = [(line, line.lstrip(" ")) for line in said.splitlines()]
+    return "\n".join(" " * (len(line) - len(bare)) + plain(bare) for line, bare in lines)
 
 
 app.command("show")(trials_show.show_study)

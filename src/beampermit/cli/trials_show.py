@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,10 +42,15 @@ def show_study(
 
     The page has history, importance of parameters, and of several objectives the front.
     """
+    from beampermit.errors import BadInput
     from beampermit.files import write_text
     from beampermit.project import Project
     from beampermit.trials.study import read_study
 
+    if html is not None and not html.parent.is_dir():
+        raise BadInput(
+            "there is no such folder for the page", file=html.parent, hint=f"mkdir -p {shlex.quote(str(html.parent))}"
+        )
     study = read_study(Project.find(project.resolve()), name, storage)
     if html is not None:
         from beampermit.documents.trials_page import trials_page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,7 +54,7 @@ def opened(project: Project, storage: str | None) -> BaseStorage:
     """The storage. Raises `Outside` where a database does not answer, `BadInput` for a damaged journal."""
     address = address_of(storage)
     if not address:
-        return _journal(folder_of(project) / JOURNAL)
+        return _journal(_journal_of(project))
     from optuna.storages import RDBStorage
 
     try:
@@ -74,7 +75,7 @@ def opened_to_read(project: Project, storage: str | None) -> BaseStorage | Journ
     if address_of(storage):
         return opened(project, storage)
     try:
-        return Journal(folder_of(project) / JOURNAL)
+        return Journal(_journal_of(project))
     except OtherJournal:
         return opened(project, storage)
 
@@ -98,6 +99,17 @@ def storage_errors(address: str) -> Iterator[None]:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
         raise Outside(f"{public(address)}: {said_by_driver(error, address)}") from None
+
+
+def _journal_of(project: Project) -> Path:
+    file = folder_of(project) / JOURNAL
+    if file.is_dir():
+        raise BadInput(
+            "a journal of studies is a file, and this is a folder",
+            file=file,
+            hint=shlex.join(["mv", str(file), f"{file}.old"]),
+        )
+    return file
 
 
 def _journal(file: Path) -> BaseStorage:
@@ -134,7 +146,10 @@ def _journal(file: Path) -> BaseStorage:
             finally:
                 lock.release()
 
-    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise BadInput("cannot make this folder: a file is in the way", file=file.parent) from None
     lock = Lock()
     lock.acquire()
     try:
@@ -143,8 +158,10 @@ def _journal(file: Path) -> BaseStorage:
         lock.release()
     try:
         return JournalStorage(Backend(str(file), lock_obj=lock))  # type: ignore[arg-type]
-    except (ValueError, KeyError, TypeError) as error:
-        reason = f"this journal of studies is damaged: {error}"
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
+        unknown = isinstance(error, AssertionError)  # how optuna says that it does not know an operation
+        what = "it has a line that this version of optuna does not know" if unknown else error
+        reason = f"this journal of studies is damaged: {what}"
         raise BadInput(reason, file=file, hint="move it away; MLflow has its trials") from None
 
 

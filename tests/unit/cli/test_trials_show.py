@@ -75,6 +75,9 @@ def test_a_study_is_shown_and_its_best_trial_becomes_the_projects(
     everything = called(toy, "show", "--all")
     assert "failed: ValueError: <b>no rows</b>" in everything
     assert "\x1b" not in everything
+    nowhere = tmp_path / "typo/page.html"
+    assert f"{nowhere.parent}: there is no such folder" in refused(toy, BadInput, "show", "--html", str(nowhere))
+    assert not nowhere.parent.exists()
     body = json.loads(called(toy, "show", "--json"))
     assert [trial["number"] for trial in body["trials"]][:2] == [2, 0]
     assert body["trials"][-1]["state"] == "failed"
@@ -84,6 +87,10 @@ def test_a_study_is_shown_and_its_best_trial_becomes_the_projects(
                               "steps": body["trials"][0]["params"]["train.steps"]}}  # fmt: skip
     found = json.loads(called(toy, "best", "--json"))["best"]
     assert [one["trial"] for one in found] == [2]
+
+    again = called(toy, "run", "--trials", "8", "--no-mlflow").splitlines()
+    place = again.index("best: trial 2, validation_loss 0.25")
+    assert [line.partition(":")[0] for line in again[place + 1 : place + 3]] == ["  train.rate", "  train.steps"]
 
     said = called(toy, "apply")
     assert "trial 2 of 8" in said

@@ -46,6 +46,34 @@ def test_a_journal_that_is_damaged_is_named(searched: Project) -> None:
     with pytest.raises(BadInput, match="this journal of studies is damaged") as caught:
         open_study(Project(searched.root))
     assert caught.value.file == str(journal)
+    for line, said in (
+        (b'{"op_code": 99}', "it has a line that this version of optuna does not know"),
+        (b'{"op_code": 99, "worker_id": "a"}', "it has a line that this version of optuna does not know"),
+        (b"[]", "damaged"),
+        (b"7", "damaged"),
+    ):
+        journal.write_bytes(b"".join([first, *others, line, b"\n"]))
+        for read in (open_study, read_study):
+            with pytest.raises(BadInput, match=said) as caught:
+                read(Project(searched.root))
+            assert caught.value.file == str(journal)
+
+
+def test_a_folder_in_place_of_the_journal_is_named_and_so_is_a_file_in_place_of_its_folder(searched: Project) -> None:
+    journal = folder_of(searched) / JOURNAL
+    journal.mkdir(parents=True)
+    for read in (open_study, read_study):
+        with pytest.raises(BadInput, match="is a file, and this is a folder") as caught:
+            read(Project(searched.root))
+        assert caught.value.file == str(journal)
+    journal.rmdir()
+    journal.parent.rmdir()
+    journal.parent.write_text("")
+    with pytest.raises(BadInput, match="a file is in the way") as caught:
+        open_study(Project(searched.root))
+    assert caught.value.file == str(journal.parent)
+    with pytest.raises(BadInput, match="no study yet"):
+        read_study(Project(searched.root))
 
 
 SECRET = "se/c ret?1"  # as SQLAlchemy takes it, not encoded
