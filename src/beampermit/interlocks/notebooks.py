@@ -30,6 +30,8 @@ LARGEST = 64 * 2**20
 LINK = "120000"
 CHECKPOINTS = ".ipynb_checkpoints"
 OF_THE_USER = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+VERSIONS = ("version_major", "version_minor")
+"""Of the format of widgets' state."""
 PACKAGES = ("nbclient", "ipykernel")
 
 
@@ -86,6 +88,7 @@ class TST005(Interlock):
 
         Clear outputs in Jupyter (Edit, Clear Outputs of All Cells, then save), with
         `jupyter nbconvert --clear-output --inplace FILE`, or at each commit with nbstripout, and commit the notebook.
+        nbstripout also takes out the state of widgets.
         Try a notebook that must run with Kernel, Restart and Run All, in the kernel of `beampermit env kernel`.
         """
         rules = Rules.of(contract, base_contract)
@@ -105,6 +108,8 @@ def _run(project: Project, environment: Environment, rules: Rules, paths: Sequen
             return failed(f"notebooks.run names {pattern}, and there is no such notebook in the commit", FILE_NAME)
     if not chosen:
         return passed(summary)
+    if faults := {path: fault for path in chosen if (fault := _not_a_notebook(project.root / path))}:
+        return _failed(faults)
     ran, trouble = run_notebooks(project, environment, chosen)
     if trouble:
         return failed(trouble, *chosen)
@@ -117,27 +122,45 @@ def find_notebooks(project: Project) -> Iterator[str]:
     """Those of the commit, or that come into it by `git add --all`, without what Jupyter keeps beside them."""
     for path, mode in sorted(project.git.work_files().items()):
         file = project.root / path
-        if not path.endswith(".ipynb") or CHECKPOINTS in PurePosixPath(path).parts or mode in (LINK, SUBMODULE):
+        if not path.lower().endswith(".ipynb") or CHECKPOINTS in PurePosixPath(path).parts or mode in (LINK, SUBMODULE):
             continue
         if file.is_file() and not file.is_symlink():
             yield path
 
 
 def find_outputs(content: bytes) -> str:
-    """The first cell that has outputs or was counted, and how many more; empty if there is none.
+    """The first cell that has outputs or was counted, and how many more, or the state of widgets; empty if none.
 
-    Raises `BadInput` for what is no notebook. An empty file is one without cells, as it is for Jupyter.
+    Raises `BadInput` for what is no notebook.
     """
+    notebook = _parsed(content)
+    faults = [f"cell {number} {what}" for number, cell in enumerate(_cells(notebook), 1) if (what := _left_in(cell))]
+    if _has_widgets(notebook.get("metadata")):
+        faults.append("the state of widgets is in its metadata")
+    return several(faults) if faults else ""
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """Raises `BadInput` for what is no notebook, as an empty file is none for Jupyter."""
     if not content.strip():
-        return ""
+        raise BadInput("is no notebook, for it is empty")
     try:
         # Not `parse_json`: a plot may have NaN, and no rule of ours is about that.
         notebook = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
         raise BadInput(f"is no notebook, for it is not JSON{f' (line {line})' if line else ''}") from None
-    faults = [f"cell {number} {what}" for number, cell in enumerate(_cells(notebook), 1) if (what := _left_in(cell))]
-    return several(faults) if faults else ""
+    if not isinstance(notebook, dict):
+        raise BadInput("is no notebook, for it holds no object")
+    return notebook
+
+
+def _not_a_notebook(file: Path) -> str:
+    try:
+        _parsed(file.read_bytes())
+    except BadInput as error:
+        return error.message
+    return ""
 
 
 def run_notebooks(project: Project, environment: Environment, paths: Sequence[str]) -> tuple[list[One], str]:
@@ -216,10 +239,8 @@ def _committed(project: Project, path: str) -> bytes:
         return git("cat-file", "blob", stored).encode()
 
 
-def _cells(notebook: Any) -> list[Any]:
+def _cells(notebook: dict[str, Any]) -> list[Any]:
     """Of any format: before the fourth, they are in worksheets."""
-    if not isinstance(notebook, dict):
-        raise BadInput("is no notebook, for it holds no object")
     sheets = notebook.get("worksheets")
     places = [notebook, *(sheets if isinstance(sheets, list) else [])]
     lists = [place.get("cells") for place in places if isinstance(place, dict)]
@@ -233,6 +254,21 @@ def _left_in(cell: Any) -> str:
         return "has outputs"
     counted_ones = (cell.get("execution_count"), cell.get("prompt_number"))
     return "has an execution count" if any(count is not None for count in counted_ones) else ""
+
+
+def _has_widgets(metadata: Any) -> bool:
+    """Whether anything was rendered by widgets: Jupyter has it below `state` of a type, Colab below the type itself.
+
+    A notebook whose widgets were closed keeps the type, its version and an empty state.
+    """
+    kinds = metadata.get("widgets") if isinstance(metadata, dict) else None
+    if not isinstance(kinds, dict):
+        return bool(kinds)
+    return any(
+        any(value for key, value in kind.items() if key not in VERSIONS) if isinstance(kind, dict) else bool(kind)
+        for name, kind in kinds.items()
+        if name not in VERSIONS
+    )
 
 
 def _failed(faults: dict[str, str]) -> Finding:

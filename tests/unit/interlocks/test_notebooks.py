@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,15 @@ from support.shared import made_once, shared_folder
 REFUSED = "notebooks: {outputs: refused}\n"
 OUTPUT = {"output_type": "stream", "name": "stdout", "text": "1"}
 PLOT = {"output_type": "display_data", "metadata": {}, "data": {"application/json": {"y": float("nan")}}}
+STATE = "application/vnd.jupyter.widget-state+json"
 Judge = Callable[..., Verdict]
+
+
+def with_widgets(widgets: object, outputs: Sequence[object] = ()) -> str:
+    """A notebook with this in `metadata.widgets`."""
+    content = json.loads(notebook("x", outputs=outputs))
+    content["metadata"]["widgets"] = widgets
+    return json.dumps(content)
 
 
 @pytest.fixture
@@ -70,6 +78,18 @@ def test_without_a_rule_nothing_is_asked(judge: Judge) -> None:
             json.dumps({"nbformat": 3, "worksheets": [{"cells": [{"cell_type": "code", "prompt_number": 2}]}]}),
             "has outputs: cell 1 has an execution count",
         ),
+        (
+            with_widgets({STATE: {"state": {"a1": {"state": {"value": 0.25}}}, "version_major": 2}}),
+            "has outputs: the state of widgets is in its metadata",
+        ),
+        (with_widgets({STATE: {"a1": {"model_name": "HTML"}}}), "has outputs: the state of widgets is in its metadata"),
+        (with_widgets({"state": {"a1": {"value": 1}}}), "has outputs: the state of widgets is in its metadata"),
+        (
+            with_widgets({STATE: {"state": {"a1": {}}}}, outputs=[OUTPUT]),
+            "has outputs: cell 1 has outputs (and 1 more)",
+        ),
+        ("", "is no notebook, for it is empty"),
+        ("\n", "is no notebook, for it is empty"),
         ("<<<<<<< HEAD\n{}", "is no notebook, for it is not JSON (line 1)"),
         (b"\xff\xfe\x00", "is no notebook, for it is not JSON"),
         ("[" * 100_000, "is no notebook, for it is not JSON"),
@@ -87,8 +107,8 @@ def test_a_notebook_with_outputs_is_refused_and_named(judge: Judge, content: str
     "content",
     [
         notebook("x = 1"),
-        "",
-        "\n",
+        with_widgets({}),
+        with_widgets({STATE: {"state": {}, "version_major": 2, "version_minor": 0}}),
         "{}",
         json.dumps({"cells": [None, 3, {"cell_type": "markdown", "source": "# Scan"}], "worksheets": 4}),
         json.dumps({"nbformat": 3, "worksheets": [{"cells": [{"outputs": [], "prompt_number": None}]}, 1]}),
@@ -98,6 +118,24 @@ def test_a_notebook_with_outputs_is_refused_and_named(judge: Judge, content: str
 def test_a_notebook_without_outputs_passes(judge: Judge, content: str | bytes) -> None:
     verdict = judge(REFUSED, {"scan.ipynb": content})
     assert (verdict.outcome, verdict.reason) == (Outcome.PASSED, "1 notebook without outputs")
+
+
+def test_a_name_in_capitals_is_a_notebook_too(judge: Judge) -> None:
+    verdict = judge(REFUSED, {"a.IPYNB": notebook("1", outputs=[OUTPUT])})
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAILED, "a.IPYNB has outputs: cell 1 has outputs")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "is no notebook, for it is empty"),
+        ("{", "is no notebook, for it is not JSON (line 1)"),
+        ("[]", "is no notebook, for it holds no object"),
+    ],
+)
+def test_what_is_no_notebook_is_called_so_where_it_should_run(judge: Judge, content: str, reason: str) -> None:
+    verdict = judge("notebooks: {run: [a.ipynb]}\n", {"a.ipynb": content})
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAILED, f"a.ipynb {reason}")
 
 
 def test_what_is_no_notebook_of_the_commit_is_left_alone(judge: Judge, project: Project) -> None:
@@ -188,12 +226,22 @@ def test_what_cannot_run_is_named_and_what_runs_is_counted(judge: Judge, project
     old = {"cells": [{"cell_type": "code", "input": "y = 2", "language": "python", "outputs": []}], "metadata": {}}
     third = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [old]}
     rules = "notebooks: {outputs: refused, run: [a.ipynb, old.ipynb]}\n"
-    verdict = judge(rules, {"a.ipynb": notebook("x = 1", "x"), "old.ipynb": json.dumps(third)})
+    verdict = judge(rules, {"a.ipynb": "\ufeff" + notebook("x = 1", "x", ""), "old.ipynb": json.dumps(third)})
     assert (verdict.outcome, verdict.reason) == (Outcome.PASSED, "2 notebooks without outputs; 2 ran (3 cells)")
     text = notebook("1").replace('"language": "python"', '"language": "R"')
     project.path("contract.yaml").write_text(project.path("contract.yaml").read_text().replace(rules, ""))
-    verdict = judge(rules, {"a.ipynb": text, "old.ipynb": ""})
+    verdict = judge(rules, {"a.ipynb": text, "old.ipynb": "{}"})
     assert verdict.reason.startswith("a.ipynb it is for R, and the locked environment has Python only (and 1 more)")
+
+
+@pytest.mark.slow
+def test_a_cell_that_asks_to_be_skipped_runs(judge: Judge) -> None:
+    """Or nobody would know whether it does."""
+    content = json.loads(notebook("x = 1", "raise ValueError('no beam')"))
+    content["cells"][1]["metadata"]["tags"] = ["skip-execution"]
+    verdict = judge("notebooks: {run: [a.ipynb]}\n", {"a.ipynb": json.dumps(content)})
+    reason = "a.ipynb cell 2 (raise ValueError('no beam')): ValueError: no beam"
+    assert (verdict.outcome, verdict.reason) == (Outcome.FAILED, reason)
 
 
 @pytest.mark.slow
