@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,6 +53,27 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it, whatever their modes; no link is followed.
+
+    Where nothing is, nothing happens.
+    """
+    try:
+        folder = stat.S_ISDIR(path.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    if not folder:
+        path.unlink(missing_ok=True)
+        return
+    path.chmod(0o700)
+    for place, folders, _ in os.walk(path):
+        for name in folders:
+            below = Path(place, name)
+            if not below.is_symlink():
+                below.chmod(0o700)
+    shutil.rmtree(path)
 
 
 def write_json(path: Path, value: Any) -> None:

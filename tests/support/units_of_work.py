@@ -49,6 +49,15 @@ text = request.get("text", json.dumps(result))
 if text:
     Path("temporary").write_text(text)
     os.replace("temporary", "result.json")
+for name in request.get("planted", []):  # a folder in the place of a file, with a link in it
+    if os.path.lexists(name):
+        os.unlink(name)
+    os.makedirs(f"{name}/below")
+    os.symlink(request["target"], f"{name}/below/link")
+    os.chmod(f"{name}/below", 0)
+if link := request.get("replaced"):  # its own folder, by a link
+    os.rename(os.getcwd(), f"{os.getcwd()}.gone")
+    os.symlink(link, f"{os.getcwd()}".removesuffix(".gone"))
 '''
 
 

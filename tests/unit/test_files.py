@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import BadInput
-from beampermit.files import replacing, write_json, write_text
+from beampermit.files import remove, replacing, write_json, write_text
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -42,6 +42,22 @@ def test_a_write_keeps_the_mode_of_the_file_it_replaces(tmp_path: Path) -> None:
     file.chmod(0o755)
     write_text(file, "#!/bin/bash\n")
     assert file.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_is_removed_with_all_in_it_and_nothing_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside").chmod(0o500)
+    gone = tmp_path / "gone"
+    (gone / "a/b").mkdir(parents=True)
+    (gone / "a/link").symlink_to(tmp_path / "outside")
+    (gone / "a/b").chmod(0)
+    (gone / "a").chmod(0o400)
+    remove(gone)
+    (tmp_path / "link").symlink_to(tmp_path / "outside")
+    remove(tmp_path / "link")
+    remove(tmp_path / "nothing")
+    assert [*tmp_path.iterdir()] == [tmp_path / "outside"]
+    assert (tmp_path / "outside").stat().st_mode & 0o777 == 0o500
 
 
 def test_nan_is_never_written(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from beampermit.compute.unit import CLAIM
+from beampermit.compute.unit import CLAIM, make_folder
 from beampermit.errors import Outside
+from beampermit.files import remove
 
 RUNS = "runs"
 NAME = re.compile(r"[0-9a-f]{16}")
@@ -32,7 +33,8 @@ class Claims:
             raise Outside("files cannot be locked here, so that nobody sees who does what", file=self._runs, hint=hint)
 
     def take(self, folder: Path) -> bool:
-        """Claim the unit of a folder; False where a submitter that lives has it."""
+        """Make the folder of a unit and claim it; False where a submitter that lives has it."""
+        make_folder(folder)
         claim = folder / CLAIM
         while True:
             with suppress(FileExistsError):
@@ -48,7 +50,7 @@ class Claims:
                 return False
             try:
                 if _owner(claim) == owner:
-                    claim.unlink(missing_ok=True)
+                    remove(claim)
             finally:
                 os.close(lock)
 

@@ -153,7 +153,6 @@ class _Run:
 
     def _take(self, unit: Unit, folder: Path) -> bool:
         """Claim and prepare a unit; another submitter may have it."""
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self.claims.take(folder):
             self.foreign[folder] = _Held([unit], before=_which(folder))
             return False
@@ -225,7 +224,7 @@ class _Run:
             f"{len(self.held)} submitted, {waiting}" if waiting else f"{len(self.held)} running",
             f"{self.failed} failed" if self.failed else "",
             f"{counted(len(self.foreign), 'unit')} in work by another process" if self.foreign else "",
-            f"{late.unit.label} has ended, its result is not in the shared folder yet" if late else "",
+            f"{late.unit.label} has ended without a result so far: killed, or its files appear late" if late else "",
             self._time_left(),
         ]
         self.progress(f"{self.what}: {', '.join(filter(None, parts))}", self.done, self.total)

@@ -17,8 +17,8 @@ from typing import Any
 from beampermit.digest import digest_json
 from beampermit.environments import Environment
 from beampermit.environments.environment import stamp_of
-from beampermit.errors import BadInput
-from beampermit.files import write_bytes
+from beampermit.errors import EXHAUSTED, BadInput
+from beampermit.files import remove, write_bytes
 from beampermit.reading import parse_json
 
 UNITS = "units"
@@ -115,14 +115,60 @@ def prepare(unit: Unit, folder: Path) -> None:
         "team": unit.team,
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name in (ENDED, RESULT, STOP):
-            (folder / name).unlink(missing_ok=True)
+        make_folder(folder)
+        clear(folder)
         write_bytes(folder / REQUEST, json.dumps(dict(unit.request), allow_nan=False).encode())
         write_bytes(folder / UNIT, json.dumps(body).encode())
     except OSError as error:
         error.filename = error.filename or str(folder)  # a full disk names none
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a unit's folder if it is not there; what the unit put in its place is removed."""
+    try:
+        mode = folder.lstat().st_mode
+    except FileNotFoundError:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return
+    if not stat.S_ISDIR(mode):
+        remove(folder)
+        folder.mkdir(exist_ok=True, mode=0o700)
+    elif mode & 0o700 != 0o700:
+        folder.chmod(0o700)
+
+
+def clear(folder: Path) -> None:
+    """Remove how an earlier attempt ended, and what it put in the place of a file of ours, or made unreadable."""
+    for name, mode in _modes(folder).items():
+        if name in (ENDED, RESULT, STOP) or not _is_plain(mode):
+            remove(folder / name)
+
+
+def is_plain(file: Path) -> bool:
+    """Whether this is a file that we can read and write."""
+    try:
+        return _is_plain(file.lstat().st_mode)
+    except FileNotFoundError:
+        return False
+
+
+def _is_plain(mode: int) -> bool:
+    return stat.S_ISREG(mode) and mode & 0o600 == 0o600
+
+
+def refuse_planted(folder: Path) -> None:
+    """Raise `BadInput` where the command put a folder, a link or a device in the place of a file of ours."""
+    for name, mode in sorted(_modes(folder).items()):
+        if not stat.S_ISREG(mode):
+            raise BadInput("the command put no plain file in the place of this one", file=folder / name)
+
+
+def _modes(folder: Path) -> dict[str, int]:
+    """Type and permissions of files of ours. A claim is a link."""
+    with os.scandir(folder) as entries:
+        ours = [entry for entry in entries if entry.name in OWN and entry.name != CLAIM]
+        return {entry.name: entry.stat(follow_symlinks=False).st_mode for entry in ours}
 
 
 def read_ended(folder: Path) -> dict[str, Any] | None:
@@ -135,7 +181,7 @@ def read_ended(folder: Path) -> dict[str, Any] | None:
     try:
         content = read_plain(f"{folder}/{ENDED}", LARGEST_ENDED)
         body = orjson.loads(content) if content is not None else None
-    except (BadInput, ValueError):
+    except (BadInput, PermissionError, ValueError):
         return None
     if not isinstance(body, dict) or body.get("unit") != f"sha256:{folder.name}":
         return None
@@ -193,7 +239,7 @@ def read_plain(file: Path | str, limit: int = LARGEST) -> bytes | None:
     """The bytes of a plain file; None where there is none. Raises `BadInput` for a link, a pipe, or a large file."""
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO):
@@ -232,8 +278,12 @@ def read_intermediate(folder: Path) -> dict[int, float]:
 
 
 def stop_unit(folder: Path) -> None:
-    """Ask the worker to end a unit: it does so within a second."""
-    (folder / STOP).touch()
+    """Ask the worker to end a unit: it does so within a second, unless the unit spoilt its own folder."""
+    try:
+        (folder / STOP).touch()
+    except OSError as error:
+        if error.errno in EXHAUSTED - {errno.ELOOP}:
+            raise
 
 
 def last_lines(folder: Path) -> str:
@@ -242,8 +292,11 @@ def last_lines(folder: Path) -> str:
         descriptor = os.open(folder / LOG, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
-    with os.fdopen(descriptor, "rb", buffering=0) as stream:
-        size = os.fstat(descriptor).st_size
-        stream.seek(max(size - LAST_BYTES, 0))
-        text = stream.read(LAST_BYTES).decode(errors="replace")
+    try:
+        status = os.fstat(descriptor)
+        begin = max(status.st_size - LAST_BYTES, 0)
+        content = os.pread(descriptor, LAST_BYTES, begin) if stat.S_ISREG(status.st_mode) else b""
+    finally:
+        os.close(descriptor)
+    text = content.decode(errors="replace")
     return "\n".join([line for line in text.splitlines() if line.strip()][-LAST_LINES:])

@@ -82,7 +82,7 @@ def _wait(child: int, request: dict[str, Any], requests: int, woken: socket.sock
     while True:
         if os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG):
             return ""
-        if stop.exists():
+        if stop.is_file():  # a unit may make a folder of that name
             return "stopped"
         if time.monotonic() > last:
             return "time"

@@ -27,15 +27,17 @@ from beampermit.compute.unit import (
     RESULT,
     RUNNING,
     UNIT,
+    is_plain,
     last_lines,
     read_plain,
     read_result,
     read_written,
+    refuse_planted,
 )
 from beampermit.environments import Environment
 from beampermit.environments.environment import stamp_of
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside, from_os_error
-from beampermit.files import write_bytes
+from beampermit.files import remove, write_bytes
 from beampermit.processes import REPEATABLE, clean_variables, ended_by_signals
 from beampermit.progress import Progress, silent
 from beampermit.reading import parse_json, read_json
@@ -137,7 +139,7 @@ class Worker:
             except (BadInput, Failed) as error:
                 store(folder, reason=str(error))
                 return
-            (folder / RESULT).unlink(missing_ok=True)
+            remove(folder / RESULT)
             began = time.monotonic()
             run = self._run(way, folder, self._team if description["team"] else None)
             if run.code == -signal.SIGTERM or (run.code and self._ending):
@@ -201,6 +203,8 @@ def store(
         "seconds": round(seconds, 3),
         "machine": platform.node(),
     }
+    if not is_plain(folder / ENDED):
+        remove(folder / ENDED)
     write_bytes(
         folder / ENDED,
         json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode(errors="backslashreplace"),
@@ -225,7 +229,9 @@ def store_run(folder: Path, run: Run, seconds: float) -> None:
     else:
         try:
             result = read_written(folder)
+            refuse_planted(folder)
         except BadInput as error:
+            result = None
             reason = str(error)
     if reason and (lines := last_lines(folder)):
         reason = f"{reason}\n{lines}"

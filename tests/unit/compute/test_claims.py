@@ -53,8 +53,12 @@ def test_a_claim_of_nobody_is_free(claims: Claims, work: Path, folder: Path, pla
     assert {path.name for path in (work / "runs").iterdir()} <= {claims.name, "0" * 16}
 
 
-def test_a_file_in_the_place_of_a_claim_is_removed(claims: Claims, folder: Path) -> None:
+def test_a_file_or_folder_in_the_place_of_a_claim_is_removed(claims: Claims, folder: Path) -> None:
     (folder / "claim").touch()
+    assert claims.take(folder)
+    (folder / "claim").unlink()
+    (folder / "claim/below").mkdir(parents=True)
+    claims.give_back(folder)
     assert claims.take(folder)
 
 

@@ -208,6 +208,21 @@ def test_a_unit_is_stopped_by_a_file(worker: Worker, prepared: Callable[..., Pat
     wait_for(lambda: _is_over(int((folder / "background").read_text())))
 
 
+def test_a_unit_is_not_stopped_by_a_folder(worker: Worker, prepared: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "held").touch()
+    folder = prepared(3, hold=str(tmp_path / "held"))
+    thread = threading.Thread(target=worker.perform, args=(folder,))
+    thread.start()
+    wait_for(lambda: [*lines_of(folder / "log.txt")])
+    (folder / "stop").mkdir()
+    stop_unit(folder)
+    thread.join(0.6)
+    assert thread.is_alive()
+    (tmp_path / "held").unlink()
+    thread.join(60)
+    assert "stop: the command put no plain file in the place of this one\nworking on 3" in reason_of(folder)
+
+
 def test_a_unit_may_take_so_long_and_no_longer(prepared: Callable[..., Path]) -> None:
     folders = prepared(3, sleep=0.2), prepared(4, sleep=60)
     perform(folders, seconds=1.5)
