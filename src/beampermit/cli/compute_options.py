@@ -32,11 +32,18 @@ Gpus = Annotated[
 ]
 Memory = Annotated[
     str | None,
-    typer.Option("--memory", metavar="SIZE", help="Memory of a unit, such as 4G.", rich_help_panel=PANEL),
+    typer.Option(
+        "--memory", metavar="SIZE", help="Memory of a unit, such as 4G; 0: what the place gives.", rich_help_panel=PANEL
+    ),
 ]
 Time = Annotated[
     str | None,
-    typer.Option("--time", metavar="TIME", help="How long a unit may take, such as 2h.", rich_help_panel=PANEL),
+    typer.Option(
+        "--time",
+        metavar="TIME",
+        help="How long a unit may take: seconds, 90m, 2h or 1-12:00:00; 0: any.",
+        rich_help_panel=PANEL,
+    ),
 ]
 Partition = Annotated[
     str | None, typer.Option("--partition", help="Partition or queue of the cluster.", rich_help_panel=PANEL)

@@ -19,12 +19,12 @@ STORAGE = "storage"
 VARIABLE = "BEAMPERMIT_COMPUTE"
 """The file with the configuration, if it is not `compute.yaml` in the user's folder for configurations."""
 WORK = "work"
-SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE)
+SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
 SIZES = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
-TIME = re.compile(r"(\d+(?:\.\d+)?) ?(s|m|min|h|d)")
-SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+TIME = re.compile(r"(\d{1,12}(?:\.\d{1,9})?) ?(s|m|min|h|d|)", re.ASCII)
+SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 NAME_IN_CLUSTER = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)?$"
-CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)")
+CLOCK = re.compile(r"(?:(\d{1,6})-)?(\d{1,9}):(\d\d):(\d\d)", re.ASCII)
 
 
 def _bytes(value: Any) -> Any:
@@ -44,7 +44,7 @@ def _seconds(value: Any) -> Any:
         return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
     match = TIME.fullmatch(value.strip())
     if not match:
-        raise ValueError(f"{value!r} is no time, such as 90m, 2h or 1-12:00:00")
+        raise ValueError(f"{value!r} is no time, such as 90m, 2h or 1-12:00:00; a number is seconds")
     return float(match[1]) * SECONDS[match[2]]
 
 
@@ -99,6 +99,8 @@ class Resources(Record):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except (FileExistsError, NotADirectoryError):
             raise BadInput("this is the folder of work, and a file is in the way", file=folder) from None
+        except (FileNotFoundError, ValueError):  # in /proc, or with a zero byte in its name
+            raise BadInput("this is the folder of work, and no folder can be made there", file=folder) from None
         return folder
 
 

@@ -395,11 +395,11 @@ def test_a_unit_that_puts_a_link_in_the_place_of_its_folder_fails_alone(
     target.mkdir()
     (target / "result.json").touch()
     units = [unit_of(1, replaced=str(target)), unit_of(2)]
+    folder = units[0].folder(work)
     for _ in range(2):
         with Local(Resources(at_once=1)) as executor:
             first, second = perform_all(iter(units), executor, work)
         assert (first.result, second.result) == (None, {"x": 4})
-        folder = first.folder
         assert folder.is_symlink()
         remove(folder.with_name(f"{folder.name}.gone"))
     assert (target / "result.json").exists()

@@ -46,6 +46,10 @@ def test_another_file_is_named_by_a_variable(file: Path, tmp_path: Path, monkeyp
         ("on: local\n\nmemory: 4 GX\n", 3, "memory: '4 GX' is no amount of memory, such as 4G"),
         ("time: tomorrow\n", 1, "time: 'tomorrow' is no time, such as 90m, 2h or 1-12:00:00"),
         ("time: -1\n", 1, "time: Input should be greater than or equal to 0"),
+        ("time: .inf\n", 1, "time: Input should be a finite number"),
+        (f"time: 1{'0' * 400}\n", 1, "time: Input should be a "),
+        ("time: '30:00'\n", 1, "time: '30:00' is no time, such as 90m, 2h or 1-12:00:00; a number is seconds"),
+        (f"memory: 1{'0' * 400}G\n", 1, "is no amount of memory, such as 4G"),
         ("partition: 'a; rm -rf /'\n", 1, "partition: String should match pattern"),
         ("- cores\n", 1, "a mapping of keys is needed, such as `on: slurm`"),
         ("cores: [\n", 2, "not YAML"),
@@ -73,7 +77,7 @@ def test_a_wrong_option_is_said_with_its_name(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("512", 512), ("4G", 4 * 2**30), ("1.5 GiB", 1.5 * 2**30), ("100MB", 100 * 2**20), ("2t", 2**41)],
+    [("0", 0), ("512", 512), ("4G", 4 * 2**30), ("1.5 GiB", 1.5 * 2**30), ("100MB", 100 * 2**20), ("2t", 2**41)],
 )
 def test_memory(text: str, number: int) -> None:
     assert Resources.model_validate({"memory": text}).memory == number
@@ -81,10 +85,27 @@ def test_memory(text: str, number: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [(90, 90), ("90s", 90), ("90m", 5400), ("1.5h", 5400), ("2d", 172800), ("1:30:00", 5400), ("1-12:00:00", 129600)],
+    [
+        (90, 90),
+        ("90", 90),
+        ("1.5", 1.5),
+        ("0", 0),
+        ("90s", 90),
+        ("90m", 5400),
+        ("1.5h", 5400),
+        ("2d", 172800),
+        ("1:30:00", 5400),
+        ("1-12:00:00", 129600),
+    ],
 )
 def test_time(text: str, seconds: float) -> None:
     assert Resources.model_validate({"time": text}).time == seconds
+
+
+def test_nought_undoes_what_is_configured(file: Path) -> None:
+    file.write_text("time: 2h\nmemory: 4G\ngpus: 1\nat_once: 3\n")
+    resources = resources_of(time="0", memory="0", gpus=0, at_once=0)
+    assert (resources.time, resources.memory, resources.gpus, resources.at_once) == (0, 0, 0, 0)
 
 
 def test_the_folder_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,5 +116,9 @@ def test_the_folder_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(BadInput, match="the folder of work is 'a/b', and an absolute path is needed"):
         Resources(work="a/b").folder()
     (tmp_path / "file").touch()
+    for place in ("/proc/beampermit", "/a\0b"):
+        with pytest.raises(BadInput, match="this is the folder of work, and no folder can be made there") as caught:
+            Resources(work=place).folder()
+        assert caught.value.file == place
     with pytest.raises(BadInput, match="this is the folder of work, and a file is in the way"):
         Resources(work=str(tmp_path / "file")).folder()
