@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -66,16 +67,15 @@ class _Trainings:
             yield unit
 
     def _unit(self, training: Training) -> Unit:
-        # A reproduction that is done again trains again: the private folder of this one is part of the unit.
+        # A reproduction that is done again trains again: the private folder of this one is part of the unit. With
+        # --resume it is the folder of the run that was interrupted, so that its units are taken over.
         name = f"{training.results.parents[1].name}-{training.results.name}-{training.done.partition('.')[0]}"
         tree = self._work / TREES / name
         self._trees.append(tree)
         top = Git(training.tree).top.root
-        _lay_out(tree, top)
         # One that we did not install has no stamp, and has to be there on each machine.
         locked = bool(stamp_of(self._environment.prefix))
-        if locked:
-            _copy_lock(training.tree, tree)
+        _lay_out(tree, top, training.tree if locked else None)
         roots = {str(training.home.root), str(training.home.root.resolve()), str(training.home.root.absolute())}
         request = {
             "stages": [*_stages(training, top)],
@@ -113,12 +113,25 @@ class _Trainings:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lay_out(tree: Path, top: Path) -> None:
-    """The runner, and the whole repository of the training."""
-    shutil.rmtree(tree, ignore_errors=True)
-    (tree / "src").mkdir(parents=True)
-    shutil.copyfile(Path(str(stage_runner.__file__)), tree / "src" / f"{MODULE}.py")
-    shutil.copytree(top, tree / WHOLE, symlinks=True)
+def _lay_out(tree: Path, top: Path, locked: Path | None) -> None:
+    """The runner, the whole repository of the training, and the lock of the project `locked`.
+
+    What an interrupted run laid out stays: its jobs may be reading it.
+    """
+    if tree.is_dir():
+        return
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=".new-", dir=tree.parent))
+    try:
+        (folder / "src").mkdir()
+        shutil.copyfile(Path(str(stage_runner.__file__)), folder / "src" / f"{MODULE}.py")
+        shutil.copytree(top, folder / WHOLE, symlinks=True)
+        if locked:
+            _copy_lock(locked, folder)
+        folder.chmod(0o755)
+        folder.rename(tree)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy_lock(project: Path, tree: Path) -> None:

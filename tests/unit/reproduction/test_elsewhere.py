@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 from beampermit.compute.executor import open_executor
 from beampermit.compute.local import Local
 from beampermit.compute.resources import Resources
+from beampermit.compute.slurm import Slurm
+from beampermit.compute.unit import UNIT
 from beampermit.errors import Failed, Outside
 from beampermit.project import Project
 from beampermit.reproduction.diagnosis import Kind
@@ -22,6 +26,20 @@ from support.dvc_repositories import remake, replace
 pytestmark = pytest.mark.slow
 
 Again = Callable[..., Reproduction]
+
+
+class Counting(Local):
+    """Knows what was submitted, in order."""
+
+    def __init__(self, resources: Resources):
+        super().__init__(resources)
+        self.folders = list[Path]()
+        self.labels = list[str]()
+
+    def submit(self, folders: Sequence[Path]) -> None:
+        self.folders += folders
+        self.labels += [json.loads((folder / UNIT).read_text())["label"] for folder in folders]
+        super().submit(folders)
 
 
 @pytest.fixture
@@ -115,6 +133,82 @@ def test_an_interrupted_run_goes_on_with_the_seeds_that_are_left(
     assert 0 in done.resumed
 
 
+def killed_while(running: Callable[[], object]) -> None:
+    """Do it in a process that is killed at once where it calls `die`."""
+    if (child := os.fork()) == 0:
+        try:
+            running()
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+
+
+def die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_run_that_was_killed_goes_on_with_what_is_missing(
+    again: Again, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A unit that ended, and whose results nobody took, is taken over."""
+    from beampermit.reproduction import elsewhere as module
+
+    place, own = Resources(at_once=1), module.stored
+
+    def run() -> None:
+        monkeypatch.setattr(module, "stored", lambda training, *rest: (die if training.seed else own)(training, *rest))
+        with open_executor("local", place, tmp_path / "work") as executor:
+            again(seeds=(0, 1, 7), kept=True, train=trainer_on(executor, tmp_path / "work"))
+
+    killed_while(run)
+    with Counting(place) as executor:
+        done = again(seeds=(0, 1, 7), kept=True, resume=True, train=trainer_on(executor, tmp_path / "work"))
+    assert executor.labels == ["seed 7: train"]
+    assert 0 in done.resumed
+    assert done.spread
+    assert [*done.spread.metrics[0].values] == [0, 1, 7]
+    # After a run that ended there is nothing to go on with.
+    with Counting(place) as executor:
+        again(seeds=(0, 1, 7), kept=True, resume=True, train=trainer_on(executor, tmp_path / "work"))
+    assert executor.labels == ["seed 0: train", "seed 1: train", "seed 7: train"]
+
+
+@pytest.mark.usefixtures("slurm")
+def test_jobs_of_a_run_that_was_killed_are_taken_over(
+    trainable: Project, again: Again, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They train on what the killed run laid out, while the next one lays out the same."""
+    monkeypatch.setattr("beampermit.reproduction.preparation.stage_changes", lambda _: [])
+    go, begun = tmp_path / "go", tmp_path / "begun"
+    wait = f"Path({str(begun)!r}).open('a').write('x')\nwhile not Path({str(go)!r}).exists(): time.sleep(0.05)\nseed = "
+    replace(trainable.root / "train.py", "seed = ", wait)
+    resources = Resources(on="slurm", time=300, work=str(tmp_path / "work"))
+
+    def run(progress: Callable[..., None], **options: bool) -> Reproduction:
+        with open_executor(resources.on, resources, resources.folder()) as executor:
+            train = trainer_on(executor, resources.folder())
+            return again(seeds=(0, 1), kept=True, train=train, progress=progress, **options)
+
+    killed_while(lambda: run(lambda *_: die() if begun.exists() and begun.stat().st_size == 2 else None))
+    trees = [*(tmp_path / "work/trees").iterdir()]
+    for tree in trees:
+        (tree / "the same").touch()
+    own = Slurm.submit
+
+    def taken_over(executor: Slurm, folders: Sequence[Path]) -> None:
+        assert [tree for tree in trees if not (tree / "the same").exists()] == []
+        own(executor, folders)
+        go.touch()
+
+    monkeypatch.setattr(Slurm, "submit", taken_over)
+    monkeypatch.setattr(Slurm, "_submit", lambda *_: pytest.fail("submitted again"))
+    done = run(lambda *_: None, resume=True)
+    assert len(trees) == 2
+    assert done.diagnosis.kind is Kind.IDENTICAL
+    assert begun.read_text() == "xx"
+
+
 def test_another_run_trains_again_and_is_told_nothing_of_the_project(
     trainable: Project, again: Again, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,17 +219,10 @@ def test_another_run_trains_again_and_is_told_nothing_of_the_project(
     seen = f"if {str(home)[1:]!r} in str(os.environ): raise SystemExit('told')\nseed = "
     replace(trainable.root / "train.py", "seed = ", seen)
     monkeypatch.setattr("beampermit.reproduction.preparation.stage_changes", lambda _: [])
-    performed = list[Path]()
-
-    class Counting(Local):
-        def submit(self, folders: Sequence[Path]) -> None:
-            performed.extend(folders)
-            super().submit(folders)
-
     with Counting(Resources(at_once=1)) as executor:
         for _ in range(2):
             assert again(train=trainer_on(executor, tmp_path / "work")).diagnosis.kind is Kind.IDENTICAL
-    assert len(performed) == len({*performed}) == 2
+    assert len(executor.folders) == len({*executor.folders}) == 2
 
 
 @pytest.mark.usefixtures("slurm")
