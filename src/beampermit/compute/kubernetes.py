@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shlex
 import sys
@@ -25,6 +26,10 @@ from beampermit.processes import Finished, run
 ROOM, MANIFEST = "kubernetes", "job.yaml"
 LONGEST = 1000
 """Pods of a job: each has a file of its own, and starts a Python."""
+QUEUE = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+LONGEST_LABEL = 63
+TAKEN = ("/tmp", "/dev/shm")  # noqa: S108 - in a pod
+"""Where pods have folders of their own."""
 LOOK, ASK = 0.25, 15.0
 """Seconds between two looks at files, and between two questions to Kubernetes."""
 PATIENCE = 60.0
@@ -40,6 +45,12 @@ class Kubernetes:
     def __init__(self, resources: Resources, work: Path):
         if resources.nodes > 1:
             raise BadInput(f"--on kubernetes: a unit runs in one pod, and --nodes is {resources.nodes}")
+        queue = resources.partition
+        if queue and (len(queue) > LONGEST_LABEL or not QUEUE.fullmatch(queue)):
+            raise BadInput(
+                f"--on kubernetes: partition is {queue!r}, and a queue of Kueue has a name of at most {LONGEST_LABEL} "
+                "small letters, digits, - and ., such as ml-queue"
+            )
         self._resources, self._work = resources, work.absolute()
         self._mount = _mount(resources, self._work)
         self._jobs: dict[Path, dict[Path, None]] = {}
@@ -180,7 +191,13 @@ def _mount(resources: Resources, work: Path) -> Path:
             )
     if os.getuid() == 0:
         raise BadInput("pods run as the user who submits, and never as root: log in as another user")
-    mount = Path(pods.mount) if pods.mount else work
+    mount = Path("/" + os.path.normpath(pods.mount).lstrip("/")) if pods.mount else work
+    if str(mount) in TAKEN:
+        raise BadInput(
+            f"the volume would be mounted at {mount}, where pods have a folder of their own: set kubernetes.mount to "
+            "another one",
+            file=configuration_file(),
+        )
     if not work.is_relative_to(mount):
         raise BadInput(
             f"the folder of work is {work}, and the volume is mounted at {mount}: give --work a folder in it"

@@ -33,6 +33,9 @@ JOB = 4 * 3600.0
 """Seconds that a job asks for, if its units may take longer together: what is left is done in another turn."""
 MARGIN = 120.0
 """Seconds of a job for its start, an environment to install, and its end."""
+TOO_LONG, NOT_REACHED = "Invalid job array specification", "connect failure"
+"""Words of sbatch: it submitted nothing."""
+ASK_FOR_LESS = "press Ctrl-C, and ask for less"
 LOOK, ASK, ASK_SELDOM = 0.25, 2.0, 30.0
 """Seconds between two looks at files, and between two questions to the controller."""
 OVER = 3.0
@@ -76,6 +79,8 @@ class Slurm:
         self._answered = time.monotonic()
         self._every = ASK
         self._found = False
+        self._longest = 0
+        """Elements of an array, once it is known."""
 
     def __enter__(self) -> Slurm:
         return self
@@ -110,7 +115,8 @@ class Slurm:
         if not queued:
             return ""
         reason, _ = Counter(queued).most_common(1)[0]
-        return f"{len(queued)} of {len(open_)} jobs queued ({reason})"
+        helpless = f", and no waiting helps: {ASK_FOR_LESS}" if slurm_queue.no_waiting_helps(reason) else ""
+        return f"{len(queued)} of {len(open_)} jobs queued ({reason}){helpless}"
 
     def cancel(self) -> None:
         names = [array.name for array in self._arrays if any(array.open.values())]
@@ -126,10 +132,21 @@ class Slurm:
         }
 
     def _submit(self, folders: Sequence[Path]) -> None:
+        self._longest = self._longest or min(slurm_queue.largest_array(), LONGEST_ARRAY)
+        while True:
+            chunks = chunks_of(folders, self._resources.at_once, self._longest)
+            try:
+                return self._submit_array(chunks)
+            except Outside as error:
+                # Where scontrol does not say how long an array may be, sbatch does in this way.
+                if len(chunks) == 1 or TOO_LONG not in error.message:
+                    raise
+                self._longest = len(chunks) // 2
+
+    def _submit_array(self, chunks: list[list[Path]]) -> None:
         from beampermit.compute import slurm_job
 
-        resources = self._resources
-        chunks = chunks_of(folders, resources.at_once, min(slurm_queue.largest_array(), LONGEST_ARRAY))
+        resources, folders = self._resources, [folder for chunk in chunks for folder in chunk]
         name = f"beampermit-{secrets.token_hex(4)}"
         array = Array(name, self._room / name, {n: dict.fromkeys(chunk) for n, chunk in enumerate(chunks)})
         tasks = [array.room / f"task-{number}.json" for number in array.open]
@@ -148,7 +165,16 @@ class Slurm:
         write_json(array.room / ARRAY, {"elements": [[folder.name for folder in chunk] for chunk in chunks]})
         self._arrays.append(array)
         requeues = max(map(len, chunks)) + 2
-        slurm_job.submit(array.room, tasks, self._parameters(array), requeues, passed_to(folders))
+        try:
+            slurm_job.submit(array.room, tasks, self._parameters(array), requeues, passed_to(folders))
+        except Outside as error:
+            self._arrays.remove(array)
+            if TOO_LONG in error.message:
+                shutil.rmtree(array.room, ignore_errors=True)
+            elif NOT_REACHED not in error.message:
+                with suppress(Outside):  # its answer may be lost; where this is too, the next start takes them over
+                    slurm_queue.cancel([name])
+            raise
 
     def _parameters(self, array: Array) -> dict[str, object]:
         resources, longest = self._resources, max(map(len, array.open.values()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import sys
@@ -24,9 +25,10 @@ OF_A_MACHINE = ("TERM", "TMPDIR", "TEMP", "TMP", "CI", "SHELL", "XDG_CACHE_HOME"
 """Variables of where we are, which say nothing about a node."""
 DEALT = ("_VISIBLE_DEVICES", "_NUM_THREADS")
 """Ends of names of those that SLURM and the worker set."""
-
-
-FOR_SBATCH = ("SBATCH_", "SLURM_", "MUNGE_")
+FOR_SBATCH = re.compile(r"SBATCH_[A-Z_]+|SLURM_JWT")
+"""Variables that sbatch reads, a login among them: the first line of its script drops them, so a job has none."""
+FOR_SLURM = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_HINT", "SLURM_UMASK")
+"""Variables where its commands find the cluster, here and in a job; of others named so, sbatch exports each."""
 OVERRULING = ("SBATCH_EXPORT", "SBATCH_GET_USER_ENV", "SBATCH_ARRAY_INX", "SBATCH_JOB_NAME")
 """Variables of a user that are more than what the script says."""
 
@@ -57,6 +59,8 @@ def submit(
 
     `passed` names variables that contracts let through to what the jobs do.
     """
+    passed = set(passed)
+    variables = exported(passed)
     # -P: a file of the folder where somebody stands is no module of ours.
     executor = SlurmExecutor(room, max_num_timeout=requeues, python=f"{shlex.quote(sys.executable)} -P")
     try:
@@ -66,21 +70,32 @@ def submit(
             # What sbatch exports is all that the script has, and the step gets that. It is one process on the first
             # machine; a team reaches the others by steps of its own (`team.py`).
             srun_args=["--export=ALL", "--nodes=1", "--ntasks=1", f"--cpus-per-task={parameters['cpus_per_task']}"],
+            setup=_dropping(name for name in variables if FOR_SBATCH.fullmatch(name) and name not in passed),
             additional_parameters={"export": "ALL", "chdir": str(room), "requeue": True},
         )
-        with _exporting(exported(passed)):
+        with _exporting(variables):
             jobs = executor.submit_array([Chunk(str(task)) for task in tasks])
     except (UncompletedJobError, FailedSubmissionError) as error:
-        raise Outside(f"sbatch refuses the job: {_words(str(error))}", hint="sinfo shows what there is") from None
+        words = _words(str(error))
+        raise Outside(f"sbatch refuses the job: {words}", hint=_hint(words)) from None
     return str(jobs[0].job_id).partition("_")[0]
 
 
 def exported(passed: Iterable[str] = ()) -> dict[str, str]:
-    """The variables that sbatch sees, and so the job: where things are, what is set for sbatch itself, no secret."""
+    """The variables that sbatch sees: where things are, and what is set for itself. Jobs get those but `FOR_SBATCH`."""
     kept = {name for name in clean_variables() if name not in OF_A_MACHINE and not name.endswith(DEALT)}
-    kept |= {name for name in os.environ if name == CACHE or (name.startswith(FOR_SBATCH) and name not in OVERRULING)}
-    kept |= {name for name in passed if name in os.environ and name not in OVERRULING}
-    return {name: os.environ[name] for name in kept}
+    kept |= {name for name in os.environ if name in (CACHE, *FOR_SLURM) or FOR_SBATCH.fullmatch(name)}
+    kept |= {name for name in passed if name in os.environ}
+    return {name: os.environ[name] for name in kept.difference(OVERRULING)}
+
+
+def _dropping(names: Iterable[str]) -> list[str]:
+    """The first line of a script: begin again without these variables, not even where `/proc` keeps the first ones."""
+    if not (dropped := sorted(names)):
+        return []
+    is_set = "".join(f"${{{name}+x}}" for name in dropped)
+    unset = " ".join(f"-u {name}" for name in dropped)
+    return [f'[ -z "{is_set}" ] || exec env {unset} "$BASH" "$0"']
 
 
 @contextmanager
@@ -100,3 +115,11 @@ def _words(text: str) -> str:
     """The lines of sbatch in what submitit says of it."""
     lines = [line.partition("sbatch: error: ")[2].strip() for line in text.splitlines() if "sbatch: error: " in line]
     return "; ".join(lines) or " ".join(text.split())[-300:]
+
+
+def _hint(words: str) -> str:
+    if re.search("contact|timed out|authentication", words):
+        return "Type it again when SLURM's controller answers: sinfo"
+    if "submit limit" in words:
+        return "With --at-once N, no more than 4 * N jobs are submitted at a time; or ask for less"
+    return "sinfo shows what there is"

@@ -29,6 +29,11 @@ OVER = frozenset(
     ]
 )
 """States in which nothing runs. A job that is queued again is in one of them for a moment."""
+NO_WAITING_HELPS = re.compile(
+    r"PartitionConfig|Partition(Node|Time)Limit|BadConstraints|DependencyNeverSatisfied|ReservationDeleted|"
+    r"Invalid(Account|QOS)|(Account|QOS)NotAllowed|QOSMin\w+|(Assoc|QOS)Max\w+Per(Job|Node)(Limit)?"
+)
+"""Reasons for which a job never starts, unless the site changes something. Limits of all jobs of a user are none."""
 USUAL_TIME = 3600.0
 USUAL_ARRAY = 1001
 """`MaxArraySize` of a cluster that says nothing."""
@@ -72,6 +77,11 @@ def listed(names: Sequence[str]) -> dict[Place, Listed]:
         element, job, state, reason = rest.split("|", 3)
         found[Place(name, int(element) if element.isdecimal() else 0)] = Listed(job, state, reason)
     return found
+
+
+def no_waiting_helps(reason: str) -> bool:
+    """Whether a job that is queued for this reason asks for what is not there."""
+    return NO_WAITING_HELPS.fullmatch(reason) is not None
 
 
 def largest_array() -> int:

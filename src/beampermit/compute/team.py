@@ -19,6 +19,12 @@ from beampermit.errors import Outside
 from beampermit.processes import start, stop
 
 LOOK = 0.25
+OF_THE_JOB = (
+    *("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTER_NAME", "SLURM_WORKING_CLUSTER", "SLURM_JOB_ID"),
+    *("SLURM_JOB_NODELIST", "SLURM_JOB_NUM_NODES", "SLURM_JOB_CPUS_PER_NODE", "SLURM_JOB_PARTITION"),
+    *("SLURM_MEM_PER_CPU", "SLURM_MEM_PER_NODE", "SLURM_GPUS_PER_NODE"),
+)
+"""What srun knows a job by: no more of the step that we are, and none of the user's."""
 GRACE = 10.0
 """Seconds that srun has to end what runs on other machines."""
 
@@ -68,7 +74,8 @@ class Team:
         meeting = ["--standalone"]
         srun: list[str] = []
         if self.nodes > 1:
-            variables, srun = {**variables, **_of_slurm()}, self._srun(folder)
+            known = {name: os.environ[name] for name in OF_THE_JOB if name in os.environ}
+            variables, srun = {**variables, **known}, self._srun(folder)
             place = f"{_name_of_this_machine()}:{_free_port()}"
             meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={place}", f"--rdzv-id={folder.name[:16]}"]
         torchrun = [str(python), "-P", "-m", "torch.distributed.run", *meeting]
@@ -92,14 +99,6 @@ def team_of(nodes: int, gpus: int, cores: int) -> Team | None:
     """The team of a unit; None where one process is all."""
     team = Team(nodes, gpus, cores)
     return team if team.count > 1 else None
-
-
-def _of_slurm() -> dict[str, str]:
-    """What srun knows the job by; no more of the step that we are."""
-    step = ("SLURM_STEP", "SLURM_CPU_BIND", "SLURM_MEM_BIND", "SLURM_EXPORT_ENV", "SLURM_NTASKS", "SLURM_NPROCS")
-    return {
-        name: value for name, value in os.environ.items() if name.startswith("SLURM_") and not name.startswith(step)
-    }
 
 
 def _name_of_this_machine() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,13 +188,30 @@ def test_when_a_job_is_over(said: dict[str, Any], reason: str) -> None:
         ({"kubernetes": {"image": ""}}, "--on kubernetes needs kubernetes.image"),
         ({"kubernetes": {"claim": ""}}, "--on kubernetes needs kubernetes.claim"),
         ({"kubernetes": {"mount": "/elsewhere"}}, "the volume is mounted at /elsewhere: give --work a folder in it"),
+        ({"kubernetes": {"mount": "/tmp"}}, "the volume would be mounted at /tmp, where pods have a folder of their"),
+        ({"kubernetes": {"mount": "//dev/./shm/"}}, "the volume would be mounted at /dev/shm, where pods have a"),
         ({"nodes": 2}, "a unit runs in one pod, and --nodes is 2"),
+        ({"partition": "-x"}, "partition is '-x', and a queue of Kueue has a name of at most 63 small letters, digits"),
+        ({"partition": "é"}, "partition is 'é', and a queue"),
+        ({"partition": "q" * 64}, "a queue of Kueue has a name of at most 63"),
     ],
 )
 def test_what_pods_need_is_asked_for(work: Path, asked: dict[str, Any], reason: str) -> None:
     with pytest.raises(BadInput) as caught:
         open_executor("kubernetes", resources(**asked), work)
     assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("asked", [{"partition": "q" * 63}, {"partition": "ml-1.gpu"}, {"kubernetes": {"mount": "/"}}])
+def test_what_pods_can_have_is_taken(work: Path, unit_of: UnitOf, asked: dict[str, Any]) -> None:
+    submitted(work, resources(**asked), unit_of(1))
+
+
+def test_a_volume_may_be_below_the_folder_of_temporary_files(unit_of: UnitOf) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        job = submitted(Path(folder), resources(), unit_of(1))
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert [one["mountPath"] for one in container["volumeMounts"]] == [folder, "/tmp", "/dev/shm"]
 
 
 def test_a_path_that_kubernetes_would_expand_is_refused(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,80 +18,26 @@ from beampermit.compute import slurm_queue
 from beampermit.compute.collect import perform_all
 from beampermit.compute.executor import open_executor
 from beampermit.compute.resources import Resources
-from beampermit.compute.slurm import chunks_of
-from beampermit.compute.unit import Ended, Unit
+from beampermit.compute.unit import Ended, Unit, prepare
 from beampermit.errors import BadInput, Outside
 from support.slurm import MAX_ARRAY, Slurm, slurm, slurm_session, until
+from support.slurm_units import no_patience, performed, submitted, tree, units, work
 
-__all__ = ["slurm", "slurm_session"]
+__all__ = ["no_patience", "slurm", "slurm_session", "submitted", "tree", "work"]
+pytestmark = pytest.mark.usefixtures("no_patience")
 SECRET = "hunter2-of-the-registry"
-COMMAND = """\
-import json, os, time
-from pathlib import Path
-
-request = json.loads(Path("request.json").read_text())
-with open("starts", "a") as file:
-    print(os.environ.get("SLURM_JOB_ID"), file=file)
-while request.get("until") and not Path(request["until"]).exists():
-    time.sleep(0.05)
-if request.get("fails"):
-    raise SystemExit("no beam")
-starts = Path("starts").read_text().splitlines()
-result = {"square": request["x"] ** 2, "variables": dict(os.environ), "starts": len(starts)}
-Path("result.part").write_text(json.dumps(result))
-os.rename("result.part", "result.json")
+SEEN = """\
+import json, os, pathlib
+others = {}
+for process in pathlib.Path("/proc").glob("[0-9]*"):
+    try:
+        variables = (process / "environ").read_text(errors="replace")
+        if f"SLURM_JOB_ID={os.environ['SLURM_JOB_ID']}\\0" in variables and os.environ["SLURM_CONF"] in variables:
+            others[(process / "comm").read_text().strip() + " " + process.name] = variables
+    except OSError:
+        pass
+print(json.dumps([dict(os.environ), others]))
 """
-
-
-@pytest.fixture(autouse=True)
-def _no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("ASK", 0.3), ("ASK_SELDOM", 0.6), ("OVER", 0.5)):
-        monkeypatch.setattr(ours, name, value)
-    monkeypatch.setattr(ours.Slurm, "late", 0.5)
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    (tmp_path / "tree/src").mkdir(parents=True)
-    (tmp_path / "tree/src/command.py").write_text(COMMAND)
-    return tmp_path / "tree"
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    (tmp_path / "work").mkdir()
-    return tmp_path / "work"
-
-
-@pytest.fixture
-def submitted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many elements each array had that was submitted."""
-    from beampermit.compute import slurm_job
-
-    lengths: list[int] = []
-    real = slurm_job.submit
-
-    def submit(room: Path, tasks: Sequence[Path], *arguments: Any, **named: Any) -> str:
-        lengths.append(len(tasks))
-        return real(room, tasks, *arguments, **named)
-
-    monkeypatch.setattr(slurm_job, "submit", submit)
-    return lengths
-
-
-def units(tree: Path, count: int, **request: Any) -> list[Unit]:
-    return [Unit(f"unit {x}", "command", {"x": x, **request}, tree=tree, tree_digest="1") for x in range(count)]
-
-
-def performed(work: Path, wanted: list[Unit], said: list[str] | None = None, **resources: Any) -> dict[str, Ended]:
-    def progress(step: str, done: int = 0, total: int = 0, /) -> None:
-        if said is not None:
-            said.append(step)
-
-    with open_executor("slurm", Resources(**resources), work) as executor:
-        ended = {one.unit.label: one for one in perform_all(iter(wanted), executor, work, progress)}
-    assert len(ended) == len(wanted)
-    return ended
 
 
 def squares(ended: dict[str, Ended]) -> list[int]:
@@ -143,31 +90,24 @@ def test_a_job_has_no_variable_of_ours_but_where_things_are(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
     monkeypatch.setenv("OMP_NUM_THREADS", "77")
+    for name in ("SLURM_FOO", "MUNGE_FOO", "SBATCH_FOO", "SBATCH_WCKEY"):
+        monkeypatch.setenv(name, SECRET)
     from beampermit.compute import slurm_job
 
-    command = f"{sys.executable} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
+    command = f"{sys.executable} -c {shlex.quote(SEEN)}"
     monkeypatch.setattr(slurm_job.SlurmExecutor, "_submitit_command_str", property(lambda _: command))
     before = dict(os.environ)
     slurm_job.submit(work, [work / "none", work / "none"], {"time": 1, "cpus_per_task": 1, "signal_delay_s": 5}, 1)
     assert dict(os.environ) == before
     until(lambda: any(file.read_text().endswith("\n") for file in work.glob("*_0_0_log.out")))
-    variables = json.loads(next(work.glob("*_0_0_log.out")).read_text())
+    variables, others = json.loads(next(work.glob("*_0_0_log.out")).read_text())
+    assert not [name for name, text in others.items() if SECRET in text]
+    assert "bash" in {name.split()[0] for name in others}, "the script itself"
     assert variables["SUBMITIT_EXECUTOR"] == "slurm"
-    assert SECRET not in variables.values()
+    assert not [name for name, value in variables.items() if SECRET in value]
     from_us = {name for name, value in variables.items() if os.environ.get(name) == value}
     assert from_us - {"SHLVL", "HOSTNAME"} <= set(slurm_job.exported())
     assert "OMP_NUM_THREADS" not in variables
-
-
-def test_an_array_is_as_long_as_the_cluster_takes() -> None:
-    folders = [Path(str(number)) for number in range(10_000)]
-    for at_once, longest, elements in ((0, 1000, 1000), (0, 25, 25), (5, 1000, 20), (300, 1000, 1000)):
-        chunks = chunks_of(folders, at_once, longest)
-        assert len(chunks) == elements
-        assert sorted(folder for chunk in chunks for folder in chunk) == sorted(folders)
-        assert max(map(len, chunks)) - min(map(len, chunks)) <= 1
-    assert chunks_of(folders[:3], 0, 1000) == [[folder] for folder in folders[:3]]
-    assert len(chunks_of(folders[:3], 5, 1)) == 1
 
 
 def test_what_a_cluster_has_is_asked(slurm: Slurm, tmp_path: Path) -> None:
@@ -188,19 +128,6 @@ def test_what_a_cluster_has_is_asked(slurm: Slurm, tmp_path: Path) -> None:
         assert bad.value.hint == "pip install 'beampermit[slurm]'"
 
 
-def test_a_job_that_no_node_can_start_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    held = slurm_queue.Listed("7_0", "PENDING", "launch failed requeued held")
-    assert held.over
-    for reason in ("Priority", "BeginTime", "JobHeldUser", "PartitionTimeLimit"):
-        assert not slurm_queue.Listed("7_0", "PENDING", reason).over
-    cancelled: list[str] = []
-    monkeypatch.setattr(slurm_queue, "cancel_job", cancelled.append)
-    array = ours.Array("beampermit-1", tmp_path, {0: {tmp_path / "unit": None}})
-    said = ours._lost(array, [tmp_path / "unit"], held)
-    assert said.startswith("job 7_0 could not be started: launch failed requeued held; it left no log in ")
-    assert cancelled == ["7_0"]
-
-
 def test_what_sbatch_refuses_is_said_in_its_words(slurm: Slurm, work: Path, tree: Path) -> None:
     with pytest.raises(Outside, match=r"sbatch refuses the job: .*invalid partition specified: gpu") as error:
         performed(work, units(tree, 2), partition="gpu")
@@ -210,24 +137,47 @@ def test_what_sbatch_refuses_is_said_in_its_words(slurm: Slurm, work: Path, tree
     assert not slurm("squeue", "--noheader")
 
 
+def test_arrays_get_shorter_until_the_cluster_takes_them(
+    slurm: Slurm, work: Path, tree: Path, submitted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where scontrol does not say how long they may be."""
+    monkeypatch.setattr(slurm_queue, "largest_array", lambda: slurm_queue.USUAL_ARRAY)
+    folders = [unit.folder(work) for unit in units(tree, 2 * MAX_ARRAY + 2)]
+    for unit, folder in zip(units(tree, len(folders)), folders, strict=True):
+        prepare(unit, folder)
+    with open_executor("slurm", Resources(time=7200.0), work) as executor:
+        executor.submit(folders[:-1])
+        assert submitted == [2 * MAX_ARRAY + 1, MAX_ARRAY]
+        assert len(slurm("squeue", "--noheader", "--array").splitlines()) == MAX_ARRAY
+        executor.submit(folders)
+        assert submitted[2:] == [1], "what it learned, it did not keep"
+        (long, single) = sorted(work.glob("slurm/*/array.json"), key=lambda file: -file.stat().st_size)
+        elements = json.loads(long.read_text())["elements"] + json.loads(single.read_text())["elements"]
+        assert sorted(name for names in elements for name in names) == sorted(folder.name for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"), [({"time": 7200.0}, "PartitionTimeLimit"), ({"cores": 64}, "PartitionConfig")]
+)
 def test_a_queue_that_does_not_start_is_said_with_the_reason_and_ctrl_c_empties_it(
-    slurm: Slurm, work: Path, tree: Path
+    slurm: Slurm, work: Path, tree: Path, asked: dict[str, Any], reason: str
 ) -> None:
     said: list[str] = []
 
     def ask() -> Iterator[Unit]:
         yield from units(tree, 3)
 
-    with open_executor("slurm", Resources(time=7200.0), work) as executor:
+    with open_executor("slurm", Resources(**asked), work) as executor:
 
         def progress(step: str, *_: int) -> None:
             said.append(step)
-            if "PartitionTimeLimit" in step:
+            if reason in step:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             list(perform_all(ask(), executor, work, progress))
-    assert said[-1].startswith("units: 3 submitted, 3 of 3 jobs queued (PartitionTimeLimit)")
+    helpless = "and no waiting helps: press Ctrl-C, and ask for less"
+    assert said[-1].startswith(f"units: 3 submitted, 3 of 3 jobs queued ({reason}), {helpless}")
     until(lambda: not slurm("squeue", "--noheader"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -38,6 +39,23 @@ def test_what_says_nothing_of_several_processes_is_the_work_of_one_machine(tmp_p
         ended = read_ended(folder)
         assert ended
         assert (ended["result"], ended["reason"]) == (result, reason)
+
+
+def test_other_machines_get_what_srun_needs_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    srun = tmp_path / "bin/srun"
+    srun.parent.mkdir()
+    srun.write_text("#!/bin/sh\nexec /usr/bin/env\n")
+    srun.chmod(0o700)
+    monkeypatch.setenv("PATH", str(srun.parent), prepend=os.pathsep)
+    for name in ("SLURM_FOO", "SLURM_JWT", "MUNGE_FOO", "SLURM_STEP_ID", "SBATCH_FOO", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "hunter2")
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm/slurm.conf")
+    run = Team(2, 0).run(Path(sys.executable), "alone", {"OMP_NUM_THREADS": "1"}, tmp_path, 0.0, lambda: False)
+    assert run.code == 0
+    seen = dict(line.split("=", 1) for line in (tmp_path / "log.txt").read_text().splitlines())
+    assert seen.items() >= {"SLURM_JOB_ID": "12", "SLURM_CONF": "/etc/slurm/slurm.conf", "OMP_NUM_THREADS": "1"}.items()
+    assert "hunter2" not in seen.values()
 
 
 def test_several_machines_are_those_of_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
