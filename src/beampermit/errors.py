@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,12 +136,23 @@ def is_command(hint: str) -> bool:
 
 def from_os_error(error: OSError) -> Outside | None:
     """The error for a file without permission, a full or broken disk; None if it is a bug of ours."""
+    if isinstance(error, shutil.Error):  # of a folder's copy: a list of what failed
+        error = _first_of(error)
     if error.errno not in REFUSED | EXHAUSTED:
         return None
     hint = ""
-    if isinstance(error.filename, str):
-        file = Path(error.filename)
+    name = error.filename2 or error.filename  # of a copy, a link and a renaming, what is written and not what is there
+    if isinstance(name, str):
+        file = Path(name)
         # Not `Path.exists`: before Python 3.14 it raises for a file in a folder that may not be searched.
         there = next((path for path in (file, *file.parents) if os.path.exists(path)), file)  # noqa: PTH110
         hint = f"ls -ld {there}" if error.errno in REFUSED else "df -h"
-    return Outside(str(error.strerror or error).lower(), file=error.filename, hint=hint)
+    return Outside(str(error.strerror or error).lower(), file=name, hint=hint)
+
+
+def _first_of(error: shutil.Error) -> OSError:
+    """The first file of a folder that could not be copied, and why."""
+    failed = error.args[0] if error.args else ""
+    if not isinstance(failed, list) or not (number := re.match(r"\[Errno (\d+)\]", str(failed[0][2]))):
+        return error
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(failed[0][1]))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from beampermit.errors import BadInput
+from beampermit.errors import EXHAUSTED, BadInput
 
 
 def write_text(path: Path, text: str) -> None:
@@ -51,6 +51,10 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.chmod(path.stat().st_mode & 0o777 if path.exists() else 0o666 & ~_umask())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno in EXHAUSTED and error.filename in (None, name):  # a full disk names none
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, from_os_error
 from beampermit.files import remove, replacing, write_json, write_text
 
 
@@ -23,6 +25,17 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
         killed_halfway()
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_full_disk_is_said_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_text(tmp_path / "a.txt", "new")
+    assert str(from_os_error(caught.value)) == f"{tmp_path / 'a.txt'}: no space left on device"
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_folder_or_a_file_in_the_way_is_bad_input(tmp_path: Path) -> None:
