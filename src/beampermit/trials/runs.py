@@ -17,6 +17,8 @@ from beampermit.trials.study import BEAT, RUN
 if TYPE_CHECKING:
     import optuna
 
+RECORDING = "mlflow."
+"""With the name of a run that writes its trials to MLflow, until all are: when it was last seen."""
 EVERY = 60.0
 """Seconds between two signs of life."""
 LOST = 600.0
@@ -28,16 +30,16 @@ def own_name() -> str:
 
 
 @contextmanager
-def alive(study: optuna.Study, name: str) -> Iterator[None]:
+def alive(study: optuna.Study, name: str, kind: str = BEAT) -> Iterator[None]:
     """Signs of life of this run in the study's storage, while the block runs."""
     over = threading.Event()
 
     def beat() -> None:
         while not over.wait(EVERY):
             with suppress(Exception):  # the loop itself says that the storage is gone
-                study.set_user_attr(BEAT + name, _sign())
+                study.set_user_attr(kind + name, _sign())
 
-    study.set_user_attr(BEAT + name, _sign())
+    study.set_user_attr(kind + name, _sign())
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
@@ -45,19 +47,24 @@ def alive(study: optuna.Study, name: str) -> Iterator[None]:
     finally:
         over.set()
         with suppress(Exception):
-            study.set_user_attr(BEAT + name, None)
+            study.set_user_attr(kind + name, None)
+
+
+def living(study: optuna.Study, own: str, kind: str = BEAT) -> set[str]:
+    """Names of the other runs that show signs of life."""
+    signs = {name.removeprefix(kind): sign for name, sign in study.user_attrs.items() if name.startswith(kind)}
+    return {name for name, sign in signs.items() if name != own and _lives(sign)}
 
 
 def abandoned(study: optuna.Study, trials: list[optuna.trial.FrozenTrial], own: str) -> list[int]:
     """Numbers in the storage of running trials whose run is dead."""
-    signs = {name.removeprefix(BEAT): sign for name, sign in study.user_attrs.items() if name.startswith(BEAT)}
-    living = {name for name, sign in signs.items() if name != own and _lives(sign)}
+    others = living(study, own)
     found: list[int] = []
     for trial in trials:
         if trial.state.name not in ("RUNNING", "WAITING"):
             continue
         run = trial.user_attrs.get(RUN)
-        if run not in living and (run is not None or not living):
+        if run not in others and (run is not None or not others):
             found.append(trial._trial_id)
     return found
 

@@ -10,19 +10,16 @@ from typing import Any
 from beampermit.compute.executor import open_executor
 from beampermit.compute.resources import Resources
 from beampermit.errors import BadInput, counted
-from beampermit.files import write_json
 from beampermit.progress import Progress
 from beampermit.project import Project
-from beampermit.reading import read_json
+from beampermit.registry.mlflow import public_address
 from beampermit.reproduction.environments import reused_environment
+from beampermit.trials.recording import Recording
 from beampermit.trials.records import State, Study
 from beampermit.trials.running import Counts, Run, require_some
 from beampermit.trials.storage import folder_of
-from beampermit.trials.study import Opened, open_study, others, read_study, read_trials
-from beampermit.trials.tracking import Tracking, tracking_uri
-
-RECORDED = "recorded.json"
-"""In the folder of the studies: how many trials of each study MLflow has, so that nothing has to be asked."""
+from beampermit.trials.study import open_study, others, read_study
+from beampermit.trials.tracking import tracking_uri
 
 
 @dataclass(frozen=True)
@@ -70,8 +67,9 @@ def run_study(
     tree = cut_tree(opened.subject, work)
     variables = project.base_contract.environment.variables
     environment = reused_environment(project.root, tree, progress, variant).passing(variables)
-    recording = _Recording(opened, uri)
-    run = Run(opened, trials, tree, work, environment, told=recording.add, at_once=resources.at_once)
+    run = Run(opened, trials, tree, work, environment, at_once=resources.at_once)
+    recording = Recording(opened, uri, run.name)
+    run.told = recording.add
     try:
         with open_executor(resources.on, resources, work) as executor:
             counts = run.perform(executor, progress)
@@ -85,66 +83,10 @@ def run_study(
         counts=counts,
         is_new=opened.is_new,
         others=tuple(others(project, opened)) if opened.is_new else (),
-        mlflow=uri and _shown(uri),
+        mlflow=uri and public_address(uri),
         problem=problem,
         seconds=time.monotonic() - began,
     )
-
-
-class _Recording:
-    """The runs in MLflow, begun when there is one to write."""
-
-    def __init__(self, opened: Opened, uri: str):
-        self._opened, self._uri = opened, uri
-        self._file = folder_of(opened.subject.project) / RECORDED
-        trials = opened.told.get_trials(deepcopy=False)
-        self._ended = [trial.number for trial in trials if trial.state.is_finished()]
-        self._tracking: Tracking | None = None
-        if uri and self._known().get(opened.study.name) != [_shown(uri), len(self._ended)] and self._ended:
-            self._begin()
-
-    def add(self, number: int) -> None:
-        if self._uri and not self._tracking:
-            self._begin()
-        if self._tracking:
-            self._tracking.add(number)
-
-    def stop(self) -> None:
-        if self._tracking:
-            self._tracking.stop()
-
-    def finish(self, progress: Progress) -> str:
-        """Write all that is missing; what went wrong, or nothing."""
-        if not self._tracking:
-            return ""
-        try:
-            self._tracking.finish(lambda count: progress(f"writing runs to MLflow: {count}"))
-        except BaseException:
-            self._tracking.stop()
-            raise
-        if not self._tracking.problem:
-            trials = self._opened.told.get_trials(deepcopy=False)
-            count = sum(trial.state.is_finished() for trial in trials)
-            write_json(self._file, {**self._known(), self._opened.study.name: [_shown(self._uri), count]})
-        return self._tracking.problem
-
-    def _begin(self) -> None:
-        self._tracking = Tracking(
-            self._opened.study, self._uri, self._ended, lambda numbers: read_trials(self._opened, numbers)
-        )
-
-    def _known(self) -> dict[str, Any]:
-        try:
-            known = read_json(self._file)
-        except BadInput:
-            return {}
-        return known if isinstance(known, dict) else {}
-
-
-def _shown(uri: str) -> str:
-    from beampermit.registry.mlflow import public_address
-
-    return public_address(uri)
 
 
 def text(session: Session) -> str:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
+import posixpath
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
-from beampermit.errors import BadInput, BeampermitError
-from beampermit.registry.mlflow import BOUNDS, VARIABLE, checked_uri, export
+from beampermit.errors import BadInput, BeampermitError, Outside
+from beampermit.registry.mlflow import BOUNDS, SQLITE, VARIABLE, checked_uri, export
 from beampermit.registry.refusals import reason_of
 from beampermit.trials.records import State, Study, Trial
 
@@ -26,14 +31,70 @@ PART = 0.25
 PAGE = 1000
 STATUS = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED", State.FAILED: "FAILED"}
 LONGEST_VALUE = 500
+NOT_IN_NAMES = re.compile(r"[^\w. /:-]")
+LONGEST_NAME = 200
+ARTIFACTS = "_MLFLOW_SERVER_ARTIFACT_ROOT"
+"""Where a new database keeps files. MLflow would name `mlruns` in the folder in which the command runs, and writes that
+into its SQL as it is: a quotation mark in it ends it."""
+BUSY = 300.0
+"""Seconds that another run may take to make a new database."""
 
 
 def tracking_uri(folder: Path) -> str:
     """`MLFLOW_TRACKING_URI`, else a database in the folder of the studies. Raises `BadInput` for what is no address."""
     uri = os.environ.get(VARIABLE, "")
     if not uri:
-        return f"sqlite:///{folder / DATABASE}"
+        path = str(folder.absolute() / DATABASE)
+        return SQLITE + path.replace("%", "%25").replace("?", "%3F")
     return checked_uri(uri, VARIABLE, export())
+
+
+@contextmanager
+def alone(uri: str) -> Iterator[None]:
+    """Of the runs on this machine, one after the other: two that made the tables of a new database, or the run of the
+    study, would be in each other's way. Raises `Outside`."""
+    from filelock import FileLock, Timeout
+
+    if not uri.startswith(SQLITE):
+        yield
+        return
+    written = uri.removeprefix(SQLITE)
+    file = Path(unquote(written)).absolute()
+    lock = f"{file}.lock"
+    try:
+        with FileLock(lock, timeout=BUSY), _artifacts_beside(file):
+            yield
+            if unquote(written) != written:  # MLflow makes the folder as it is written as well
+                with suppress(OSError):
+                    os.removedirs(os.path.dirname(written))  # noqa: PTH120
+    except Timeout:
+        raise Outside("another process keeps the lock of this database of MLflow", file=lock) from None
+
+
+@contextmanager
+def _artifacts_beside(file: Path) -> Iterator[None]:
+    before = os.environ.get(ARTIFACTS)
+    os.environ[ARTIFACTS] = before or (file.parent / "mlartifacts").as_uri()
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[ARTIFACTS]
+
+
+def accepted_name(name: str) -> str:
+    """As MLflow takes it for parameters, metrics and tags: with a digest where letters had to go, so that no two names
+    become one."""
+    if 0 < len(name) <= LONGEST_NAME and not NOT_IN_NAMES.search(name) and _is_plain_path(name):
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    kept = NOT_IN_NAMES.sub("_", name).replace("/", "_").lstrip(".")[: LONGEST_NAME - 9]
+    return f"{kept}-{digest}"
+
+
+def _is_plain_path(name: str) -> bool:
+    """MLflow may keep it as a file."""
+    return posixpath.normpath(name) == name and not name.startswith(("/", "..")) and name != "."
 
 
 class Tracking:
@@ -50,6 +111,8 @@ class Tracking:
         self._over = threading.Event()
         self.problem = ""
         self.written = 0
+        self.there: set[int] = set()
+        """Trials that MLflow has, to the end."""
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -75,9 +138,13 @@ class Tracking:
     def _serve(self) -> None:
         try:
             runs = _Runs(self._study, self._uri)
-            for trial in self._trials(runs.numbers):
+            self.there |= runs.numbers
+            for trial in self._trials():
                 began = time.monotonic()
-                runs.write(trial)
+                if refused := runs.write(trial):
+                    self.problem = f"trial {trial.number}: {refused}"
+                    continue
+                self.there.add(trial.number)
                 self.written += 1
                 self._rushed.wait((time.monotonic() - began) * (1 / PART - 1))
             if not self._over.is_set():
@@ -87,7 +154,7 @@ class Tracking:
         except Exception as error:  # MLflow and its stores have many
             self.problem = reason_of(error)
 
-    def _trials(self, there: set[int]) -> Iterator[Trial]:
+    def _trials(self) -> Iterator[Trial]:
         """Those of earlier runs that MLflow has not, then those of this run as they end."""
         waiting = [*self._earlier]
         last = False
@@ -102,12 +169,11 @@ class Tracking:
                 waiting += [] if number is None else [number]
             if self._over.is_set():
                 return
-            new = [number for number in dict.fromkeys(waiting) if number not in there]
+            new = [number for number in dict.fromkeys(waiting) if number not in self.there]
             waiting = []
             for trial in self._read(new):
                 if self._over.is_set():
                     return
-                there.add(trial.number)
                 yield trial
 
 
@@ -122,13 +188,26 @@ class _Runs:
         for logger in ("mlflow", "alembic"):
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         self._study = study
-        self._client: Any = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        self._experiment = self._find_experiment(study.name.rpartition("-")[0] + "-trials")
-        self._parent = self._find_parent()
+        with alone(uri):
+            self._client: Any = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            self._experiment = self._find_experiment(study.name.rpartition("-")[0] + "-trials")
+            self._parent = self._find_parent()
         self._begun: dict[int, str] = {}
         self.numbers = set(self._known())
 
-    def write(self, trial: Trial) -> None:
+    def write(self, trial: Trial) -> str:
+        """What MLflow refuses of it, which the next one may not have; nothing where all is written."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._write(trial)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            return reason_of(error)
+        return ""
+
+    def _write(self, trial: Trial) -> None:
         from mlflow.entities import Metric, Param
 
         began = _milliseconds(trial.began)
@@ -160,8 +239,10 @@ class _Runs:
         numbers = {**trial.metrics, **trial.values}
         numbers |= {"seconds": trial.seconds} if trial.seconds is not None else {}
         curved = {metric.key for metric in metrics}
-        metrics += [Metric(name, value, ended, 0) for name, value in numbers.items() if name not in curved]
-        params = [Param(name, str(value)[:LONGEST_VALUE]) for name, value in trial.params.items()]
+        metrics += [
+            Metric(accepted_name(name), value, ended, 0) for name, value in numbers.items() if name not in curved
+        ]
+        params = [Param(accepted_name(name), str(value)[:LONGEST_VALUE]) for name, value in trial.params.items()]
         self._client.log_batch(run, metrics=metrics, params=params)
         self._client.set_terminated(run, STATUS[trial.state], ended)
 
@@ -184,22 +265,16 @@ class _Runs:
     def _find_parent(self) -> str:
         """The run of the study; of two that were made at once, the one that began first."""
         study = self._study
-        kind = f"{PREFIX}kind"
-        found = self._client.search_runs(
-            [self._experiment],
-            f"tags.`{STUDY}` = '{study.name}' and tags.`{kind}` = 'study'",
-            order_by=["attributes.start_time ASC"],
-            max_results=1,
-        )
+        found = self._search_parent()
         if found:
             return str(found[0].info.run_id)
         bound = study.bound
         tags = {
             STUDY: study.name,
-            kind: "study",
+            f"{PREFIX}kind": "study",
             "mlflow.source.git.commit": study.commit,
             **{f"{PREFIX}{name}": getattr(bound, name) for name in ("code", "lock", "parameters", "space")},
-            **{f"{PREFIX}data.{path}": md5 for path, md5 in [*bound.data.items()][:20]},
+            **{accepted_name(f"{PREFIX}data.{path}"): md5 for path, md5 in [*bound.data.items()][:20]},
             f"{PREFIX}objectives": ", ".join(f"{one.direction} {one.name}" for one in study.objectives),
             f"{PREFIX}sampler": study.sampler,
             f"{PREFIX}pruner": study.pruner,
@@ -208,7 +283,19 @@ class _Runs:
         begun = self._client.create_run(
             self._experiment, start_time=_milliseconds(study.began), tags=tags, run_name=study.name
         )
-        return str(begun.info.run_id)
+        own = str(begun.info.run_id)
+        first = str(self._search_parent()[0].info.run_id)
+        if first != own:
+            self._client.delete_run(own)
+        return first
+
+    def _search_parent(self) -> Any:
+        return self._client.search_runs(
+            [self._experiment],
+            f"tags.`{STUDY}` = '{self._study.name}' and tags.`{PREFIX}kind` = 'study'",
+            order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
+            max_results=1,
+        )
 
     def _known(self) -> Iterator[int]:
         """Numbers of the trials that are written to the end."""
@@ -216,7 +303,7 @@ class _Runs:
         while token is None or token:
             page = self._client.search_runs(
                 [self._experiment],
-                f"tags.`{STUDY}` = '{self._study.name}' and tags.`mlflow.parentRunId` = '{self._parent}'",
+                f"tags.`{STUDY}` = '{self._study.name}'",
                 max_results=PAGE,
                 page_token=token,
             )

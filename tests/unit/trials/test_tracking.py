@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from beampermit.errors import BadInput
 from beampermit.progress import silent
 from beampermit.project import Project
+from beampermit.reading import read_json
+from beampermit.trials import tracking
+from beampermit.trials.recording import RECORDED, Recording
 from beampermit.trials.session import Session, run_study, text
 from beampermit.trials.settings import FILE
-from beampermit.trials.tracking import tracking_uri
+from beampermit.trials.storage import folder_of
+from beampermit.trials.study import RUN, open_study
+from beampermit.trials.tracking import Tracking, accepted_name, tracking_uri
+from support import studies
 from support.dvc_repositories import replace
 from support.registry_project import database
 from support.searched_project import resources
@@ -81,6 +91,99 @@ def test_runs_have_all_of_a_trial_and_those_that_are_missing_are_written_by_the_
 def test_without_an_address_the_runs_are_beside_the_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
+    assert tracking_uri(Path('/a "b?c%41')) == 'sqlite:////a "b%3Fc%2541/mlflow.db'
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "runs")
     with pytest.raises(BadInput, match="MLFLOW_TRACKING_URI is 'runs', which is not the address of a registry"):
         tracking_uri(tmp_path)
+
+
+def rows(file: Path, query: str) -> list[tuple[str, ...]]:
+    with closing(sqlite3.connect(file)) as connection:
+        return sorted(connection.execute(query).fetchall())
+
+
+NUMBERS = "select value from tags where key = 'beampermit.trial'"
+
+
+def test_names_that_mlflow_does_not_take_are_renamed_also_in_a_folder_with_a_strange_name(
+    tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    folder = tmp_path / 'it\'s "here"?x=%41 é'
+    folder.mkdir()
+    file = folder / "mlflow.db"
+    shutil.copy(database, file)
+    with closing(sqlite3.connect(file)) as connection:  # as far as MLflow came where the folder has both quotes
+        connection.execute("delete from experiments")
+        connection.commit()
+    monkeypatch.chdir(folder)
+    metrics = {"recall@5": 0.5, "recall_5": 0.25, "recall%5": 0.125, "../up": 1.0, "größe: a/b": 2.0, "m" * 300: 3.0}
+    wrong = {"train.x (mm)": 1, "train.x [mm]": 2, "train.y": 3}
+    trials = [studies.complete(number, 0.5, metrics=metrics, params=wrong) for number in range(2)]
+
+    def record() -> Tracking:
+        found = Tracking(
+            studies.study(), tracking_uri(folder), [0, 1], lambda numbers: [trials[one] for one in numbers]
+        )
+        found.finish()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking, "accepted_name", lambda name: name)
+        refused = record()
+    assert "Invalid value" in refused.problem
+    assert refused.there == set()
+    written = record()
+    assert (written.problem, written.there) == ("", {0, 1})
+    names = [name for (name,) in rows(file, "select distinct key from metrics")]
+    assert len(names) == len(metrics) + 2
+    assert {"recall_5", "größe: a/b", "seconds", "validation_loss"} < {*names}
+    assert {accepted_name(name) for name in metrics} < {*names}
+    assert [name[:8] for name in names if name.startswith("recall_5-")] == ["recall_5"] * 2
+    assert [name for (name,) in rows(file, "select distinct key from params")] == sorted(map(accepted_name, wrong))
+    assert rows(file, NUMBERS) == [("0",), ("1",)]
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+
+
+def test_runs_wait_for_one_that_makes_the_database(tmp_path: Path, database: Path) -> None:
+    file = tmp_path / "mlflow.db"
+    shutil.copy(database, file)
+    with FileLock(f"{file}.lock"):
+        both = [Tracking(studies.study(), f"sqlite:///{file}", [], lambda _: []) for _ in range(2)]
+        time.sleep(0.5)
+        assert rows(file, "select value from tags where key = 'beampermit.kind'") == []
+    for one in both:
+        one.finish()
+        assert one.problem == ""
+    assert rows(file, "select value from tags where key = 'beampermit.kind'") == [("study",)]
+
+
+def test_of_two_runs_each_writes_its_own_trials_and_what_neither_wrote_the_next_one_does(
+    searched: Project, tmp_path: Path, database: Path
+) -> None:
+    file = tmp_path / "mlflow.db"
+    shutil.copy(database, file)
+    recorded = folder_of(searched) / RECORDED
+    opened = open_study(searched)
+
+    def trial_of(run: str) -> int:
+        trial = opened.told.ask()
+        trial.set_user_attr(RUN, run)
+        opened.told.tell(trial, 1.0)
+        return trial.number
+
+    for _ in range(2):
+        trial_of("killed")
+    runs = {name: Recording(opened, f"sqlite:///{file}", name) for name in ("first", "second")}
+    for name in ("first", "second", "second"):
+        runs[name].add(trial_of(name))
+    lost = trial_of("first")  # which is killed before it writes it
+    assert runs["second"].finish(silent) == ""
+    assert runs["first"].finish(silent) == ""
+    assert rows(file, NUMBERS) == [(str(number),) for number in range(5)]
+    assert read_json(recorded)[opened.study.name][1] < lost + 1
+    again = Recording(opened, f"sqlite:///{file}", "third")
+    assert again.finish(silent) == ""
+    assert rows(file, NUMBERS) == [(str(number),) for number in range(6)]
+    assert read_json(recorded)[opened.study.name] == [f"sqlite:///{file}", 6]
+    assert Recording(opened, f"sqlite:///{file}", "fourth")._tracking is None
