@@ -162,14 +162,14 @@ def test_a_run_that_was_killed_goes_on_with_what_is_missing(
             again(seeds=(0, 1, 7), kept=True, train=trainer_on(executor, tmp_path / "work"))
 
     killed_while(run)
-    with Counting(place) as executor:
+    with (executor := Counting(place)):
         done = again(seeds=(0, 1, 7), kept=True, resume=True, train=trainer_on(executor, tmp_path / "work"))
     assert executor.labels == ["seed 7: train"]
     assert 0 in done.resumed
     assert done.spread
     assert [*done.spread.metrics[0].values] == [0, 1, 7]
     # After a run that ended there is nothing to go on with.
-    with Counting(place) as executor:
+    with (executor := Counting(place)):
         again(seeds=(0, 1, 7), kept=True, resume=True, train=trainer_on(executor, tmp_path / "work"))
     assert executor.labels == ["seed 0: train", "seed 1: train", "seed 7: train"]
 
@@ -219,7 +219,7 @@ def test_another_run_trains_again_and_is_told_nothing_of_the_project(
     seen = f"if {str(home)[1:]!r} in str(os.environ): raise SystemExit('told')\nseed = "
     replace(trainable.root / "train.py", "seed = ", seen)
     monkeypatch.setattr("beampermit.reproduction.preparation.stage_changes", lambda _: [])
-    with Counting(Resources(at_once=1)) as executor:
+    with (executor := Counting(Resources(at_once=1))):
         for _ in range(2):
             assert again(train=trainer_on(executor, tmp_path / "work")).diagnosis.kind is Kind.IDENTICAL
     assert len(executor.folders) == len({*executor.folders}) == 2
