@@ -71,12 +71,13 @@ def backtest(
         )
     found = Project.find(project.resolve())
     contract = found.contract
-    limits = read_limits(found.root, contract)
     resources = resources_of(on, cores, None, memory, time, partition, at_once, None, work)
     folder = resources.folder()
+    opening = open_executor(resources.on, resources, folder)  # says what is wrong with --on before anything is done
+    limits = read_limits(found.root, contract)
     with ended_by_signals(), opened(recorded, contract.model.name, folder) as log, shown_progress() as progress:
         recording = _recording(log, contract, since, until)
-        with open_executor(resources.on, resources, folder) as executor:
+        with opening as executor:
             made = run(
                 recording,
                 limits,

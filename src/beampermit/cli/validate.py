@@ -36,6 +36,7 @@ def validate(
     time: where.Time = None,
     partition: where.Partition = None,
     at_once: where.AtOnce = None,
+    nodes: where.Nodes = None,
     work: where.Work = None,
     project: Folder = Path(),
     as_json: Json = False,
@@ -49,7 +50,7 @@ def validate(
     from beampermit.project import Project
     from beampermit.trials.cross_validation import cross_validate, text
 
-    resources = where.resources_of(on, cores, gpus, memory, time, partition, at_once, None, work)
+    resources = where.resources_of(on, cores, gpus, memory, time, partition, at_once, nodes, work)
     found = Project.find(project.resolve())
     with ended_by_signals(), shown_progress() as progress:
         done = cross_validate(found, folds, by.value if by else None, resources, progress, variant=variant)

@@ -32,7 +32,7 @@ from beampermit.project import Project
 from beampermit.record import Count, Number, Record
 from beampermit.reproduction.environments import reused_environment
 from beampermit.trials.binding import Subject, subject_of
-from beampermit.trials.folds import By, Fold, by_group, by_time, require_apart, require_fitting
+from beampermit.trials.folds import By, Fold, by_group, by_time, never_held_out, require_apart, require_fitting
 from beampermit.trials.records import Objective
 from beampermit.trials.results import kept_of, measured_of
 from beampermit.trials.tree import TREES, cut_tree
@@ -71,7 +71,9 @@ class CrossValidation(Record):
     rows: Count
     """Of the splits train and validation together."""
     never_held_out: Count
-    """Of these rows: their groups belong to several folds, they have no group, or they are the first in time."""
+    """Of these rows."""
+    because: dict[str, Count]
+    """Why they are not -> how many: they are the first in time, their groups belong to several folds, or are null."""
     folds: tuple[FoldResult, ...]
     metrics: dict[str, Spread]
     notes: tuple[str, ...] = ()
@@ -87,9 +89,10 @@ def cross_validate(
     """
     contract = project.contract
     chosen = _way(contract, by, count)
+    work = resources.folder()
+    opening = open_executor(resources.on, resources, work)  # says what is wrong with --on before anything is done
     progress("laying out the folds")
     subject = subject_of(project)
-    work = resources.folder()
     tree = cut_tree(subject, work)
     rows = _Rows(tree, contract)
     folds = by_time(rows.times, rows.groups, count) if chosen == "time" else by_group(rows.groups, count)
@@ -104,7 +107,7 @@ def cross_validate(
         units[unit.digest] = unit, fold
     measured = measured_metrics(contract, contract.signals)
     results, failed = list[FoldResult](), list[tuple[int, str]]()
-    with open_executor(resources.on, resources, work) as executor:
+    with opening as executor:
         each = iter([unit for unit, _ in units.values()])
         with closing(perform_all(each, executor, work, progress, total=count, what="folds")) as performed:
             for ended in performed:
@@ -118,11 +121,12 @@ def cross_validate(
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise Failed(f"fold {number}{more}: {reason}", hint="type the command again: folds that ended are kept")
     results.sort(key=lambda one: one.number)
-    held_out = np.any([fold.held_out for fold in folds], axis=0)
+    because = never_held_out(folds, rows.groups, rows.times if chosen == "time" else None)
     return CrossValidation(
         by=", ".join((contract.dataset.split.time or "",) if chosen == "time" else contract.dataset.split.by),
-        rows=len(held_out),
-        never_held_out=int((~held_out).sum()),
+        rows=len(folds[0].held_out),
+        never_held_out=sum(because.values()),
+        because=because,
         folds=tuple(results),
         metrics=spreads(results, [metric.name for metric in contract.metrics]),
         notes=tuple(notes),
@@ -297,7 +301,8 @@ def text(found: CrossValidation) -> Iterator[str]:
     rows = f"{found.rows:,} rows of {' and '.join(SPLITS)}"
     yield f"{len(found.folds)} folds of {rows}, by {found.by}"
     if found.never_held_out:
-        yield f"  {found.never_held_out:,} rows are in no fold's held-out part"
+        why = ", ".join(f"{count:,} {reason}" for reason, count in found.because.items())
+        yield f"  {found.never_held_out:,} rows are in no fold's held-out part: {why}"
     for name, spread in found.metrics.items():
         deviation = "" if spread.deviation is None else f" ± {spread.deviation:.2g}"
         missing = f", in {spread.folds} of {len(found.folds)} folds" if spread.folds < len(found.folds) else ""

@@ -47,26 +47,31 @@ def by_time(times: np.ndarray, groups: Mapping[str, np.ndarray], count: int) -> 
     `times` are whole numbers. Groups that follow each other in time, such as runs, are left out where they reach into
     what is held out; of others, such as devices, each fold holds out some. Raises `BadInput`.
     """
-    distinct, rows = np.unique(times, return_counts=True)
-    if len(distinct) <= count:
-        raise BadInput(
-            f"there are {counted(len(distinct), 'moment')} in time, and {count} folds need {count + 1}",
-            hint=f"beampermit validate --folds {max(len(distinct) - 1, 2)}",
-        )
-    # The stretches have about as many rows each, and at least one moment.
-    ends = np.searchsorted(np.cumsum(rows), len(times) * np.arange(1, count + 1) / (count + 1))
-    ends = np.minimum(np.maximum(ends, np.arange(count)), len(distinct) - 1 - np.arange(count, 0, -1))
-    ends = np.maximum.accumulate(ends - np.arange(count)) + np.arange(count)
-    stretch = np.searchsorted(distinct[ends], times, side="left")
+    stretch = _stretches(times, count)
     known = np.all([codes != NONE for codes in groups.values()], axis=0)
-    crossing = [name for name in coarsest(groups) if not _follow_each_other(groups[name], times)]
-    parts = [_dealt(name, groups[name], count) for name in crossing]
+    parts = [_dealt(name, groups[name], count) for name in _across(times, groups)]
     folds = []
     for number in range(1, count + 1):
         held_out = known & (stretch == number) & np.all([known, *(part == number - 1 for part in parts)], axis=0)
         reaching = np.any([np.isin(codes, codes[held_out]) for codes in groups.values()], axis=0)
         folds.append(Fold(number, known & (stretch < number) & ~reaching, held_out))
     return folds
+
+
+def never_held_out(
+    folds: Sequence[Fold], groups: Mapping[str, np.ndarray], times: np.ndarray | None = None
+) -> dict[str, int]:
+    """Why rows are in no fold's held-out part -> how many; `times` are those of folds in time."""
+    left = ~np.any([fold.held_out for fold in folds], axis=0)
+    nowhere = left & np.any([codes == NONE for codes in groups.values()], axis=0)
+    first = left & ~nowhere & (_stretches(times, len(folds)) == 0) if times is not None else np.zeros_like(left)
+    across = coarsest(groups) if times is None else _across(times, groups)
+    why = {
+        "first in time": first,
+        f"of another fold by {' or '.join(across)}": left & ~nowhere & ~first,
+        f"without {' or '.join(groups)}": nowhere,
+    }
+    return {reason: int(rows.sum()) for reason, rows in why.items() if rows.any()}
 
 
 def coarsest(groups: Mapping[str, np.ndarray]) -> list[str]:
@@ -111,6 +116,26 @@ def require_apart(fold: Fold, groups: Mapping[str, np.ndarray]) -> None:
         both = np.intersect1d(codes[fold.fitted], codes[fold.held_out])
         if len(both):
             raise Failed(f"fold {fold.number}: {counted(len(both), 'value')} of {name} are fitted on and held out")
+
+
+def _stretches(times: np.ndarray, count: int) -> np.ndarray:
+    """Of each row, the fold whose time it is of; 0 before the first. Raises `BadInput`."""
+    distinct, rows = np.unique(times, return_counts=True)
+    if len(distinct) <= count:
+        raise BadInput(
+            f"there are {counted(len(distinct), 'moment')} in time, and {count} folds need {count + 1}",
+            hint=f"beampermit validate --folds {max(len(distinct) - 1, 2)}",
+        )
+    # They have about as many rows each, and at least one moment.
+    ends = np.searchsorted(np.cumsum(rows), len(times) * np.arange(1, count + 1) / (count + 1))
+    ends = np.minimum(np.maximum(ends, np.arange(count)), len(distinct) - 1 - np.arange(count, 0, -1))
+    ends = np.maximum.accumulate(ends - np.arange(count)) + np.arange(count)
+    return np.searchsorted(distinct[ends], times, side="left")
+
+
+def _across(times: np.ndarray, groups: Mapping[str, np.ndarray]) -> list[str]:
+    """Columns of groups that lie across time, such as devices."""
+    return [name for name in coarsest(groups) if not _follow_each_other(groups[name], times)]
 
 
 def _follows(coarse: np.ndarray, fine: np.ndarray) -> bool:

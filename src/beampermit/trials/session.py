@@ -59,10 +59,11 @@ def run_study(
     if trials < 1:
         raise BadInput(f"--trials is the number of trials in all, and is {trials}")
     began = time.monotonic()
+    work = resources.folder()
+    opening = open_executor(resources.on, resources, work)  # says what is wrong with --on before anything is done
     progress("opening the study")
     opened = open_study(project, storage)
     uri = tracking_uri(folder_of(project)) if mlflow else ""
-    work = resources.folder()
     progress("laying out what trials read")
     tree = cut_tree(opened.subject, work)
     variables = project.base_contract.environment.variables
@@ -71,7 +72,7 @@ def run_study(
     recording = Recording(opened, uri, run.name)
     run.told = recording.add
     try:
-        with open_executor(resources.on, resources, work) as executor:
+        with opening as executor:
             counts = run.perform(executor, progress)
     except BaseException:
         recording.stop()

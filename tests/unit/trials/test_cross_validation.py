@@ -185,7 +185,7 @@ def test_the_command_prints_folds_mean_and_spread(dated: Project, tmp_path: Path
     lines = ran.stdout.splitlines()
     assert lines[:2] == [
         "3 folds of 240 rows of train and validation, by acquired_at",
-        "  60 rows are in no fold's held-out part",
+        "  60 rows are in no fold's held-out part: 60 first in time",
     ]
     assert lines[2].startswith("auc: 0.0")
     assert " ± " in lines[2]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from beampermit.errors import BadInput, Failed
-from beampermit.trials.folds import Fold, by_group, by_time, coarsest, require_apart, require_fitting
+from beampermit.trials.folds import Fold, by_group, by_time, coarsest, never_held_out, require_apart, require_fitting
 
 RUNS = np.repeat(np.arange(6), [10, 20, 30, 10, 20, 30])
 DEVICES = np.tile(np.arange(12), 10)
@@ -49,6 +49,20 @@ def test_rows_without_a_group_are_on_no_side() -> None:
     runs = np.where(np.arange(120) % 10 == 0, -1, RUNS)
     for fold in (*by_group({"run": runs}, 3), *by_time(np.arange(120), {"run": runs}, 3)):
         assert not (fold.fitted | fold.held_out)[runs == -1].any()
+
+
+def test_it_is_said_why_rows_are_never_held_out() -> None:
+    times, groups = np.arange(120), {"run": RUNS, "device": DEVICES}
+    # Of 120 rows the first 30 are before all folds; of the others each fold holds out the devices of one third.
+    assert never_held_out(by_time(times, groups, 3), groups, times) == {
+        "first in time": 30,
+        "of another fold by device": 60,
+    }
+    assert never_held_out(by_time(times, {"run": RUNS}, 3), {"run": RUNS}, times) == {"first in time": 30}
+    assert never_held_out(by_group(groups, 3), groups) == {"of another fold by run or device": 79}
+    assert never_held_out(by_group({"run": RUNS}, 3), {"run": RUNS}) == {}
+    null = {"run": np.where(np.arange(120) % 40 == 39, -1, RUNS)}
+    assert never_held_out(by_time(times, null, 3), null, times) == {"first in time": 30, "without run": 3}
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
