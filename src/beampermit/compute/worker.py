@@ -44,6 +44,8 @@ from beampermit.reading import parse_json, read_json
 
 THREADS: tuple[str, ...] = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 GPUS = "CUDA_VISIBLE_DEVICES"
+ENDINGS = (-signal.SIGTERM, -signal.SIGUSR2)
+"""How a unit ends with its machine or its job. SLURM sends the second one to all of a job whose time is up."""
 Way = tuple[Path | None, str, Path, dict[str, str]]
 """Python, module, folder and variables of a process that runs units."""
 
@@ -142,7 +144,7 @@ class Worker:
             remove(folder / RESULT)
             began = time.monotonic()
             run = self._run(way, folder, self._team if description["team"] else None)
-            if run.code == -signal.SIGTERM or (run.code and self._ending):
+            if run.code in ENDINGS or (run.code and self._ending):
                 raise Outside("its job was ended, or its machine is", file=folder)
             store_run(folder, run, time.monotonic() - began)
 

@@ -43,6 +43,17 @@ def reason_of(folder: Path) -> str:
     return body["reason"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_unit_that_ends_with_its_job_has_not_failed(
+    worker: Worker, prepared: Callable[..., Path], number: signal.Signals
+) -> None:
+    """SLURM's signals reach all of a job, one after the other: the unit first, perhaps."""
+    folder = prepared(3, signal=int(number))
+    with pytest.raises(Outside, match="its job was ended, or its machine is"):
+        worker.perform(folder)
+    assert read_ended(folder) is None
+
+
 def test_units_share_a_process_and_nothing_else(
     worker: Worker, prepared: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
