@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
 import io
@@ -10,6 +11,7 @@ import os
 import queue
 import re
 import secrets
+import shutil
 import tarfile
 import tempfile
 import threading
@@ -24,7 +26,7 @@ from typing import Any
 from beampermit import __version__
 from beampermit.compute import dask_worker
 from beampermit.compute.resources import Resources
-from beampermit.compute.unit import INTERMEDIATE, OWN, REQUEST, STOP, UNIT
+from beampermit.compute.unit import ENDED, INTERMEDIATE, OWN, REQUEST, STOP, UNIT
 from beampermit.compute.worker import store
 from beampermit.errors import BadInput, Outside, counted
 from beampermit.files import write_bytes
@@ -37,6 +39,7 @@ LOOK = 1.0
 """Seconds between two looks at copies, and at how many workers there are."""
 PIECE = 16 * 2**20
 """Bytes of an archive that travel at once."""
+FULL = {errno.ENOSPC, errno.EDQUOT}
 AGAIN = "The same command later goes on with what is not done"
 
 
@@ -169,11 +172,12 @@ class Dask:
             self._submit(folder)
             return {}
         if not answer.get("shared"):
-            if made := answer.get(dask_worker.MADE):
-                _unpack(made, folder)
+            fault = _unpack(made, folder) if (made := answer.get(dask_worker.MADE)) else ""
             for name in dask_worker.RETURNED:
-                if name in answer:
+                if name in answer and not (fault and name == ENDED):
                     write_bytes(folder / name, answer[name])
+            if fault:
+                store(folder, reason=fault)
         return self._closed(folder, "")
 
     def _closed(self, folder: Path, why: str) -> dict[Path, str]:
@@ -319,11 +323,32 @@ def _other_version(who: str, version: str) -> str:
     return f"{who} {has}, and here is {__version__}: install this version in the environment of Dask's workers"
 
 
-def _unpack(made: bytes, folder: Path) -> None:
-    """What a command made besides its result; none of it takes the place of files of ours."""
-    with tarfile.open(fileobj=io.BytesIO(made)) as archive:
-        names = [one for one in archive if one.name.partition("/")[0] not in OWN]
-        archive.extractall(folder, names, filter="data")
+def _unpack(made: bytes, folder: Path) -> str:
+    """Take what a command made besides its result, and nothing in the place of files of ours; else, why not."""
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:
+            with tarfile.open(fileobj=io.BytesIO(made), mode="r:") as archive:
+                size = sum(one.size for one in archive)
+                if size > dask_worker.LARGEST_MADE:
+                    return f"its worker sent files of {size} bytes, {dask_worker.LARGEST_MADE} is the limit"
+                archive.extractall(scratch, filter="data")
+            for path in Path(scratch).iterdir():
+                if path.name not in OWN:
+                    _replace(path, folder / path.name)
+    except Exception as error:  # it comes from elsewhere, and tarfile has many
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise
+        return f"what its worker sent cannot be unpacked: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}"
+    return ""
+
+
+def _replace(path: Path, to: Path) -> None:
+    """Take the place of what an earlier attempt left."""
+    if to.is_dir() and not to.is_symlink():
+        shutil.rmtree(to)
+    else:
+        to.unlink(missing_ok=True)
+    path.rename(to)
 
 
 def _append(file: Path, content: bytes, offset: int) -> None:

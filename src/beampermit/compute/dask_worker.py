@@ -6,6 +6,7 @@ import atexit
 import hashlib
 import io
 import json
+import os
 import platform
 import shutil
 import tarfile
@@ -30,6 +31,7 @@ from beampermit.compute.unit import (
     STOP,
     UNIT,
     UNITS,
+    read_ended,
     read_plain,
     read_result,
     stop_unit,
@@ -162,38 +164,89 @@ def _files(folder: Path) -> dict[str, bytes]:
     made = _pack_made(folder)
     contents = {MADE: made} if made else {}
     for name in RETURNED:
-        with suppress(BadInput):
+        with suppress(BadInput, PermissionError):
             if (content := read_plain(folder / name)) is not None:
                 contents[name] = content[-LONGEST_LOG if name == LOG else 0 :]
     for path in folder.iterdir():
-        if path.is_symlink():
+        if path.is_symlink() and _made_by_link(path, folder) is None:
             path.unlink(missing_ok=True)  # into the tree, which may go
     return contents
 
 
 def _pack_made(folder: Path) -> bytes:
-    """Files and folders that are neither ours nor links into the tree. Too many of them fail the unit."""
-    names = sorted(path.name for path in folder.iterdir() if path.name not in OWN and not path.is_symlink())
-    size = sum(path.stat().st_size for name in names for path in _below(folder / name))
-    if size > LARGEST_MADE:
-        store(
-            folder,
-            reason=f"its files have {size / 2**20:.0f} MiB, {LARGEST_MADE // 2**20} is the limit where they travel: "
-            "give a folder that all machines share, with --work",
+    """What the command made besides its result. What cannot be read and too many of them fail the unit."""
+    try:
+        made = list(_made(folder))
+        size = sum(path.stat().st_size for path, about in made if about.isreg())
+        if size <= LARGEST_MADE:
+            return _packed(made)
+        reason = (
+            f"its files have {size / 2**20:.0f} MiB, {LARGEST_MADE // 2**20} is the limit where they travel: "
+            "give a folder that all machines share, with --work"
         )
-        return b""
-    if not names:
+    except OSError as error:
+        name = os.path.relpath(error.filename or folder, folder)
+        reason = f"{name}: what it left cannot be read by its worker: {str(error.strerror or error).lower()}"
+    ended = read_ended(folder)
+    if ended is None or ended["result"] is not None:  # else it has failed or was stopped, and says why
+        store(folder, reason=reason)
+    return b""
+
+
+def _made(folder: Path) -> Iterator[tuple[Path, tarfile.TarInfo]]:
+    """Files and folders that are not ours, folders first; links among them. Links elsewhere, pipes and devices stay.
+
+    Raises `OSError` for a folder that cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        if place == str(folder):
+            folders[:] = [name for name in folders if name not in OWN]
+            names[:] = [name for name in names if name not in OWN]
+        folders.sort()
+        for path in (Path(place, name) for name in sorted({*folders, *names})):
+            about = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            about.mode = path.lstat().st_mode & 0o777
+            if path.is_symlink():
+                target = _made_by_link(path, folder)
+                if target is None:
+                    continue
+                about.type, about.linkname = tarfile.SYMTYPE, os.path.relpath(target, path.parent.resolve())
+            elif path.is_dir():
+                about.type = tarfile.DIRTYPE
+            elif not path.is_file():
+                continue
+            yield path, about
+
+
+def _made_by_link(link: Path, folder: Path) -> Path | None:
+    """The file or folder that a link leads to, where it travels as well; else None."""
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # it leads nowhere, or in a circle
+        return None
+    home = folder.resolve()
+    if home not in target.parents or target.relative_to(home).parts[0] in OWN:
+        return None
+    return target if target.is_file() or target.is_dir() else None
+
+
+def _packed(made: Sequence[tuple[Path, tarfile.TarInfo]]) -> bytes:
+    if not made:
         return b""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        for name in names:
-            archive.add(folder / name, name)
+        for path, about in made:
+            if not about.isreg():
+                archive.addfile(about)
+                continue
+            with path.open("rb") as stream:
+                about.size = os.fstat(stream.fileno()).st_size
+                archive.addfile(about, stream)
     return packed.getvalue()
-
-
-def _below(path: Path) -> Iterator[Path]:
-    places = [path, *path.rglob("*")] if path.is_dir() else [path]
-    return (place for place in places if place.is_file() and not place.is_symlink())
 
 
 @contextmanager
