@@ -1,28 +1,15 @@
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from beampermit.errors import from_os_error
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """As nobody, where the tests run as root."""
-    ours = os.geteuid()
-    if ours:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(ours)
+from support.privileges import unprivileged
 
 
 @pytest.mark.parametrize("name", ["file", "deep/er/file"])
@@ -56,3 +43,23 @@ def test_a_name_that_is_too_long_is_outside(tmp_path: Path) -> None:
 
 def test_other_errors_are_ours() -> None:
     assert from_os_error(NotADirectoryError(20, "Not a directory", "x/y")) is None
+
+
+def test_of_two_files_the_one_that_is_written_is_named(tmp_path: Path) -> None:
+    link = tmp_path / ("x" * 300)
+    with pytest.raises(OSError, match="File name too long") as caught:
+        link.symlink_to("0123456789abcdef")
+    assert str(from_os_error(caught.value)) == f"{link}: file name too long"
+
+
+def test_a_folder_that_cannot_be_copied_is_said_with_its_first_file(tmp_path: Path) -> None:
+    def full(source: str, target: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), source, None, target)
+
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/file").touch()
+    with pytest.raises(shutil.Error) as caught:
+        shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=full)
+    assert str(from_os_error(caught.value)) == f"{tmp_path / 'b/file'}: no space left on device"
+    assert from_os_error(shutil.Error([("a", "b", "[Errno 5000] a bug of ours")])) is None
+    assert from_os_error(shutil.Error("a bug of ours")) is None
