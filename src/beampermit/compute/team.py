@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from beampermit.compute.server import Run
+from beampermit.compute.server import SERVER, Run
 from beampermit.compute.unit import LOG, STOP
 from beampermit.errors import Outside
 from beampermit.processes import start, stop
@@ -26,7 +26,7 @@ OF_THE_JOB = (
 )
 """What srun knows a job by: no more of the step that we are, and none of the user's."""
 GRACE = 10.0
-"""Seconds that srun has to end what runs on other machines."""
+"""Seconds that all of its processes may take to end."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,12 @@ class Team:
                 if time.monotonic() > last:
                     return Run(-signal.SIGKILL, "time")
         finally:
-            if self.nodes > 1 and child.poll() is None:
+            if child.stdin:
+                child.stdin.close()  # whoever attends to torchrun ends it with its processes
+            elif child.poll() is None:
                 child.terminate()  # srun ends its tasks; killed, it leaves them
-                with suppress(subprocess.TimeoutExpired):
-                    child.wait(GRACE)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(GRACE)
             stop(child)
 
     def _started(self, python: Path, module: str, variables: Mapping[str, str], folder: Path) -> subprocess.Popen[str]:
@@ -79,11 +81,21 @@ class Team:
             place = f"{_name_of_this_machine()}:{_free_port()}"
             meeting = ["--rdzv-backend=c10d", f"--rdzv-endpoint={place}", f"--rdzv-id={folder.name[:16]}"]
         torchrun = [str(python), "-P", "-m", "torch.distributed.run", *meeting]
-        command = [*srun, *torchrun, f"--nnodes={self.nodes}", f"--nproc-per-node={max(self.gpus, 1)}", "-m", module]
+        attended = srun or [str(python), "-P", str(SERVER), "--attend"]  # its processes lead sessions of their own
+        command = [
+            *attended,
+            *torchrun,
+            f"--nnodes={self.nodes}",
+            f"--nproc-per-node={max(self.gpus, 1)}",
+            "-m",
+            module,
+        ]
         log = os.open(folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(log, "ab", buffering=0) as out:
-                return start(command, cwd=folder, env={**variables, "PYTHONSAFEPATH": "1"}, stdout=out, stderr=out)
+                stdin = subprocess.DEVNULL if srun else subprocess.PIPE
+                env = {**variables, "PYTHONSAFEPATH": "1"}
+                return start(command, cwd=folder, env=env, stdin=stdin, stdout=out, stderr=out)
         except FileNotFoundError:
             raise Outside("this machine has no srun, which reaches the other machines of the job") from None
 

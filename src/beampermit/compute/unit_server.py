@@ -3,6 +3,8 @@
 It imports nothing of Beampermit. A line on stdin is a JSON object: the `folder` of a unit, and the `seconds` that it
 may take (0: any). Two lines are the answer: the process id of the fork, then a JSON object with its exit status `code`,
 and `ended`: "" or why we ended it. When stdin is closed, the unit and this process end.
+
+`python -P unit_server.py --attend COMMAND...` runs one command instead, such as torchrun, and ends as it does.
 """
 
 from __future__ import annotations
@@ -34,10 +36,7 @@ LEAVE, AGAIN = 5.0, 0.005
 
 def main(module: str) -> int:
     """Serve until stdin is closed."""
-    if LINUX:  # no unit reads the memory and the open files of this process, nor of another unit
-        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-        # What a unit leaves in a session of its own becomes our child, and not that of init.
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _prepare_process()
     answers, requests = os.dup(1), os.dup(0)
     os.dup2(2, 1)  # what is imported may print
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -73,6 +72,37 @@ def main(module: str) -> int:
         if ended is None:
             return 0
         os.write(answers, json.dumps({"code": code, "ended": ended}).encode() + b"\n")
+
+
+def attend(command: list[str]) -> int:
+    """Run a command, and end it when stdin is closed. Nothing that it started outlives it."""
+    _prepare_process()
+    nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    child = os.posix_spawn(
+        command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, nothing, 0)], setpgroup=0
+    )
+    while not os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+        if select.select([0], [], [], LOOK)[0]:  # nobody writes: it is closed
+            break
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(child, signal.SIGKILL)
+        os.killpg(child, signal.SIGKILL)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    _end_others(frozenset())
+    if code < 0:
+        with suppress(OSError):  # nobody changes what SIGKILL does
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return code
+
+
+def _prepare_process() -> None:
+    if not LINUX:
+        return
+    # No unit reads the memory and the open files of this process, nor of another unit.
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+    # What a unit leaves in a session of its own becomes our child, and not that of init.
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _wait(child: int, request: dict[str, Any], requests: int, woken: socket.socket) -> str | None:
@@ -187,4 +217,4 @@ def _forget_random_numbers() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(attend(sys.argv[2:]) if sys.argv[1] == "--attend" else main(sys.argv[1]))

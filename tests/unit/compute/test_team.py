@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
+from beampermit.compute.server import SERVER
 from beampermit.compute.team import Team, team_of
 from beampermit.compute.unit import Unit, prepare, read_ended
 from beampermit.compute.worker import Worker, dealt
 from beampermit.errors import Outside
+from support.units_of_work import wait_for
 
 
 @pytest.mark.parametrize(
@@ -62,3 +66,22 @@ def test_several_machines_are_those_of_a_job(tmp_path: Path, monkeypatch: pytest
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(Outside, match="several machines are reached by srun in a job of SLURM"):
         Team(2, 0).run(Path(sys.executable), "alone", {}, tmp_path, 0.0, lambda: False)
+
+
+DETACHED = "setsid sh -c 'sleep 600 & echo $! > left; exec sleep 600' & while [ ! -s left ]; do sleep 0.02; done; "
+
+
+@pytest.mark.parametrize(
+    ("line", "code"), [("exit 3", 3), ("exit 0", 0), ("kill -TERM $$", -15), ("kill -KILL $$", -9), ("sleep 600", None)]
+)
+def test_nothing_that_torchrun_started_outlives_it(tmp_path: Path, line: str, code: int | None) -> None:
+    """Its processes lead sessions of their own. It ends with whoever began it, too."""
+    command = [sys.executable, "-P", str(SERVER), "--attend", "/bin/sh", "-c", f"{DETACHED}{line}"]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE) as child:
+        assert child.stdin
+        wait_for(lambda: (tmp_path / "left").exists() and (tmp_path / "left").read_text())
+        if code is None:
+            assert child.poll() is None
+            child.stdin.close()
+        assert child.wait(60) == (-9 if code is None else code)
+    assert not psutil.pid_exists(int((tmp_path / "left").read_text()))
