@@ -27,10 +27,10 @@ from beampermit.compute.unit import (
     LOG,
     OWN,
     REQUEST,
-    RESULT,
-    STOP,
     UNIT,
     UNITS,
+    clear,
+    make_folder,
     read_ended,
     read_plain,
     read_result,
@@ -150,10 +150,9 @@ def _copy(order: Mapping[str, Any]) -> Path | None:
             return None
         description["tree"] = str(_tree(order["tree"]))
     folder = _room(UNITS) / Path(order["folder"]).name
-    folder.mkdir(exist_ok=True, mode=0o700)
+    make_folder(folder)
     if read_result(folder) is None:
-        for name in (ENDED, RESULT, STOP):
-            (folder / name).unlink(missing_ok=True)
+        clear(folder)
         write_bytes(folder / REQUEST, order["request"])
         write_bytes(folder / UNIT, json.dumps(description).encode())
     return folder

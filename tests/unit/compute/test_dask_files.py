@@ -210,3 +210,17 @@ def test_a_full_disk_here_is_no_fault_of_the_unit(here: Path, monkeypatch: pytes
     monkeypatch.setattr(dask, "_replace", full)
     with pytest.raises(OSError, match="No space left"):
         dask._unpack(archive_of(("scores", {})), here)
+
+
+@pytest.mark.parametrize("name", ["result.json", "ended.json", "request.json", "unit.json", "stop", "log.txt"])
+def test_a_folder_in_the_place_of_a_file_is_removed_from_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path))
+    order = {"folder": f"/elsewhere/{'a' * 64}", "unit": b'{"tree": ""}', "tree": "", "request": b"{}"}
+    folder = dask_worker._copy(order)
+    assert folder
+    (folder / name).unlink(missing_ok=True)
+    (folder / name / "below").mkdir(parents=True)
+    assert dask_worker._copy(order) == folder
+    assert below(folder) == ["request.json", "unit.json"]
