@@ -377,5 +377,12 @@ def _own_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _without_secrets(uri: str) -> str:
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else uri
+    """Without the login. Databases take a password with / or ? in it; what has no host in its place may be one."""
+    kind, mark, rest = uri.rpartition("://") if "://" not in uri else uri.partition("://")
+    if uri.startswith(SQLITE) or "@" not in rest:
+        return uri
+    login, at, host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")
+    is_place = re.search(r"(^[^:]*|\]|:\d*)$", host)
+    if not mark or not is_place or (DATABASE.match(uri) and "@" in rest[len(login + at) :]):
+        return f"{kind}{mark}{rest.rpartition('@')[2]}"
+    return f"{kind}{mark}{rest[len(login + at) :]}"

@@ -17,7 +17,8 @@ KINDS = ("postgresql", "mysql", "mariadb", "sqlite", "mssql", "oracle")
 KIND = re.compile(rf"({'|'.join(KINDS)})(\+\w+)?://.*", re.DOTALL)
 SHAPE = "such as postgresql://USER@HOST/DATABASE; the password in ~/.pgpass or PGPASSWORD"
 ENCODED = "in a user or a password, @ is written %40, / %2F, : %3A and ? %3F"
-LOGIN = re.compile(r"//[^@]*:([^@]*)@")
+LOGIN = re.compile(r"(?:\w*\+?\w*://)?[^:@]*:(.*)@", re.DOTALL)
+"""With a password that has an @ as well, which nothing but a person can tell from the host."""
 HARMLESS = {
     "application_name", "charset", "connect_timeout", "driver", "gssencmode", "host", "port", "service_name",
     "sslmode", "target_session_attrs", "timeout",
@@ -57,10 +58,14 @@ def public(address: str) -> str:
 def said_by_driver(error: BaseException, address: str) -> str:
     """What the driver says in one line: not the statement, which has what was stored, and no password."""
     cause = getattr(error, "orig", None) or error.__cause__ or error
-    text = str(cause)
+    return without_passwords(str(cause), address)
+
+
+def without_passwords(text: str, address: str) -> str:
+    """What was said of an address, in one line."""
     secrets = _secrets(address)
     if any(len(secret) < SHORTEST and secret in text for secret in secrets):
-        return f"{type(cause).__name__}, which has letters of the password and is not shown"
+        return "what it says has letters of the password and is not shown"
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return " ".join(text.split())[:LONGEST]
@@ -98,12 +103,10 @@ def _require_host(url: URL, origin: str) -> None:
 def _secrets(address: str) -> set[str]:
     """Passwords of an address, in all ways in which a message may write them."""
     url = _parsed(address)
-    if url is None:
-        return set()
-    plain = [str(url.password or "")]
-    if found := LOGIN.search(address):
+    plain = [str(url.password or "")] if url else []
+    if found := LOGIN.match(address):
         plain.append(found[1])
-    for name, value in url.query.items():
+    for name, value in url.query.items() if url else ():
         if name not in HARMLESS:
             wholes = [value] if isinstance(value, str) else [*value]
             parts = [part for whole in wholes for part in (whole, *re.split(r"[;=&\s]+", whole))]

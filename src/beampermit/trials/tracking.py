@@ -20,6 +20,7 @@ from urllib.parse import unquote
 from beampermit.errors import BadInput, BeampermitError, Outside
 from beampermit.registry.mlflow import BOUNDS, SQLITE, VARIABLE, checked_uri, export
 from beampermit.registry.refusals import reason_of
+from beampermit.trials.addresses import without_passwords
 from beampermit.trials.records import State, Study, Trial
 
 DATABASE = "mlflow.db"
@@ -152,7 +153,7 @@ class Tracking:
         except BeampermitError as error:
             self.problem = error.message
         except Exception as error:  # MLflow and its stores have many
-            self.problem = reason_of(error)
+            self.problem = without_passwords(reason_of(error), self._uri)
 
     def _trials(self) -> Iterator[Trial]:
         """Those of earlier runs that MLflow has not, then those of this run as they end."""

@@ -142,7 +142,7 @@ def test_a_password_is_not_in_what_a_driver_says_however_it_writes_it(written: s
     odbc = said_by_driver(ValueError("no login PWD secret"), "mssql://h/db?odbc_connect=UID%3Dada%3BPWD%3Dsecret")
     assert odbc == "no login PWD ***"
     short = said_by_driver(ValueError("connection refused"), "postgresql://ada:e@h/db")
-    assert short == "ValueError, which has letters of the password and is not shown"
+    assert short == "what it says has letters of the password and is not shown"
 
 
 def test_the_option_comes_before_the_environment_and_that_before_the_configuration(

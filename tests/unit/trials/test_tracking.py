@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from beampermit.errors import BadInput
 from beampermit.progress import silent
 from beampermit.project import Project
 from beampermit.reading import read_json
+from beampermit.registry.mlflow import public_address
 from beampermit.trials import tracking
 from beampermit.trials.recording import RECORDED, Recording
 from beampermit.trials.session import Session, run_study, text
@@ -97,11 +98,37 @@ def test_without_an_address_the_runs_are_beside_the_studies(tmp_path: Path, monk
         tracking_uri(tmp_path)
 
 
+SHOWN = {
+    "postgresql://ada:se/cret@db:5/runs?sslmode=require": "postgresql://db:5/runs",
+    "postgresql://ada:se?cret@db/runs": "postgresql://db/runs",
+    "postgresql://ada:se@cret@db/runs": "postgresql://db/runs",
+    "https://ada:secret@mlflow.lab.example:443/of@lab": "https://mlflow.lab.example:443/of@lab",
+    "https://[::1]/of@lab": "https://[::1]/of@lab",
+    "ada:secret@db/runs": "db/runs",
+}
+
+
+@pytest.mark.parametrize("uri", SHOWN)
+def test_no_part_of_a_login_is_shown_or_in_the_problem(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert public_address(uri) == SHOWN[uri]
+
+    password = re.sub(r".*://[^:]*:|@[^@]*$", "", uri)
+
+    def refuse(*_: object) -> None:
+        raise ValueError(f"no login with <{password}>")
+
+    monkeypatch.setattr(tracking, "_Runs", refuse)
+    failed = Tracking(studies.study(), uri, [], lambda _: [])
+    failed.finish()
+    assert "ret>" not in failed.problem
+
+
 def rows(file: Path, query: str) -> list[tuple[str, ...]]:
     with closing(sqlite3.connect(file)) as connection:
         return sorted(connection.execute(query).fetchall())
 
 
+PARENTS = "select value from tags where key = 'beampermit.kind'"
 NUMBERS = "select value from tags where key = 'beampermit.trial'"
 
 
@@ -119,7 +146,7 @@ def test_names_that_mlflow_does_not_take_are_renamed_also_in_a_folder_with_a_str
     monkeypatch.chdir(folder)
     metrics = {"recall@5": 0.5, "recall_5": 0.25, "recall%5": 0.125, "../up": 1.0, "größe: a/b": 2.0, "m" * 300: 3.0}
     wrong = {"train.x (mm)": 1, "train.x [mm]": 2, "train.y": 3}
-    trials = [studies.complete(number, 0.5, metrics=metrics, params=wrong) for number in range(2)]
+    trials = [studies.complete(0, 0.5, metrics=metrics, params=wrong), studies.complete(1, 0.5, params={})]
 
     def record() -> Tracking:
         found = Tracking(
@@ -131,8 +158,8 @@ def test_names_that_mlflow_does_not_take_are_renamed_also_in_a_folder_with_a_str
     with monkeypatch.context() as patch:
         patch.setattr(tracking, "accepted_name", lambda name: name)
         refused = record()
-    assert "Invalid value" in refused.problem
-    assert refused.there == set()
+    assert refused.problem.startswith("trial 0: Invalid value")
+    assert refused.there == {1}
     written = record()
     assert (written.problem, written.there) == ("", {0, 1})
     names = [name for (name,) in rows(file, "select distinct key from metrics")]
@@ -145,17 +172,24 @@ def test_names_that_mlflow_does_not_take_are_renamed_also_in_a_folder_with_a_str
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
-def test_runs_wait_for_one_that_makes_the_database(tmp_path: Path, database: Path) -> None:
+def test_runs_wait_for_one_that_makes_the_database(
+    tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "mlflow.db"
     shutil.copy(database, file)
-    with FileLock(f"{file}.lock"):
+
+    def record() -> list[str]:
         both = [Tracking(studies.study(), f"sqlite:///{file}", [], lambda _: []) for _ in range(2)]
-        time.sleep(0.5)
-        assert rows(file, "select value from tags where key = 'beampermit.kind'") == []
-    for one in both:
-        one.finish()
-        assert one.problem == ""
-    assert rows(file, "select value from tags where key = 'beampermit.kind'") == [("study",)]
+        for one in both:
+            one.finish()
+        return [one.problem for one in both]
+
+    with FileLock(f"{file}.lock"), monkeypatch.context() as patch:
+        patch.setattr(tracking, "BUSY", 0.1)
+        assert record() == ["another process keeps the lock of this database of MLflow"] * 2
+    assert rows(file, PARENTS) == []
+    assert record() == ["", ""]
+    assert rows(file, PARENTS) == [("study",)]
 
 
 def test_of_two_runs_each_writes_its_own_trials_and_what_neither_wrote_the_next_one_does(
