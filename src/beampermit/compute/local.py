@@ -54,6 +54,8 @@ class Local:
         self.cancel()
 
     def submit(self, folders: Sequence[Path]) -> None:
+        if self._over:
+            raise RuntimeError("this executor was cancelled")  # its threads have ended: nobody would perform them
         for folder in folders:
             self._asked.put(folder)
 

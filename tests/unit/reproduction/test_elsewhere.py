@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -113,55 +115,77 @@ def test_files_that_stay_on_another_machine_are_said(
 
 
 def test_an_interrupted_run_goes_on_with_the_seeds_that_are_left(
-    trainable: Project, again: Again, elsewhere: Trainer, monkeypatch: pytest.MonkeyPatch
+    again: Again, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from beampermit.reproduction import elsewhere as module
 
-    own = module.stored
+    place, own = Resources(at_once=1), module.stored
 
     def first_alone(training, *rest):
         if training.seed == 1:
             raise KeyboardInterrupt
         return own(training, *rest)
 
-    with monkeypatch.context() as patched:
+    with monkeypatch.context() as patched, Local(place) as executor:
         patched.setattr(module, "stored", first_alone)
         with pytest.raises(KeyboardInterrupt):
-            again(seeds=(0, 1), kept=True, train=elsewhere)
-    done = again(seeds=(0, 1), kept=True, resume=True, train=elsewhere)
+            again(seeds=(0, 1), kept=True, train=trainer_on(executor, tmp_path / "work"))
+    with Local(place) as executor:
+        done = again(seeds=(0, 1), kept=True, resume=True, train=trainer_on(executor, tmp_path / "work"))
     assert done.sound
     assert 0 in done.resumed
 
 
-def killed_while(running: Callable[[], object]) -> None:
-    """Do it in a process that is killed at once where it calls `die`."""
-    if (child := os.fork()) == 0:
-        try:
-            running()
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+KILLED = """\
+import os, signal, sys
+from pathlib import Path
+
+from beampermit.compute.executor import open_executor
+from beampermit.compute.resources import Resources
+from beampermit.project import Project
+from beampermit.reproduction import elsewhere, preparation
+from beampermit.reproduction.reproduce import reproduce
+from beampermit.reproduction.tree import commit_of_work_tree
+from support.toy_project import HERE
+
+root, on, begun, *seeds = sys.argv[1:]
+work = Path(begun).parent / "work"
 
 
-def die(*_: object) -> None:
+def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_a_run_that_was_killed_goes_on_with_what_is_missing(
-    again: Again, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def progress(*_):
+    if os.path.exists(begun) and os.path.getsize(begun) == 2:
+        die()
+
+
+own = elsewhere.stored
+if on == "local":
+    elsewhere.stored = lambda training, *rest: (die if training.seed else own)(training, *rest)
+preparation.stage_changes = lambda _: []
+project, resources = Project(Path(root)), Resources(on=on, at_once=1 if on == "local" else 0, work=str(work))
+with open_executor(on, resources, work) as executor:
+    reproduce(project, project.base_contract, commit_of_work_tree(project.git), lambda _: HERE, kept=True,
+              seeds=tuple(map(int, seeds)), train=elsewhere.trainer_on(executor, work), progress=progress)
+"""
+"""Dies where the results of the second seed would be stored, or where two trainings have begun."""
+
+
+def killed(project: Project, on: str, begun: Path, *seeds: int) -> None:
+    (begun.parent / "work").mkdir()
+    words = [sys.executable, "-c", KILLED, project.root, on, begun, *map(str, seeds)]
+    tests = str(Path(__file__).parents[2])
+    variables = {**os.environ, "PYTHONPATH": tests}
+    ended = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+
+def test_a_run_that_was_killed_goes_on_with_what_is_missing(trainable: Project, again: Again, tmp_path: Path) -> None:
     """A unit that ended, and whose results nobody took, is taken over."""
-    from beampermit.reproduction import elsewhere as module
-
-    place, own = Resources(at_once=1), module.stored
-
-    def run() -> None:
-        monkeypatch.setattr(module, "stored", lambda training, *rest: (die if training.seed else own)(training, *rest))
-        with open_executor("local", place, tmp_path / "work") as executor:
-            again(seeds=(0, 1, 7), kept=True, train=trainer_on(executor, tmp_path / "work"))
-
-    killed_while(run)
+    place = Resources(at_once=1)
+    killed(trainable, "local", tmp_path / "begun", 0, 1, 7)
     with (executor := Counting(place)):
         done = again(seeds=(0, 1, 7), kept=True, resume=True, train=trainer_on(executor, tmp_path / "work"))
     assert executor.labels == ["seed 7: train"]
@@ -183,14 +207,7 @@ def test_jobs_of_a_run_that_was_killed_are_taken_over(
     go, begun = tmp_path / "go", tmp_path / "begun"
     wait = f"Path({str(begun)!r}).open('a').write('x')\nwhile not Path({str(go)!r}).exists(): time.sleep(0.05)\nseed = "
     replace(trainable.root / "train.py", "seed = ", wait)
-    resources = Resources(on="slurm", time=300, work=str(tmp_path / "work"))
-
-    def run(progress: Callable[..., None], **options: bool) -> Reproduction:
-        with open_executor(resources.on, resources, resources.folder()) as executor:
-            train = trainer_on(executor, resources.folder())
-            return again(seeds=(0, 1), kept=True, train=train, progress=progress, **options)
-
-    killed_while(lambda: run(lambda *_: die() if begun.exists() and begun.stat().st_size == 2 else None))
+    killed(trainable, "slurm", begun, 0, 1)
     trees = [*(tmp_path / "work/trees").iterdir()]
     for tree in trees:
         (tree / "the same").touch()
@@ -203,7 +220,10 @@ def test_jobs_of_a_run_that_was_killed_are_taken_over(
 
     monkeypatch.setattr(Slurm, "submit", taken_over)
     monkeypatch.setattr(Slurm, "_submit", lambda *_: pytest.fail("submitted again"))
-    done = run(lambda *_: None, resume=True)
+    resources = Resources(on="slurm", work=str(tmp_path / "work"))
+    with open_executor(resources.on, resources, resources.folder()) as executor:
+        train = trainer_on(executor, resources.folder())
+        done = again(seeds=(0, 1), kept=True, resume=True, train=train)
     assert len(trees) == 2
     assert done.diagnosis.kind is Kind.IDENTICAL
     assert begun.read_text() == "xx"
