@@ -42,5 +42,6 @@ def test_tune_is_the_checkers_command(tmp_path: Path, words: list[str], said: st
     (tmp_path / "Makefile").write_text(MAKEFILE.read_text())
     (tmp_path / ".venv/bin").mkdir(parents=True)
     (tmp_path / ".venv/bin/python").touch()
-    done = subprocess.run(["make", "-n", "tune", *words], cwd=tmp_path, capture_output=True, text=True, check=True)
+    make = ["make", "--no-print-directory", "-n", "tune", *words]
+    done = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout == f"beampermit trials run --trials {said}\n"

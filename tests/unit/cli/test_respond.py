@@ -56,9 +56,9 @@ def test_what_a_monitor_noted_is_done_by_hand(run: Run, state: Path, github: Git
 def test_a_logbook_may_be_named_where_passwords_are(
     run: Run, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BEAMPERMIT_LOGBOOK", "olog:https://olog.example")
+    monkeypatch.setenv("BEAMPERMIT_LOGBOOK", "elog:https://elog.example")
     code, output = run("respond", "--state", str(state))
-    assert (code, "there is no logbook 'olog'" in output) == (2, True)
+    assert (code, "there is no logbook 'elog'" in output) == (2, True)
     assert run("respond", "--state", str(state), "--logbook", f"file:{tmp_path}/book.md")[0] == 0, "the option counts"
 
 

@@ -261,7 +261,10 @@ def test_its_process_ends_with_the_worker(prepared: Callable[..., Path], tmp_pat
         thread.start()
         wait_for(lambda: (folder / "background").exists() and (folder / "background").read_text())
         below = psutil.Process().children(recursive=True)
-        server = next(process for process in below if "unit_server.py" in " ".join(process.cmdline()))
+        # `as_dict` has nothing for a child of another test that has just ended, where `cmdline` raises.
+        server = next(
+            process for process in below if "unit_server.py" in " ".join(process.as_dict(["cmdline"])["cmdline"] or ())
+        )
         server.send_signal(signal.SIGKILL)
         thread.join(60)
         assert not psutil.wait_procs(below, timeout=30)[1]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from beampermit.cache import cache_folder
 from beampermit.cli.main import app
 from beampermit.environments import kernel
 from beampermit.errors import BadInput, BeampermitError, Conflict
@@ -69,9 +70,7 @@ def test_a_notebook_runs_in_the_environment_of_the_lock_and_says_when_that_is_st
     assert "uv.lock" not in second, "once is enough"
 
 
-def test_no_value_of_ours_is_in_the_kernel(
-    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_value_of_ours_is_in_the_kernel(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
     monkeypatch.setenv("PATH", f"/opt/{SECRET}:{os.environ['PATH']}")
     command(root)
@@ -80,7 +79,7 @@ def test_no_value_of_ours_is_in_the_kernel(
     variables = json.loads((folder / "kernel.json").read_text())["env"]
     assert variables["PYTHONPATH"] == f"{root}/src"
     assert "PYTHONPYCACHEPREFIX" not in variables, "the cache is not in the home"
-    monkeypatch.setenv("HOME", str(tmp_path_factory.getbasetemp()))
+    monkeypatch.setenv("HOME", str(cache_folder().parent))
     command(root)
     again = json.loads((folder / "kernel.json").read_text())["env"]
     assert again["PYTHONPYCACHEPREFIX"].startswith("${HOME}/"), "of whoever uses it"

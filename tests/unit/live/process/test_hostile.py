@@ -271,7 +271,7 @@ def test_what_a_process_started_ends_with_a_process_that_ends_by_itself(
 
 def test_closing_does_not_wait_for_a_model_that_is_being_loaded(plant: Plant) -> None:
     asked = plant(before=f"{TELLS}; time.sleep(600)")
-    wait_for((asked.folder / "pid").exists)
+    wait_for(lambda: (asked.folder / "pid").exists() and (asked.folder / "pid").read_text())
     asked.process.close()
     assert not runs(int((asked.folder / "pid").read_text()))
 
