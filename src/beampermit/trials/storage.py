@@ -55,11 +55,9 @@ def opened(project: Project, storage: str | None) -> BaseStorage:
     address = address_of(storage)
     if not address:
         return _journal(_journal_of(project))
-    from optuna.storages import RDBStorage
-
     try:
         with storage_errors(address):
-            return RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
+            return _database(address)
     except (TypeError, ValueError, RuntimeError) as error:  # such as a driver that does not know an option
         raise BadInput(f"{public(address)}: {said_by_driver(error, address)}") from None
     except ImportError as error:
@@ -68,6 +66,17 @@ def opened(project: Project, storage: str | None) -> BaseStorage:
         hint = f"pip install {PACKAGES.get(name, name)}" if name else ""
         reason = name or said_by_driver(inner or error, address)
         raise BadInput(f"the driver of {public(address)} is not installed: {reason}", hint=hint) from None
+
+
+def _database(address: str) -> BaseStorage:
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+    from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random
+
+    # Of two runs that begin in a new database, one finds half of the tables that the other one is making.
+    made_by_another = retry_if_exception_type((IntegrityError, ProgrammingError))
+    again = retry(retry=made_by_another, stop=stop_after_attempt(5), wait=wait_random(0.2, 1), reraise=True)
+    return again(RDBStorage)(address, engine_kwargs={"pool_pre_ping": True})
 
 
 def opened_to_read(project: Project, storage: str | None) -> BaseStorage | Journal:

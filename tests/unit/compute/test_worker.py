@@ -255,16 +255,14 @@ def test_its_process_ends_with_the_worker(prepared: Callable[..., Path], tmp_pat
     assert not psutil.wait_procs(below, timeout=30)[1]
     assert read_ended(folder) is None
 
+    of_others = {*psutil.Process().children(recursive=True)}
     with Worker(dealt(1)) as worker:
         thread = threading.Thread(target=_is_lost, args=(worker, folder))
         (folder / "background").unlink()
         thread.start()
         wait_for(lambda: (folder / "background").exists() and (folder / "background").read_text())
-        below = psutil.Process().children(recursive=True)
-        # `as_dict` has nothing for a child of another test that has just ended, where `cmdline` raises.
-        server = next(
-            process for process in below if "unit_server.py" in " ".join(process.as_dict(["cmdline"])["cmdline"] or ())
-        )
+        below = [process for process in psutil.Process().children(recursive=True) if process not in of_others]
+        server = next(process for process in below if "unit_server.py" in " ".join(process.cmdline()))
         server.send_signal(signal.SIGKILL)
         thread.join(60)
         assert not psutil.wait_procs(below, timeout=30)[1]
