@@ -8,7 +8,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,6 +70,12 @@ def plain(text: str) -> str:
     from beampermit.documents.markdown import logged
 
     return logged(text)
+
+
+def plain_lines(lines: Iterable[str]) -> str:
+    """Each line `plain`, as far to the right as it was."""
+    bare = ((line, line.lstrip(" ")) for line in lines)
+    return "\n".join(f"{line[: len(line) - len(text)]}{plain(text)}" for line, text in bare)
 
 
 def progress_console() -> Any:

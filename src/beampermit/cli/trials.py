@@ -10,7 +10,7 @@ import typer
 from beampermit.cli import compute_options as where
 from beampermit.cli import trials_show
 from beampermit.cli.help import Grouped
-from beampermit.cli.output import Folder, Json, console, plain, show, shown_progress
+from beampermit.cli.output import Folder, Json, console, plain_lines, show, shown_progress
 from beampermit.cli.trials_show import Storage
 
 app = typer.Typer(help="Search for better parameters.", no_args_is_help=True, cls=Grouped)
@@ -49,13 +49,7 @@ def run(
     found = Project.find(project.resolve())
     with ended_by_signals(), shown_progress() as progress:
         done = session.run_study(found, trials, resources, progress, storage=storage, mlflow=mlflow, variant=variant)
-    show(session.as_json(done), lambda: console().print(_text(session.text(done))), as_json)
-
-
-def _text(said: str) -> str:
-    """Its lines without what a terminal obeys, as far to the right as they were."""
-    lines = [(line, line.lstrip(" ")) for line in said.splitlines()]
-    return "\n".join(" " * (len(line) - len(bare)) + plain(bare) for line, bare in lines)
+    show(session.as_json(done), lambda: console().print(plain_lines(session.text(done).splitlines())), as_json)
 
 
 app.command("show")(trials_show.show_study)

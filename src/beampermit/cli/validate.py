@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from beampermit.cli import compute_options as where
-from beampermit.cli.output import Folder, Json, console, plain, show, shown_progress
+from beampermit.cli.output import Folder, Json, console, plain_lines, show, shown_progress
 
 
 class By(StrEnum):
@@ -54,5 +54,4 @@ def validate(
     found = Project.find(project.resolve())
     with ended_by_signals(), shown_progress() as progress:
         done = cross_validate(found, folds, by.value if by else None, resources, progress, variant=variant)
-    lines = [f"{line[: len(line) - len(line.lstrip())]}{plain(line)}" for line in text(done)]
-    show(done.model_dump(mode="json"), lambda: console().print("\n".join(lines)), as_json)
+    show(done.model_dump(mode="json"), lambda: console().print(plain_lines(text(done))), as_json)

@@ -98,6 +98,10 @@ class Specification:
     """Addresses that any package may come from, with their lines, where the file names them one by one."""
 
 
+SPECIFICATIONS = ("pyproject.toml", "environment.yml", "environment-dev.yml", ".python-version")
+"""What a project's locks are made from, by any backend."""
+
+
 @dataclass(frozen=True)
 class Lock:
     """A lock file: one solution, each package with the files it may come from."""
@@ -122,6 +126,11 @@ class Lock:
     def all(self) -> tuple[Lock, ...]:
         """This lock and those of the other variants."""
         return (self, *self.others)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Paths of all that it is read with, in the project; of specifications, those that are there."""
+        return (*(lock.file for lock in self.all), *SPECIFICATIONS)
 
     @property
     def sources(self) -> tuple[str, ...]:

@@ -26,8 +26,6 @@ from beampermit.reproduction.retraining import Retrained, Trainer, Training, fai
 
 MODULE = "beampermit_stages"
 TREES, WHOLE, KEPT = "trees", "whole", "kept"
-SPECIFICATIONS = ("pyproject.toml", "environment.yml", "environment-dev.yml", ".python-version")
-"""What a lock is read with."""
 
 
 def trainer_on(executor: Executor, work: Path) -> Trainer:
@@ -136,8 +134,7 @@ def _lay_out(tree: Path, top: Path, locked: Path | None) -> None:
 
 def _copy_lock(project: Path, tree: Path) -> None:
     """A worker reads it at the top of the tree."""
-    lock = backend_of(project).read(project)
-    for name in (lock.file, *(other.file for other in lock.others), *SPECIFICATIONS):
+    for name in backend_of(project).read(project).needed:
         if (project / name).is_file():
             shutil.copyfile(project / name, tree / name)
 

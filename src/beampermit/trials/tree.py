@@ -17,8 +17,6 @@ from beampermit.trials.settings import FILE
 
 TREES, DATA = "trees", "data"
 """In the folder of work: a folder for each tree, and the data that trees have in common."""
-SPECIFICATIONS = ("pyproject.toml", "environment.yml", "environment-dev.yml", ".python-version")
-"""What a lock is read with."""
 
 
 def cut_tree(subject: Subject, work: Path) -> Path:
@@ -43,8 +41,7 @@ def cut_tree(subject: Subject, work: Path) -> Path:
 
 def _fill(subject: Subject, work: Path, folder: Path) -> None:
     root = subject.project.root
-    lock = [subject.lock.file, *(other.file for other in subject.lock.others)]
-    for path in dict.fromkeys((*subject.files, CONTRACT, *lock, *SPECIFICATIONS)):
+    for path in dict.fromkeys((*subject.files, CONTRACT, *subject.lock.needed)):
         source = root / path
         if source.is_file() and not source.is_symlink():
             target = folder / path
