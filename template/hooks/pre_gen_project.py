@@ -10,6 +10,7 @@ import json
 import keyword
 import re
 import sys
+import unicodedata
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -20,10 +21,14 @@ EMAIL = r"[^@\s<>\"'\\#]+@[^@\s<>\"'\\#]+\.[^@\s<>\"'\\#]+"
 REPOSITORY = r"[A-Za-z0-9](-?[A-Za-z0-9])*/[A-Za-z0-9._-]*[A-Za-z0-9_-]"
 IMAGE = r"[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}"
 REMOTE_SCHEMES = ("s3", "gs", "azure", "ssh", "http", "https", "webdav", "webdavs", "hdfs", "oss", "gdrive")
-SEEN = re.compile(  # also emoji and ideographs that this Python's Unicode does not know yet, and emoji that are joined
-    "[\U0001f000-\U0001faff\U00020000-\U0002fffd\U00030000-\U0003fffd]"
-    "|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])"
+SEEN = re.compile(  # what Python calls not printable, and is seen or changes what is seen
+    "[\u0600-\u0605\u06dd\u08e2]"  # signs of Arabic
+    "|(?<=[\u0600-\u1aff\ufb50-\ufdff\ufe70-\ufefc])[\u200c\u200d]"  # joins or parts letters, as in Persian and Sinhala
+    "|(?<=[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2190-\u2bff\U0001f000-\U0001faff])"  # joins emoji
+    "|(?<=[\U0001f3f4\U000e0020-\U000e007e])[\U000e0020-\U000e007f]"  # flags of countries within a country
 )
+UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Categories of Unicode. Signs that this Python's Unicode does not know yet are of none of them."""
 EXAMPLES = {
     "bpm-faults": ("torch",),
     "injector-surrogate": ("torch", "xgboost"),
@@ -44,18 +49,42 @@ USED = {  # packages that the project or its tools import, which its own package
 }  # fmt: skip
 
 
+def reason(question: str, answers: dict[str, str]) -> str:
+    """Why the answer to `question` cannot be used beside the others that are there already; empty where it can."""
+    value = answers[question]
+    if why := RULES[question](value) or _one_line(value):
+        return why
+    for names, rule in BETWEEN.items():
+        if question in names and all(name in answers for name in names):
+            why = why or rule(*(answers[name] for name in names))
+    return why
+
+
 def problems(answers: dict[str, str]) -> list[str]:
     """Why answers are invalid, each as `question: reason`."""
-    found = [f"{key}: {reason}" for key, rule in RULES.items() if (reason := rule(answers[key]))]
-    found += [f"{key}: {reason}" for key in RULES if (reason := _one_line(answers[key]))]
-    if answers["maintainer_email"].strip().lower() == answers["deputy_email"].strip().lower():
-        found.append("deputy_email: this is the address of the maintainer; a model has two owners with two addresses")
-    if answers["accelerator"] == "cuda" and answers["library"] != "torch":
-        found.append(f"accelerator: {answers['library']} is there for cpu alone")
-    libraries = EXAMPLES.get(answers["example"], ())
-    if libraries and answers["library"] not in libraries:
-        found.append(f"library: {answers['example']} is there for {', '.join(libraries)}, not {answers['library']}")
+    found = [f"{key}: {why}" for key, rule in RULES.items() if (why := rule(answers[key]))]
+    found += [f"{key}: {why}" for key in RULES if (why := _one_line(answers[key]))]
+    for names, rule in BETWEEN.items():
+        if why := rule(*(answers[name] for name in names)):
+            found.append(f"{names[0]}: {why}")
     return found
+
+
+def _two_addresses(deputy: str, maintainer: str) -> str:
+    if deputy.strip().lower() != maintainer.strip().lower():
+        return ""
+    return "maintainer and deputy have the same address; a model has two owners with two addresses"
+
+
+def _runs_there(accelerator: str, library: str) -> str:
+    return f"{library} is there for cpu alone" if accelerator == "cuda" and library != "torch" else ""
+
+
+def _is_there(library: str, example: str) -> str:
+    libraries = EXAMPLES.get(example, ())
+    if not libraries or library in libraries:
+        return ""
+    return f"{example} is there for {', '.join(libraries)}, not {library}"
 
 
 def _slug(value: str) -> str:
@@ -129,9 +158,19 @@ def _repository(value: str) -> str:
     return "" if re.fullmatch(REPOSITORY, value) else f"{value!r} is not OWNER/NAME"
 
 
+def unseen(value: str) -> list[str]:
+    """Line ends, controls, and letters that nobody sees or that no file can hold."""
+    return [letter for letter in SEEN.sub("", value) if unicodedata.category(letter) in UNSEEN or _is_none(ord(letter))]
+
+
+def _is_none(number: int) -> bool:
+    """Whether Unicode has said that this number is never a character."""
+    return number & 0xFFFE == 0xFFFE or 0xFDD0 <= number <= 0xFDEF
+
+
 def _one_line(value: str) -> str:
-    if not SEEN.sub("", value).isprintable():
-        return "contains a line break or an invisible character"
+    if letters := unseen(value):
+        return f"contains a line break or an invisible character, U+{ord(letters[0]):04X}"
     # Written in two parts, because this file is a template itself.
     own = next((mark for mark in ("{" "{", "{" "%", "{" "#") if mark in value), "")
     return f"contains {own}, which is template syntax" if own else ""
@@ -160,6 +199,19 @@ RULES = {
     "dvc_remote": _remote,
     "beampermit_repository": _repository,
 }
+
+BETWEEN: dict[tuple[str, ...], Callable[..., str]] = {
+    ("deputy_email", "maintainer_email"): _two_addresses,
+    ("accelerator", "library"): _runs_there,
+    ("library", "example"): _is_there,
+}
+"""What must fit together, and why it does not; the first question is the one to answer again."""
+MATTERS: dict[str, Callable[[dict[str, str]], bool]] = {
+    "gpu_runner": lambda answers: answers["accelerator"] == "cuda",
+    "pytorch_index": lambda answers: answers["environment"] == "uv" and answers["library"] == "torch",
+    "pytorch_cuda_index": lambda answers: answers["environment"] == "uv" and answers["accelerator"] == "cuda",
+}
+"""Question that other answers may make void -> whether it matters beside them."""
 
 if __name__ == "__main__":
     # cookiecutter writes this file into the folder for temporary files, whose other files are no libraries.

@@ -43,7 +43,7 @@ WRONG = [
     ("maintainer_name", "", "is empty"),
     ("maintainer_name", "Ada\x1b[31m", "an invisible character"),
     ("maintainer_email", "ada at lab", "'ada at lab' is not an e-mail address"),
-    ("deputy_email", "todo@MAINTAINER.example", "this is the address of the maintainer"),
+    ("deputy_email", "todo@MAINTAINER.example", "maintainer and deputy have the same address"),
     ("logbook", "logbook.lab.example", "'logbook.lab.example' is not an http(s) URL"),
     ("review_by", "next year", "'next year' is not a date"),
     ("review_by", "2020-01-01", "2020-01-01 is in the past"),
@@ -226,12 +226,12 @@ def test_nobody_to_answer_is_said_at_once(tmp_path: Path) -> None:
     done = beampermit("new", "--output-dir", tmp_path, cwd=tmp_path)
     assert done.returncode == 2
     assert "the input ended before an answer to 'example'" in done.stderr
-    assert "beampermit new --no-input" in done.stderr
+    assert "next: add --no-input to take the defaults" in done.stderr
 
 
 def test_answers_typed_in_are_asked_again_until_they_can_be_used(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "beampermit.cli.main", "new", "--output-dir", tmp_path]
-    typed = "\n\nNo good\nbeam-loss\n" + "\n" * len(questions())
+    typed = "\nNo good\nbeam-loss\n" + "\n" * len(questions())
     done = subprocess.run(command, input=typed, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "'No good' must be lower-case words" in done.stderr

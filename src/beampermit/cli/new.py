@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from beampermit.cli.output import Json, console, progress_console, show, shown_progress
-from beampermit.errors import BadInput, counted
+from beampermit.errors import BadInput, BeampermitError, counted
 
 if TYPE_CHECKING:
+    from beampermit.generation.answers import Question
     from beampermit.generation.from_table.project import TableProject
     from beampermit.generation.lume_project import LumeProject
 
@@ -90,9 +94,9 @@ def new(
     as_json: Json = False,
 ) -> None:
     """Make a new project from the template."""
-    from beampermit.environments.choice import backend_of
-    from beampermit.generation.answers import ask_on_terminal, complete, parse
-    from beampermit.generation.rendering import generate
+    from beampermit.generation.answers import complete, parse
+    from beampermit.generation.next_steps import next_steps
+    from beampermit.generation.rendering import generate, refuse_without_fill
     from beampermit.git import Git
 
     if from_table and from_lume:
@@ -101,10 +105,13 @@ def new(
     given = {**{question: name for question, name in options.items() if name is not None}, **parse(answer or [])}
     lume = _lume(from_lume, pv_mapping, python, network, given)
     named = {"outputs": output or [], "groups": group or [], "ignored": ignore or []}
-    with _table(from_table, named, time, given) as table:
+    kept: dict[str, str] = {}
+    ask = None if no_input or as_json else partial(_ask, kept)
+    with _table(from_table, named, time, given) as table, _answers_are_told(kept):
         begun = table or lume
-        ask = None if no_input or as_json else ask_on_terminal
-        answers = complete(given, ask, begun.defaults) if begun else complete(given, ask)
+        if not begun:
+            refuse_without_fill(given)
+        answers = complete(given, ask, begun.defaults if begun else {}, partial(_taken, output_dir))
         with shown_progress() as progress:
             progress("generating the project")
             project = generate(
@@ -116,17 +123,8 @@ def new(
                 warn=lambda line: progress_console().print(line, style="yellow", soft_wrap=True),
             )
     git = Git(project)
-    steps = [
-        f"cd {project}",
-        *([] if (project / backend_of(project).lock_file).is_file() else ["beampermit env lock"]),
-        "beampermit env install",
-        "make reproduce push",
-        'git add --all && git commit -m "The first model"',
-        "make check",
-    ]
-
+    steps = next_steps(project, answers)
     drafted = table.drafted if table else None
-
     notes = drafted.notes if drafted else lume.notes if lume else ()
 
     def text() -> None:
@@ -135,11 +133,43 @@ def new(
         console().print(f"{project}: {counted(len(git.tracked()), 'file')}. Next steps:")
         for step in steps:
             console().print(f"  {step}")
+        if open_questions := [question for question, answer in answers.items() if "TODO" in answer]:
+            console().print(f"Still TODO: {', '.join(open_questions)}. `beampermit contract check` names the lines.")
 
     made = {"project": str(project), "answers": answers, "commit": git.resolve("HEAD"), "next": steps}
     of_table = {"table": drafted.model_dump(mode="json", exclude={"draft"})} if drafted else {}
     of_lume = {"lume": {"notes": lume.notes}} if lume else {}
     show({**made, **of_table, **of_lume}, text, as_json)
+
+
+def _ask(kept: dict[str, str], question: Question) -> str:
+    """Ask, and keep the answer."""
+    from beampermit.generation.answers import ask_on_terminal
+
+    kept[question.name] = ask_on_terminal(question)
+    return kept[question.name]
+
+
+def _taken(output_dir: Path, question: str, answer: str) -> str:
+    """Why a project of this name cannot be made here."""
+    from beampermit.generation.rendering import is_there
+
+    if question != "project_slug" or not is_there(output_dir / answer):
+        return ""
+    return f"the folder {output_dir / answer} already exists"
+
+
+@contextmanager
+def _answers_are_told(kept: dict[str, str]) -> Iterator[None]:
+    """Where the command ends early, say with which words it goes on: no answer is lost."""
+    try:
+        yield
+    except (KeyboardInterrupt, BeampermitError, OSError):
+        if kept:
+            given = [f"--answer={question}={answer}" for question, answer in kept.items()]
+            command = shlex.join(["beampermit", *sys.argv[1:], *given])
+            progress_console().print(f"\nTo go on with the answers so far:\n  {command}", soft_wrap=True)
+        raise
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from beampermit.contract.measure import Measure
+from beampermit.generation.template import unseen
 from beampermit.record import Record
 
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
@@ -285,7 +286,8 @@ def _text(value: str, flow: bool = False) -> str:
     if not flow and re.fullmatch(r"TODO [\w ]+", value):
         return value
     quoted = json.dumps(value, ensure_ascii=False)
-    return "".join(letter if letter.isprintable() else f"\\U{ord(letter):08x}" for letter in quoted)
+    hidden = set(unseen(quoted))
+    return "".join(f"\\U{ord(letter):08x}" if letter in hidden else letter for letter in quoted)
 
 
 def _number(value: float) -> str:

@@ -54,11 +54,11 @@ def generate(
     fails, with nothing left behind.
     """
     all_answers = complete(answers, defaults=defaults)
-    if fill is None and (command := filled().get(all_answers["example"])):
-        raise BadInput(f"example: {all_answers['example']} is made by {command}", hint="beampermit new --help")
+    if fill is None:
+        refuse_without_fill(all_answers)
     output_dir = output_dir.resolve()
     target = output_dir / all_answers["project_slug"]
-    if target.exists() or target.is_symlink():
+    if is_there(target):
         raise BadInput(
             "this folder already exists", file=target, hint="beampermit new --answer project_slug=ANOTHER-NAME"
         )
@@ -85,20 +85,41 @@ def generate(
     return target
 
 
-def _render(folder: Path, answers: dict[str, str], fill: Fill | None, warn: Callable[[str], None]) -> Path:
-    """Render the template with cookiecutter, whose command would take longer to start, finish as its hook does, `fill`.
+def refuse_without_fill(answers: Mapping[str, str]) -> None:
+    """Raise `BadInput` for an example that is nothing without what another command fills in."""
+    example = answers.get("example", "")
+    if command := filled().get(example):
+        raise BadInput(f"example: {example} is made by {command}", hint="beampermit new --help")
 
-    The answers are judged before; the template's first hook would only do it again.
+
+def is_there(target: Path) -> bool:
+    return target.exists() or target.is_symlink()
+
+
+def _render(folder: Path, answers: dict[str, str], fill: Fill | None, warn: Callable[[str], None]) -> Path:
+    project = render_template(template_folder(), folder, answers, warn)
+    if fill:
+        fill(project, answers)
+    return project
+
+
+def render_template(
+    template: Path, folder: Path, answers: Mapping[str, str], warn: Callable[[str], None], *, commit: bool = True
+) -> Path:
+    """Render a template with cookiecutter, whose command would take longer to start, finish as its hook does.
+
+    The answers are judged before; the template's first hook would only do it again. Without `commit` the project is no
+    repository, where the template knows that word.
     """
     from cookiecutter.exceptions import CookiecutterException
     from cookiecutter.generate import generate_files
     from jinja2 import TemplateError
 
-    template = template_folder()
-    context = {"cookiecutter": {**answers, "_copy_without_render": [*copied(), *_plain(template)]}}
+    context = {"cookiecutter": {**answers, "_copy_without_render": [*copied(template), *_plain(template)]}}
+    given = {**answers, "_repo_dir": str(template), **({} if commit else {"_uncommitted": "true"})}
     try:
         project = Path(generate_files(template, context, output_dir=folder, accept_hooks=False))
-        hook = rendered((template / "hooks/post_gen_project.py").read_text(encoding="utf-8"), answers)
+        hook = rendered((template / "hooks/post_gen_project.py").read_text(encoding="utf-8"), given)
     except (CookiecutterException, TemplateError) as error:
         raise Outside(f"cookiecutter: {error}") from None
     finished = run((sys.executable, "-I", "-"), cwd=project, stdin=hook)
@@ -106,8 +127,6 @@ def _render(folder: Path, answers: dict[str, str], fill: Fill | None, warn: Call
         raise Outside(f"the template's hook: {finished.tail}")
     for line in finished.err.splitlines():
         warn(line)
-    if fill:
-        fill(project, answers)
     return project
 
 

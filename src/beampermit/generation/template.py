@@ -1,24 +1,27 @@
-"""The template: its questions, and its rules for valid answers."""
+"""The template: its questions, and its rules for valid answers; of the installed one, where no other is named."""
 
 from __future__ import annotations
 
 import json
 import runpy
+from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from beampermit.template import template_folder
 
 
 @cache
-def questions() -> dict[str, str | list[str]]:
+def questions(template: Path | None = None) -> dict[str, str | list[str]]:
     """Question -> its default (a Jinja template), or its choices, the default first."""
-    return {key: value for key, value in _definition().items() if not key.startswith("_")}
+    return {key: value for key, value in _definition(template).items() if not key.startswith("_")}
 
 
-def copied() -> list[str]:
+def copied(template: Path | None = None) -> list[str]:
     """Patterns of files that are no Jinja templates."""
-    return _definition()["_copy_without_render"]
+    return _definition(template)["_copy_without_render"]
 
 
 def filled() -> dict[str, str]:
@@ -31,22 +34,33 @@ def explanation(question: str) -> str:
     return _definition()["__prompts__"].get(question, question)
 
 
-def problem(question: str, answer: str) -> str:
-    """Why an answer is invalid; empty when it is valid."""
-    return _rules()["RULES"][question](answer)
+def problem(question: str, answer: str, others: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Why an answer is invalid, by itself or beside `others`; empty when it is valid."""
+    return _rules()["reason"](question, {**others, question: answer})
 
 
-def problems(answers: dict[str, str]) -> list[str]:
+def matters(question: str, answers: dict[str, str]) -> bool:
+    """Whether anything depends on the answer to `question`, beside the answers to those before it."""
+    needs = _rules()["MATTERS"].get(question)
+    return needs is None or needs(answers)
+
+
+def unseen(text: str) -> list[str]:
+    """Letters of a text that nobody sees, or that no file can hold: what no answer may have."""
+    return _rules()["unseen"](text)
+
+
+def problems(answers: dict[str, str], template: Path | None = None) -> list[str]:
     """Why a full set of answers is invalid, each as `question: reason`."""
-    return _rules()["problems"](answers)
+    return _rules(template)["problems"](answers)
 
 
 @cache
-def _definition() -> dict[str, Any]:
-    return json.loads((template_folder() / "cookiecutter.json").read_text(encoding="utf-8"))
+def _definition(template: Path | None = None) -> dict[str, Any]:
+    return json.loads(((template or template_folder()) / "cookiecutter.json").read_text(encoding="utf-8"))
 
 
 @cache
-def _rules() -> dict[str, Any]:
+def _rules(template: Path | None = None) -> dict[str, Any]:
     """The template's hook as a module: cookiecutter alone and `beampermit new` refuse the same answers."""
-    return runpy.run_path(str(template_folder() / "hooks/pre_gen_project.py"))
+    return runpy.run_path(str((template or template_folder()) / "hooks/pre_gen_project.py"))
