@@ -20,7 +20,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format bench lock pin clean
+.PHONY: help demo test unit lint format bench docs lock pin release clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -49,6 +49,10 @@ format: $(VENV)/.installed ## Fix what ruff can fix
 bench: $(VENV)/.installed ## Measure speed and memory; docs/performance.md says what was seen
 	$(BIN)/python -m pytest tests/bench -m bench -s
 
+docs: $(VENV)/.installed ## Build the documentation site into site/, which a browser opens without a server
+	$(BIN)/python scripts/reference
+	$(BIN)/python scripts/docs_site.py
+
 lock: ## Lock this repository's own packages again: hashes without addresses
 	$(BIN)/uv pip compile pyproject.toml $(LOCKED) -o requirements.lock
 	for extra in keyless live; do \
@@ -61,8 +65,11 @@ LOCKED = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-i
 pin: $(VENV)/.installed ## Point every workflow and action at one commit: make pin COMMIT=<40 hex>
 	$(BIN)/python scripts/pin.py $(COMMIT)
 
+release: $(VENV)/.installed ## Commits, signed tags, wheel and sdist of a version, nothing pushed: make release VERSION=1.2.3
+	$(BIN)/python scripts/release.py "$(VERSION)"
+
 clean: ## Remove what was made here
-	rm -rf $(VENV) demo .pytest_cache .ruff_cache .cache
+	rm -rf $(VENV) demo site .pytest_cache .ruff_cache .cache
 
 # The stamp is written last: an install that was killed is made again.
 $(VENV)/.installed: requirements-dev.lock pyproject.toml
