@@ -59,6 +59,8 @@ lock: ## Lock this repository's own packages again: hashes without addresses
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --constraint requirements.lock $(LOCKED) | grep -vxFf requirements.lock > actions/setup/$$extra.lock || exit 1; \
 	done
 	$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements-dev.lock
+	printf 'uv\npypi-attestations\n' | $(BIN)/uv pip compile - --constraint requirements-dev.lock $(LOCKED) -o .github/publish.lock
+	$(BIN)/uv pip compile deploy/mlflow/requirements.in $(LOCKED) -o deploy/mlflow/requirements.lock
 
 LOCKED = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
