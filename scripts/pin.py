@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PLACES = (".github", "actions", "template")
+PLACES = (".github", "actions", "template", "deploy")
 PIN = re.compile(
     r"(?P<use>uses:\s*beampermit/beampermit/(?P<path>(?:actions|\.github/workflows)/[^@\s]+))@(?P<commit>[0-9a-f]{40})"
     r" # (?P<version>\S+)"

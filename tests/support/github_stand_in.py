@@ -86,6 +86,8 @@ class GitHub:
     """Workflows that were started, each with the body of the request."""
     workflows: dict[str, str] = field(default_factory=dict)
     """File of a workflow -> its state, such as `active`."""
+    set_up: Any = None
+    """What `support.github_setup` shows: variables, secrets, environments, runners."""
     faults: list[tuple[str, Fault]] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     ids: Iterator[int] = field(default_factory=lambda: count(1001))
@@ -252,7 +254,7 @@ class GitHub:
 
     @route("GET", "/repos/OWN", "metadata:read")
     def get_repository(self, asked: Asked) -> Json:
-        return self._repository()
+        return {**self._repository(), **(self.set_up.about if self.set_up else {})}
 
     @route("GET", "/user")
     def get_user(self, asked: Asked) -> Json:
@@ -419,8 +421,9 @@ class GitHub:
 
     @route("GET", "/repos/OWN/rulesets", "metadata:read")
     def list_rulesets(self, asked: Asked) -> list[Json]:
-        left_out = ("rules", "conditions", "bypass_actors")
-        return [{key: one for key, one in ruleset.items() if key not in left_out} for ruleset in self.rulesets.values()]
+        left_out, own = ("rules", "conditions", "bypass_actors"), asked.query.get("includes_parents") == "false"
+        shown = [one for one in self.rulesets.values() if not own or one["source_type"] == "Repository"]
+        return [{key: one for key, one in ruleset.items() if key not in left_out} for ruleset in shown]
 
     @route("GET", "/repos/OWN/rulesets/{id}", "metadata:read")
     def get_ruleset(self, asked: Asked, id: str) -> Json:
@@ -431,7 +434,8 @@ class GitHub:
 
     @route("POST", "/repos/OWN/rulesets", "administration:write")
     def create_ruleset(self, asked: Asked) -> Answer:
-        if any(one["name"] == asked.body["name"] for one in self.rulesets.values()):
+        own = [one for one in self.rulesets.values() if one["source_type"] == "Repository"]
+        if any(one["name"] == asked.body["name"] for one in own):
             raise Refused(422, "Name must be unique")
         return Answer(201, self.ruleset(asked.body))
 

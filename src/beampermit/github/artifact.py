@@ -11,7 +11,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from beampermit.errors import BadInput
-from beampermit.github.client import Artifact, Client, Refused, parse_answer
+from beampermit.github.client import Answer, Client, Refused, parse_answer
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
@@ -22,6 +22,13 @@ MOST = 200
 """Files in an archive."""
 ENTRY = b"PK\x01\x02"
 """Start of each entry in the directory of a zip archive."""
+
+
+class Artifact(Answer):
+    id: int
+    name: str
+    expired: bool
+    size_in_bytes: int
 
 
 def download_file(client: Client, run: int, artifact: str, name: str, others: re.Pattern[str], limit: int) -> bytes:

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -60,7 +60,7 @@ class _Again(Exception):
 class Client:
     """One repository, `OWNER/NAME`, on the GitHub whose API is at `api`; `token` is empty for anonymous requests.
 
-    Paths are relative to `/repos/OWNER/NAME`. Methods raise `Refused`, `Unsure` or another `Outside`.
+    Paths are relative to `/repos/OWNER/NAME`, but for `/orgs/...`. Methods raise `Refused`, `Unsure`, other `Outside`.
     """
 
     repository: str
@@ -151,14 +151,23 @@ class Client:
         return self._send("POST", address, params=query, content=content, headers={"Content-Type": kind}).json()
 
     def _address(self, path: str) -> str:
-        return f"{self.api}/repos/{self.repository}{path}"
+        return f"{self.api}{self._placed(path)}"
+
+    def _placed(self, path: str) -> str:
+        return path if path.startswith("/orgs/") else f"/repos/{self.repository}{path}"
 
     def _is_api(self, address: str) -> bool:
         url, api = urlsplit(address), urlsplit(self.api)
         return (url.scheme, url.netloc) == (api.scheme, api.netloc)
 
     def _named(self, method: str, path: str) -> str:
-        return f"GitHub's answer to {method} /repos/{self.repository}{path}"
+        return f"GitHub's answer to {method} {self._placed(path)}"
+
+    def sibling(self, repository: str) -> Client:
+        """The client of another repository, over the same connections."""
+        other = replace(self, repository=repository)
+        other.__dict__["_http"] = self._http
+        return other
 
     @cached_property
     def _http(self) -> Any:
@@ -336,15 +345,6 @@ class Author(Answer):
     login: str
 
 
-class Comment(Answer):
-    """A comment on a pull request; `user` is None where the account was deleted."""
-
-    id: int
-    body: str = ""
-    user: Author | None
-    html_url: str
-
-
 class Repository(Answer):
     """`full_name` is `OWNER/NAME`."""
 
@@ -378,13 +378,6 @@ class Run(Answer):
     head_sha: str
     head_branch: str | None
     head_repository: Repository | None
-
-
-class Artifact(Answer):
-    id: int
-    name: str
-    expired: bool
-    size_in_bytes: int
 
 
 Kind = TypeVar("Kind", bound=Answer)

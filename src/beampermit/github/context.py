@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from beampermit.errors import BadInput, Failed
 from beampermit.git import Git
@@ -59,6 +60,15 @@ def require_client(git: Git, repository: str = "", environment: Mapping[str, str
             hint="give --repository OWNER/NAME; for a GitHub other than github.com also set GITHUB_API_URL",
         )
     return client
+
+
+def organization_client(name: str, environment: Mapping[str, str] = os.environ) -> Client:
+    """A client for paths of the organization; its repository `.github` need not exist. Raises `BadInput`."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise BadInput(f"{name!r} is not the name of an organization", hint="give --organization NAME")
+    host = environment.get("GH_HOST") or urlsplit(environment.get("GITHUB_SERVER_URL", "")).hostname or "github.com"
+    api = environment.get("GITHUB_API_URL", "").rstrip("/") or api_of(host.lower())
+    return Client(f"{name}/.github", find_token(environment), api)
 
 
 def find_branch(git: Git, environment: Mapping[str, str] = os.environ) -> str:

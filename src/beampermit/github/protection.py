@@ -29,6 +29,8 @@ class ActiveRule(Answer):
     type: str
     parameters: dict[str, Any] = Field(default_factory=dict)
     ruleset_id: int | None = None
+    ruleset_source_type: str = "Repository"
+    """Or `Organization`, `Enterprise`: whoever set it, it counts."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,11 @@ class Protection:
 
     def has(self, type: str) -> bool:
         return bool(self._of(type))
+
+    @property
+    def of_organization(self) -> bool:
+        """Whether all its rules are set above the repository."""
+        return bool(self.rules) and all(rule.ruleset_source_type != "Repository" for rule in self.rules)
 
     @property
     def source(self) -> str:

@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from beampermit.errors import BadInput, Outside
-from beampermit.github.client import Client, Refused, Unsure
+from beampermit.github.client import Client, Limited, Refused, Unsure
 from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.record import Record
 
@@ -23,6 +23,10 @@ LEDGER_BRANCH = "beampermit-ledger"
 GITHUB_ACTIONS = 15368
 """Id of the GitHub Actions app. A required check pinned to it cannot be reported by any other app or user."""
 ADMINISTRATOR = "a token of a repository administrator (fine-grained: the permission Administration, write)"
+OWNER = (
+    "a token of an owner of the organization (classic: admin:org; fine-grained: the organization's permission "
+    "Administration, write), and a plan with rulesets of organizations"
+)
 
 
 class BypassActor(Record):
@@ -38,8 +42,44 @@ class RefName(Record):
     exclude: tuple[str, ...] = ()
 
 
+class Names(Record):
+    """Repositories by name: patterns such as `ml-*`, or `~ALL`. `protected` keeps others from renaming them."""
+
+    include: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    protected: bool = False
+
+
+class Ids(Record):
+    repository_ids: tuple[int, ...] = Field(min_length=1)
+
+
+class Property(Record):
+    """A custom property of repositories, and the values that count."""
+
+    name: str = Field(min_length=1)
+    property_values: tuple[str, ...] = Field(min_length=1)
+    source: Literal["custom", "system"] = "custom"
+
+
+class Properties(Record):
+    include: tuple[Property, ...]
+    exclude: tuple[Property, ...] = ()
+
+
 class Conditions(Record):
+    """Branches and, in a ruleset of an organization, its repositories in one of three ways."""
+
     ref_name: RefName
+    repository_name: Names | None = None
+    repository_id: Ids | None = None
+    repository_property: Properties | None = None
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """The keys that choose repositories."""
+        keys = ("repository_name", "repository_id", "repository_property")
+        return tuple(key for key in keys if getattr(self, key) is not None)
 
 
 class PullRequest(Record):
@@ -76,6 +116,30 @@ class MergeQueue(Record):
     min_entries_to_merge_wait_minutes: int = Field(ge=0, le=360)
 
 
+class RequiredWorkflow(Record):
+    """A workflow file of another repository, by its id: at a commit (`sha`), or at the newest of a branch or tag."""
+
+    path: str = Field(pattern=r"^\.github/workflows/[^/]+\.ya?ml$")
+    repository_id: int
+    ref: str | None = None
+    sha: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+
+    @model_validator(mode="after")
+    def _known(self) -> RequiredWorkflow:
+        if self.repository_id < 1:
+            raise ValueError("repository_id is a number: `gh api repos/OWNER/NAME --jq .id` says which")
+        if self.sha is not None and not self.sha.strip("0"):
+            raise ValueError("sha is the commit of the workflow: `git rev-parse HEAD` says which")
+        if self.sha is None and self.ref is None:
+            raise ValueError("neither sha nor ref says which commit of the workflow runs")
+        return self
+
+
+class Workflows(Record):
+    workflows: tuple[RequiredWorkflow, ...] = Field(min_length=1)
+    do_not_enforce_on_create: bool = False
+
+
 class PullRequestRule(Record):
     type: Literal["pull_request"]
     parameters: PullRequest
@@ -91,6 +155,13 @@ class MergeQueueRule(Record):
     parameters: MergeQueue
 
 
+class WorkflowsRule(Record):
+    """Workflows that every pull request must pass; for organizations."""
+
+    type: Literal["workflows"]
+    parameters: Workflows
+
+
 class OtherRule(Record):
     """A rule that is passed on as written; GitHub validates it."""
 
@@ -98,7 +169,7 @@ class OtherRule(Record):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-_KNOWN = ("pull_request", "required_status_checks", "merge_queue")
+_KNOWN = ("pull_request", "required_status_checks", "merge_queue", "workflows")
 
 
 def _kind(rule: Any) -> str:
@@ -110,6 +181,7 @@ Rule = Annotated[
     Annotated[PullRequestRule, Tag("pull_request")]
     | Annotated[StatusChecksRule, Tag("required_status_checks")]
     | Annotated[MergeQueueRule, Tag("merge_queue")]
+    | Annotated[WorkflowsRule, Tag("workflows")]
     | Annotated[OtherRule, Tag("other")],
     Discriminator(_kind),
 ]
@@ -154,6 +226,16 @@ def read_ruleset(path: Path) -> Ruleset:
     return _validate(read_json(path), path)
 
 
+def read_rulesets(path: Path) -> tuple[Ruleset, ...]:
+    """The ruleset of a file, or all of a folder. Raises `BadInput` with file and key."""
+    if not path.is_dir():
+        return (read_ruleset(path),)
+    files = sorted(path.glob("*.json"))
+    if not files:
+        raise BadInput("there is no ruleset in this folder", file=path, hint="name another with --file")
+    return tuple(map(read_ruleset, files))
+
+
 def parse_ruleset(text: str, name: str) -> Ruleset:
     """`name` is the file that errors name. Raises `BadInput`."""
     return _validate(parse_json(text.encode(), name), name)
@@ -168,51 +250,72 @@ class Applied:
     difference: str
 
 
-def apply_ruleset(client: Client, ruleset: Ruleset, *, dry_run: bool = False) -> Applied:
+def apply_ruleset(client: Client, ruleset: Ruleset, organization: str = "", *, dry_run: bool = False) -> Applied:
     """Create the ruleset on GitHub, or update the one of the same name where it differs.
 
-    Raises `BadInput` for a token without the permission or a ruleset that GitHub refuses; `Outside`.
+    It is one of the client's repository, or of `organization`. Raises `BadInput` for a token without the permission or
+    a ruleset that GitHub refuses; `Outside`.
     """
+    _require_place(ruleset, organization)
+    place = f"/orgs/{organization}/rulesets" if organization else "/rulesets"
     try:
-        return _apply(client, ruleset, dry_run)
+        return _apply(client, place, ruleset, dry_run)
     except Refused as refused:
-        if refused.status in (401, 403, 404):
-            raise BadInput(f"{refused}; this needs {ADMINISTRATOR}", hint="export GITHUB_TOKEN=...") from None
+        if refused.status in (401, 403, 404) and not isinstance(refused, Limited):
+            needed = OWNER if organization else ADMINISTRATOR
+            raise BadInput(f"{refused}; this needs {needed}", hint="export GITHUB_TOKEN=...") from None
         if refused.status == 422:
             raise BadInput(f"GitHub does not accept ruleset {ruleset.name!r}: {refused}") from None
         raise
 
 
-def _apply(client: Client, ruleset: Ruleset, dry_run: bool) -> Applied:
-    current = _find(client, ruleset.name)
+def _require_place(ruleset: Ruleset, organization: str) -> None:
+    """A ruleset without repositories would be refused by GitHub in words that do not help."""
+    chosen = ruleset.conditions.repositories
+    if organization and len(chosen) != 1:
+        which = "none is" if not chosen else f"{' and '.join(chosen)} are"
+        raise BadInput(
+            f"ruleset {ruleset.name!r}: a ruleset of an organization has one of conditions.repository_name, "
+            f"repository_id and repository_property, and {which} there"
+        )
+    if chosen and not organization:
+        raise BadInput(
+            f"ruleset {ruleset.name!r} is one of an organization: conditions.{chosen[0]} chooses repositories",
+            hint="beampermit protect apply --organization NAME --file FILE",
+        )
+
+
+def _apply(client: Client, place: str, ruleset: Ruleset, dry_run: bool) -> Applied:
+    current = _find(client, place, ruleset.name)
     difference = _difference(ruleset, current)
     if current is None:
         if not dry_run:
-            _create(client, ruleset)
+            _create(client, place, ruleset)
         return Applied("created", ruleset.name, difference)
     if not difference:
         return Applied("unchanged", ruleset.name, "")
     if not dry_run:
-        client.put(f"/rulesets/{current['id']}", ruleset.body)
+        client.put(f"{place}/{current['id']}", ruleset.body)
     return Applied("updated", ruleset.name, difference)
 
 
-def _create(client: Client, ruleset: Ruleset) -> None:
+def _create(client: Client, place: str, ruleset: Ruleset) -> None:
     try:
-        client.post("/rulesets", ruleset.body)
+        client.post(place, ruleset.body)
     except Unsure:
         # The reply was lost; the ruleset may have been created all the same.
-        if _find(client, ruleset.name) is None:
+        if _find(client, place, ruleset.name) is None:
             raise
 
 
-def _find(client: Client, name: str) -> dict[str, Any] | None:
-    """The repository's own ruleset of that name (not the organization's), as GitHub has it."""
-    rows = client.pages("/rulesets", includes_parents="false")
+def _find(client: Client, place: str, name: str) -> dict[str, Any] | None:
+    """The repository's own ruleset of that name (not the organization's), or the organization's, as GitHub has it."""
+    own = {} if place.startswith("/orgs/") else {"includes_parents": "false"}
+    rows = client.pages(place, **own)
     ids = [row.get("id") for row in rows if isinstance(row, Mapping) and row.get("name") == name]
     if not ids:
         return None
-    ruleset = client.get(f"/rulesets/{ids[0]}")
+    ruleset = client.get(f"{place}/{ids[0]}")
     if not isinstance(ruleset, dict) or type(ruleset.get("id")) is not int:
         raise Outside(f"GitHub's answer about ruleset {name!r} has an unknown format")
     return ruleset
@@ -245,10 +348,12 @@ def _sorted(value: Any) -> Any:
 
 
 def _identity(item: Any) -> Any:
-    """What tells list items apart: the type of a rule, the context of a check, the id of an actor."""
+    """What tells list items apart: type of a rule, context of a check, file of a workflow, id of an actor."""
     if not isinstance(item, Mapping):
         return item
-    return next((item[key] for key in ("type", "context", "actor_id", "actor_type") if item.get(key)), str(item))
+    return next(
+        (item[key] for key in ("type", "context", "path", "name", "actor_id", "actor_type") if item.get(key)), str(item)
+    )
 
 
 def _validate(content: Any, name: Path | str) -> Ruleset:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from beampermit.errors import BadInput, Outside
 from beampermit.files import write_text
-from beampermit.github.client import Client, Comment, Refused, Unsure, parse_answer
+from beampermit.github.client import Answer, Author, Client, Refused, Unsure, parse_answer
 from beampermit.processes import run
 
 TITLE = "beampermit"
@@ -29,6 +29,15 @@ CML_SECONDS = 120
 _IMAGE = "https://cml.dev/watermark.png"
 _ESCAPED = str.maketrans({sign: f"\\{sign}" for sign in "_*[<"})
 _MARK = re.compile(r"<!-- beampermit run (\d{1,18}) attempt (\d{1,9}) head ([0-9a-f]{40,64}) -->\s+\S[^\n]*\s*\Z")
+
+
+class Comment(Answer):
+    """A comment on a pull request; `user` is None where the account was deleted."""
+
+    id: int
+    body: str = ""
+    user: Author | None
+    html_url: str
 
 
 class Outcome(StrEnum):

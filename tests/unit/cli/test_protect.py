@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from beampermit.cli.main import app
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from beampermit.project import Project
 from support.github_server import says
+from support.github_setup import of
 from support.github_stand_in import GitHub, Token, environment
 from support.paths import ROOT
 
@@ -154,3 +156,40 @@ def test_audit_without_a_known_github_is_exit_2(run: Run, monkeypatch: pytest.Mo
     with pytest.raises(BadInput, match="the remote origin is not on a known GitHub") as raised:
         run("audit")
     assert raised.value.exit_code == 2
+
+
+def test_audit_says_whom_github_does_not_know(run: Run, github: GitHub, root: Project) -> None:
+    run("apply")
+    source = "* @ada @bo"
+    unknown = {"line": 1, "column": source.index("@bo") + 1, "kind": "Unknown owner", "source": source, "message": ""}
+    of(github).owner_errors = [unknown]
+    code, output = run("audit")
+    assert (code, "note: CODEOWNERS: line 1: @bo is unknown to GitHub" in output) == (0, True)
+    of(github).owner_errors = [unknown, {**unknown, "column": 3}]
+    code, output = run("audit")
+    assert (code, "gap: GitHub knows no owner of" in output) == (1, True)
+    of(github).owner_errors = None
+    code, output = run("audit")
+    assert (code, "note: GitHub does not say whether it knows the owners" in output) == (0, True)
+
+
+def test_an_organizations_rulesets_are_applied_and_audited(run: Run, github: GitHub, tmp_path: Path) -> None:
+    words = ("--organization", "lab", "--file", str(ROOT / "deploy/organization/rulesets"))
+    code, output = run("audit", *words)
+    assert (code, "ruleset beampermit-main of lab: would be created" in output) == (1, True)
+    assert "ruleset beampermit-main of lab: created" in run("apply", *words)[1]
+    assert run("audit", *words) == (
+        0,
+        "".join(f"ruleset beampermit-{n} of lab: unchanged\n" for n in ("ledger", "main")),
+    )
+    assert json.loads(run("apply", *words, "--json")[1])["organization"] == "lab"
+    code, output = run("audit")
+    assert (code, "note: there is no" in output) == (0, False)
+    for wrong, said in (
+        (("apply", "--organization", "lab"), "this ruleset does not exist"),
+        (("apply", "--organization", "lab", "--file", str(tmp_path)), "there is no ruleset in this folder"),
+        (("apply", *words, "--repository", "lab/faults"), "name two places"),
+        (("audit", *words[2:]), "--file goes with --organization"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            run(*wrong)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from beampermit.datasets.dvc_lock import pipeline_locks
 from beampermit.github.codeowners import PLACES, CodeOwners, Uncovered
+from beampermit.github.owners import OwnerErrors
 from beampermit.github.rulesets import FOLDER as RULESETS
 from beampermit.interlocks.inputs import provides
 from beampermit.project import Project
@@ -78,15 +79,34 @@ class Ownership:
 @provides
 def ownership(project: Project) -> Ownership:
     """Which of the files that decide about the model have an owner in CODEOWNERS."""
-    git = project.git
-    owners = CodeOwners.find(git.top.root)
+    owners = CodeOwners.find(project.git.top.root)
     if owners is None:
         return Ownership("", ())
+    return Ownership(owners.file, owners.uncovered(guarded_files(project)), owners.placeholders())
+
+
+def guarded_files(project: Project) -> tuple[str, ...]:
+    """Paths in the repository that need an owner."""
+    git = project.git
     files = git.tracked()
-    locks = pipeline_locks(files)
-    own = (f"{git.prefix}{path}" for path in files if path in locks or _matches(path, GUARDED))
-    guarded = dict.fromkeys((*own, *(path for path in git.top.tracked() if _matches(path, SHARED))))
-    return Ownership(owners.file, owners.uncovered([*guarded, *NEW]), owners.placeholders())
+    return guarded_of(files, git.prefix, files if git.top is git else git.top.tracked())
+
+
+def guarded_of(own: Sequence[str], prefix: str, every: Sequence[str]) -> tuple[str, ...]:
+    """As `guarded_files`: of the `own` paths of a project whose folder is `prefix`, and of `every` path."""
+    locks = pipeline_locks(own)
+    mine = (f"{prefix}{path}" for path in own if path in locks or _matches(path, GUARDED))
+    return tuple(dict.fromkeys((*mine, *(path for path in every if _matches(path, SHARED)), *NEW)))
+
+
+def unknown_owners_gap(owners: CodeOwners, errors: OwnerErrors, guarded: Sequence[str]) -> str:
+    """One line on files whose only owners GitHub does not know; empty where each file has one that it knows."""
+    before = {file.path for file in owners.uncovered(guarded)}
+    lost = [file for file in errors.leave(owners).uncovered(guarded) if file.path not in before]
+    if not lost:
+        return ""
+    paths = ", ".join(file.path for file in lost)
+    return f"GitHub knows no owner of {paths}; {owners.file}: {'; '.join(map(str, errors.errors))}"
 
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from beampermit.github.client import Client
+from beampermit.github.codeowners import CodeOwners
 from beampermit.github.context import find_branch, find_client, in_workflow
+from beampermit.github.owners import load_owner_errors
 from beampermit.github.protection import HINT, Protection, load_ledger_gaps, load_protection
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import Finding, Interlock, NotJudgedHere, failed, passed
-from beampermit.interlocks.repository.ownership import Ownership
+from beampermit.interlocks.repository.ownership import Ownership, guarded_files, unknown_owners_gap
 from beampermit.interlocks.repository.workflows import Workflows
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
@@ -32,6 +36,16 @@ class BranchProtection:
         """What the ledger's branch lacks. Raises as `load`."""
         return load_ledger_gaps(self._client())
 
+    def load_unknown_owners(self, project: Project) -> str:
+        """Which guarded files have only owners whom GitHub does not know; empty where it does not tell.
+
+        Of a fork's commit, GitHub only knows the one that it merged: the job's. Raises as `load`.
+        """
+        owners = CodeOwners.find(project.git.top.root)
+        revision = os.environ.get("GITHUB_SHA", "") if in_workflow() else find_branch(self._git)
+        errors = load_owner_errors(self._client(), revision) if owners else None
+        return unknown_owners_gap(owners, errors, guarded_files(project)) if owners and errors else ""
+
     def _client(self) -> Client:
         client = find_client(self._git)
         if client is None:
@@ -55,12 +69,12 @@ class GIT001(Interlock):
 
     of_repository = True
 
-    def check(self, ownership: Ownership, branch_protection: BranchProtection) -> Finding:
+    def check(self, project: Project, ownership: Ownership, branch_protection: BranchProtection) -> Finding:
         """Whoever can push to the branch can put any model on the machine, and whoever can set the ledger's branch back
         can undo a rollback. Ask an administrator of the repository to run `beampermit protect apply`, which uploads
         `main.json` and `ledger.json` of `.github/rulesets/`. `beampermit protect audit` shows what is active.
-        `CODEOWNERS` must name owners for the contract, workflows, rulesets, locks, `.dvc/config` and itself. Without a
-        token this check is skipped on a laptop and runs in CI."""
+        `CODEOWNERS` must name owners for the contract, workflows, rulesets, locks, `.dvc/config` and itself, of
+        whom GitHub knows one. Without a token this check is skipped on a laptop and runs in CI."""
         if ownership.gap:
             return failed(ownership.gap, *ownership.places, fix=ownership.fix)
         rules = branch_protection.load()
@@ -75,6 +89,8 @@ class GIT001(Interlock):
                 gaps=(*rules.gaps, *ledger),
                 api=rules.api,
             )
+        if unknown := branch_protection.load_unknown_owners(project):
+            return failed(unknown, Location(file=ownership.file), fix=ownership.fix)
         unseen = "" if rules.bypass is not None else "; only an administrator's token shows who may bypass the rules"
         return passed(
             f"{rules.branch}: pull requests, approved by code owners, no force-push, no deletion{rules.source}{unseen}",

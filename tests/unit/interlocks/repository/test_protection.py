@@ -13,6 +13,7 @@ from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict, exit_code
 from support.github_server import says
+from support.github_setup import of
 from support.github_stand_in import GitHub, Token, environment
 from support.paths import ROOT
 
@@ -184,3 +185,21 @@ def test_a_github_that_is_down_is_an_error_of_both(
     github.next(says(500), says(500), of="/rules/")
     verdicts = judged(guarded)
     assert [(verdict.outcome, verdict.exit_code) for verdict in verdicts] == [(Outcome.ERROR, 4)] * 2
+
+
+def test_owners_whom_github_does_not_know_fail_git001(
+    guarded: Project, ruleset: dict[str, Any], github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_SHA", "5" * 40)
+    source = "* @ada @bo"
+    unknown = {"line": 1, "kind": "Unknown owner", "source": source, "message": ""}
+    of(github).owner_errors = [{**unknown, "column": 3}]
+    assert judged(guarded, "GIT001")[0].passed
+    assert github.asked[-1].query == {"ref": "5" * 40}
+    of(github).owner_errors = [{**unknown, "column": 3}, {**unknown, "column": 8}]
+    (verdict,) = judged(guarded, "GIT001")
+    assert verdict.outcome is Outcome.FAILED
+    assert verdict.reason.startswith("GitHub knows no owner of contract.yaml, ")
+    assert verdict.locations[0].file == "CODEOWNERS"
+    of(github).owner_errors = None
+    assert judged(guarded, "GIT001")[0].passed
