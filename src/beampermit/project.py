@@ -56,6 +56,17 @@ class Project:
         project.refuse_inside_another()
         return project
 
+    def refuse_uncommitted(self) -> None:
+        """Raise `BadInput` where no file of the project is in git's history: most verdicts are about a commit."""
+        commit = self.git.resolve("HEAD")
+        if commit and self.git.files_at(commit):
+            return
+        raise BadInput(
+            "nothing of this project is committed, and most interlocks judge what is in git",
+            file=self.root,
+            hint='git add . && git commit -m "A new project"',
+        )
+
     def refuse_inside_another(self) -> None:
         """Raise `BadInput` where the base has no contract in this folder, and one in a folder above, or one that this
         branch moves or hides behind a link: a contract must not judge itself in the place of another."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from beampermit.interlocks.reuse import Reuse
 from beampermit.processes import Finished, run
 from beampermit.project import Project
 from support.attacks import attack_case
+from support.forked_commands import beampermit
 
 Git = Callable[..., str]
 
@@ -200,3 +202,22 @@ def test_a_read_only_work_tree_is_said_and_judged_where_nothing_is_kept(project:
     )
     fresh = run_there(command, "check", "DOC001", "GIT005", "--fresh", "--all")
     assert (fresh.code, fresh.err) == (0, "")
+
+
+def test_nothing_committed_is_said_before_any_verdict_with_the_command(project: Project, git: Git) -> None:
+    project.refuse_uncommitted()
+    new = project.root / "models/orbit"
+    shutil.copytree(project.root, new, ignore=shutil.ignore_patterns(".git"))
+    said = "nothing of this project is committed"
+    with pytest.raises(BadInput, match=said):  # a folder of a repository with commits
+        Project(new).refuse_uncommitted()
+    git("add", "models")
+    git("commit", "-q", "-m", "Orbit")
+    Project(new).refuse_uncommitted()
+    shutil.rmtree(project.root / ".git")
+    git("init", "-q")
+    done = beampermit("check", cwd=project.root)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert 'next: git add . && git commit -m "A new project"' in done.stderr
+    assert "passed" in beampermit("check", "DOC001", "--all", cwd=project.root).stdout, "one that was asked for"

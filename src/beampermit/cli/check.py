@@ -56,6 +56,8 @@ def check(
         _list(chosen, Format.JSON if json_ else format)
         return
     repository = Project.find(project.resolve(), base)
+    if not names:
+        repository.refuse_uncommitted()
     with shown_progress(sys.stderr.isatty() and format is Format.RICH and not json_) as progress:
         try:
             verdicts = runner.check(repository, chosen, fresh=fresh or out is not None, progress=progress)

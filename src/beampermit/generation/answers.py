@@ -106,8 +106,11 @@ def _question(
 
 def _refuse_given(given: Mapping[str, str], refuse: Refusal) -> None:
     """Raise `BadInput` for answers that cannot be used, by themselves or beside each other."""
-    reasons = {key: problem(key, answer, given) or refuse(key, answer) for key, answer in given.items()}
-    invalid = [f"{key}: {reason}" for key, reason in reasons.items() if reason]
+    reasons: dict[str, str] = {}
+    for key, answer in given.items():
+        if reason := problem(key, answer, given) or refuse(key, answer):
+            reasons.setdefault(reason, f"{key}: {reason}")  # what is wrong between two is said once
+    invalid = [*reasons.values()]
     if invalid:
         raise BadInput(several(invalid, len(invalid)), hint=AGAIN)
 

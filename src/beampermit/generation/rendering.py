@@ -170,6 +170,7 @@ def _read_back(project: Path, answers: Mapping[str, str]) -> None:
     contract = load_contract(project)
     model, operations = contract.model, contract.operations
     maintainer, deputy = model.owners
+    described = parse_toml((project / "pyproject.toml").read_bytes(), "pyproject.toml")["project"]["description"]
     written = {
         "project_slug": model.name,
         "summary": model.summary,
@@ -180,9 +181,11 @@ def _read_back(project: Path, answers: Mapping[str, str]) -> None:
         "on_call": operations.on_call,
         "logbook": operations.logbook,
     }
-    for question, text in written.items():
-        if text != answers[question]:
-            raise BadInput(f"{question}: {answers[question]!r} is written as {text!r}", file=FILE_NAME, hint=AGAIN)
+    places = [(FILE_NAME, written), ("pyproject.toml", {"summary": described})]
+    for file, texts in places:
+        for question, text in texts.items():
+            if text != answers[question]:
+                raise BadInput(f"{question}: {answers[question]!r} is written as {text!r}", file=file, hint=AGAIN)
 
 
 def _parse_python(content: bytes, name: Path) -> None:
