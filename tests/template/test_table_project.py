@@ -57,8 +57,9 @@ def test_the_command_makes_a_committed_project_and_says_what_it_decided(table: P
     assert {"Left out, because it is constant: 'on'.", "Left out, because --ignore names it: 'late'."} <= set(
         said["table"]["notes"]
     )
-    assert said["next"][-3:] == [
-        "make reproduce push",
+    assert said["next"][-4:] == [
+        "make reproduce",
+        "make push",
         'git add --all && git commit -m "The first model"',
         "make check",
     ]
