@@ -1,0 +1,127 @@
+"""The documentation site is built, every page of it is found, and nothing of it leads nowhere or to another host."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from support.markdown_pages import ROOT, anchors, links
+from support.shared import made_once, shared_folder
+
+LOADED = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "link": "href",
+    "video": "src",
+    "audio": "src",
+}
+"""What a browser fetches by itself; an `a` is only followed."""
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str):
+        super().__init__()
+        self.ids: set[str] = set()
+        self.loaded: list[str] = []
+        self.followed: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {key: value or "" for key, value in attrs}
+        self.ids |= {given[key] for key in ("id", "name") if key in given}
+        if tag in LOADED and LOADED[tag] in given:
+            self.loaded.append(given[LOADED[tag]])
+        self.loaded += [part.split()[0] for part in given.get("srcset", "").split(",") if part.strip()]
+        if tag == "a" and "href" in given:
+            self.followed.append(given["href"])
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    def build(folder: Path) -> None:
+        command = [sys.executable, ROOT / "scripts/docs_site.py", "--out", folder / "site"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return made_once(shared_folder(tmp_path_factory) / "docs-site", build) / "site"
+
+
+@pytest.fixture(scope="session")
+def built(site: Path) -> dict[Path, Page]:
+    return {file: Page(file.read_text(encoding="utf-8")) for file in site.rglob("*.html")}
+
+
+def test_nothing_of_the_site_is_loaded_from_another_host(site: Path, built: dict[Path, Page]) -> None:
+    elsewhere = {address for page in built.values() for address in page.loaded if urlsplit(address).netloc}
+    assert not elsewhere, "an air-gapped laboratory does not see these: a copy belongs into docs/"
+    for sheet in site.rglob("*.css"):
+        text = sheet.read_text(encoding="utf-8")
+        assert "@import" not in text, sheet.name
+        assert not [part for part in text.split("url(")[1:] if part.lstrip("'\"").startswith(("http", "//"))]
+
+
+def test_every_link_of_the_site_leads_to_a_file_and_an_anchor_of_it(built: dict[Path, Page]) -> None:
+    dead = [f"{file.name}: {address}" for file, address in _inner(built) if not _there(file, address, built)]
+    assert not dead
+
+
+def _inner(built: dict[Path, Page]) -> Iterator[tuple[Path, str]]:
+    for file, page in built.items():
+        for address in [*page.loaded, *page.followed]:
+            if not urlsplit(address).scheme and file.name != "404.html":  # that one is shown at any address
+                yield file, address
+
+
+def _there(file: Path, address: str, built: dict[Path, Page]) -> bool:
+    parts = urlsplit(address)
+    target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
+    if target.is_dir():
+        target /= "index.html"
+    if not target.is_file():
+        return False
+    return not parts.fragment or target not in built or unquote(parts.fragment) in built[target].ids
+
+
+def test_links_to_other_hosts_are_complete_addresses(built: dict[Path, Page]) -> None:
+    for page in built.values():
+        for address in page.followed:
+            parts = urlsplit(address)
+            assert parts.scheme in ("", "https", "mailto"), address
+            assert parts.scheme != "https" or "." in parts.netloc, address
+
+
+def test_every_page_is_there_and_can_be_searched(site: Path) -> None:
+    searched = {item["location"].partition("#")[0] for item in json.loads((site / "search.json").read_text())["items"]}
+    for page in (ROOT / "docs").rglob("*.md"):
+        place = page.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
+        assert (site / place).is_file(), place
+        assert place in searched
+    for place in ("index.html", "contributing.html", "changes.html", "security.html", "decisions/index.html"):
+        assert (site / place).is_file(), place
+
+
+def test_diagrams_are_drawn(site: Path) -> None:
+    page = (site / "architecture.html").read_text(encoding="utf-8")
+    assert "flowchart" not in page
+    drawn = [address for address in Page(page).loaded if address.startswith("diagrams/")]
+    assert len(drawn) == 3
+    for address in drawn:
+        assert (site / address).read_text(encoding="utf-8").startswith("<svg ")
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], ids=lambda page: page.stem)
+def test_every_anchor_that_a_page_names_is_a_heading_on_github(page: Path) -> None:
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        if anchor and file.suffix == ".md":
+            assert anchor in anchors(file), f"{page.relative_to(ROOT)} links to {target}"
