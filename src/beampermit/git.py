@@ -72,6 +72,10 @@ class Git:
         depth = self.prefix.count("/")
         return Git(self.root.resolve().parents[depth - 1], self._objects) if depth else self
 
+    def elsewhere(self, root: Path) -> Git:
+        """git in another folder, which writes objects where this one does."""
+        return Git(root, self._objects)
+
     @contextmanager
     def apart(self) -> Iterator[Git]:
         """The same git, which writes objects into a scratch folder, so that judging leaves the repository as it is."""

@@ -1,12 +1,14 @@
-"""Finish the project: take the files of its example, remove what other answers need, set repository and runners, make
-the first commit.
+"""Finish the project: take the files of its example, remove what other answers need, set repository and runners, record
+answers and template, make the first commit.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -71,6 +73,22 @@ def record_pipeline() -> None:
         (folder / "digests.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
+def answered() -> dict[str, str]:
+    """The answers, and below names that begin with `_` what cookiecutter adds."""
+    return json.loads(r"""{{ cookiecutter | tojson }}""")
+
+
+def record_template(context: dict[str, str]) -> None:
+    """Write what an update needs. `cruft` does not say where the template is, and writes its own record.
+
+    cookiecutter gives its place as it was typed, and that may be relative to where it was started.
+    """
+    begun = [Path(os.environ.get("PWD", "/")), Path(context.get("_output_dir", "/"))]
+    places = [folder / context["_repo_dir"] for folder in begun if context.get("_repo_dir")]
+    for template in [place.resolve() for place in places if (place / "record.py").is_file()][:1]:
+        runpy.run_path(str(template / "record.py"))["record"](Path.cwd(), template, context)
+
+
 def git(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
 
@@ -97,6 +115,8 @@ if __name__ == "__main__":
     if REPOSITORY != OURS:
         point_workflows_at(REPOSITORY)
     record_pipeline()
-    problem = first_commit()
+    record_template(answered())
+    # A render that an update merges, and throws away, needs no commit.
+    problem = "" if answered().get("_uncommitted") else first_commit()
     if problem:
         sys.stderr.write(f"The project is complete, but has no first commit: {problem}\n  then: {COMMANDS}\n")

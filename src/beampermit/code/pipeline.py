@@ -69,7 +69,7 @@ def compare_pipelines(project: Project) -> tuple[Pipeline, ...]:
 def own_digests() -> dict[str, str]:
     """Name -> digest of each file of the pipeline in the checker's template; empty where it has none."""
     folder = template_folder() / PROJECT / "src" / PACKAGE / "pipeline"
-    return {file.relative_to(folder).as_posix(): _digest(file) for file in sorted(folder.rglob("*.py"))}
+    return {file.relative_to(folder).as_posix(): digest_of_file(file) for file in sorted(folder.rglob("*.py"))}
 
 
 def pipeline_problems(pipelines: Iterable[Pipeline]) -> Iterator[Problem]:
@@ -95,7 +95,7 @@ def version_notes(pipelines: Iterable[Pipeline]) -> list[str]:
 
 
 def _compare(folder: str, files: Mapping[str, Path], own: Mapping[str, str]) -> Pipeline | None:
-    digests = {name: _digest(file) for name, file in files.items() if name != RECORD}
+    digests = {name: digest_of_file(file) for name, file in files.items() if name != RECORD}
     record = _read_record(files[RECORD]) if RECORD in files else None
     if record is None and not any(digests.get(name) == digest for name, digest in own.items()):
         return None
@@ -121,7 +121,7 @@ def _read_record(file: Path) -> dict[str, str] | None:
         return None
 
 
-def _digest(file: Path) -> str:
+def digest_of_file(file: Path) -> str:
     """Digest of a file with the line ends of the template; a checkout may have others."""
     if file.is_symlink() or file.stat().st_size > LARGEST:
         return ""

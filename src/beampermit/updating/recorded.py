@@ -1,0 +1,145 @@
+"""What a project says of the template it was made from: `.cruft.json`, and the files as they were rendered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
+
+from beampermit.errors import BadInput
+from beampermit.reading import first_fault, read_json
+from beampermit.record import Digest, Record
+
+ANSWERS, RENDERED = ".cruft.json", ".cruft.render.json"
+FORMAT = 1
+UPGRADE = "pip install --upgrade beampermit"
+
+
+class Own(Record):
+    """Our part of `.cruft.json`, which cruft leaves as it is."""
+
+    format: int
+    version: str | None
+    commit: str | None
+    template: Digest
+
+
+class _Context(BaseModel):
+    cookiecutter: dict[str, Any]
+
+
+class _File(BaseModel):
+    """cruft's own keys; it may have more."""
+
+    model_config = ConfigDict(frozen=True)
+    template: str
+    commit: str | None
+    checkout: str | None = None
+    context: _Context
+    directory: str | None = None
+    skip: list[str] = Field(default_factory=list)
+    beampermit: Own | None = None
+
+
+class _Body(Record):
+    lines: list[str] | None = None
+    base64: Base64Bytes | None = None
+    executable: bool = False
+
+    @property
+    def content(self) -> bytes:
+        return self.base64 or "\n".join(self.lines or ()).encode()
+
+
+class _Render(Record):
+    format: int
+    files: dict[str, _Body]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """`version` and `digest` are empty where only cruft has written, or cruft has updated since."""
+
+    template: str
+    commit: str | None
+    answers: Mapping[str, str]
+    version: str = ""
+    digest: str = ""
+
+    @property
+    def name(self) -> str:
+        """As people say it: the version, and the commit where that is known."""
+        commit = self.commit[:12] if self.commit else "a commit that is not recorded"
+        return f"{self.version} ({commit})" if self.version else commit
+
+
+def read_record(root: Path) -> Recorded | None:
+    """None where the project has none. Raises `BadInput` for one that cannot be read, or is of a later format."""
+    file = root / ANSWERS
+    if not file.exists():
+        return None
+    content = read_json(file)
+    _refuse_newer(content, file)
+    try:
+        found = _File.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(first_fault(error), file=file, hint=f"git log -- {ANSWERS}") from None
+    own = found.beampermit
+    current = own if own and own.commit == found.commit else None
+    answers = {key: str(value) for key, value in found.context.cookiecutter.items() if not key.startswith("_")}
+    return Recorded(
+        template=found.template,
+        commit=found.commit,
+        answers=answers,
+        version=(current.version or "") if current else "",
+        digest=current.template if current else "",
+    )
+
+
+def _refuse_newer(content: Any, file: Path) -> None:
+    own = content.get("beampermit", content) if isinstance(content, dict) else None
+    found = own.get("format") if isinstance(own, dict) else None
+    if isinstance(found, int) and found > FORMAT:
+        raise BadInput(
+            f"this record has format {found}, and this beampermit reads formats up to {FORMAT}", file=file, hint=UPGRADE
+        )
+
+
+def with_address(text: str, address: str) -> str:
+    """The text of a new record with the address that the project had: a mirror, or a fork."""
+    return json.dumps({**json.loads(text), "template": address}, indent=2, ensure_ascii=False) + "\n"
+
+
+def unpack_render(root: Path, folder: Path) -> bool:
+    """Write the recorded render into `folder`; whether there is one. Raises `BadInput` for one that cannot be read.
+
+    It comes out of a repository that others write to: files below the folder alone.
+    """
+    file = root / RENDERED
+    if not file.is_file() or file.is_symlink():
+        return False
+    content = read_json(file)
+    _refuse_newer(content, file)
+    try:
+        found = _Render.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(first_fault(error), file=file, hint=f"git checkout HEAD -- {RENDERED}") from None
+    for name, body in found.files.items():
+        if any(_odd(part) for part in name.split("/")):
+            raise BadInput(f"{name!a} is no name of a file in a project", file=file)
+        target = folder / name
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(body.content)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise BadInput(f"{name!a} is a file and a folder", file=file) from None
+        target.chmod(0o755 if body.executable else 0o644)
+    return True
+
+
+def _odd(part: str) -> bool:
+    return part in ("", ".", "..") or part.lower() == ".git" or "\\" in part or "\0" in part

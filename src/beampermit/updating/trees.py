@@ -1,0 +1,113 @@
+"""Trees of files in git, and their merge."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from beampermit.errors import Outside
+from beampermit.git import Git, GitError
+from beampermit.processes import scratch_folder
+
+OLDEST_GIT = (2, 38)
+"""The first with `merge-tree --write-tree`."""
+AUTHOR = {
+    f"GIT_{role}_{what}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for what, value in (("NAME", "beampermit"), ("EMAIL", "beampermit@localhost"), ("DATE", "2000-01-01T00:00:00Z"))
+}
+PLAIN = (
+    "-c",
+    "core.autocrlf=false",
+    "-c",
+    "core.safecrlf=false",
+    "-c",
+    "core.fileMode=true",
+    "-c",
+    "core.symlinks=true",
+)
+MERGING = ("-c", "merge.conflictStyle=merge", "-c", "merge.renames=true", "-c", "merge.directoryRenames=true")
+
+
+class Entry(NamedTuple):
+    mode: str
+    object: str
+
+
+Files = dict[str, Entry]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """`stages` has, for each path in conflict, its entry in the base (1), here (2) and in the new template (3)."""
+
+    files: Files
+    stages: Mapping[str, Mapping[int, Entry]] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What git wrote behind conflict markers, and what is meant."""
+
+
+def files_of(git: Git, tree: str) -> Files:
+    """Path -> entry of a tree, such as `HEAD:models/faults/`."""
+    listed = git("ls-tree", "-r", "-z", "--full-tree", tree)
+    found: Files = {}
+    for line in filter(None, listed.split("\0")):
+        about, _, path = line.partition("\t")
+        mode, _, oid = about.split(" ")
+        found[path] = Entry(mode, oid)
+    return found
+
+
+def add_folder(git: Git, folder: Path) -> Files:
+    """The files below a folder become objects, whatever a `.gitignore` in it says."""
+    own = git("rev-parse", "--path-format=absolute", "--git-dir")
+    with scratch_folder() as scratch:
+        env = {"GIT_DIR": own, "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(scratch / "index")}
+        inside = git.elsewhere(folder)
+        inside(*PLAIN, "add", "--all", "--force", ".", env=env)
+        return files_of(git, inside("write-tree", env=env))
+
+
+def write_tree(git: Git, files: Files) -> str:
+    """The tree of these files."""
+    lines = "".join(f"{entry.mode} {entry.object}\t{path}\0" for path, entry in files.items())
+    with scratch_folder() as scratch:
+        env = {"GIT_INDEX_FILE": str(scratch / "index")}
+        # Where nothing is read from standard input, git would take the paths of the real index.
+        git.try_("read-tree", "--empty", env=env)
+        added = git.try_("update-index", "-z", "--add", "--index-info", stdin=lines, env=env)
+        if added.code:
+            raise GitError(added)
+        return git("write-tree", env=env)
+
+
+def merge(git: Git, base: Files, ours: Files, new: Files, name: str) -> Merged:
+    """Merge as `git merge` does, renames included; `name` is the new template's, for the markers. Raises `Outside`."""
+    first = _commit(git, write_tree(git, base))
+    here, there = (_commit(git, write_tree(git, files), first) for files in (ours, new))
+    done = git.try_(*MERGING, "merge-tree", "--write-tree", "-z", here, there)
+    if done.code not in (0, 1):
+        _refuse_old_git(git)
+        raise GitError(done)
+    tree, *rest = done.out.split("\0")
+    stages: dict[str, dict[int, Entry]] = {}
+    for line in rest:
+        if not (found := re.fullmatch(r"(\d{6}) ([0-9a-f]+) ([123])\t(.+)", line, re.DOTALL)):
+            break
+        mode, oid, stage, path = found.groups()
+        stages.setdefault(path, {})[int(stage)] = Entry(mode, oid)
+    return Merged(files_of(git, tree), stages, {here: "yours", there: name})
+
+
+def _commit(git: Git, tree: str, *parents: str) -> str:
+    given = [word for parent in parents for word in ("-p", parent)]
+    return git("commit-tree", tree, *given, "-m", "A side of an update", env=AUTHOR)
+
+
+def _refuse_old_git(git: Git) -> None:
+    found = re.search(r"(\d+)\.(\d+)", git("version"))
+    if found and (int(found[1]), int(found[2])) < OLDEST_GIT:
+        raise Outside(f"git {found[0]} cannot merge a template: {'.'.join(map(str, OLDEST_GIT))} or newer is needed")
