@@ -2,7 +2,8 @@
 
 It runs before anything is installed, so it uses the standard library alone. `setup.py checker` makes a folder with a
 copy of this repository, an environment from its lock with hashes, and a `beampermit` command; `setup.py environment`
-lets that command install the project's environment. Jobs on the same machine share both: the first one installs while
+lets that command install the project's environment, and `setup.py interlocks` the laboratory's own interlocks, by hash,
+as the protected branch names them. Jobs on the same machine share both: the first one installs while
 the others wait, and a stamp that is written last marks a complete installation. With FRESH=true nothing is used that
 another run left.
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("src", "template", "actions", ".github/workflows", "cookiecutter.json", "pyproject.toml", "requirements.lock")
 LOCKS = ("uv.lock", "conda-lock.yml")
-CACHE = "BEAMPERMIT_CACHE"
+CACHE, OWN = "BEAMPERMIT_CACHE", "BEAMPERMIT_INTERLOCKS"
 WITHOUT_WHEEL = "antlr4-python3-runtime"
 """The only package of the lock without a wheel; DVC needs it."""
 OLDEST_RUN, OLDEST = 24 * 3600, 14 * 24 * 3600
@@ -30,12 +31,12 @@ OLDEST_RUN, OLDEST = 24 * 3600, 14 * 24 * 3600
 
 
 def main(verb: str) -> None:
-    """Install the `checker` or, with it, the project's `environment`."""
+    """Install the `checker` or, with it, the project's `environment` or the laboratory's own `interlocks`."""
     if sys.version_info < (3, 11):  # noqa: UP036 - the runner may have any Python
         sys.exit(
             f"::error::Beampermit needs Python 3.11 or newer on the runner; python3 is {platform.python_version()}"
         )
-    {"checker": checker, "environment": environment}[verb]()
+    {"checker": checker, "environment": environment, "interlocks": interlocks}[verb]()
 
 
 def checker() -> None:
@@ -105,6 +106,20 @@ def environment() -> None:
     append("GITHUB_ENV", f"BEAMPERMIT_ENVIRONMENT={target}")
     os.utime(target)
     forget(target.parent, OLDEST)
+
+
+def interlocks() -> None:
+    """Install the laboratory's own interlocks, and pass their folder to the following steps.
+
+    The command reads the protected branch's lock, never the pull request's. If it fails, the steps go on for the sake
+    of the report: GIT006 fails, and without these interlocks no permit is made.
+    """
+    target = shelf() / "interlocks"
+    append("GITHUB_ENV", f"{OWN}={target}")
+    command = ("beampermit", "interlocks", "install")
+    if subprocess.run(command, env={**os.environ, **cache(), OWN: str(target)}, check=False).returncode:
+        sys.stdout.write("::error::the laboratory's own interlocks are not installed\n")
+    forget(target, OLDEST)
 
 
 def shelf() -> Path:

@@ -86,19 +86,20 @@ class Index:
     ) -> Path:
         """Make a wheel and serve it."""
         path = make_wheel(self.folder / "files", name, version, requires, files)
-        self._list(name)
+        self.list(name)
         return path
 
     def add_installed(self, name: str) -> None:
         """Serve the package `name` of the Python that runs the tests, as a wheel."""
         wheel_of(self.folder / "files", name)
-        self._list(name)
+        self.list(name)
 
     def close(self) -> None:
         """Stop serving: the port refuses connections from now on."""
         self._serving.close()
 
-    def _list(self, name: str) -> None:
+    def list(self, name: str) -> None:
+        """Show the wheels of a package that lie in the folder."""
         page = self.folder / "simple" / name / "index.html"
         page.parent.mkdir(parents=True, exist_ok=True)
         wheels = sorted((self.folder / "files").glob(f"{name.replace('-', '_')}-*.whl"))

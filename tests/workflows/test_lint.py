@@ -184,15 +184,17 @@ def test_the_one_required_check_is_a_job_of_the_pull_request_workflow(generated:
 
 @pytest.mark.parametrize("labels", ["", '["gpu"]'])
 def test_each_interlock_is_run_by_exactly_one_job(labels: str) -> None:
-    from beampermit.interlocks.families import load_interlocks, select_interlocks
+    from beampermit.interlocks.families import load_interlocks
+    from beampermit.interlocks.own.loading import FAMILY, select
 
     tree = YAML(typ="safe").load(ROOT / ".github/workflows/ml-pull-request.yml")
     steps = [step for id, job in tree["jobs"].items() if labels or id != "gpu" for step in job["steps"]]
     words = [step["with"]["interlocks"] for step in steps if "interlocks" in step.get("with", {})]
     either = re.compile(r"\$\{\{ inputs\.gpu-labels == '' && '([^']*)' \|\| '([^']*)' \}\}")
     named = [either.sub(lambda found: found[2 if labels else 1], word).split() for word in words]
-    run = [cls.id() for names in named for cls in select_interlocks(names)]
+    run = [cls.id() for names in named for cls in select(names, None)]
     assert sorted(run) == sorted(load_interlocks())
+    assert [FAMILY] in named, "in a step of their own: what judges ours imports nothing of a laboratory's"
 
 
 def test_comments_of_one_branch_are_written_one_at_a_time_and_none_is_stopped_half_way(generated: Path) -> None:

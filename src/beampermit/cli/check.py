@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from beampermit.cli.output import Folder, print_verdicts, print_verdicts_as_json, show, shown_progress
+from beampermit.cli.output import Folder, plain, print_verdicts, print_verdicts_as_json, show, shown_progress
 from beampermit.errors import BadInput
 
 
@@ -24,7 +24,7 @@ class Format(StrEnum):
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="FAMILY|ID", help="Families (data, DAT) or ids (DAT004).", show_default="all"),
+    typer.Argument(metavar="FAMILY|ID", help="Families (data, DAT, own) or ids (DAT004).", show_default="all"),
 ]
 
 
@@ -47,17 +47,17 @@ def check(
     """Run interlocks on this repository and say which pass."""
     from beampermit.documents.verdicts import annotate_problems
     from beampermit.interlocks import runner
-    from beampermit.interlocks.families import select_interlocks
+    from beampermit.interlocks.own.loading import select
     from beampermit.project import Project
     from beampermit.verdicts.verdict import exit_code, write_verdicts
 
-    chosen = select_interlocks(names or [])
     if list_:
-        _list(chosen, Format.JSON if json_ else format)
+        _list(select(names or [], _project_if_any(project.resolve(), base)), Format.JSON if json_ else format)
         return
     repository = Project.find(project.resolve(), base)
     if not names:
         repository.refuse_uncommitted()
+    chosen = select(names or [], repository)
     with shown_progress(sys.stderr.isatty() and format is Format.RICH and not json_) as progress:
         try:
             verdicts = runner.check(repository, chosen, fresh=fresh or out is not None, progress=progress)
@@ -71,6 +71,17 @@ def check(
     raise typer.Exit(exit_code(verdicts))
 
 
+def _project_if_any(folder: Path, base: str | None) -> Any:
+    """None outside of a repository: the list is then that of every project."""
+    from beampermit.errors import BeampermitError
+    from beampermit.project import Project
+
+    try:
+        return Project.find(folder, base)
+    except BeampermitError:
+        return None
+
+
 def _list(chosen: list[Any], format: Format) -> None:
     from beampermit.interlocks.reference import interlock_reference
 
@@ -78,15 +89,25 @@ def _list(chosen: list[Any], format: Format) -> None:
         sys.stdout.write(interlock_reference(chosen))
         return
     entries = [
-        {"id": cls.id(), "title": cls.title(), "requires": sorted(cls.requires), "fix": cls.fix()} for cls in chosen
+        {
+            "id": cls.id(),
+            "title": cls.title(),
+            "requires": sorted(cls.requires),
+            "fix": cls.fix(),
+            "package": cls.package,
+        }
+        for cls in chosen
     ]
-    lines = [f"{entry['id']}  {entry['title']}\n" for entry in entries]
+    lines = [f"{cls.id()}  {plain(cls.title())}{f' ({cls.package})' if cls.package else ''}\n" for cls in chosen]
     show(entries, lambda: sys.stdout.writelines(lines), format is Format.JSON)
 
 
 def _print(verdicts: list[Any], format: Format, everything: bool) -> None:
     from beampermit.documents import verdicts as render
 
+    if not verdicts and format is not Format.JSON:
+        sys.stdout.write("the protected branch asks for no interlocks of the laboratory's own\n")
+        return
     match format:
         case Format.RICH:
             print_verdicts(verdicts, everything)

@@ -22,6 +22,7 @@ from beampermit.cli import (
     env,
     image,
     init,
+    interlocks,
     inventory,
     log,
     monitor,
@@ -77,6 +78,7 @@ PANELS = {
     "Start": {"new": new.new, "init": init.init, "demo": demo.demo},
     "Judge": {
         "check": check.check,
+        "interlocks": interlocks.app,
         "contract": contract.app,
         "rehearse": rehearse.app,
         "report": report.report,

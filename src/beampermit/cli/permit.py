@@ -69,16 +69,19 @@ def assemble(
     from beampermit.files import write_text
     from beampermit.interlocks import runner
     from beampermit.interlocks.families import load_interlocks
+    from beampermit.interlocks.own.loading import declared
     from beampermit.permit import assemble as permits
     from beampermit.project import Project
 
     repository = Project.find(project.resolve(), base)
+    own = declared(repository)
     permit = permits.assemble(
         repository,
         permits.read_verdict_files(verdicts),
-        load_interlocks(),
+        (*load_interlocks(), *own.points),
         later=runner.put_off(repository),
         software=software,
+        packages=own.packages,
     )
     write_text(out, permit.text)
     summary = f"permit of {permit.name} at {permit.predicate.commit[:12]}: all interlocks passed; {out}"

@@ -314,9 +314,10 @@ def promoting(project: Path, permit: Path, branch: str | None) -> Iterator[Promo
 
     from beampermit.environments.environment import environment_of
     from beampermit.interlocks.families import load_interlocks
+    from beampermit.interlocks.own.loading import declared
     from beampermit.live.deployment import deploy
     from beampermit.permit.envelope import read_envelope
-    from beampermit.permit.verification import verify_interlocks
+    from beampermit.permit.verification import verify_interlocks, verify_packages
     from beampermit.project import Project
     from beampermit.registry.ledger import Ledger
     from beampermit.registry.promotion import Promotion
@@ -325,7 +326,9 @@ def promoting(project: Path, permit: Path, branch: str | None) -> Iterator[Promo
     ledger = Ledger(repository.git)
     ledger.fetch()
     signed = read_envelope(permit, ledger.keys(), now=datetime.now(UTC))
-    verify_interlocks(signed.statement, load_interlocks())
+    own = declared(repository)
+    verify_packages(signed.statement, own.packages)
+    verify_interlocks(signed.statement, (*load_interlocks(), *own.points))
     environment = environment_of(repository.root, repository.contract.environment.variables)
     test = partial(deploy, repository, environment, signed.statement)
     first = not ledger.state(signed.statement.name).events

@@ -46,13 +46,13 @@ def report(
     from beampermit.documents.gathering import gather_report
     from beampermit.documents.report import FILE
     from beampermit.files import write_bytes, write_text
-    from beampermit.interlocks.families import load_interlocks
+    from beampermit.interlocks.own.loading import expected_titles
     from beampermit.project import Project
 
     repository = Project.find(project.resolve(), base)
     if base:
         _ = repository.base  # raises where a named base does not exist
-    report = gather_report(repository, verdicts, {id: cls.title() for id, cls in load_interlocks().items()})
+    report = gather_report(repository, verdicts, expected_titles(repository))
     images = charts.png_images(report.plots)
     texts = {
         FILE: report.json_text(),

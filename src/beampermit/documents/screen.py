@@ -70,7 +70,7 @@ def _line(verdict: Verdict) -> Any:
     elif verdict.until:
         line.append(f"put off until the {verdict.until}", style="dim")
     else:
-        line.append(visible(verdict.title))
+        line.append(visible(f"{verdict.title} ({verdict.by})" if verdict.by else verdict.title))
     return line.append("\n")
 
 

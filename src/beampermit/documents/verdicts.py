@@ -64,7 +64,8 @@ def _own_reason(verdict: Verdict, place: Location | None) -> str:
 
 def _mark(verdict: Verdict, place: Location | None, message: str) -> str:
     level = "warning" if verdict.outcome is Outcome.SKIPPED else "error"
-    title = f"{verdict.id} {verdict.title} ({verdict.outcome})"
+    whose = f"{verdict.outcome}, {verdict.by}" if verdict.by else str(verdict.outcome)
+    title = f"{verdict.id} {verdict.title} ({whose})"
     return _annotate(level, place and place.file, place and place.line, title, message)
 
 

@@ -94,9 +94,13 @@ class Interlock:
     """Whether the files that it names lie at the top of the repository, which several projects may share."""
     needs_contract: ClassVar[bool] = True
     known: ClassVar[dict[str, type[Interlock]]] = {}
+    package: ClassVar[str] = ""
+    """Name and version of the laboratory's package that adds it; empty for ours."""
     check: Callable[..., Finding]
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, *, own: bool = False) -> None:
+        if own:
+            return  # of one project; `known` are those of every project
         if cls.__name__ in Interlock.known:
             raise TypeError(f"there are two interlocks {cls.__name__}: take the next free number")
         Interlock.known[cls.__name__] = cls

@@ -28,14 +28,20 @@ only if a check asks for it. Where it cannot be made, the interlock is `skipped`
 
 
 def interlock_reference(interlocks: Iterable[type[Interlock]]) -> str:
-    """A section for each family, in it each interlock with its title, what it requires, and its fix."""
+    """A section for each family, in it each interlock with its title, what it requires, and its fix.
+
+    Those of a laboratory have a section for each package.
+    """
     chosen = list(interlocks)
-    families = [(prefix, [cls for cls in chosen if cls.id()[:3] == prefix]) for prefix in FAMILIES]
-    return "\n".join([OPENING, *(_family(prefix, found) for prefix, found in families if found), _inputs()])
+    families = {name.capitalize(): [cls for cls in chosen if cls.id()[:3] == id] for id, name in FAMILIES.items()}
+    packages = {cls.package: [other for other in chosen if other.package == cls.package] for cls in chosen}
+    packages.pop("", None)
+    sections = {**families, **packages}
+    return "\n".join([OPENING, *(_section(heading, found) for heading, found in sections.items() if found), _inputs()])
 
 
-def _family(prefix: str, interlocks: list[type[Interlock]]) -> str:
-    return "\n".join([f"## {FAMILIES[prefix].capitalize()}\n", *map(_entry, interlocks)])
+def _section(heading: str, interlocks: list[type[Interlock]]) -> str:
+    return "\n".join([f"## {heading}\n", *map(_entry, interlocks)])
 
 
 def _entry(cls: type[Interlock]) -> str:

@@ -12,6 +12,7 @@ from beampermit.errors import BeampermitError, Failed, from_os_error, is_command
 from beampermit.interlocks.families import load_interlocks
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.interlock import Finding, Interlock, MissingInput, failed, located
+from beampermit.interlocks.own.lock import lock_of
 from beampermit.interlocks.reuse import Reuse
 from beampermit.progress import Progress, silent
 from beampermit.project import Project
@@ -33,7 +34,8 @@ def check(
     if project.has_contract and any(cls.needs_contract for cls in interlocks):
         _ = project.contract
     verdicts = run(interlocks, Inputs(project=project), progress=progress, reuse=None if fresh else Reuse.of(project))
-    return [_in_repository(project, verdict) for verdict in verdicts]
+    of_repository = {cls.id() for cls in interlocks if cls.of_repository}
+    return [v if v.id in of_repository else _in_repository(project, v) for v in verdicts]
 
 
 def run(
@@ -66,20 +68,23 @@ def run(
 
 def verdict_file(project: Project, verdicts: Iterable[Verdict]) -> VerdictFile:
     """Verdicts with the commit and tree that they are about, and the machine that made them."""
+    verdicts = tuple(verdicts)
+    lock = lock_of(project) if any(verdict.by for verdict in verdicts) else None
     return VerdictFile(
         checker=__version__,
         commit=project.git.head(),
         tree=project.git.work_tree(),
         base=project.base,
         base_contract=project.base_contract_digest,
+        packages=lock.packages if lock else (),
         where=Where.here(),
-        verdicts=tuple(verdicts),
+        verdicts=verdicts,
     )
 
 
 def _in_repository(project: Project, verdict: Verdict) -> Verdict:
     """The verdict with the places of a project in a folder as GitHub and the reader of a diff know them."""
-    if not project.git.prefix or Interlock.known[verdict.id].of_repository:
+    if not project.git.prefix:
         return verdict
     places = (place.model_copy(update={"file": project.in_repository(place.file)}) for place in verdict.locations)
     return verdict.model_copy(update={"locations": tuple(places)})
@@ -118,9 +123,10 @@ def _check(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict
         finding, code = failed(_line(error), *located(problems)), None
     except BeampermitError as error:
         finding, code = Finding(Outcome.ERROR, _line(error)), error.exit_code
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a laboratory's check may end Python
         outside = from_os_error(error) if isinstance(error, OSError) else None
-        reason = _line(outside) if outside else f"internal error in this check: {type(error).__name__}: {error}"
+        whose = f"this check of {cls.package}" if cls.package else "this check"
+        reason = _line(outside) if outside else f"internal error in {whose}: {type(error).__name__}: {error}"
         finding, code = Finding(Outcome.ERROR, reason), 4
     verdict = _verdict(cls, finding, code, time.perf_counter() - start)
     if reuse and key:
@@ -140,6 +146,7 @@ def _verdict(cls: type[Interlock], finding: Finding, code: int | None, seconds: 
     return Verdict(
         id=cls.id(),
         title=cls.title(),
+        by=cls.package,
         outcome=finding.outcome,
         reason=finding.reason,
         fix=finding.fix or cls.fix() if finding.outcome is Outcome.FAILED else "",  # else the reason says what to do

@@ -23,7 +23,8 @@ from beampermit.permit.sbom import bind_sbom
 from beampermit.permit.statement import Statement, validate_statement
 from beampermit.project import Project
 from beampermit.verdicts.evidence import Gates
-from beampermit.verdicts.verdict import Verdict, VerdictFile, Where, find_evidence, read_verdicts
+from beampermit.verdicts.packages import InterlockPackage
+from beampermit.verdicts.verdict import OWN_ID, Verdict, VerdictFile, Where, find_evidence, read_verdicts
 
 MOST_FILES = 256
 
@@ -49,18 +50,20 @@ def assemble(
     here: Where | None = None,
     later: Iterable[str] = (),
     software: Path | None = None,
+    packages: tuple[InterlockPackage, ...] = (),
 ) -> Statement:
     """The permit for the project's HEAD; `expected` are the ids of all interlocks, `here` is this machine and run.
 
     `software` is the bill of materials from `env sbom`, whose digest the permit binds. `later` are interlocks that run
-    only for a release: they may be skipped here, and a permit without them cannot be promoted. Raises `Failed` with
+    only for a release: they may be skipped here, and a permit without them cannot be promoted. `packages` are those of
+    the laboratory that the protected branch names, whose interlocks are among `expected`. Raises `Failed` with
     each interlock that did not pass for exactly this commit and tree, in this run, by the base's contract.
     """
     git, contract = project.git, project.contract
     commit, tree = git.head(), git("rev-parse", "HEAD^{tree}")
     files = tuple(verdict_files)
     here = here or Where.here()
-    asked = _Asked(project, commit, tree, here)
+    asked = _Asked(project, commit, tree, here, packages)
     problems = list(_problems(files, set(expected), set(later), asked))
     if problems:
         raise Failed(f"no permit for {commit[:12]}: {'; '.join(problems)}", hint="beampermit check --out FILE")
@@ -90,6 +93,7 @@ def assemble(
             "metrics": {**metrics, **_measured(files, contract)},
             "verdicts": _passed(files),
             "checker": __version__,
+            "packages": packages,
             "issued": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "run": here.run,
         },
@@ -105,6 +109,7 @@ class _Asked:
     commit: str
     tree: str
     here: Where
+    packages: tuple[InterlockPackage, ...] = ()
 
     @cached_property
     def base_contract(self) -> str | None:
@@ -119,6 +124,17 @@ class _Asked:
         if file.checker != __version__:
             return f"by beampermit {_plain(file.checker)}, but this is {__version__}"
         return self._why_another_place(file.where) or self._why_another_base(file)
+
+    def why_another_package(self, verdict: Verdict, file: VerdictFile) -> str | None:
+        """Why a verdict is not one of the checker, or for a laboratory's interlock, of the package that is locked."""
+        if not OWN_ID.fullmatch(verdict.id):
+            return f"by {_plain(verdict.by)}, and it is an interlock of beampermit" if verdict.by else None
+        labels = [package.label for package in self.packages]
+        if verdict.by not in labels:
+            return f"by {_plain(verdict.by) or 'no package'}, but the protected branch asks for {', '.join(labels)}"
+        if file.packages != self.packages:
+            return f"by {_plain(verdict.by)} with other hashes or beside other packages than the protected branch locks"
+        return None
 
     def _why_another_place(self, where: Where) -> str | None:
         """An earlier attempt of the same run counts: GitHub runs again only the jobs that failed."""
@@ -159,7 +175,7 @@ def _problems(files: tuple[VerdictFile, ...], expected: set[str], later: set[str
             yield f"{id} has no verdict"
         elif len(of_this) > 1:
             yield f"{id} has {len(of_this)} verdicts: {', '.join(verdict.outcome for verdict, _ in of_this)}"
-        elif why := asked.why_another(of_this[0][1]):
+        elif why := asked.why_another(of_this[0][1]) or asked.why_another_package(*of_this[0]):
             yield f"{id} was judged {why}"
         elif not (id in later and of_this[0][0].until):
             yield from _problems_of(of_this[0][0])
@@ -185,6 +201,7 @@ def _passed(files: tuple[VerdictFile, ...]) -> list[dict[str, Any]]:
             "outcome": verdict.outcome,
             "reason": _plain(verdict.reason),
             "where": file.where.model_dump(mode="json"),
+            "by": verdict.by,
         }
         for file in files
         for verdict in file.verdicts

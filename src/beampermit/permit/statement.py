@@ -7,12 +7,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from beampermit.digest import canonical_json, digest_bytes, digest_json
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.record import Digest, ObjectId, Record, Time
+from beampermit.verdicts.packages import InterlockPackage
 from beampermit.verdicts.verdict import Where
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -22,6 +30,11 @@ PREDICATE = "https://beampermit.github.io/permit/v1"
 Digests = dict[str, Digest]
 
 
+def _without_nothing(body: dict[str, Any], key: str) -> dict[str, Any]:
+    """A permit that was signed before there was this key has the same bytes still."""
+    return body if body[key] else {name: value for name, value in body.items() if name != key}
+
+
 class PassedVerdict(Record):
     """A permit can hold only verdicts that passed; others can be neither written nor read."""
 
@@ -29,6 +42,12 @@ class PassedVerdict(Record):
     outcome: Literal["passed"]
     reason: str
     where: Where
+    by: str = ""
+    """Name and version of the laboratory's package whose interlock this is; empty for ours."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_nothing(handler(self), "by")
 
 
 class BoundFile(Record):
@@ -64,9 +83,15 @@ class Predicate(Record):
     verdicts: Annotated[tuple[PassedVerdict, ...], Field(min_length=1)]
     checker: str
     """Version of the `beampermit` that assembled this."""
+    packages: tuple[InterlockPackage, ...] = ()
+    """The laboratory's packages whose interlocks judged beside ours, as the protected branch locked them."""
     issued: Time
     run: str = ""
     """URL of the workflow run, if there was one."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_nothing(handler(self), "packages")
 
     @property
     def moment(self) -> datetime:
@@ -82,6 +107,8 @@ class Predicate(Record):
         ids = [verdict.id for verdict in self.verdicts]
         if len(set(ids)) != len(ids):
             raise ValueError("an interlock has two verdicts")
+        if unknown := {verdict.by for verdict in self.verdicts} - {"", *(one.label for one in self.packages)}:
+            raise ValueError(f"an interlock is of a package that the permit does not state: {min(unknown)}")
         return self
 
     @model_validator(mode="after")

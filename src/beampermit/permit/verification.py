@@ -11,6 +11,7 @@ from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput, Failed, counted
 from beampermit.models.manifest import Manifest
 from beampermit.permit.statement import Statement
+from beampermit.verdicts.packages import InterlockPackage
 
 ASSEMBLE = "beampermit permit assemble --verdicts FOLDER"
 PULL = "beampermit data pull"
@@ -89,9 +90,20 @@ def verify_interlocks(permit: Statement, expected: Iterable[str]) -> None:
         raise Failed(f"the permit has no verdict of {', '.join(missing)}", hint=ASSEMBLE)
 
 
+def verify_packages(permit: Statement, named: tuple[InterlockPackage, ...]) -> None:
+    """Raises `Failed` where other packages of the laboratory judged than those that the protected branch `named`."""
+    judged = permit.predicate.packages
+    if judged == named:
+        return
+    labels = [", ".join(one.label for one in packages) or "none" for packages in (judged, named)]
+    other = "with other hashes" if labels[0] == labels[1] else f"and the protected branch names {labels[1]}"
+    raise Failed(f"of the laboratory's packages, {labels[0]} judged, {other}", hint=ASSEMBLE)
+
+
 def describe_permit(permit: Statement, model: Path | None = None) -> dict[str, str]:
     """What a verified permit binds, for a person, by name."""
     facts = permit.predicate
+    own = {"judged beside": "\n".join(f"{one.label} {' '.join(one.hashes)}" for one in facts.packages)}
     hosts = sorted({verdict.where.run or verdict.where.host for verdict in facts.verdicts})
     return {
         "permit": permit.digest,
@@ -100,6 +112,7 @@ def describe_permit(permit: Statement, model: Path | None = None) -> dict[str, s
         "commit": facts.commit,
         "gates": f"of base {facts.base}, {facts.base_contract}" if facts.base else f"its own, {facts.base_contract}",
         "issued": f"{facts.issued} by beampermit {facts.checker}" + (f" in {facts.run}" if facts.run else ""),
+        **(own if facts.packages else {}),
         "lock": "\n".join(f"{bound.file} {bound.digest}" for bound in (facts.environment, *facts.variants)),
         "software": f"{facts.software.file} {facts.software.digest}" if facts.software else "no bill of materials",
         "metrics": ", ".join(f"{name} {value:.6g}" for name, value in facts.metrics.items()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import socket
 from collections.abc import Iterable
 from enum import StrEnum
@@ -27,6 +28,7 @@ from beampermit.files import write_text
 from beampermit.reading import first_fault, read_json
 from beampermit.record import Digest, ObjectId, Record, Text, printable
 from beampermit.verdicts.evidence import RECORDS, Evidence
+from beampermit.verdicts.packages import InterlockPackage
 
 Read = TypeVar("Read", bound=Evidence)
 
@@ -55,6 +57,8 @@ class Location(Record):
 
 
 InterlockId = Annotated[str, Field(pattern=r"^[A-Z]{3}\d{3}$")]
+OWN_ID = re.compile(r"X[A-Z]{2}\d{3}")
+"""Of a laboratory's interlock. None of ours begins with X."""
 
 
 class Verdict(Record):
@@ -65,6 +69,8 @@ class Verdict(Record):
 
     id: InterlockId
     title: str
+    by: Text = ""
+    """Name and version of the laboratory's package whose interlock this is; empty for ours."""
     outcome: Outcome
     reason: Text
     fix: str = ""
@@ -159,6 +165,8 @@ class VerdictFile(Record):
     base: ObjectId | None = None
     base_contract: Digest | None = None
     """Digest of the contract that gates were read from: the base's, else the commit's own; None without a contract."""
+    packages: tuple[InterlockPackage, ...] = ()
+    """Of the laboratory, where interlocks of its own are among those that judged."""
     where: Where
     verdicts: tuple[Verdict, ...]
 

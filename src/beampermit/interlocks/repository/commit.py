@@ -18,6 +18,7 @@ from beampermit.git import SUBMODULE
 from beampermit.github.codeowners import PLACES
 from beampermit.github.rulesets import FOLDER as RULESETS
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
+from beampermit.interlocks.own.lock import FILE as OWN
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 from beampermit.workflows.workflow import FOLDER as WORKFLOWS
@@ -39,6 +40,7 @@ SHARED = (
     ".dvcignore",
     ".github/permit.pub",
     ".github/permit.trust.json",
+    OWN,
     f"{WORKFLOWS}/*",
     f"{RULESETS}/*",
     *PLACES,

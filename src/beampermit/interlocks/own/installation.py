@@ -1,0 +1,111 @@
+"""The folder beside the checker that holds a laboratory's interlocks: installed by hash, never built, never started."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.metadata
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import Distribution, PackageNotFoundError, distributions
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from beampermit.cache import cache_folder
+from beampermit.environments.uv.command import NETWORK, call, shorten
+from beampermit.errors import BadInput, Failed, Outside
+from beampermit.files import write_text
+from beampermit.interlocks.own.lock import FILE, OwnLock
+from beampermit.processes import scratch_folder
+
+VARIABLE = "BEAMPERMIT_INTERLOCKS"
+"""The folder of these folders, which `actions/setup` names; else one in the user's cache folder."""
+STAMP = ".complete"
+"""Written last: without it the installation is incomplete."""
+INSTALL = "beampermit interlocks install"
+
+
+def folder_of(lock: OwnLock) -> Path:
+    """Another lock, or another Python, is another folder."""
+    named = os.environ.get(VARIABLE)
+    if named and not Path(named).is_absolute():
+        raise BadInput(f"{VARIABLE} is {named!r}, and an absolute path is needed")
+    python = f"{sys.implementation.cache_tag}-{lock.digest[:32]}"
+    return (Path(named) if named else cache_folder() / "interlocks") / python
+
+
+def install(lock: OwnLock) -> Path:
+    """Install what `lock` names, where it is not there yet.
+
+    Raises `Failed` for a wrong hash, `Outside` for an index that gives no answer.
+    """
+    target = folder_of(lock)
+    with _alone(target):
+        if (target / STAMP).is_file():
+            os.utime(target)  # what nobody uses is removed
+            return target
+        shutil.rmtree(target, ignore_errors=True)
+        with scratch_folder() as scratch:  # no setting of a project reaches uv from there
+            write_text(scratch / "interlocks.lock", lock.text)
+            finished = call(
+                [
+                    *("pip", "install", "--no-config", "--quiet", "--python", sys.executable, "--target", target),
+                    *("--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", "interlocks.lock"),
+                ],
+                cwd=scratch,
+            )
+        if finished.code:
+            raise _failure(finished.err)
+        write_text(target / STAMP, lock.digest)
+    return target
+
+
+def installed(lock: OwnLock) -> dict[str, Distribution]:
+    """The packages of `lock` by name. Raises `Failed` where they are not installed, or not what they are called."""
+    folder = folder_of(lock)
+    names = ", ".join(package.label for package in lock.packages)
+    if not (folder / STAMP).is_file():
+        raise Failed(f"the protected branch asks for {names}, which is not installed here", file=FILE, hint=INSTALL)
+    found: dict[str, Distribution] = {canonicalize_name(one.name): one for one in distributions(path=[str(folder)])}
+    for package in lock.packages:
+        one = found.get(package.name)
+        if one is None or one.version != package.version:
+            has = f"version {one.version}" if one else "nothing of that name"
+            raise Failed(f"the protected branch asks for {package.label}, and {folder} has {has}", file=FILE)
+        if (ours := _of_the_checker(package.name)) not in (None, package.version):
+            raise Failed(
+                f"{package.label} would not be what is imported: the checker itself has {package.name} {ours}",
+                file=FILE,
+                hint=f"take {package.name} out of {FILE}, or lock the version that the checker has",
+            )
+    return {package.name: found[package.name] for package in lock.packages}
+
+
+def _of_the_checker(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _failure(output: str) -> Failed | Outside:
+    why = shorten(output)
+    if "Hash mismatch" in output:
+        return Failed(f"a package is not the one that was locked: {why}", file=FILE)
+    if any(sign in output for sign in NETWORK):
+        return Outside(
+            f"an index cannot be reached: {why}", file=FILE, hint="check the network, then run the command again"
+        )
+    return Outside(f"the laboratory's own interlocks cannot be installed: {why}", file=FILE)
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """One process at a time; the lock ends with its process."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{target}.lock", "w") as stream:  # noqa: PTH123 - a file next to the folder
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

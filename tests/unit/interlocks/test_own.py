@@ -1,0 +1,349 @@
+"""Interlocks of a laboratory's own: added by packages that the protected branch locks, replacing none of ours."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from beampermit.errors import BadInput, Failed
+from beampermit.interlocks import api, runner
+from beampermit.interlocks.families import load_interlocks
+from beampermit.interlocks.inputs import PROVIDERS
+from beampermit.interlocks.interlock import Interlock
+from beampermit.interlocks.own.installation import VARIABLE, install
+from beampermit.interlocks.own.loading import declared, expected_titles, own_interlocks, select
+from beampermit.interlocks.own.lock import FILE, OwnLock, lock_of, parse_lock
+from beampermit.project import Project
+from beampermit.verdicts.verdict import Outcome, Verdict
+from support.own_interlocks import add_package, lock, unpack
+from support.package_index import Index, uv_settings
+from support.paths import ROOT
+
+__all__ = ["uv_settings"]
+
+HASH = "--hash=sha256:" + "a" * 64
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    found = Index(tmp_path / "laboratory")
+    yield found
+    found.close()
+
+
+@pytest.fixture(autouse=True)
+def _beside(uv_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder of installations for each test, and a Python that forgets what a test imported."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "beside"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield
+    for name in [name for name in sys.modules if name.startswith("lab") and name not in before]:
+        del sys.modules[name]
+
+
+def judged(project: Project, *names: str) -> dict[str, Verdict]:
+    return {one.id: one for one in runner.check(project, select(names or ["own"], project))}
+
+
+def asked_for(project: Project) -> OwnLock:
+    found = lock_of(project)
+    assert found
+    return found
+
+
+def test_what_a_package_adds_judges_beside_ours_and_says_whose_it_is(project: Project, index: Index) -> None:
+    line = add_package(index, "lab-one", {"XON001": "return passed('seen', rows=3)", "XON002": "return passed('')"})
+    project = lock(project, index, line, add_package(index, "lab-two", {"XTW001": "return passed('too')"}, "2.1"))
+    install(asked_for(project))
+    found = judged(project)
+    assert {id: (one.outcome.value, one.by) for id, one in found.items()} == {
+        "XON001": ("passed", "lab-one 1.0"),
+        "XON002": ("passed", "lab-one 1.0"),
+        "XTW001": ("passed", "lab-two 2.1"),
+    }
+    assert (found["XON001"].title, found["XON001"].evidence) == ("Passes", {"rows": 3})
+    file = runner.verdict_file(project, found.values())
+    assert [package.label for package in file.packages] == ["lab-one 1.0", "lab-two 2.1"]
+    assert runner.verdict_file(project, judged(project, "DOC001").values()).packages == ()
+    assert [cls.id() for cls in select(["xon", "XTW001", "DOC001"], project)] == [
+        "DOC001",
+        "XON001",
+        "XON002",
+        "XTW001",
+    ]
+    assert {cls.id() for cls in select([], project)} == {*load_interlocks(), "XON001", "XON002", "XTW001"}
+    assert expected_titles(project)["XTW001"] == "an interlock of lab-two 2.1"
+    assert "XON001" not in load_interlocks(), "another project of this process has none"
+    with pytest.raises(BadInput, match=r"no interlock 'XAR001' of the laboratory's own, which are: XON001, XON002"):
+        select(["XAR001"], project)
+
+
+def test_a_project_that_asks_for_none_has_none(project: Project) -> None:
+    assert (judged(project, "own"), declared(project).points) == ({}, {})
+    assert judged(project, "GIT006")["GIT006"].reason == (
+        "the protected branch asks for no interlocks of the laboratory's own"
+    )
+
+
+@pytest.mark.plants("GIT006")
+def test_what_is_asked_for_and_not_installed_fails_and_is_never_left_out(project: Project, index: Index) -> None:
+    project = lock(project, index, add_package(index, "lab-gone", {"XGO001": "return passed('')"}))
+    verdict = judged(project, "GIT006")["GIT006"]
+    assert (verdict.outcome, verdict.exit_code) == (Outcome.FAILED, 1)
+    wanted = f"{FILE}: the protected branch asks for lab-gone 1.0, which is not installed here"
+    assert verdict.reason == f"{wanted}; run `beampermit interlocks install`"
+    for ask in (declared, own_interlocks, lambda project: select(["own"], project)):
+        with pytest.raises(Failed, match=r"lab-gone 1.0, which is not installed here"):
+            ask(project)
+    assert {cls.id() for cls in select([], project)} == set(load_interlocks()), "GIT006 is among them"
+    install(asked_for(project))
+    assert judged(project, "GIT006")["GIT006"].reason == "1 interlock of lab-gone 1.0: XGO001"
+
+
+def test_a_wheel_of_another_hash_is_refused(project: Project, index: Index) -> None:
+    line = add_package(index, "lab-hash", {"XHA001": "return passed('')"})
+    place = line.index("sha256:") + 7
+    other = line[:place] + ("0" if line[place] != "0" else "1") + line[place + 1 :]
+    project = lock(project, index, other)
+    with pytest.raises(Failed, match=r"a package is not the one that was locked: .*Hash mismatch"):
+        install(asked_for(project))
+    assert judged(project, "GIT006")["GIT006"].outcome is Outcome.FAILED
+    install(asked_for(lock(project, index, line)))
+
+
+IDS = {
+    "DOC001": "lab-taken {} adds DOC001, and the family DOC is Beampermit's: .* replaces none",
+    "ENV999": "lab-taken {} adds ENV999, and the family ENV is Beampermit's",
+    "LAB001": "'LAB001', which is no id of a laboratory's interlock",
+    "XAR1": "'XAR1', which is no id",
+    "XAR0011": "'XAR0011', which is no id",
+    "xar001": "'xar001', which is no id",
+}
+
+
+def test_an_id_or_a_family_of_ours_is_refused(project: Project, index: Index) -> None:
+    for number, (id, said) in enumerate(IDS.items()):
+        version = f"1.{number}"
+        project = lock(project, index, add_package(index, "lab-taken", {id: "return passed('')"}, version))
+        unpack(asked_for(project), index)
+        with pytest.raises(Failed, match=said.format(version)):
+            own_interlocks(project)
+        assert judged(project, "GIT006")["GIT006"].outcome is Outcome.FAILED
+    assert load_interlocks()["DOC001"].package == ""
+
+
+def test_a_family_belongs_to_one_package(project: Project, index: Index) -> None:
+    lines = [add_package(index, f"lab-{one}", {f"XFA00{one}": "return passed('')"}) for one in (1, 2)]
+    project = lock(project, index, *lines)
+    unpack(asked_for(project), index)
+    with pytest.raises(Failed, match=r"lab-2 1.0 adds XFA002, and the family XFA is that of lab-1 1.0"):
+        declared(project)
+
+
+def test_a_lock_none_of_whose_packages_adds_an_interlock_is_refused(project: Project, index: Index) -> None:
+    project = lock(project, index, add_package(index, "lab-empty", {}))
+    unpack(asked_for(project), index)
+    with pytest.raises(Failed, match="none adds an interlock"):
+        declared(project)
+
+
+BODIES = (
+    ("raise ValueError('spoilt')", "error", "internal error in this check of lab-odd 1.0: ValueError: spoilt"),
+    ("raise SystemExit(0)", "error", "internal error in this check of lab-odd 1.0: SystemExit: 0"),
+    ("return None", "error", "`check` returned NoneType"),
+    ("return True", "error", "`check` returned bool"),
+    ("return passed('x', odd={1, 2})", "error", "its evidence cannot be written as JSON"),
+    ("return passed('x', odd=float('nan'))", "error", "its evidence cannot be written as JSON"),
+    ("return passed(3)", "error", "the reason of its finding is int"),
+    ("from beampermit.interlocks.api import Outside; raise Outside('no beam')", "error", "no beam"),
+    ("from beampermit.interlocks.api import MissingInput; raise MissingInput('no data')", "skipped", "no data"),
+    ("from beampermit.interlocks.api import Failed; raise Failed('wrong', file='a.py')", "failed", "a.py: wrong"),
+    (
+        "from beampermit.interlocks.interlock import Finding; return Finding('odd', 'x')",
+        "error",
+        "its outcome is 'odd'",
+    ),
+    (
+        "from dataclasses import replace; from beampermit.interlocks.api import skipped; "
+        "return replace(skipped('x'), until='release')",
+        "skipped",
+        "x",
+    ),
+    ("from beampermit.verdicts.evidence import Gates; return passed('x', Gates())", "passed", "x"),
+)
+
+
+def test_what_a_check_of_the_laboratory_does_is_its_own_verdict_alone(project: Project, index: Index) -> None:
+    bodies = {f"XOD{number:03}": body for number, (body, _, _) in enumerate(BODIES)}
+    project = lock(project, index, add_package(index, "lab-odd", bodies))
+    unpack(asked_for(project), index)
+    found = judged(project, "own", "DOC001")
+    for id, (body, outcome, said) in zip(bodies, BODIES, strict=True):
+        verdict = found[id]
+        assert (verdict.outcome.value, verdict.by, verdict.until) == (outcome, "lab-odd 1.0", ""), body
+        assert said in verdict.reason, body
+        assert isinstance(verdict.evidence, dict), "no record that a document reads"
+        assert verdict.exit_code or outcome == "passed", body
+    assert found["DOC001"].passed
+
+
+ODD = """
+from beampermit.interlocks.api import OwnInterlock, passed
+{}
+class XSO001(OwnInterlock):
+    "{}"
+    {}
+    def check(self{}):
+        {}
+        return passed("x")
+"""
+
+
+SOURCES = (
+    (("import nothing_of_this_name", "T", "", "", "'Fix.'"), "ModuleNotFoundError: No module named 'nothing_of"),
+    (("raise SystemExit(0)", "T", "", "", "'Fix.'"), ":XSA001 cannot be loaded: SystemExit: 0"),
+    (("OwnInterlock = object", "T", "", "", "'Fix.'"), "no subclass of OwnInterlock"),
+    (("", "x" * 61, "", "", "'Fix.'"), "must be one line of at most 60 characters"),
+    (("", "T", "", "", ""), "no method `check` whose docstring is the fix"),
+    (("", "T", "", ", environment", "'Fix.'"), "asks for 'environment'; it may ask for contract, base_contract"),
+    (("", "T", "requires = 'DOC001'", "", "'Fix.'"), "`requires` must be a set of ids"),
+)
+
+
+def test_a_class_that_is_no_interlock_is_an_error_with_the_package_s_name(project: Project, index: Index) -> None:
+    lines, said = [], {}
+    for number, (parts, why) in enumerate(SOURCES):
+        id = f"XS{chr(65 + number)}001"
+        said[id] = (f"lab-s{number} 1.0", why.replace("XSA001", id))
+        source = ODD.replace("XSO001", id).format(*parts)
+        lines.append(add_package(index, f"lab-s{number}", {id: ""}, source=source))
+    project = lock(project, index, *lines)
+    unpack(asked_for(project), index)
+    found = judged(project)
+    for id, (package, why) in said.items():
+        assert (found[id].outcome, found[id].by) == (Outcome.ERROR, package)
+        assert found[id].reason.startswith(f"{package} {id}: ")
+        assert why in found[id].reason
+
+
+def test_what_the_module_registers_among_ours_is_dropped(project: Project, index: Index) -> None:
+    source = ODD.format(
+        "from beampermit.interlocks.interlock import Interlock\n"
+        "from beampermit.interlocks.inputs import provides\n"
+        "Interlock.known['DOC001'] = None\n"
+        "class DOC777(Interlock): pass\n"
+        "@provides\ndef contract(): return None\n",
+        *("T", "", ", contract", "'Fix.'"),
+    )
+    load_interlocks()
+    known, providers = dict(Interlock.known), dict(PROVIDERS)
+    project = lock(project, index, add_package(index, "lab-hostile", {"XSO001": ""}, source=source))
+    unpack(asked_for(project), index)
+    assert judged(project)["XSO001"].passed
+    assert (Interlock.known, PROVIDERS) == (known, providers)
+    assert judged(project, "DOC001")["DOC001"].passed
+
+
+def test_a_module_of_the_checker_does_not_pass_for_one_of_the_package(project: Project, index: Index) -> None:
+    line = add_package(index, "lab-shadow", {}, XSH001="beampermit.interlocks.api:OwnInterlock")
+    project = lock(project, index, line)
+    unpack(asked_for(project), index)
+    assert "the class is called OwnInterlock" in judged(project)["XSH001"].reason
+    source = "import typer\nclass XTY001: pass\n"
+    taken = add_package(index, "typer", {"XTY001": ""}, "0.0.1", source=source)
+    project = lock(project, index, taken)
+    unpack(asked_for(project), index)
+    with pytest.raises(Failed, match=r"typer 0.0.1 would not be what is imported: the checker itself has typer"):
+        declared(project)
+
+
+def test_requirements_are_waited_for_and_must_exist(project: Project, index: Index) -> None:
+    bodies = {"XRE001": "return failed('no')", "XRE002": "return passed('')"}
+    text = ODD.replace("XSO001", "XRE001").format("", "T", "", "", "'Fix.'").replace("passed", "failed")
+    text += ODD.replace("XSO001", "XRE002").format("", "T", "requires = frozenset({'XRE001', 'DOC001'})", "", "'Fix.'")
+    project = lock(project, index, add_package(index, "lab-require", bodies, source=text))
+    unpack(asked_for(project), index)
+    found = judged(project)
+    assert (found["XRE001"].outcome, found["XRE001"].fix) == (Outcome.FAILED, "Fix.")
+    assert found["XRE002"].waits_for == ("XRE001",)
+    for requires, said in (("'XRE003'", "XRE002 requires XRE003, which there is not"), ("'XRE002'", "wait for each")):
+        changed = text.replace("'XRE001', 'DOC001'", requires)
+        version = f"2.{len(requires)}.{requires[-2]}"
+        line = add_package(index, "lab-require", bodies, version, source=changed)
+        sys.modules.pop("lab_require", None)
+        project = lock(project, index, line)
+        unpack(asked_for(project), index)
+        sys.path[:] = [entry for entry in sys.path if "beside" not in entry]
+        with pytest.raises(Failed, match=said):
+            own_interlocks(project)
+
+
+def test_a_pull_request_is_judged_by_the_packages_of_its_base(
+    project: Project, index: Index, git: Callable[..., str]
+) -> None:
+    strict = add_package(index, "lab-base", {"XBA001": "return passed('strict')"})
+    project = lock(project, index, strict)
+    git("switch", "--quiet", "--create", "change")
+    lax = add_package(index, "lab-base", {"XBA001": "return passed('lax')"}, "2.0")
+    for other in ((lax,), ()):
+        lock(project, index, *other)
+        judging = Project(project.root, base="main")
+        assert [package.label for package in asked_for(judging).packages] == ["lab-base 1.0"]
+        unpack(asked_for(judging), index)
+        assert judged(judging)["XBA001"].reason == "strict"
+        assert judged(judging, "GIT006")["GIT006"].reason == (
+            f"1 interlock of lab-base 1.0: XBA001; this branch changes {FILE}, which counts once it is merged"
+        )
+    git("rm", "--quiet", FILE)
+    assert judged(Project(project.root, base="main"))["XBA001"].passed
+    (project.root / FILE).parent.mkdir(exist_ok=True)
+    (project.root / FILE).write_text("lab-base==3.0\n")
+    verdict = judged(Project(project.root, base="main"), "GIT006")["GIT006"]
+    assert (verdict.outcome, verdict.reason.split(";")[0]) == (
+        Outcome.FAILED,
+        f"{FILE}:1: lab-base==3.0 has no --hash=sha256:...",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("lab-x==1.0", "1: lab-x==1.0 has no --hash=sha256:..."),
+        (f"\n# why\nlab-x==1.0 --hash=md5:{'a' * 32}", "3: lab-x==1.0 has a hash that is not sha256"),
+        (f"lab-x>=1.0 {HASH}", "1: 'lab-x>=1.0 .*' is neither `name==version` with hashes nor the address"),
+        (f"lab-x @ https://lab.example/x.whl {HASH}", "neither `name==version`"),
+        ("-r other.lock", "neither `name==version`"),
+        ("-e .", "neither `name==version`"),
+        (f"lab-x==1.0 {HASH}\nLab_X==1.1 {HASH}", "2: lab-x stands here twice"),
+        (f"lab-x==1.0; python_version > '3' {HASH}", "neither `name==version`"),
+        (f"lab-x==*{HASH}", "neither|has no"),
+    ],
+)
+def test_a_lock_that_does_not_pin_is_refused_with_the_line(text: str, said: str) -> None:
+    with pytest.raises(BadInput, match=said) as refused:
+        parse_lock(text, FILE)
+    assert said in str(refused.value) or refused.value.file == FILE
+
+
+def test_a_lock_is_read_as_uv_writes_it() -> None:
+    text = (
+        "# This file was autogenerated by uv via the following command:\n"
+        "--index-url https://packages.lab.example/simple\n\n"
+        f"Lab_X==1.0+lab \\\n    {HASH} \\\n    {HASH.replace('a' * 64, 'b' * 64)}\n"
+        f"    # via -r interlocks.in\nlab-y==2 {HASH}  # why\n"
+    )
+    found = parse_lock(text, FILE)
+    assert found
+    assert [(one.label, len(one.hashes)) for one in found.packages] == [("lab-x 1.0+lab", 2), ("lab-y 2", 1)]
+    assert parse_lock("# nothing yet\n", FILE) is None
+
+
+def test_the_page_lists_what_a_package_may_import(project: Project) -> None:
+    page = (ROOT / "docs/own-interlocks.md").read_text()
+    assert [name for name in api.__all__ if f"`{name}`" not in page] == []
+    given: api.JudgedProject = project
+    assert (given.base, given.path("a/b")) == (None, project.root / "a/b")
