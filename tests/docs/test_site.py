@@ -125,3 +125,39 @@ def test_every_anchor_that_a_page_names_is_a_heading_on_github(page: Path) -> No
         file = page.parent / path if path else page
         if anchor and file.suffix == ".md":
             assert anchor in anchors(file), f"{page.relative_to(ROOT)} links to {target}"
+
+
+@pytest.mark.parametrize(
+    ("planted", "loaded"),
+    [
+        ('<script src="https://cdn.example/x.js"></script>', True),
+        ('<link rel="stylesheet" href="//fonts.example/x.css">', True),
+        ('<img src="a.png" srcset="https://cdn.example/b.png 2x">', True),
+        ('<a href="https://epics.example/">EPICS</a>', False),
+        ('<img src="images/report.png">', False),
+    ],
+)
+def test_what_a_browser_loads_is_told_from_what_it_follows(planted: str, loaded: bool) -> None:
+    assert any(urlsplit(address).netloc for address in Page(planted).loaded) is loaded
+
+
+@pytest.mark.parametrize(
+    ("address", "there"),
+    [
+        ("b.html", True),
+        ("b.html#here", True),
+        ("b.html#gone", False),
+        ("#top", True),
+        ("#gone", False),
+        ("gone.html", False),
+        ("folder", False),
+        ("picture.svg", True),
+    ],
+)
+def test_a_dead_link_is_seen(tmp_path: Path, address: str, there: bool) -> None:
+    files = {"a.html": '<h1 id="top">A</h1>', "b.html": '<a name="here"></a>', "picture.svg": "<svg/>"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "folder").mkdir()
+    built = {file: Page(file.read_text()) for file in tmp_path.glob("*.html")}
+    assert _there(tmp_path / "a.html", address, built) is there
