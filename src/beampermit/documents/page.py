@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from beampermit.documents.markdown import Markdown, block
@@ -33,7 +34,10 @@ def page(text: Markdown, title: str, drawings: Mapping[str, str] | None = None) 
         loader=PackageLoader("beampermit.documents", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     style, _, _ = environment.loader.get_source(environment, "page.css")  # type: ignore[union-attr]
-    body = _parser().render(FRONT.sub("", text), {"drawings": drawings or {}})
+    parser = _parser()
+    tokens = parser.parse(FRONT.sub("", text))
+    _name_columns(tokens)
+    body = parser.renderer.render(tokens, parser.options, {"drawings": drawings or {}})
     body = ALERT.sub(lambda match: f'<blockquote class="{match[1].lower()}">\n<p>', body)
     for sign, name in ICONS.items():
         body = body.replace(sign, f'<b class="icon {name}"></b>')
@@ -60,14 +64,37 @@ def _parser() -> Any:
     def html(tokens: Any, place: int, _options: Any, _env: Any) -> str:
         return OURS.sub("&lt;", tokens[place].content)
 
+    def table(tokens: Any, place: int, _options: Any, _env: Any) -> str:
+        stacks = ' class="stacks"' if tokens[place].attrGet("class") else ""
+        return f'<div class="table"><table{stacks}>\n'
+
     renderer.rules |= {
         "fence": fence,
         "html_block": html,
         "html_inline": html,
-        "table_open": lambda *_: '<div class="table"><table>\n',
+        "table_open": table,
         "table_close": lambda *_: "</table></div>\n",
     }
     return parser
+
+
+def _name_columns(tokens: Sequence[Any]) -> None:
+    """Give each cell of a table with a head the name of its column, which stands before it where rows stack."""
+    names: list[str] = []
+    column, table = 0, None
+    for token, inside in pairwise(tokens):
+        if token.type == "table_open":
+            table, names = token, []
+        elif token.type == "tbody_open" and table and any(names):
+            table.attrSet("class", "stacks")
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type == "th_open":
+            names.append("".join(child.content for child in inside.children or ()))
+        elif token.type == "td_open":
+            if column < len(names) and names[column]:
+                token.attrSet("data-column", names[column])
+            column += 1
 
 
 def _attribute(value: str) -> str:
