@@ -18,7 +18,7 @@ import yaml
 from beampermit.contract import Contract, parse_contract
 from beampermit.environments import Environment
 from beampermit.live.loop import ModelError
-from beampermit.live.process import child, frames, model_process
+from beampermit.live.process import frames, model_process, starting
 from beampermit.live.process.model_process import ModelProcess
 from support.planted_models import THIS_ENVIRONMENT
 
@@ -133,7 +133,7 @@ def plant(ask: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
     def start(asked: str = "pass", *, before: str = "", **options: Any) -> Asked:
         script = tmp_path / "worker.py"
         script.write_text(SPEAKS.replace("BEFORE", before).replace("ASKED", asked))
-        monkeypatch.setattr(child, "WORKER", script)
+        monkeypatch.setattr(starting, "WORKER", script)
         return ask(tmp_path, **options)
 
     return start

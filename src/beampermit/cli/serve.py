@@ -121,27 +121,44 @@ def serve(
     is wrong, or another service has the state folder, 3 somebody serves one of the PVs, 4 an address cannot be listened
     at, or EPICS does not start.
     """
-    from beampermit.live.observation.journal import start_journal
-    from beampermit.live.serve import Options
-    from beampermit.live.serve import serve as run
+    from beampermit.live.process.ahead import started_ahead
 
-    start_journal(log_format.value if log_format else None)
-    gc.freeze()  # what is imported stays, and no cycle of the loop may wait for a long look at the rest
-    gc.set_threshold(700, 10, 10)
-    options = Options(
-        wanted=wanted_of(model, ledger, project, state, registry=registry, bundle=bundle, variant=variant),
-        inputs=inputs,
-        follow=seconds_of(follow, "--follow"),
-        log=log.absolute() if log else None,
-        log_disk=_bytes(log_disk),
-        http=http,
-        observe=observe,
-        access=access,
-        challenger=shadow is not None,
-        monitor=monitor.absolute() if monitor else None,
-    )
-    run(options, lambda line, *_: logger.info("%s", line))
+    with started_ahead(_usual_state(model, state, project)) as ahead:  # before the imports, which take a second
+        from beampermit.live.observation.journal import start_journal
+        from beampermit.live.serve import Options
+        from beampermit.live.serve import serve as run
+
+        start_journal(log_format.value if log_format else None)
+        gc.freeze()  # what is imported stays, and no cycle of the loop may wait for a long look at the rest
+        gc.set_threshold(700, 10, 10)
+        options = Options(
+            wanted=wanted_of(model, ledger, project, state, registry=registry, bundle=bundle, variant=variant),
+            inputs=inputs,
+            follow=seconds_of(follow, "--follow"),
+            log=log.absolute() if log else None,
+            log_disk=_bytes(log_disk),
+            http=http,
+            observe=observe,
+            access=access,
+            challenger=shadow is not None,
+            ahead=ahead,
+            monitor=monitor.absolute() if monitor else None,
+        )
+        run(options, lambda line, *_: logger.info("%s", line))
     _leave()
+
+
+def _usual_state(model: str, state: Path | None, project: Path) -> Path:
+    """The state folder, where `serve` is called in the project's own: `wanted_of` knows it after many an import."""
+    if state or not model:
+        return (state or project / ".beampermit/serve").absolute()
+    return _state_of(model)
+
+
+def _state_of(model: str) -> Path:
+    from platformdirs import user_state_path
+
+    return user_state_path("beampermit", appauthor=False) / model
 
 
 def wanted_of(model: str, ledger: str, project: Path, state: Path | None, **others: Any) -> Wanted:
@@ -154,9 +171,7 @@ def wanted_of(model: str, ledger: str, project: Path, state: Path | None, **othe
             hint="beampermit serve --model NAME --ledger REPOSITORY --registry URI",
         )
     if model:
-        from platformdirs import user_state_path
-
-        folder = state or user_state_path("beampermit", appauthor=False) / model
+        folder = state or _state_of(model)
         return Wanted(model, Repository.named(ledger), folder.absolute(), **others)
     from beampermit.project import Project
 

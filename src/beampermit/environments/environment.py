@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from beampermit.cache import cache_folder
 from beampermit.environments.backend import Lock
 from beampermit.environments.bytecode import bytecode_folder
 from beampermit.errors import BadInput, Outside, Problem
@@ -102,6 +103,11 @@ def environment_of(root: Path, passed: Sequence[str] = ()) -> Environment:
     if not environment.python.exists():
         raise BadInput(f"no environment is installed at {environment.prefix}", hint="beampermit env install")
     return environment
+
+
+def shared_environments() -> Path:
+    """The folder in which environments are kept for all projects and checkouts of this user. Raises as `cache_folder`."""
+    return cache_folder() / "environments"
 
 
 def stamp_of(prefix: Path) -> str:

@@ -19,7 +19,7 @@ from beampermit.environments.backend import Backend, Lock
 from beampermit.environments.bytecode import forget_gone
 from beampermit.environments.conda_lock import install as conda
 from beampermit.environments.distributions import describe
-from beampermit.environments.environment import STAMP, VARIABLE, Environment, stamp_of
+from beampermit.environments.environment import STAMP, VARIABLE, Environment, shared_environments, stamp_of
 from beampermit.environments.uv.command import PREFIX
 from beampermit.environments.uv.installed import is_sealed
 from beampermit.errors import BadInput, Failed, Outside, Problem, counted
@@ -47,7 +47,7 @@ class Installation:
 def shared_prefix(lock: Lock) -> Path:
     """Where the environment of a lock is kept, for all projects and checkouts of this user on this kind of machine."""
     parts = (lock.digest.removeprefix("sha256:")[:16], lock.variant, sys.platform, platform.machine())
-    return cache_folder() / "environments" / "-".join(filter(None, parts))
+    return shared_environments() / "-".join(filter(None, parts))
 
 
 def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, progress: Progress) -> Installation:

@@ -26,7 +26,9 @@ from beampermit.live.observation.metrics import Metrics
 from beampermit.live.observation.monitoring import MonitorResults, monitor_folder
 from beampermit.live.observation.notify import Notifier
 from beampermit.live.observation.vitals import Vitals
+from beampermit.live.process.ahead import Ahead, keep_start
 from beampermit.live.process.early import EarlyProcess
+from beampermit.live.process.starting import Start
 from beampermit.live.promoted.follower import Follower
 from beampermit.live.promoted.promoted import Declared, Promoted
 from beampermit.live.promoted.promotions import Promotions
@@ -73,6 +75,8 @@ class Options:
     access: Path | None = None
     challenger: bool = False
     """Whether the version with the alias `challenger` runs beside the champion."""
+    ahead: Ahead | None = None
+    """The process that was started before anything was known of the version."""
     monitor: Path | None = None
     """The monitor's folder; where None, the one beside the service's own."""
 
@@ -127,7 +131,7 @@ class _Assembly:
         self._written: set[PredictionLog] = set()
         """The logs that are open."""
         self._models: dict[int, ModelProcess] = {}
-        self._early = EarlyProcess()
+        self._early = EarlyProcess(options.ahead)
         stack.callback(self._early.close)
         self._monitor = MonitorResults(options.monitor or monitor_folder(options.wanted.state), options.wanted.model)
         self._notifier = Notifier()
@@ -219,6 +223,7 @@ class _Assembly:
         if not self._fits(promoted):
             _require_free(_pvs(promoted.contract, wire(promoted.contract, promoted.root)) - self._served)
         self._service.promote(promoted, standing)
+        keep_start(self._options.wanted.state, Start.of(promoted.environment, promoted.contract))
 
     def _on_standing(self, standing: Standing) -> None:
         self._service.stand(standing)  # first: nothing that is only said may keep a retired version on the screen

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.errors import BadInput, Failed
-from beampermit.live.process import child
+from beampermit.live.process import starting
 from beampermit.project import Project
 from support.planted_models import THIS_ENVIRONMENT
 from support.planted_processes import ALARMS, SIGNALS, SPEAKS
@@ -39,7 +39,7 @@ def replay(project: Project, contract_text: str, tmp_path: Path, monkeypatch: py
     def run(*words: str, asked: str = "pass") -> Any:
         script = tmp_path / "worker.py"
         script.write_text(SPEAKS.replace("BEFORE", "").replace("ASKED", asked))
-        monkeypatch.setattr(child, "WORKER", script)
+        monkeypatch.setattr(starting, "WORKER", script)
         options = ["--project", str(project.root), "--out", str(tmp_path / "out.parquet")]
         return CliRunner().invoke(app, ["replay", *(words or [str(tmp_path / "rows.parquet")]), *options])
 

@@ -18,7 +18,7 @@ from beampermit.errors import BadInput, Failed
 from beampermit.files import write_json
 from beampermit.live import deployment
 from beampermit.live.deployment import deploy
-from beampermit.live.process import child
+from beampermit.live.process import starting
 from beampermit.models import evaluation, scoring
 from beampermit.project import Project
 from beampermit.reading import read_json
@@ -121,7 +121,7 @@ def served(contract_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         script, model = tmp_path / "worker.py", tmp_path / "saved"
         script.write_text(SPEAKS.replace("BEFORE", "").replace("ASKED", asked))
         model.mkdir()
-        monkeypatch.setattr(child, "WORKER", script)
+        monkeypatch.setattr(starting, "WORKER", script)
         table(rows, "turns", *(f"[{n}, {n}, {n}]::DOUBLE[]" for n in (1, 2, 33)))
         table(scores_file, "score", *(f"{score}::DOUBLE" for score in scores))
         deployment.require_served(project, THIS_ENVIRONMENT, model, scores_file)

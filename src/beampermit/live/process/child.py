@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -22,10 +20,11 @@ from beampermit.environments import Environment
 from beampermit.errors import several
 from beampermit.live.loop import ModelError
 from beampermit.live.process import frames
+from beampermit.live.process.starting import Start, Started
 from beampermit.live.promoted.words import plain
 from beampermit.models.scoring import Description, Field
 from beampermit.models.signature import signature_problems
-from beampermit.processes import REPEATABLE, start, stop
+from beampermit.processes import stop
 from beampermit.record import Record
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from beampermit.contract.signals import Signals
 
 logger = logging.getLogger(__name__)
-WORKER = Path(__file__).with_name("worker.py")
 WARM_UP = 3
 """Times that a model is asked before it serves: the first answers take longer than any other."""
 SPARE = 2**16
@@ -61,28 +59,13 @@ class Child:
     It imports what a model needs, and reads nothing of one before `wait_until_ready`.
     """
 
-    def __init__(self, environment: Environment, contract: Contract, scratch: Path):
+    def __init__(self, environment: Environment, contract: Contract, scratch: Path, started: Started | None = None):
+        """`started`: the process itself, where it is there already."""
         self._signals, self._timeout = contract.signals, contract.serving.timeout
         self._number = 0
         self._first_answer = self._last_answer = 0.0
-        ours, theirs = socket.socketpair()
-        memory = frames.shared_memory()
-        try:
-            self._process = start(
-                _command(environment, contract, theirs.fileno(), memory),
-                cwd=scratch,
-                env=_variables(environment, contract),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(theirs.fileno(), memory),
-            )
-            self._channel = frames.Channel(ours, memory, server=True)
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-            os.close(memory)
+        started = started or Start.of(environment, contract).begin(scratch)
+        self._process, self._channel = started.process, started.channel
         self._printed = _Printed(cast("IO[Any]", self._process.stdout))
 
     def wait_until_ready(self, folder: Path, rows: int, until: float) -> None:
@@ -235,24 +218,6 @@ class _Printed:
         for line in filter(None, (plain(line.decode(errors="replace")) for line in lines)):
             self.last = line
             logger.info("the model printed: %s", line)
-
-
-def _command(environment: Environment, contract: Contract, channel: int, memory: int) -> list[str | Path]:
-    accelerators = contract.environment.accelerators
-    options = {
-        "--outputs": json.dumps({signal.name: signal.shape for signal in contract.signals.outputs}),
-        "--device": accelerators[0] if len(set(accelerators)) == 1 else "any",
-        "--parent": str(os.getpid()),
-        "--socket": str(channel),
-        "--memory": str(memory),
-    }
-    return [environment.python, "-P", WORKER, *(word for option in options.items() for word in option)]
-
-
-def _variables(environment: Environment, contract: Contract) -> dict[str, str]:
-    """None of ours but those that every process of the project's code gets; it sees a GPU only by its contract."""
-    hidden = {} if "cuda" in contract.environment.accelerators else {"CUDA_VISIBLE_DEVICES": ""}
-    return {**environment.clean_variables(None), **REPEATABLE, **hidden}
 
 
 def _middle(signal: Any) -> float:

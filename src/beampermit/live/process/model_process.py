@@ -15,6 +15,7 @@ from beampermit.errors import BeampermitError
 from beampermit.live.loop import ModelError, NotLoaded
 from beampermit.live.process.child import Child, Gone
 from beampermit.live.process.policy import next_wait, too_much_memory
+from beampermit.live.process.starting import Start
 from beampermit.live.promoted.words import plain
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from beampermit.contract import Contract
     from beampermit.environments import Environment
+    from beampermit.live.process.ahead import Ahead
 
 logger = logging.getLogger(__name__)
 LOADING = 120.0
@@ -47,8 +49,9 @@ class ModelProcess:
     It may be started before the model is there: its process then imports what models need, and waits for `load`.
     """
 
-    def __init__(self, environment: Environment, contract: Contract):
-        self._environment, self._contract = environment, contract
+    def __init__(self, environment: Environment, contract: Contract, ahead: Ahead | None = None):
+        """`ahead` may have the first process."""
+        self._environment, self._contract, self._ahead = environment, contract, ahead
         self._saved: _Saved | None = None
         self._asking = threading.Lock()
         self._changed = threading.Condition()
@@ -215,7 +218,9 @@ class ModelProcess:
             saved = self._saved
         if saved:
             saved.verify()  # no process is started for a model that must not be loaded
-        child = Child(self._environment, self._contract, self._working_folder())
+        ahead, self._ahead = self._ahead, None
+        started = ahead.take(Start.of(self._environment, self._contract)) if ahead else None
+        child = Child(self._environment, self._contract, self._working_folder(), started)
         with self._changed:
             self._loading = child
             if self._closed:

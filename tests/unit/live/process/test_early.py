@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from beampermit.live.process import child
+from beampermit.environments.environment import shared_environments
+from beampermit.live.process import starting
+from beampermit.live.process.ahead import FILE, Ahead, keep_start, started_ahead
 from beampermit.live.process.early import EarlyProcess
 from beampermit.live.process.model_process import ModelProcess
+from beampermit.live.process.starting import Start
 from support.planted_models import THIS_ENVIRONMENT
 from support.planted_processes import SPEAKS, asked_contract, runs, wait_for
 
@@ -39,7 +42,7 @@ def test_a_process_is_given_to_its_version_alone_and_ends_where_nobody_takes_it(
 ) -> None:
     script = tmp_path / "worker.py"
     script.write_text(SPEAKS.replace("BEFORE", "").replace("ASKED", "pass"))
-    monkeypatch.setattr(child, "WORKER", script)
+    monkeypatch.setattr(starting, "WORKER", script)
     early, first, second = EarlyProcess(), version(1, contract_text), version(2, contract_text)
     replaced, taken = begun(early, first), begun(early, second)
     assert replaced.closed
@@ -65,3 +68,79 @@ def test_a_process_is_given_to_its_version_alone_and_ends_where_nobody_takes_it(
     assert not runs(number)
     early.begin(first, THIS_ENVIRONMENT)
     assert early._process is None, "the service ends"
+
+
+@pytest.fixture
+def left(contract_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state folder of a service that has ended."""
+    script = tmp_path / "worker.py"
+    script.write_text(SPEAKS.replace("BEFORE", "").replace("ASKED", "pass"))
+    monkeypatch.setattr(starting, "WORKER", script)
+    monkeypatch.setenv("BEAMPERMIT_ENVIRONMENT", str(THIS_ENVIRONMENT.prefix))
+    keep_start(tmp_path, Start.of(THIS_ENVIRONMENT, asked_contract(contract_text)))
+    return tmp_path
+
+
+def process_of(ahead: Ahead) -> int:
+    assert ahead._started is not None
+    return ahead._started.process.pid
+
+
+def test_the_process_started_ahead_is_the_one_that_loads_the_model(left: Path, contract_text: str) -> None:
+    with started_ahead(left) as ahead:
+        number, early, first = process_of(ahead), EarlyProcess(ahead), version(1, contract_text)
+        begun(early, first)
+        taken = early.take(first)
+        assert taken is not None
+        assert process_id(taken) == number
+        ready: list[int] = []
+        taken.load(left, on_ready=lambda: ready.append(1))
+        wait_for(lambda: bool(ready))
+        taken.close()
+        assert not runs(number)
+
+
+def test_a_process_started_ahead_ends_where_the_version_needs_another_or_none(left: Path, contract_text: str) -> None:
+    with started_ahead(left) as ahead:
+        number, early = process_of(ahead), EarlyProcess(ahead)
+        other = version(1, contract_text)
+        sees_gpu = other.contract.environment.model_copy(update={"accelerators": ("cuda", "cpu")})
+        other.contract = other.contract.model_copy(update={"environment": sees_gpu})
+        assert process_id(begun(early, other)) != number
+        assert not runs(number)
+        early.close()
+    for leave in (EarlyProcess.end, EarlyProcess.close, lambda early: early.take(version(1, contract_text))):
+        with started_ahead(left) as ahead:
+            number = process_of(ahead)
+            leave(EarlyProcess(ahead))
+            assert not runs(number)
+    with started_ahead(left) as ahead:
+        number = process_of(ahead)
+    assert not runs(number), "the service ended before it knew of any version"
+
+
+def test_nothing_is_started_ahead_in_an_environment_that_we_did_not_install(
+    left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A branch may bring the file, with a Python of its own."""
+    monkeypatch.delenv("BEAMPERMIT_ENVIRONMENT")
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(left / "cache"))
+    with started_ahead(left) as ahead:
+        assert ahead._started is None
+    prefix = shared_environments() / "0123456789abcdef"
+    prefix.parent.mkdir()
+    prefix.symlink_to(THIS_ENVIRONMENT.prefix)
+    kept = (left / FILE).read_text()
+    (left / FILE).write_text(kept.replace(str(THIS_ENVIRONMENT.prefix), str(prefix)))
+    with started_ahead(left) as ahead:
+        process_of(ahead)
+    (left / FILE).write_text((left / FILE).read_text().replace('"stamp": ""', '"stamp": "sha256:another lock"'))
+    with started_ahead(left) as ahead:
+        assert ahead._started is None, "the environment is another by now"
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"start": {}}', b"\xff"])
+def test_a_damaged_word_of_the_last_service_costs_nothing_but_time(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    with started_ahead(tmp_path) as ahead:
+        assert ahead._started is None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from beampermit.live.process import child
+from beampermit.live.process import starting
 from beampermit.live.process.loaded import loaded_model
 from support.planted_models import THIS_ENVIRONMENT
 from support.planted_processes import SPEAKS, asked_contract
@@ -20,20 +20,20 @@ def test_a_copy_is_asked_and_a_missing_gpu_is_no_fault_of_the_model(
     script, folder = tmp_path / "worker.py", tmp_path / "model"
     writes = 'open(options["--model"] + "/written", "w").close()'
     script.write_text(SPEAKS.replace("BEFORE", writes).replace("ASKED", "pass"))
-    monkeypatch.setattr(child, "WORKER", script)
+    monkeypatch.setattr(starting, "WORKER", script)
     folder.mkdir()
     (folder / "MLmodel").write_text("flavors: {}")
     contract = asked_contract(contract_text)
     environment: Any = contract.environment.model_copy(update={"accelerators": ("cuda",)})
     contract = contract.model_copy(update={"environment": environment})
     said: list[str] = []
-    start = child.start
+    start = starting.start
 
     def noted(command: Any, **options: Any) -> Any:
         said.append(command[command.index("--device") + 1])
         return start(command, **options)
 
-    monkeypatch.setattr(child, "start", noted)
+    monkeypatch.setattr(starting, "start", noted)
     with loaded_model(THIS_ENVIRONMENT, folder, contract) as model:
         assert model.ask({"turns": np.full((1, 3), 2.0)})["score"].tolist() == [2.0]
     assert [file.name for file in folder.iterdir()] == ["MLmodel"]
