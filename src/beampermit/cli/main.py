@@ -25,6 +25,7 @@ from beampermit.cli import (
     interlocks,
     inventory,
     log,
+    mirror,
     monitor,
     new,
     permit,
@@ -119,7 +120,7 @@ PANELS = {
         "log": log.log,
         "replay": replay.replay,
     },
-    "Environment": {"env": env.app},
+    "Environment": {"env": env.app, "mirror": mirror.app},
     "Data": {"data": data.app},
 }
 for panel, commands in PANELS.items():
