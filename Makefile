@@ -20,7 +20,7 @@ endif
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format bench docs lock pin release clean
+.PHONY: help demo test unit lint format bench docs lock pin release mirror clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -69,6 +69,10 @@ pin: $(VENV)/.installed ## Point every workflow and action at one commit: make p
 
 release: $(VENV)/.installed ## Commits, signed tags, wheel and sdist of a version, nothing pushed: make release VERSION=1.2.3
 	$(BIN)/python scripts/release.py "$(VERSION)"
+
+mirror: $(VENV)/.installed ## A copy for another place: make mirror OWNER=lab NAME=permit HOST=git.lab.example TO=FOLDER [ENTERPRISE_SERVER=1]
+	$(BIN)/python scripts/mirror.py --owner "$(OWNER)" --name "$(or $(NAME),beampermit)" --host "$(or $(HOST),github.com)" \
+	  --to "$(TO)" $(if $(ENTERPRISE_SERVER),--enterprise-server)
 
 clean: ## Remove what was made here
 	rm -rf $(VENV) demo site .pytest_cache .ruff_cache .cache

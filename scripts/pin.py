@@ -15,10 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = (".github", "actions", "template", "deploy")
-PIN = re.compile(
-    r"(?P<use>uses:\s*beampermit/beampermit/(?P<path>(?:actions|\.github/workflows)/[^@\s]+))@(?P<commit>[0-9a-f]{40})"
-    r" # (?P<version>\S+)"
-)
+OURS = "beampermit/beampermit"
 
 CONTAINER = "template/{{cookiecutter.project_slug}}/Containerfile"
 IN_CONTAINER = re.compile(r"(?P<use>\.git)#(?P<commit>[0-9a-f]{40})")
@@ -30,33 +27,41 @@ def files(root: Path = ROOT) -> Iterator[Path]:
         yield from sorted((root / place).rglob("*.yml"))
 
 
-def pins(root: Path = ROOT) -> Iterator[tuple[Path, re.Match[str]]]:
+def pin_of(repository: str) -> re.Pattern[str]:
+    """What a pin of that repository looks like."""
+    return re.compile(
+        rf"(?P<use>uses:\s*{re.escape(repository)}/(?P<path>(?:actions|\.github/workflows)/[^@\s]+))"
+        r"@(?P<commit>[0-9a-f]{40}) # (?P<version>\S+)"
+    )
+
+
+def pins(root: Path = ROOT, repository: str = OURS) -> Iterator[tuple[Path, re.Match[str]]]:
     """Every pin, with its file."""
     for file in files(root):
-        for match in PIN.finditer(file.read_text(encoding="utf-8")):
+        for match in pin_of(repository).finditer(file.read_text(encoding="utf-8")):
             yield file, match
 
 
-def missing(commit: str, root: Path = ROOT) -> list[str]:
+def missing(commit: str, root: Path = ROOT, repository: str = OURS) -> list[str]:
     """Pinned paths that the commit does not have."""
-    paths = sorted({match["path"] for _, match in pins(root)})
+    paths = sorted({match["path"] for _, match in pins(root, repository)})
     return [path for path in paths if _git(root, "cat-file", "-e", f"{commit}:{path}")]
 
 
-def move(commit: str, version: str, root: Path = ROOT) -> int:
+def move(commit: str, version: str, root: Path = ROOT, repository: str = OURS) -> int:
     """Pin everything to `commit`; returns the number of pins."""
-    for file in {file for file, _ in pins(root)}:
+    for file in {file for file, _ in pins(root, repository)}:
         text = file.read_text(encoding="utf-8")
-        file.write_text(PIN.sub(rf"\g<use>@{commit} # {version}", text), encoding="utf-8")
+        file.write_text(pin_of(repository).sub(rf"\g<use>@{commit} # {version}", text), encoding="utf-8")
     container = root / CONTAINER
     container.write_text(
         IN_CONTAINER.sub(rf"\g<use>#{commit}", container.read_text(encoding="utf-8")), encoding="utf-8"
     )
-    return sum(1 for _ in pins(root))
+    return sum(1 for _ in pins(root, repository))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("commit", help="full commit, 40 hexadecimal digits")
     parser.add_argument("--version", default="main", help="the tag of that commit, for the comment next to the pin")
     options = parser.parse_args()

@@ -19,6 +19,7 @@ import pytest
 
 from beampermit import __version__
 from beampermit.git import Git
+from support.own_clone import clone_of_this
 from support.paths import ROOT, module_at
 
 FILES = ("scripts/release.py", "scripts/pin.py", "README.md")
@@ -37,35 +38,20 @@ def release() -> ModuleType:
 def _clone(tmp_path_factory: pytest.TempPathFactory) -> Git:
     """A clone on `main` with these files as they are here, an identity and a key of ssh."""
     folder = tmp_path_factory.mktemp("release")
-    root = folder / "clone"
-    if not (ROOT / ".git").exists():
-        pytest.skip("this is no checkout")
-    subprocess.run(["git", "clone", "--quiet", "--shared", ROOT, root], check=True)
-    for name in FILES:
-        shutil.copyfile(ROOT / name, root / name)
-    git = Git(root)
-    key = folder / "key"
+    git, key = clone_of_this(folder / "clone", FILES), folder / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     (folder / "signers").write_text(f"ada@lab.example {key.with_suffix('.pub').read_text()}")
-    for name, value in {
-        "user.name": "Ada",
-        "user.email": "ada@lab.example",
-        "gpg.format": "ssh",
-        "user.signingkey": f"{key}.pub",
-        "gpg.ssh.allowedSignersFile": str(folder / "signers"),
-    }.items():
-        git("config", name, value)
-    git("switch", "--quiet", "--force-create", "main")
-    git("add", "--all")
-    git("commit", "--quiet", "--allow-empty", "--message", "The scripts")
+    git("config", "gpg.format", "ssh")
+    git("config", "user.signingkey", f"{key}.pub")
+    git("config", "gpg.ssh.allowedSignersFile", str(folder / "signers"))
+    git("update-ref", "refs/as-it-was", "main")
     return git
 
 
 @pytest.fixture
 def clone(_clone: Git) -> Git:
     """The same, as it was."""
-    first = _clone("rev-list", "--max-count=1", "--grep=^The scripts$", "--all")
-    _clone("switch", "--quiet", "--discard-changes", "--force-create", "main", first)
+    _clone("switch", "--quiet", "--discard-changes", "--force-create", "main", "refs/as-it-was")
     _clone("clean", "--quiet", "-ffd")
     if tags := _clone("tag", "--list").split():
         _clone("tag", "--delete", *tags)

@@ -41,7 +41,7 @@ def test_the_container_gets_the_checker_that_judges(pin: ModuleType) -> None:
 
 
 def test_every_use_of_ours_is_a_pin_that_the_script_moves(pin: ModuleType) -> None:
-    named = sum(len(re.findall(r"uses:\s*beampermit/", file.read_text())) for file in pin.files())
+    named = sum(len(re.findall(rf"uses:\s*{pin.OURS}/", file.read_text())) for file in pin.files())
     assert named == sum(1 for _ in pin.pins())
     assert named > 10
 

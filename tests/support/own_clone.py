@@ -1,0 +1,30 @@
+"""This repository as a clone, whose branch `main` ends with the files at hand."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from beampermit.git import Git
+from support.paths import ROOT
+
+
+def clone_of_this(root: Path, names: Iterable[str]) -> Git:
+    """A clone at `root` with these files as they are here, committed by Ada; skips where this is no checkout."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout")
+    subprocess.run(["git", "clone", "--quiet", "--shared", "--no-tags", ROOT, root], check=True)
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, root / name)
+    git = Git(root)
+    git("config", "user.name", "Ada")
+    git("config", "user.email", "ada@lab.example")
+    git("switch", "--quiet", "--force-create", "main")
+    git("add", "--all")
+    git("commit", "--quiet", "--allow-empty", "--message", "As it is at hand")
+    return git
