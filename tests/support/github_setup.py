@@ -109,6 +109,11 @@ def _shared_secrets(github: GitHub, asked: Asked) -> Json:
     return _listed("secrets", [{"name": name} for name in of(github).shared_secrets])
 
 
+@route("GET", "/repos/OWN/environments", "actions:read")
+def _environments(github: GitHub, asked: Asked) -> Json:
+    return _listed("environments", list(of(github).environments.values()))
+
+
 @route("GET", "/repos/OWN/environments/{name}", "actions:read")
 def _environment(github: GitHub, asked: Asked, name: str) -> Json:
     if name not in of(github).environments:

@@ -19,6 +19,7 @@ from beampermit.cli import (
     data,
     demo,
     deployment,
+    doctor,
     env,
     image,
     init,
@@ -76,7 +77,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 PANELS = {
-    "Start": {"new": new.new, "init": init.init, "demo": demo.demo},
+    "Start": {"new": new.new, "init": init.init, "demo": demo.demo, "doctor": doctor.doctor},
     "Judge": {
         "check": check.check,
         "interlocks": interlocks.app,

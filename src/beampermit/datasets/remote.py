@@ -225,6 +225,20 @@ class Remote:
                 self.probe()
                 return None
 
+    def try_writing(self) -> str | None:
+        """Why nothing can be written, empty where a small file was, and is gone again. None where it is not tried."""
+        fs = self._remote.fs
+        if fs.protocol in WEB:
+            return None
+        path = f"{self._remote.path.rstrip('/')}/beampermit-doctor-{secrets.token_hex(8)}"
+        try:
+            with fs.open(path, "wb") as stream:
+                stream.write(b"written by beampermit doctor --try-writing, and removed\n")
+            fs.remove(path)
+        except Exception as error:  # each kind of storage raises its own
+            return " ".join(str(error).split()) or type(error).__name__
+        return ""
+
     def _odb(self, hash_name: str) -> Any:
         return self._remote.legacy_odb if hash_name == "md5-dos2unix" else self._remote.odb
 

@@ -109,7 +109,7 @@ def fork_runner(_: Workflow, jobs: Sequence[StartedJob]) -> Iterator[JobDefect]:
         yield started, started.job.lines.get("runs-on"), f"runs on {other} for forks as well; {guard}"
 
 
-_HOSTED = re.compile(
+HOSTED = re.compile(
     r"ubuntu-slim|(ubuntu|windows|macos)-(latest|\d+(\.\d+)?)(-(arm|intel|large|xlarge|vs\d+))*", re.IGNORECASE
 )
 
@@ -120,10 +120,10 @@ def _other_runner(started: StartedJob, runs_on: Any) -> str:
         runs_on = runs_on["labels"]
     only = runs_on[0] if isinstance(runs_on, list) and len(runs_on) == 1 else runs_on
     if not (isinstance(only, str) and "${{" in only):
-        return "" if isinstance(only, str) and _HOSTED.fullmatch(only) else repr(runs_on)
+        return "" if isinstance(only, str) and HOSTED.fullmatch(only) else repr(runs_on)
     for value in started.values(only):
         label = value[0] if isinstance(value, list) and len(value) == 1 else value
-        if not (isinstance(label, str) and _HOSTED.fullmatch(label)):
+        if not (isinstance(label, str) and HOSTED.fullmatch(label)):
             which = f", here {value!r}" if is_plain(value) else ""
             return f"a self-chosen runner ({' '.join(only.split())}{which})"
     return ""

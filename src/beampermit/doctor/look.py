@@ -1,0 +1,89 @@
+"""What is known of one part of a set-up. What cannot be seen is not seen, and never missing."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from beampermit.errors import BeampermitError, Outside
+from beampermit.github.client import Limited, Refused
+from beampermit.record import Record
+
+
+class State(StrEnum):
+    """`unknown` for what is not seen from here."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Look(Record):
+    """`mend` is a line that can be typed, or a sentence; `{repository}` in it stands for OWNER/NAME."""
+
+    title: str
+    state: State
+    said: str
+    mend: str = ""
+    no_answer: bool = False
+    """Whether it is unknown because something outside did not answer."""
+
+
+class Found(Record):
+    """A look without its title, as a check returns it."""
+
+    state: State
+    said: str
+    mend: str = ""
+    no_answer: bool = False
+
+
+def there(said: str) -> Found:
+    return Found(state=State.PASSED, said=said)
+
+
+def missing(said: str, mend: str) -> Found:
+    return Found(state=State.FAILED, said=said, mend=mend)
+
+
+def unseen(said: str, mend: str = "") -> Found:
+    return Found(state=State.UNKNOWN, said=said, mend=mend)
+
+
+def needs(right: str) -> Found:
+    """What a token would have to be allowed."""
+    return unseen(f"not seen with this token: needs {right}")
+
+
+def of_error(error: BeampermitError, right: str = "") -> Found:
+    """What an error says of a set-up: a refusal that something is not seen, an outage that it is not known."""
+    refused = isinstance(error, Refused) and not isinstance(error, Limited) and error.status in (401, 403, 404)
+    if refused and right:
+        return needs(right)
+    if isinstance(error, Outside):
+        return Found(state=State.UNKNOWN, said=str(error), mend=error.hint, no_answer=not refused)
+    return missing(str(error), error.hint)
+
+
+class Examined(Record):
+    """All looks at one project, what blocks first before the others."""
+
+    project: str
+    looks: tuple[Look, ...]
+
+    def count(self, state: State) -> int:
+        return sum(look.state is state for look in self.looks)
+
+
+class Report(Record):
+    """Of one project, or of all of an organization; `notes` say what was not looked at."""
+
+    projects: tuple[Examined, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 where something is missing, else 4 where something did not answer."""
+        looks = [look for project in self.projects for look in project.looks]
+        if any(look.state is State.FAILED for look in looks):
+            return 1
+        return Outside.exit_code if any(look.no_answer for look in looks) else 0

@@ -1,0 +1,84 @@
+"""Whether there is a runner for each job: the labels that workflows ask for, and the runners that GitHub knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from beampermit.doctor.look import Found, missing, there, unseen
+from beampermit.doctor.subject import Subject
+from beampermit.github.client import Client, Limited, Refused
+from beampermit.workflows.labels import Asked, find_runners
+from beampermit.workflows.workflow import own_workflows
+
+OWN = "self-hosted"
+"""Machines that GitHub starts on demand, larger ones and scale sets, have no such label, and may not be listed."""
+
+
+def runners(subject: Subject) -> Found:
+    """A runner of the repository or of a group that it may use has all labels of each job, and is online."""
+    found = find_runners(subject.files.workflows, own_workflows())
+    if not found.asked:
+        computed = f"; of {', '.join(found.computed)} only a run tells" if found.computed else ""
+        return there(f"every job runs on GitHub's machines{computed}" if found.hosted else f"no job runs{computed}")
+    machines, blind = _load(subject)
+    ready = [labels for labels, online in machines if online]
+    lost = [asked for asked in found.asked if not any(map(asked.fits, ready))]
+    if not lost:
+        return there(f"a runner is online for {'; '.join(map(str, found.asked))}")
+    offline = [asked for asked in lost if any(asked.fits(labels) for labels, _ in machines)]
+    mend = "docs/runners.md of Beampermit sets one up; `with: runner:` and `gpu-labels:` choose labels"
+    if offline and not blind:
+        return missing(f"the runners with {'; '.join(map(str, offline))} are offline: jobs wait for them", mend)
+    own = [asked for asked in lost if OWN in map(str.lower, asked.labels)]
+    if own and not blind:
+        return missing(f"no runner has {_list(own)}: these jobs wait, unless runners are started on demand", mend)
+    if blind:
+        return unseen(f"no runner seen for {_list(lost)}; not seen with this token: needs {blind}")
+    return unseen(f"no runner is listed for {_list(lost)}; machines that are started on demand are not seen")
+
+
+def _list(asked: list[Asked]) -> str:
+    return "; ".join(f"{each} ({each.file})" for each in asked)
+
+
+def _load(subject: Subject) -> tuple[list[tuple[tuple[str, ...], bool]], str]:
+    """Labels of each runner and whether it is online, and the rights that the token lacks to see all of them."""
+    hub, found, lacks = subject.hub, list[tuple[tuple[str, ...], bool]](), list[str]()
+    if not _add(found, hub, "/actions/runners"):
+        lacks.append("Administration, read")
+    if subject.about is not None and subject.about.owner.type == "Organization":
+        place = f"/orgs/{subject.about.owner.login}/actions/runner-groups"
+        name = subject.about.full_name.partition("/")[2]
+        try:
+            groups = list(hub.pages(place, "runner_groups", visible_to_repository=name))
+            told = [_add(found, hub, f"{place}/{row['id']}/runners") for row in groups]
+            seen = all(told)
+        except (Refused, KeyError, TypeError) as error:
+            if isinstance(error, Limited) or (isinstance(error, Refused) and error.status >= 500):
+                raise
+            seen = False
+        if not seen:
+            lacks.append("the organization's Self-hosted runners, read")
+    return found, ", and ".join(lacks)
+
+
+def _add(found: list[tuple[tuple[str, ...], bool]], hub: Client, path: str) -> bool:
+    """Whether the token may see them."""
+    try:
+        found += [_machine(row) for row in hub.pages(path, "runners") if isinstance(row, Mapping)]
+    except Refused as refused:
+        if isinstance(refused, Limited) or refused.status >= 500:
+            raise
+        return False
+    return True
+
+
+def _machine(row: Mapping[str, Any]) -> tuple[tuple[str, ...], bool]:
+    return tuple(_names(row.get("labels"))), row.get("status") == "online"
+
+
+def _names(labels: Any) -> Iterator[str]:
+    for label in labels if isinstance(labels, list) else ():
+        if isinstance(label, Mapping):
+            yield str(label.get("name"))

@@ -1,0 +1,98 @@
+"""What `beampermit doctor` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from beampermit.doctor.look import Examined, Look, Report, State
+from beampermit.doctor.organization import by_cause
+from beampermit.documents.markdown import logged
+from beampermit.errors import more
+
+COLOURS = {State.PASSED: "green", State.FAILED: "red", State.UNKNOWN: "yellow"}
+WORDS = {State.PASSED: "passed", State.FAILED: "missing", State.UNKNOWN: "unknown"}
+NAMED = 8
+"""Projects that are named for one cause."""
+
+
+def one_project(report: Report) -> Any:
+    """A line for each check, with what mends it below."""
+    from rich.text import Text
+
+    (examined,) = report.projects
+    screen = Text(f"{logged(examined.project)}\n", style="bold")
+    width = max(len(look.title) for look in examined.looks)
+    for look in examined.looks:
+        screen.append_text(_line(look, width))
+        if look.mend and look.state is not State.PASSED:
+            screen.append(f"{' ' * (width + 11)}next: {logged(for_project(look.mend, examined.project))}\n")
+    screen.append_text(_end(report.notes))
+    screen.append(_counts(report.projects))
+    return screen
+
+
+def many_projects(report: Report) -> Any:
+    """A table of projects, then each cause once with the projects that it is of."""
+    from rich.text import Text
+
+    width = max((len(logged(one.project)) for one in report.projects), default=7)
+    screen = Text(f"{'project'.ljust(width)}  passed  missing  unknown\n", style="bold")
+    for one in report.projects:
+        numbers = [one.count(state) for state in (State.PASSED, State.FAILED, State.UNKNOWN)]
+        row = f"{logged(one.project).ljust(width)}  {numbers[0]:>6}  {numbers[1]:>7}  {numbers[2]:>7}\n"
+        screen.append(row, style="red" if numbers[1] else "")
+    for look, projects in by_cause(report):
+        screen.append("\n")
+        screen.append_text(_line(look, len(look.title)))
+        screen.append(f"  {', '.join(map(logged, projects[:NAMED]))}{more(len(projects) - NAMED)}\n")
+        if look.mend:
+            name = projects[0] if len(projects) == 1 else "OWNER/NAME"
+            screen.append(f"  next: {logged(for_project(look.mend, name))}\n")
+    screen.append("\n")
+    screen.append_text(_end(report.notes))
+    screen.append(_counts(report.projects))
+    return screen
+
+
+def for_project(mend: str, project: str) -> str:
+    """The line with the project's repository in it."""
+    parts = project.split("/")
+    known = len(parts) >= 2 and not project.startswith("/")
+    return mend.replace("{repository}", "/".join(parts[:2]) if known else "OWNER/NAME")
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """With what can be typed filled in."""
+    projects = [
+        {
+            "project": one.project,
+            "looks": [
+                {**look.model_dump(mode="json"), "mend": for_project(look.mend, one.project)} for look in one.looks
+            ],
+        }
+        for one in report.projects
+    ]
+    return {"projects": projects, "notes": list(report.notes), "exit_code": report.exit_code}
+
+
+def _line(look: Look, width: int) -> Any:
+    from rich.text import Text
+
+    title = look.title.ljust(width)
+    return Text.assemble((f"{WORDS[look.state]:<8} ", COLOURS[look.state]), f"{title}  {logged(look.said)}\n")
+
+
+def _end(notes: Sequence[str]) -> Any:
+    from rich.text import Text
+
+    return Text("".join(f"note: {logged(note)}\n" for note in notes), style="dim")
+
+
+def _counts(projects: Sequence[Examined]) -> str:
+    return ", ".join(_numbers(projects))
+
+
+def _numbers(projects: Sequence[Examined]) -> Iterator[str]:
+    for state in (State.PASSED, State.FAILED, State.UNKNOWN):
+        yield f"{sum(one.count(state) for one in projects)} {WORDS[state]}"
