@@ -117,6 +117,23 @@ def test_a_hostile_value_is_shown_as_text(page: Any, dvc_project: Project) -> No
     assert page.locator("img, #annotations script").count() == 0
 
 
+CUT = """() => [...document.querySelectorAll('html, body *')].filter(one => one.clientWidth &&
+  (one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > innerWidth + 1))
+  .map(one => one.tagName + ' ' + one.id + ' ' + one.textContent.slice(0, 40))"""
+LENGTHEN = """long => { for (const where of ['#title', '#values button', '#key dt', '#key dd', '#file'])
+  document.querySelector(where).append(long) }"""
+
+
+@pytest.mark.slow
+def test_on_a_telephone_long_names_and_values_wrap_and_nothing_is_cut(page: Any) -> None:
+    page.wait_for_selector("canvas")
+    page.evaluate(LENGTHEN, "A_name_without_any_place_to_break_it_" * 4)
+    for width in (360, 480, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.evaluate("() => new Promise(requestAnimationFrame)")
+        assert page.evaluate(CUT) == [], width
+
+
 # Over the wire
 
 
