@@ -30,12 +30,20 @@ TOGETHER = re.compile(
 )
 """A step that downloads, from its name to its last input."""
 PATTERN = re.compile(r"[\w.*-]+")
+OF_VERSION_4 = re.compile(r"uses: (actions/upload-pages-artifact)@")
+"""An action that itself uses artifact actions from version 4 on."""
 
 
 def run_on_enterprise_server(text: str, file: str) -> str:
     """A workflow or action with the artifact actions of version 3. Ends for what these cannot do."""
     text = TOGETHER.sub(lambda step: _apart(step, file), text)
     return USE.sub(lambda use: _use(f"{use['verb']}-artifact"), text)
+
+
+def unsupported(text: str) -> str:
+    """The action for which a workflow cannot run on Enterprise Server, if there is one."""
+    found = OF_VERSION_4.search(text)
+    return found[1] if found else ""
 
 
 def refuse_other_inputs(text: str, file: str) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artifacts_v3 import refuse_other_inputs, run_on_enterprise_server
+from artifacts_v3 import refuse_other_inputs, run_on_enterprise_server, unsupported
 from pin import files, missing, move, pins
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,7 +99,11 @@ def mirror(place: Place, to: Path, *, enterprise_server: bool) -> str:
     rewrite(to, place)
     if enterprise_server:
         for file in files(to):
-            _edit(file, run_on_enterprise_server)
+            if action := unsupported(_read(file)):
+                file.unlink()
+                _say(f"{file.relative_to(to)} is not in the copy: Enterprise Server does not run {action}")
+            else:
+                _edit(file, run_on_enterprise_server)
     parents = [word for parent in (before, upstream) if parent for word in ("-p", parent)]
     version = _version_of(upstream)
     label = f"workflows-{version}" if version else "main"

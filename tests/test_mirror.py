@@ -113,7 +113,7 @@ def test_projects_and_pages_of_the_copy_name_it(copy: Git) -> None:
         in (root / CONTAINER).read_text()
     )
     assert "https://git.lab.example/lab/ml-permit" in (root / "README.md").read_text()
-    found = copy.try_("grep", "-n", "-I", "-E", r"(uses: |https://github.com/|gh:|\")beampermit/beampermit")
+    found = copy.try_("grep", "-n", "-I", "-E", r"(uses: |github.com/|gh:|\")beampermit/beampermit([^-]|$)")
     assert found.out == ""
     # A copy of the copy knows where it is.
     assert 'HOME = "https://git.lab.example/lab/ml-permit"' in (root / "scripts/mirror.py").read_text()
@@ -125,6 +125,7 @@ def test_the_copy_of_an_enterprise_server_uses_what_it_runs_and_is_clean_under_t
     copy: Git, scripts: dict[str, ModuleType]
 ) -> None:
     found = copy("grep", "-h", "-o", "-E", "actions/(upload|download)-artifact@.*", "--", ".github", "actions")
+    assert copy.try_("grep", "--quiet", "upload-pages-artifact", "--", ".github").code == 1, "it uses version 4 itself"
     versions = scripts["artifacts_v3"].VERSION_3
     assert set(found.splitlines()) == {f"actions/{name}@{pin} # {said}" for name, (pin, said, _) in versions.items()}
     workflows, actions = ([*copy.root.glob(name)] for name in (".github/workflows/*.yml", "actions/*/action.yml"))
@@ -315,6 +316,12 @@ def test_what_version_3_cannot_do_is_refused_by_file_and_line(
     with pytest.raises(SystemExit) as refused:
         artifacts.refuse_other_inputs(artifacts.run_on_enterprise_server(text, "x.yml"), "x.yml")
     assert said in str(refused.value)
+
+
+def test_a_workflow_that_enterprise_server_cannot_run_is_known(scripts: dict[str, ModuleType]) -> None:
+    unsupported = scripts["artifacts_v3"].unsupported
+    assert unsupported(f"uses: actions/upload-pages-artifact@{40 * 'a'} # v5.0.0") == "actions/upload-pages-artifact"
+    assert unsupported(f"uses: {UPLOAD}\nuses: actions/deploy-pages@{40 * 'a'}") == ""
 
 
 def test_a_download_by_name_stays_one_step(scripts: dict[str, ModuleType]) -> None:

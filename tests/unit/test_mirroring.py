@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from beampermit import mirroring
 from beampermit.cli import mirror
 from beampermit.mirroring import Needed, needed
 from support.conda_locks import CONDA, PACKAGE
+from support.forked_commands import beampermit
 from support.git_repositories import committed
 from support.paths import ROOT
 
@@ -162,11 +161,7 @@ def test_a_conda_lock_adds_its_channel_and_what_each_platform_installs(project: 
 
 
 def test_the_command_lists_all_and_says_where_a_lock_cannot_be_read(project: Path) -> None:
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "beampermit.cli.main", "mirror", "list", *words]
-        return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
-
-    listed = json.loads(run(".", "--json").stdout)
+    listed = json.loads(beampermit("mirror", "list", ".", "--json", cwd=project).stdout)
     assert {"kind": "package", "name": "lab-rules", "version": "3.1", "hashes": [64 * "3"]}.items() <= next(
         one for one in listed if one["name"] == "lab-rules"
     ).items()
@@ -175,5 +170,5 @@ def test_the_command_lists_all_and_says_where_a_lock_cannot_be_read(project: Pat
     assert "  numbers 2.5 from https://packages.lab.example/simple" in lines
     assert len(lines) == len(listed) + len({one["kind"] for one in listed})
     (project / "uv.lock").write_text("no lock [")
-    broken = run(".")
+    broken = beampermit("mirror", "list", ".", cwd=project)
     assert (broken.returncode, "uv.lock" in broken.stderr) == (2, True)
