@@ -55,7 +55,7 @@ docs: $(VENV)/.installed ## Build the documentation site into site/, which a bro
 
 lock: ## Lock this repository's own packages again: hashes without addresses
 	$(BIN)/uv pip compile pyproject.toml $(LOCKED) -o requirements.lock
-	for extra in keyless live; do \
+	for extra in keyless live s3 azure gs; do \
 	  $(BIN)/uv pip compile pyproject.toml --extra $$extra --constraint requirements.lock $(LOCKED) | grep -vxFf requirements.lock > actions/setup/$$extra.lock || exit 1; \
 	done
 	$(BIN)/uv pip compile pyproject.toml --group dev $(LOCKED) -o requirements-dev.lock
