@@ -106,7 +106,7 @@ def environment_of(root: Path, passed: Sequence[str] = ()) -> Environment:
 
 
 def shared_environments() -> Path:
-    """The folder in which environments are kept for all projects and checkouts of this user. Raises as `cache_folder`."""
+    """Where environments are kept for all projects and checkouts of this user. Raises as `cache_folder`."""
     return cache_folder() / "environments"
 
 
