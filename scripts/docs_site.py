@@ -116,10 +116,18 @@ def _for_the_site(text: str, name: str, placed: dict[str, str], page: Path, root
 def _with_links(text: str, name: str, placed: dict[str, str], root: Path) -> str:
     def changed(found: re.Match[str]) -> str:
         if found["code"]:
-            return found["code"]
+            return _code(found["code"])
         return found["before"] + _link(found["target"], name, placed, root)
 
     return LINK.sub(changed, text)
+
+
+def _code(span: str) -> str:
+    r"""In a table GitHub reads `\|` in code as `|`; Python's Markdown shows the backslash."""
+    if r"\|" not in span:
+        return span
+    text = html.escape(span[1:-1], quote=False).replace(r"\|", "&#124;")
+    return f"<code>{text}</code>"
 
 
 def _link(target: str, name: str, placed: dict[str, str], root: Path) -> str:

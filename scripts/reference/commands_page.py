@@ -17,6 +17,7 @@ Every command with its arguments and options, which `--help` says too. Paths are
 command is typed; a project is found from any folder in it. What a command ends with is in [exit codes](exit-codes.md).
 This page is written from the code: `python scripts/reference`.
 """
+OPTION = re.compile(r"(`[^`]*`)|(?<![\w-])(--[a-z][a-z-]*)")
 DETAIL = re.compile(r"  \[([^\[\]]*)\]$")
 
 
@@ -63,7 +64,8 @@ def _parameters(command: Any, name: str) -> str:
             continue
         shown, meaning = record
         detail = DETAIL.search(meaning)
-        rows.append((code(shown), DETAIL.sub("", meaning), _details(detail[1]) if detail else ""))
+        said = OPTION.sub(lambda found: found[1] or code(found[2]), DETAIL.sub("", meaning))
+        rows.append((code(shown), said, _details(detail[1]) if detail else ""))
     head = ("argument or option", "meaning", "default, or what it must be")
     return f"\n```text\n{' '.join(usage.split())}\n```\n" + table(head, rows)
 

@@ -72,6 +72,12 @@ def test_links_follow(
     assert f"[fenced]({link})" in text
 
 
+def test_code_in_a_table_has_the_same_signs_on_either(docs_site: Any, root: Path, tmp_path: Path) -> None:
+    (root / "docs/a.md").write_text("# A\n\n| `<rich\\|json>` | `a` |\n|---|---|\n")
+    docs_site.lay_out(tmp_path / "out", root)
+    assert "| <code>&lt;rich&#124;json&gt;</code> | `a` |" in (tmp_path / "out/pages/a.md").read_text()
+
+
 def test_a_link_to_nothing_is_refused(docs_site: Any, root: Path, tmp_path: Path) -> None:
     (root / "docs/a.md").write_text("[words](gone.md)\n")
     with pytest.raises(SystemExit, match=r"docs/a\.md links to gone\.md, and there is no docs/gone\.md"):

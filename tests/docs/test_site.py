@@ -105,6 +105,7 @@ def test_every_page_is_there_and_can_be_searched(site: Path) -> None:
         place = page.relative_to(ROOT / "docs").with_suffix(".html").as_posix()
         assert (site / place).is_file(), place
         assert place in searched
+    assert (site / "search.js").is_file(), "where there is no server, a page cannot read JSON"
     for place in ("index.html", "contributing.html", "changes.html", "security.html", "decisions/index.html"):
         assert (site / place).is_file(), place
 
@@ -114,6 +115,7 @@ def test_diagrams_are_drawn(site: Path) -> None:
     assert "flowchart" not in page
     drawn = [address for address in Page(page).loaded if address.startswith("diagrams/")]
     assert len(drawn) == 3
+    assert r"\|" not in (site / "commands.html").read_text(encoding="utf-8"), "a sign of tables is none in code"
     for address in drawn:
         assert (site / address).read_text(encoding="utf-8").startswith("<svg ")
 
