@@ -18,6 +18,7 @@ from beampermit.errors import BadInput
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
+UPGRADE = "pip install --upgrade beampermit"
 MERGE_MARKERS = ("<<<<<<<", ">>>>>>>", "|||||||")
 """Beginnings of the lines that git writes into a file with a merge conflict."""
 
@@ -37,6 +38,17 @@ def refuse_merge_markers(text: str, name: Path | str, *, hint: str) -> None:
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith(MERGE_MARKERS):
             raise BadInput("there are merge-conflict markers in this file", file=name, line=number, hint=hint)
+
+
+def refuse_newer(found: Any, known: int, name: Path | str, *, line: int | None = None) -> None:
+    """Raise `BadInput` for a format later than `known`: what a newer version wrote is never half understood."""
+    if isinstance(found, int) and found > known:
+        raise BadInput(
+            f"this file has format {found}, and this beampermit reads formats up to {known}",
+            file=name,
+            line=line,
+            hint=UPGRADE,
+        )
 
 
 def read_json(path: Path, *, limit: int = 16 * 2**20) -> Any:

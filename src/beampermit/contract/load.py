@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from beampermit.contract.direction import model_in
 from beampermit.contract.model import Contract
 from beampermit.errors import BadInput, Problem, did_you_mean
-from beampermit.reading import decode, parse_yaml, refuse_merge_markers
+from beampermit.reading import decode, parse_yaml, refuse_merge_markers, refuse_newer
 
 FILE_NAME = "contract.yaml"
 LARGEST = 2**20
@@ -27,6 +27,10 @@ def load_contract(path: Path) -> Contract:
     if file.is_symlink():
         raise BadInput("the contract is a link; put the file in its place, which its owners review", file=file)
     return parse_contract(decode(file.read_bytes(), file, hint=FIX), file)
+
+
+FORMAT = 1
+"""Value of the key `beampermit`."""
 
 
 def parse_contract(text: str, name: Path | str = FILE_NAME) -> Contract:
@@ -45,6 +49,8 @@ def _sound(text: str) -> Contract | None:
 
 def _parse(text: str, name: Path | str) -> Contract:
     tree = _tree(text, name)
+    if isinstance(tree, Mapping):
+        refuse_newer(tree.get("beampermit"), FORMAT, name, line=_line(tree, ("beampermit",)))
     try:
         return Contract.model_validate(_plain(tree))
     except ValidationError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,13 +19,16 @@ from pydantic import (
 
 from beampermit.digest import canonical_json, digest_bytes, digest_json
 from beampermit.errors import BadInput
-from beampermit.reading import first_fault, parse_json, read_json
+from beampermit.reading import first_fault, parse_json, read_json, refuse_newer
 from beampermit.record import Digest, ObjectId, Record, Time
 from beampermit.verdicts.packages import InterlockPackage
 from beampermit.verdicts.verdict import Where
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PREDICATE = "https://beampermit.github.io/permit/v1"
+VERSIONED = re.compile(r"https://beampermit\.github\.io/permit/v(?P<version>\d{1,9})")
+FORMAT = 1
+"""A statement that was signed once is verified for ever: what is new gets the next version of its type."""
 """A name, not an address: it changes when the meaning of a field does."""
 
 Digests = dict[str, Digest]
@@ -192,6 +196,8 @@ def parse_statement(content: bytes, name: Path | str) -> Statement:
 
 def validate_statement(body: Any, name: Path | str) -> Statement:
     """Raises `BadInput` with the first key that is wrong."""
+    kind = VERSIONED.fullmatch(str(body.get("predicateType"))) if isinstance(body, dict) else None
+    refuse_newer(int(kind["version"]) if kind else None, FORMAT, name)
     try:
         return Statement.model_validate(body)
     except ValidationError as error:

@@ -13,12 +13,13 @@ from beampermit.github.client import Client
 from beampermit.github.pull_requests import open_pull_request
 from beampermit.processes import scratch_folder
 from beampermit.progress import Progress
+from beampermit.updating.answering import complete_answers
 from beampermit.updating.changelog import changes_between
 from beampermit.updating.migrations import current_record
 from beampermit.updating.recorded import ANSWERS, RENDERED
 from beampermit.updating.staged import Change, Staged
 from beampermit.updating.trees import add_folder
-from beampermit.updating.update import NONE, compare, complete_answers, source_of
+from beampermit.updating.update import NONE, compare, source_of
 from beampermit.updating.working_out import worked_out
 
 BRANCH = "beampermit/update"
@@ -40,15 +41,17 @@ class Proposed:
     conflicts: tuple[str, ...] = ()
 
 
-def propose(root: Path, client: Client, revision: str, progress: Progress) -> Proposed:
+def propose(root: Path, client: Client, progress: Progress) -> Proposed:
     """Push the merge as the branch `beampermit/update` and open its pull request; the work tree stays as it is.
+
+    The template is that of the installed checker alone: a job that may write runs no code from another address.
 
     Files in conflict are left as they are, and so is the record: what is merged stays merged, and the next update, of a
     person, has the rest. Raises `Conflict`, `Outside`.
     """
     git = Git(root)
     recorded = current_record(root)
-    with source_of(recorded, revision) as source:
+    with source_of(recorded, "") as source:
         if compare(recorded, source) != "newer":
             return Proposed(None)
         answers, defaults = complete_answers(recorded.answers, NONE, source, None)

@@ -11,12 +11,11 @@ from typing import Any
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
 from beampermit.errors import BadInput
-from beampermit.reading import first_fault, read_json
+from beampermit.reading import first_fault, read_json, refuse_newer
 from beampermit.record import Digest, Record
 
 ANSWERS, RENDERED = ".cruft.json", ".cruft.render.json"
 FORMAT = 1
-UPGRADE = "pip install --upgrade beampermit"
 
 
 class Own(Record):
@@ -83,7 +82,8 @@ def read_record(root: Path) -> Recorded | None:
     if not file.exists():
         return None
     content = read_json(file)
-    _refuse_newer(content, file)
+    own = content.get("beampermit") if isinstance(content, dict) else None
+    refuse_newer(own.get("format") if isinstance(own, dict) else None, FORMAT, file)
     try:
         found = _File.model_validate(content)
     except ValidationError as error:
@@ -100,15 +100,6 @@ def read_record(root: Path) -> Recorded | None:
     )
 
 
-def _refuse_newer(content: Any, file: Path) -> None:
-    own = content.get("beampermit", content) if isinstance(content, dict) else None
-    found = own.get("format") if isinstance(own, dict) else None
-    if isinstance(found, int) and found > FORMAT:
-        raise BadInput(
-            f"this record has format {found}, and this beampermit reads formats up to {FORMAT}", file=file, hint=UPGRADE
-        )
-
-
 def with_address(text: str, address: str) -> str:
     """The text of a new record with the address that the project had: a mirror, or a fork."""
     return json.dumps({**json.loads(text), "template": address}, indent=2, ensure_ascii=False) + "\n"
@@ -123,7 +114,7 @@ def unpack_render(root: Path, folder: Path) -> bool:
     if not file.is_file() or file.is_symlink():
         return False
     content = read_json(file)
-    _refuse_newer(content, file)
+    refuse_newer(content.get("format") if isinstance(content, dict) else None, FORMAT, file)
     try:
         found = _Render.model_validate(content)
     except ValidationError as error:

@@ -50,15 +50,22 @@ class Source:
 
 
 def installed() -> Source:
-    folder = template_folder()
+    return source_in(template_folder())
+
+
+def source_in(folder: Path) -> Source:
     known = rules()["origin"](folder)
     return Source(folder, known["version"] or "", known["commit"], rules()["digest"](folder), _text(folder, CHANGES))
 
 
 @contextmanager
-def at(revision: str, address: str) -> Iterator[Source]:
-    """The template at a tag, branch or commit. Raises `BadInput` where the repository has no such one, `Outside`."""
-    git, commit = _find(revision, address)
+def at(revision: str, address: str, *, asked: bool = True) -> Iterator[Source]:
+    """The template at a tag, branch or commit. Raises `BadInput` where the repository has no such one, `Outside`.
+
+    A template's hook runs where it is rendered, and the address stands in a file that a pull request may change: so
+    nothing is fetched from it unless somebody `asked` for a revision, now or before.
+    """
+    git, commit = _find(revision, address, asked)
     with scratch_folder() as scratch:
         listed = git("ls-tree", "--name-only", "--full-tree", commit).split("\n")
         parts = [part for part in ("template", "pyproject.toml", CHANGES) if part in listed]
@@ -70,10 +77,10 @@ def at(revision: str, address: str) -> Iterator[Source]:
         folder = scratch / "at/template"
         version = rules()["origin"](folder)["version"] or ""
         (folder.parent / RELEASE).write_text(json.dumps({"version": version, "commit": commit}), encoding="utf-8")
-        yield Source(folder, version, commit, rules()["digest"](folder), _text(folder, CHANGES))
+        yield source_in(folder)
 
 
-def _find(revision: str, address: str) -> tuple[Git, str]:
+def _find(revision: str, address: str, asked: bool) -> tuple[Git, str]:
     """A repository that has the revision, and its commit: the checkout that we run from, else one that is fetched."""
     if not REVISION.fullmatch(revision):
         raise BadInput(f"{revision!a} is no version, tag, branch or commit", hint="beampermit update --help")
@@ -82,7 +89,10 @@ def _find(revision: str, address: str) -> tuple[Git, str]:
         return own, commit
     if not ADDRESS.fullmatch(address):
         raise BadInput(f"the template's address {address!a} is none that git fetches from", file=ANSWERS)
-    git = _fetched(address)
+    folder = _copy_of(address)
+    if not asked and not folder.is_dir():
+        raise BadInput(f"nobody has asked for a revision of {address} yet", hint="beampermit update --to VERSION")
+    git = _fetched(address, folder)
     if commit := _resolve(git, revision):
         return git, commit
     raise BadInput(f"{address} has no {revision!r}", hint=f"git ls-remote {address}")
@@ -99,9 +109,12 @@ def _resolve(git: Git, revision: str) -> str | None:
     return found or (git.resolve(revision) if re.fullmatch(r"[0-9a-f]{7,64}", revision) else None)
 
 
-def _fetched(address: str) -> Git:
-    """A copy in the cache, brought up to date. Raises `Outside`."""
-    folder = cache_folder() / "templates" / digest_bytes(address.encode()).removeprefix("sha256:")[:16]
+def _copy_of(address: str) -> Path:
+    return cache_folder() / "templates" / digest_bytes(address.encode()).removeprefix("sha256:")[:16]
+
+
+def _fetched(address: str, folder: Path) -> Git:
+    """The copy in the cache, brought up to date. Raises `Outside`."""
     if not (folder / "HEAD").is_file():
         folder.mkdir(parents=True, exist_ok=True)
         run(["git", "init", "--quiet", "--bare", str(folder)], cwd=folder)

@@ -88,7 +88,8 @@ def merge(git: Git, base: Files, ours: Files, new: Files, name: str) -> Merged:
     """Merge as `git merge` does, renames included; `name` is the new template's, for the markers. Raises `Outside`."""
     first = _commit(git, write_tree(git, base))
     here, there = (_commit(git, write_tree(git, files), first) for files in (ours, new))
-    done = git.try_(*MERGING, "merge-tree", "--write-tree", "-z", here, there)
+    # From a folder of the repository, git would name the files relative to it.
+    done = git.top.try_(*MERGING, "merge-tree", "--write-tree", "-z", here, there)
     if done.code not in (0, 1):
         _refuse_old_git(git)
         raise GitError(done)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,23 +11,20 @@ from typing import Literal
 
 from packaging.version import InvalidVersion, Version
 
-from beampermit.errors import BadInput, counted, did_you_mean, several
-from beampermit.generation.answers import Asker, Question, rendered
-from beampermit.generation.template import problems, questions
+from beampermit.errors import BadInput, counted
+from beampermit.generation.answers import Asker
 from beampermit.git import Git, find_top
 from beampermit.progress import Progress, silent
 from beampermit.project import find_root
+from beampermit.reading import UPGRADE
+from beampermit.updating.answering import complete_answers
 from beampermit.updating.changelog import changes_between
 from beampermit.updating.migrations import current_record
-from beampermit.updating.recorded import ANSWERS, UPGRADE, Recorded
+from beampermit.updating.recorded import ANSWERS, Recorded
 from beampermit.updating.source import Source, at, installed
 from beampermit.updating.staged import Staged, apply, place_of, read_staged, refuse_other_edits, stage
 from beampermit.updating.working_out import worked_out
 
-FIXED = ("project_slug", "package_name")
-"""Names of folders and of the model in the ledger: giving it another one is no update."""
-EXPIRES = "review_by"
-"""An answer that was right when it was given."""
 NONE: Mapping[str, str] = MappingProxyType({})
 Difference = Literal["same", "newer", "older"]
 
@@ -61,7 +57,7 @@ def check(git: Git, revision: str = "") -> Outcome:
         if difference == "same" or (difference == "older" and not revision):
             return Outcome(recorded.name, source.name, difference)
         answers, defaults = complete_answers(recorded.answers, NONE, source, None)
-        with git.apart() as apart, worked_out(apart, recorded, source, answers) as (staged, _):
+        with git.apart() as apart, worked_out(apart, recorded, source, answers, asked=bool(revision)) as (staged, _):
             return _outcome(recorded, source, difference, staged, defaults)
 
 
@@ -94,7 +90,7 @@ def update(
             return Outcome(recorded.name, source.name, difference)
         answers, defaults = complete_answers(recorded.answers, given, source, ask)
         progress("merging the template")
-        with worked_out(git, recorded, source, answers) as (staged, files):
+        with worked_out(git, recorded, source, answers, asked=bool(revision)) as (staged, files):
             refuse_other_edits(git.root, staged, place_of(git))
             stage(git, staged, files)
             apply(git, staged)
@@ -126,49 +122,6 @@ def compare(recorded: Recorded, source: Source) -> Difference:
     except InvalidVersion:
         older = False
     return "older" if older else "newer"
-
-
-def complete_answers(
-    recorded: Mapping[str, str], given: Mapping[str, str], source: Source, ask: Asker | None
-) -> tuple[dict[str, str], dict[str, str]]:
-    """An answer to each question of the template, and those that are defaults because nobody was asked.
-
-    Raises `BadInput`.
-    """
-    asked = questions(source.folder)
-    for key in given:
-        if key not in asked:
-            raise BadInput(f"there is no question {key!r}{did_you_mean(key, asked)}", hint="beampermit update --help")
-        if key in FIXED and recorded.get(key, given[key]) != given[key]:
-            raise BadInput(f"{key} is {recorded[key]!r}, and an update gives a project no other name", file=ANSWERS)
-    answers: dict[str, str] = {}
-    defaults: dict[str, str] = {}
-    for key, template in asked.items():
-        if key in given or key in recorded:
-            answers[key] = given.get(key, recorded.get(key, ""))
-            continue
-        choices = template if isinstance(template, list) else []
-        default = choices[0] if choices else rendered(str(template), answers)
-        answers[key] = ask(Question(key, default, choices, _judge(key, answers, source))) if ask else default
-        if not ask:
-            defaults[key] = default
-    wrong = [reason for reason in problems(answers, source.folder) if not reason.startswith(f"{EXPIRES}:")]
-    if wrong:
-        key = re.match(r"\w+", wrong[0])
-        hint = f"beampermit update --answer {key[0]}=VALUE" if key else ""
-        raise BadInput(several(wrong, len(wrong)), file=ANSWERS, hint=hint)
-    return answers, defaults
-
-
-def _judge(key: str, answers: Mapping[str, str], source: Source) -> Callable[[str], str]:
-    """Why an answer to a question is wrong beside those before it, by the template's own rules."""
-    others = {name: (value[0] if isinstance(value, list) else "") for name, value in questions(source.folder).items()}
-
-    def wrong(answer: str) -> str:
-        found = problems({**others, **answers, key: answer}, source.folder)
-        return next((reason.partition(": ")[2] for reason in found if reason.startswith(f"{key}:")), "")
-
-    return wrong
 
 
 def refuse_unclean(git: Git) -> None:

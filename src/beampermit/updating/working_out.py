@@ -11,6 +11,7 @@ from beampermit.errors import BeampermitError
 from beampermit.files import write_text
 from beampermit.git import Git
 from beampermit.processes import scratch_folder
+from beampermit.updating.answering import complete_answers
 from beampermit.updating.recorded import ANSWERS, RENDERED, Recorded, unpack_render, with_address
 from beampermit.updating.rules import came_with, follow_pins, leave_out_of_folder, pipeline_of, take_pipeline
 from beampermit.updating.source import Source, at
@@ -27,12 +28,15 @@ UNKNOWN = (
 
 @contextmanager
 def worked_out(
-    git: Git, recorded: Recorded, source: Source, answers: Mapping[str, str]
+    git: Git, recorded: Recorded, source: Source, answers: Mapping[str, str], *, asked: bool = False
 ) -> Iterator[tuple[Staged, Path]]:
-    """The update of the project at `git.root`, and a folder with the files that it writes. Objects are git's."""
+    """The update of the project at `git.root`, and a folder with the files that it writes. Objects are git's.
+
+    `asked`: somebody named a revision, so that the template's repository may be fetched.
+    """
     root, notes = git.root, list[str]()
     with scratch_folder() as scratch:
-        known = _write_base(root, recorded, scratch / "base", notes)
+        known = _write_base(root, recorded, scratch / "base", notes, asked)
         (scratch / "new").mkdir()
         rendered = source.render(scratch / "new", answers, notes.append)
         write_text(
@@ -60,7 +64,11 @@ def worked_out(
         removed = [path for path in before if path not in after and path not in OURS]
         _check_out(git, changed, scratch / "files", {path for path in stages if path in after}, merged.labels)
         changes = [
-            Change(path=path, before=digest_of(root / path), after=digest_of(scratch / "files" / path))
+            Change(
+                path=path,
+                before=digest_of(root / path) if path in before else None,
+                after=digest_of(scratch / "files" / path),
+            )
             for path in (*changed, *removed)
         ]
         yield (
@@ -80,7 +88,7 @@ def worked_out(
         )
 
 
-def _write_base(root: Path, recorded: Recorded, folder: Path, notes: list[str]) -> bool:
+def _write_base(root: Path, recorded: Recorded, folder: Path, notes: list[str], asked: bool) -> bool:
     """Write the render that the project began with; whether it is known.
 
     The project keeps it. Where cruft has made or updated the project, it is rendered again from the template's
@@ -91,8 +99,9 @@ def _write_base(root: Path, recorded: Recorded, folder: Path, notes: list[str]) 
         return True
     if recorded.commit:
         try:
-            with at(recorded.commit, recorded.template) as source:
-                source.render(folder.parent / "old", recorded.answers, lambda _: None).rename(folder)
+            with at(recorded.commit, recorded.template, asked=asked) as source:
+                answers, _ = complete_answers(recorded.answers, {}, source, None)
+                source.render(folder.parent / "old", answers, lambda _: None).rename(folder)
         except BeampermitError as error:
             notes.append(f"the old template is not at hand: {error.message}")
         else:

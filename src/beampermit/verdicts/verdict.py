@@ -25,7 +25,7 @@ from pydantic import (
 from beampermit.digest import digest_json
 from beampermit.errors import BadInput
 from beampermit.files import write_text
-from beampermit.reading import first_fault, read_json
+from beampermit.reading import first_fault, read_json, refuse_newer
 from beampermit.record import Digest, ObjectId, Record, Text, printable
 from beampermit.verdicts.evidence import RECORDS, Evidence
 from beampermit.verdicts.packages import InterlockPackage
@@ -155,10 +155,14 @@ class Where(Record):
         )
 
 
+FORMAT = 1
+
+
 class VerdictFile(Record):
     """The verdicts of one job, at one commit, by one version of the checker and one contract."""
 
-    beampermit: int = 1
+    beampermit: int = FORMAT
+    """Of this format."""
     checker: str
     commit: ObjectId
     tree: ObjectId
@@ -180,6 +184,7 @@ def read_verdicts(path: Path) -> VerdictFile:
     """Strict, at most 4 MiB, for the file may come from an artifact. Raises `BadInput`, also where it was edited."""
     content = read_json(path, limit=4 * 2**20)
     digest = content.pop("digest", None) if isinstance(content, dict) else None
+    refuse_newer(content.get("beampermit") if isinstance(content, dict) else None, FORMAT, path)
     try:
         file = VerdictFile.model_validate(content)
     except ValidationError as error:

@@ -62,7 +62,7 @@ DEFECTS = {
         0,
         "evaluation.tolerance.relative: Input should be less than 1",
     ),
-    "future format": ("beampermit: 1", "beampermit: 2", 0, "Input should be 1"),
+    "future format": ("beampermit: 1", "beampermit: 2", 0, "this file has format 2, and this beampermit reads"),
 }
 
 
