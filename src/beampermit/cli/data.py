@@ -193,17 +193,20 @@ def staged(
 ) -> None:
     """Find data and models among the staged files.
 
-    By name, first bytes and size. Exit code 1: there are some.
+    By name, first bytes and size; and notebooks with outputs, where the contract refuses them. Exit code 1: there are
+    some.
     """
     from beampermit.datasets.strays import kept_in_git, staged_strays
     from beampermit.documents.markdown import visible
     from beampermit.git import Git, find_top
+    from beampermit.interlocks.notebooks import staged_outputs
     from beampermit.project import Project
 
-    git = Git(find_top(project.resolve()))
-    kept = kept_in_git(Project.find(project.resolve()))
+    git, repository = Git(find_top(project.resolve())), Project.find(project.resolve())
+    kept = kept_in_git(repository)
     named = [str(Path(file).absolute()) for file in files or ()]
     strays = [stray for stray in staged_strays(git, named) if stray.path not in kept]
+    notebooks = dict(staged_outputs(repository, named))
 
     def text() -> None:
         for stray in strays[:SHOWN]:
@@ -214,9 +217,17 @@ def staged(
             console().print(
                 "Data and models belong in DVC, not in git. For each:\n  git rm --cached FILE\n  dvc add FILE"
             )
+        for path, what in notebooks.items():
+            console().print(f"{visible(path)} {visible(what)}")
+        if notebooks:
+            console().print(
+                "The contract refuses outputs of notebooks (notebooks.outputs). For each:\n"
+                "  jupyter nbconvert --clear-output --inplace FILE\n  git add FILE"
+            )
 
-    show([{"file": stray.path, "what": stray.what} for stray in strays], text, as_json)
-    raise typer.Exit(1 if strays else 0)
+    found = {**{stray.path: stray.what for stray in strays}, **notebooks}
+    show([{"file": path, "what": what} for path, what in found.items()], text, as_json)
+    raise typer.Exit(1 if found else 0)
 
 
 @app.command()

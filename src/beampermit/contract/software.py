@@ -83,5 +83,8 @@ class Tests(Part):
     """At least so many tests in `tests/integration` must pass (TST002)."""
     left_out: Annotated[tuple[LeftOut, ...], Loosens.WHEN_ENTRY_ADDED] = ()
     """Marks such as `slow`, and paths such as `tests/unit/data`, whose tests need not run; all others must."""
+    style: Annotated[Literal["required", "off"], Loosens.WHEN_LATER_CHOICE] = "off"
+    """Whether the hooks of `.pre-commit-config.yaml` must pass (TST004): on the files that a branch changes, and on all
+    for a release."""
     gpu: Gpu | None = None
     """If absent, no test may be marked `gpu` (TST003)."""

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, Outside, counted, several
+from beampermit.errors import BadInput, BeampermitError, Outside, counted, several
 from beampermit.git import SUBMODULE
 from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, failed, passed
 from beampermit.interlocks.pytest_run import TIMEOUT, Text
@@ -219,6 +219,25 @@ def _with_outputs(project: Project, paths: Iterable[str]) -> Iterator[tuple[str,
             yield path, f"has {size / 2**20:.0f} MiB, and without outputs no notebook has {LARGEST // 2**20}"
         elif (fault := _fault((project.root / path).read_bytes())) and (fault := _fault(_committed(project, path))):
             yield path, fault
+
+
+def staged_outputs(project: Project, names: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Notebooks with outputs in what the next commit adds or changes, or among the paths `names`, where the contract
+    refuses them; nothing where it cannot be read."""
+    git, top = project.git, project.git.top.root.resolve()
+    try:
+        refused = project.has_contract and Rules.of(project.contract, project.base_contract).refused
+    except BeampermitError:
+        return
+    if not refused:
+        return
+    listed = git.top("diff", "--cached", "--name-only", "-z", "--no-renames", "--diff-filter=d").split("\0")
+    paths = [Path(name).relative_to(top).as_posix() for name in names if Path(name).is_relative_to(top)]
+    for path in paths if names else listed:
+        if path.startswith(git.prefix) and path.lower().endswith(".ipynb"):
+            stored = git.top.try_("cat-file", "blob", f":{path}")
+            if stored.code == 0 and (fault := _fault(stored.out.encode())):
+                yield path, fault
 
 
 def _fault(content: bytes) -> str:

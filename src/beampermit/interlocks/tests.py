@@ -17,6 +17,7 @@ from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, MissingInput, failed, passed
 from beampermit.interlocks.notebooks import TST005
 from beampermit.interlocks.pytest_run import Ran, run_tests
+from beampermit.interlocks.style import TST004
 from beampermit.interlocks.written_tests import (
     BaseTests,
     find_marks,
@@ -30,7 +31,7 @@ from beampermit.interlocks.written_tests import (
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location, Outcome
 
-__all__ = ["TST001", "TST002", "TST003", "TST005", "find_shortfall", "required_gpu"]
+__all__ = ["TST001", "TST002", "TST003", "TST004", "TST005", "find_shortfall", "required_gpu"]
 
 
 def find_shortfall(required: Gpu, driver: str, seen: Gpus) -> str:

@@ -11,6 +11,7 @@ from beampermit.github.codeowners import PLACES, CodeOwners, Uncovered
 from beampermit.github.owners import OwnerErrors
 from beampermit.github.rulesets import FOLDER as RULESETS
 from beampermit.interlocks.inputs import provides
+from beampermit.interlocks.own.lock import FILE as OWN
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location
 from beampermit.workflows.workflow import FOLDER as WORKFLOWS
@@ -23,6 +24,7 @@ SHARED = (
     f"{WORKFLOWS}/*",
     ".github/permit.pub",
     ".github/permit.trust.json",
+    OWN,
     "*action.yml",
     *PLACES,
 )
