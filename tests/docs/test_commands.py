@@ -16,6 +16,8 @@ from support.markdown_pages import ROOT
 from support.shown_commands import Block, blocks, calls
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOT_HERE = {"curl", "docker", "gh", "helm", "kubectl", "pip", "podman", "sbatch", "ssh", "sudo", "systemctl"}
+"""Programs that no test may start as a document types them."""
 COMMAND: Any = get_command(app)
 BLOCKS = [block for page in PAGES for block in blocks(page)]
 
@@ -104,3 +106,11 @@ def test_where_a_command_is_not_run_the_reason_is_a_sentence() -> None:
         if block.not_run:
             assert len(block.not_run.split()) >= 3, _name(block)
         assert block.commands, _name(block)
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.runs], ids=_name)
+def test_what_needs_another_machine_says_so(block: Block) -> None:
+    programs = {words[0] for command in block.commands for words in calls(command)}
+    assert not programs & NOT_HERE, (
+        f"{_name(block)}: write <!-- not run: why --> or <!-- run by tests/... --> in the line above the block"
+    )
