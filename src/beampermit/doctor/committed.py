@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from beampermit.doctor.look import Found, missing, there, unseen
+from beampermit.doctor.once import uses_of
 from beampermit.doctor.subject import Subject, day_of
 from beampermit.errors import BadInput, BeampermitError, Failed, counted, several
 from beampermit.github.codeowners import CodeOwners
@@ -15,7 +16,7 @@ from beampermit.github.owners import load_owner_errors
 from beampermit.interlocks.repository.ownership import Ownership, guarded_of, unknown_owners_gap
 from beampermit.permit.keys import PUBLIC_IN_PROJECT, VARIABLE, load_signing_key, require_matching_key
 from beampermit.permit.public_keys import PublicKey, parse_public_keys
-from beampermit.workflows.uses import Use, find_uses
+from beampermit.workflows.uses import Use
 
 ENDS_WITHIN = timedelta(days=30)
 """A new key is merged and given to GitHub in that time."""
@@ -97,7 +98,7 @@ def pins(subject: Subject) -> Found:
     """Workflows are there, pinned, and of one commit of Beampermit, whose day GitHub knows."""
     if not any(file.startswith(".github/workflows/") for file in subject.files.workflows):
         return missing("there is no workflow, so nothing is checked on GitHub", "beampermit init")
-    uses = [use for file, text in subject.files.workflows.items() for use in find_uses(text, file)]
+    uses = uses_of(subject.files.workflows)
     if defects := [f"{use.file}:{use.line}: {use.text!r}: {use.defect}" for use in uses if use.defect]:
         return missing(several(defects), "beampermit check GIT003")
     ours = {(use.repository, use.revision): use for use in uses if _is_ours(use)}

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from beampermit.doctor.look import Found, missing, there, unseen
+from beampermit.doctor.once import runners_of
 from beampermit.doctor.subject import Subject
 from beampermit.github.client import Client, Limited, Refused
-from beampermit.workflows.labels import Asked, find_runners
-from beampermit.workflows.workflow import own_workflows
+from beampermit.workflows.labels import Asked
 
 OWN = "self-hosted"
 """Machines that GitHub starts on demand, larger ones and scale sets, have no such label, and may not be listed."""
@@ -17,7 +17,7 @@ OWN = "self-hosted"
 
 def runners(subject: Subject) -> Found:
     """A runner of the repository or of a group that it may use has all labels of each job, and is online."""
-    found = find_runners(subject.files.workflows, own_workflows())
+    found = runners_of(subject.files.workflows)
     if not found.asked:
         computed = f"; of {', '.join(found.computed)} only a run tells" if found.computed else ""
         return there(f"every job runs on GitHub's machines{computed}" if found.hosted else f"no job runs{computed}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from beampermit.doctor.look import Found, missing, needs, there, unseen
+from beampermit.doctor.once import permit_of
 from beampermit.doctor.subject import Subject, names_of
 from beampermit.errors import BadInput, Failed
 from beampermit.github.client import Limited, Refused
@@ -13,8 +14,6 @@ from beampermit.github.protection import HINT, load_ledger_gaps, load_protection
 from beampermit.permit.keys import VARIABLE as SIGNING_KEY
 from beampermit.registry.mlflow import VARIABLE as TRACKING
 from beampermit.registry.mlflow import checked_uri
-from beampermit.workflows.required import find_permit
-from beampermit.workflows.workflow import own_workflows
 
 PRODUCTION = "production"
 ENVIRONMENT = f"/environments/{PRODUCTION}"
@@ -140,7 +139,7 @@ def protection(subject: Subject) -> Found:
         ledger = load_ledger_gaps(subject.hub)
     except Failed as error:
         return unseen(str(error), error.hint)
-    permit = find_permit(subject.files.workflows, own_workflows())
+    permit = permit_of(subject.files.workflows)
     gaps = (*rules.gaps, *rules.check_gaps(permit.context), *ledger)
     if gaps:
         idle = f" ({', '.join(rules.idle)})" if rules.idle else ""

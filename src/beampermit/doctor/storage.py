@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.doctor.look import Found, missing, there, unseen
+from beampermit.doctor.once import runners_of
 from beampermit.doctor.subject import Subject
-from beampermit.workflows.labels import find_runners
-from beampermit.workflows.workflow import own_workflows
 
 if TYPE_CHECKING:
     from beampermit.datasets.remote import Remote
@@ -50,5 +49,5 @@ def _may_write(folder: Path) -> bool:
 
 
 def _on_hosted_runners(subject: Subject) -> bool:
-    found = find_runners(subject.files.workflows, own_workflows())
+    found = runners_of(subject.files.workflows)
     return found.hosted and not found.asked

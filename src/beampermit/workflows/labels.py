@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from beampermit.workflows.expansion import Library, StartedJob, expand, read_workflows
@@ -41,13 +40,8 @@ class Runners:
 
 def find_runners(texts: Mapping[str, str], own: Mapping[str, str]) -> Runners:
     """Of all jobs that may run. `own` are Beampermit's reusable workflows. Raises `BadInput` with file and line."""
-    return _find(tuple(sorted(texts.items())), tuple(sorted(own.items())))
-
-
-@lru_cache(maxsize=256)
-def _find(texts: tuple[tuple[str, str], ...], own: tuple[tuple[str, str], ...]) -> Runners:
-    workflows = read_workflows(dict(texts))
-    library = Library(workflows, dict(own))
+    workflows = read_workflows(texts)
+    library = Library(workflows, own)
     asked, computed, hosted = dict[tuple[str, ...], Asked](), dict[str, None](), False
     with limited_work() as work:
         for entry in workflows.values():

@@ -10,19 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from beampermit.cli.main import app
-from beampermit.environments.choice import backend_of
-from beampermit.environments.environment import STAMP
 from beampermit.errors import BadInput, BeampermitError
-from beampermit.permit.keys import generate_keys
 from beampermit.project import Project
 from support.github_server import says, serving
-from support.github_setup import Hub, of, set_up
+from support.github_setup import Hub, of
 from support.github_stand_in import GitHub, Token, environment
-from support.paths import ROOT
+from support.set_up_project import COMMITTED, WORKFLOWS, show_set_up, write_set_up
 
-TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
-RULESETS = (".github/rulesets/main.json", ".github/rulesets/ledger.json")
-WORKFLOWS = sorted(path.relative_to(TEMPLATE).as_posix() for path in (TEMPLATE / ".github/workflows").glob("*.yml"))
 Run = Callable[..., tuple[int, str]]
 
 
@@ -30,27 +24,11 @@ Run = Callable[..., tuple[int, str]]
 def root(dvc_project: Project, github: GitHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project that lacks nothing, on GitHub and here."""
     root = dvc_project.root
-    for name in (*RULESETS, *WORKFLOWS):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text((TEMPLATE / name).read_text())
-    (root / "CODEOWNERS").write_text("* @ada @lab/models\n")
-    (root / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\n')
-    (root / "uv.lock").write_text('version = 1\nrequires-python = ">=3.11"\n')
-    (root / ".github/permit.pub").write_bytes(generate_keys(tmp_path / "keys")[1].read_bytes())
-    (root / ".gitignore").write_text(".venv/\n")
-    (root / ".venv/bin").mkdir(parents=True)
-    (root / ".venv/bin/python").touch()
-    (root / f".venv/{STAMP}").write_text(backend_of(root).read(root).stamp)
-    (root / ".github/workflows/pull-request.yml").write_text(
-        (root / ".github/workflows/pull-request.yml").read_text().replace('gpu-labels: ""', "gpu-labels: '[\"gpu\"]'")
-    )
+    write_set_up(root)
     dvc_project.git("add", "--all")
     dvc_project.git("commit", "--quiet", "--message", "Set up")
     dvc_project.git("branch", "--force", "main")
-    own = set_up(github)
-    own.runners.append({"status": "online", "labels": [{"name": "gpu"}]})
-    for name in RULESETS:
-        github.ruleset(json.loads((TEMPLATE / name).read_text()))
+    show_set_up(github)
     for name, value in environment(github, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/none.db").items():
         monkeypatch.setenv(name, value)
     for name in ("BEAMPERMIT_SIGNING_KEY", "GITHUB_ACTIONS", "BEAMPERMIT_ENVIRONMENT"):
@@ -129,15 +107,11 @@ def test_a_token_that_sees_nothing_finds_nothing_missing(run: Run, github: GitHu
 def hub(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """Three projects, a repository without one, and one in a folder."""
     hub = Hub("lab")
-    names = ("contract.yaml", "CODEOWNERS", ".github/permit.pub", *RULESETS, *WORKFLOWS)
-    files = {name: (root / name).read_text() for name in names}
+    files = {name: (root / name).read_text() for name in COMMITTED}
     with serving(hub) as url:
         hub.url = url
         for name in ("a", "b", "c"):
-            added = hub.add(name, files)
-            of(added).runners.append({"status": "online", "labels": [{"name": "gpu"}]})
-            for ruleset in RULESETS:
-                added.ruleset(json.loads(files[ruleset]))
+            show_set_up(hub.add(name, files))
         hub.add("website", {"index.html": "", "contract.yaml": "party: the first\n"})
         monkeypatch.setenv("GITHUB_API_URL", url)
         yield hub
