@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ruamel.yaml import YAML
 
+from support.git_repositories import committed
 from support.paths import ROOT
 
 LOCK = ROOT / ".github/publish.lock"
@@ -160,4 +161,19 @@ def test_a_tag_that_make_release_made_starts_it_and_no_other(jobs: dict[str, Any
     tree = YAML(typ="safe").load((ROOT / ".github/workflows/release.yml").read_text())
     (pattern,) = tree["on"]["push"]["tags"]
     assert pattern == "v[0-9]+.[0-9]+.[0-9]+", "on GitHub `.` is a dot, and `+` one or more of what is before it"
-    assert any("merge-base --is-ancestor HEAD origin/main" in step.get("run", "") for step in jobs["build"]["steps"])
+
+
+@pytest.mark.parametrize(
+    ("branch", "code"), [("main", 0), ("1.2.x", 0), ("12.0.x", 0), ("topic", 1), ("1.2.x-wild", 1), ("x-main", 1)]
+)
+def test_only_a_commit_of_a_reviewed_branch_is_built(
+    jobs: dict[str, Any], branch: str, code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    git = committed(tmp_path)
+    base = git.head()
+    git("commit", "--quiet", "--allow-empty", "--message", "Released")
+    git("update-ref", "refs/remotes/origin/main", base)
+    git("update-ref", f"refs/remotes/origin/{branch}", "HEAD")
+    (script,) = (step["run"] for step in jobs["build"]["steps"] if step["name"].startswith("Require a commit"))
+    assert subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, check=False).returncode == code
