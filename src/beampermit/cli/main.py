@@ -42,6 +42,7 @@ from beampermit.cli import (
     serve,
     status,
     trials,
+    update,
     validate,
 )
 from beampermit.cli.help import Grouped
@@ -77,7 +78,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 PANELS = {
-    "Start": {"new": new.new, "init": init.init, "demo": demo.demo, "doctor": doctor.doctor},
+    "Start": {"new": new.new, "init": init.init, "update": update.update, "demo": demo.demo, "doctor": doctor.doctor},
     "Judge": {
         "check": check.check,
         "interlocks": interlocks.app,

@@ -42,8 +42,10 @@ def update(
     git = find_project(project)
     if sum((check, propose)) > 1:
         raise BadInput("--check and --propose are two ways to run it: give one of them")
+    if propose and (to or answer):
+        raise BadInput("--propose takes the template that is installed, and defaults for what is new")
     if propose:
-        _propose(git.root, to, as_json)
+        _propose(git.root, as_json)
         return
     if check:
         outcome = look(git, to)
@@ -57,13 +59,13 @@ def update(
         raise typer.Exit(3)
 
 
-def _propose(root: Path, to: str, as_json: bool) -> None:
+def _propose(root: Path, as_json: bool) -> None:
     from beampermit.github.client import Client
     from beampermit.updating.proposing import propose
 
     client = Client.of_job("no pull request can be opened")
     with shown_progress() as progress:
-        proposed = propose(root, client, to, progress)
+        proposed = propose(root, client, progress)
     line = (
         f"{proposed.address}: {counted(proposed.files, 'file')}" if proposed.address else "the template is up to date"
     )
