@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
+from beampermit import __version__
 from beampermit.rehearsal.stage import PARTS
 from support.paths import ROOT
 
@@ -53,6 +54,37 @@ def test_every_file_that_git_has_of_the_package_and_of_its_parts_is_in_it(wheel:
     tracked = [name for name in listed.stdout.decode().split("\0") if (ROOT / name).is_file()]
     assert len(tracked) > 300
     assert [name for name in tracked if not (wheel / _place(name)).is_file()] == []
+
+
+def test_it_says_its_version_and_only_a_commit_that_has_the_whole_template(wheel: Path) -> None:
+    known = json.loads((wheel / "beampermit/_template/release.json").read_text())
+    assert known["version"] == __version__
+    clean = subprocess.run(["git", "status", "--porcelain", "template"], cwd=ROOT, check=True, capture_output=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert known["commit"] in (None if clean.stdout else head.stdout.strip(), None)
+
+
+def test_a_newer_wheel_updates_a_project_without_a_network(beampermit: Command, wheel: Path, tmp_path: Path) -> None:
+    made = beampermit("new", "--no-input", "--no-lock", "--json")
+    project = Path(json.loads(made.stdout)["project"])
+    assert beampermit("update", "--check", cwd=project).returncode == 0
+    template = wheel / "beampermit/_template"
+    page = template / "template/{{cookiecutter.project_slug}}/docs/newer.md"
+    known = (template / "release.json").read_text()
+    page.write_text("Of a newer version.\n")
+    (template / "release.json").write_text('{"version": "99.0.0", "commit": null}')
+    try:
+        looked = beampermit("update", "--check", cwd=project)
+        assert (looked.returncode, "added    docs/newer.md" in looked.stdout) == (1, True), looked.stderr
+        done = beampermit("update", "--json", cwd=project)
+        assert done.returncode == 0, done.stderr
+        assert (project / "docs/newer.md").read_text() == "Of a newer version.\n"
+        subprocess.run(["git", "commit", "--quiet", "--all", "-m", "Updated"], cwd=project, check=True)
+        assert beampermit("update", "--check", cwd=project).returncode == 0
+    finally:
+        page.unlink()
+        (template / "release.json").write_text(known)
+    assert "nothing newer" in beampermit("update", "--check", cwd=project).stdout
 
 
 def _place(name: str) -> str:
