@@ -18,6 +18,7 @@ from pathlib import Path
 SLUG = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 PACKAGE = r"[a-z][a-z0-9]*(_[a-z0-9]+)*"
 EMAIL = r"[^@\s<>\"'\\#]+@[^@\s<>\"'\\#]+\.[^@\s<>\"'\\#]+"
+ACCOUNT = r"@[A-Za-z0-9](?:[A-Za-z0-9_-]*)(?:/[A-Za-z0-9._-]+)?"
 REPOSITORY = r"[A-Za-z0-9](-?[A-Za-z0-9])*/[A-Za-z0-9._-]*[A-Za-z0-9_-]"
 IMAGE = r"[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}"
 REMOTE_SCHEMES = ("s3", "gs", "azure", "ssh", "http", "https", "webdav", "webdavs", "hdfs", "oss", "gdrive")
@@ -113,6 +114,14 @@ def _email(value: str) -> str:
     return "" if re.fullmatch(EMAIL, value) else f"{value!r} is not an e-mail address"
 
 
+def _code_owners(value: str) -> str:
+    owners = value.split(" ")
+    wrong = [owner for owner in owners if not re.fullmatch(f"{EMAIL}|{ACCOUNT}", owner) or owner.endswith((",", ";"))]
+    if not wrong:
+        return ""
+    return f"{wrong[0]!r} is neither @login, @organization/team nor an e-mail address; one space stands between two"
+
+
 def _date(value: str) -> str:
     try:
         day = date.fromisoformat(value)
@@ -186,6 +195,7 @@ RULES = {
     "maintainer_email": _email,
     "deputy_name": _text,
     "deputy_email": _email,
+    "code_owners": _code_owners,
     "on_call": _text,
     "logbook": _logbook,
     "review_by": _date,

@@ -67,6 +67,8 @@ def test_questions_are_skipped_asked_again_and_answered_by_number_or_beginning(s
     answer(child, "maintainer_email", "ada@lab.org")
     answer(child, "deputy_email", "Ada@lab.org")
     assert "maintainer and deputy have the same address" in answer(child, "deputy_email", "bo@lab.org")
+    answer(child, "code_owners", "@ada, bo@lab.org")
+    assert "'@ada,' is neither @login, @" in answer(child, "code_owners", "@ada @lab/models bo@lab.org")
     for question in ("on_call", "logbook", "review_by"):
         answer(child, question, "")
     answer(child, "python_version", "3.1")
@@ -79,6 +81,7 @@ def test_questions_are_skipped_asked_again_and_answered_by_number_or_beginning(s
     child.close()
     assert child.exitstatus == 0, ending
     project = tmp_path / "made/my-model"
+    assert "*                   @ada @lab/models bo@lab.org\n" in (project / "CODEOWNERS").read_text()
     assert load_contract(project).model.summary == "\u592a\u90ce \U00020bb7 Joa\u0303o"
     assert (project / "uv.lock").exists() is False
     steps = [line.strip() for line in ending.partition("Next steps:")[2].splitlines() if line.startswith("  ")]

@@ -14,6 +14,7 @@ from beampermit.generation.template import problem, problems, questions
 
 ALWAYS = [
     *("project_slug", "package_name", "summary", "maintainer_name", "maintainer_email", "deputy_name", "deputy_email"),
+    "code_owners",
     *("on_call", "logbook", "review_by", "python_version", "environment", "container_image", "dvc_remote"),
     "beampermit_repository",
 ]
