@@ -25,8 +25,8 @@ from pin import files, missing, move, pins
 ROOT = Path(__file__).resolve().parents[1]
 HOME = "https://github.com/beampermit/beampermit"
 HUB, OURS = HOME.removeprefix("https://").split("/", 1)
-ANSWER = "{{ cookiecutter.beampermit_repository }}"
-"""What the template says in place of our name."""
+ANSWER = r"(?=\{+[\w .\[']*beampermit_repository)"
+"""What follows the host where template and code have the project's answer in place of our name."""
 NAMES = {
     "owner": re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,37}[A-Za-z0-9])?"),
     "name": re.compile(r"(?!\.)[A-Za-z0-9._-]{1,100}(?<!\.git)"),
@@ -55,8 +55,8 @@ class Place:
 
     def rewritten(self, text: str) -> str:
         """A text that names this place in place of ours."""
-        for named, here in ((OURS, self.repository), (ANSWER, ANSWER)):
-            text = text.replace(f"https://{HUB}/{named}", f"https://{self.host}/{here}")
+        text = re.sub(rf"https://{HUB}/{ANSWER}", f"https://{self.host}/", text)
+        text = text.replace(HOME, self.url)
         short = f"gh:{self.repository}" if self.host == "github.com" else self.url
         text = text.replace(f"gh:{OURS}", short)
         return re.sub(rf"(?<![\w./-]){OURS}(?![\w-])", self.repository, text)

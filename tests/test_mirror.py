@@ -18,7 +18,13 @@ from support.own_clone import clone_of_this
 from support.paths import ROOT
 from support.shared import shared_folder
 
-FILES = ("scripts/mirror.py", "scripts/artifacts_v3.py", "scripts/pin.py", "template/hooks/post_gen_project.py")
+FILES = (
+    "scripts/mirror.py",
+    "scripts/artifacts_v3.py",
+    "scripts/pin.py",
+    "template/hooks/post_gen_project.py",
+    "src/beampermit/updating/migrations.py",
+)
 CONTAINER = "template/{{cookiecutter.project_slug}}/Containerfile"
 
 
@@ -69,6 +75,12 @@ def copy(mirror: ModuleType, upstream: Git, tmp_path_factory: pytest.TempPathFac
             "ADD https://github.com/{{ cookiecutter.beampermit_repository }}.git#1",
             "ADD https://git.lab.example/{{ cookiecutter.beampermit_repository }}.git#1",
         ),
+        (
+            "git.lab.example",
+            "f\"https://github.com/{answers['beampermit_repository']}\"",
+            "f\"https://git.lab.example/{answers['beampermit_repository']}\"",
+        ),
+        ("git.lab.example", "https://github.com/{repository}", "https://github.com/{repository}"),
         ("github.com", "cookiecutter gh:beampermit/beampermit", "cookiecutter gh:lab/permit"),
         ("git.lab.example", "cookiecutter gh:beampermit/beampermit", "cookiecutter https://git.lab.example/lab/permit"),
         ("git.lab.example", '"beampermit/beampermit"', '"lab/permit"'),
@@ -115,6 +127,8 @@ def test_projects_and_pages_of_the_copy_name_it(copy: Git) -> None:
     assert "https://git.lab.example/lab/ml-permit" in (root / "README.md").read_text()
     found = copy.try_("grep", "-n", "-I", "-E", r"(uses: |github.com/|gh:|\")beampermit/beampermit([^-]|$)")
     assert found.out == ""
+    for name in ("template/record.py", "src/beampermit/updating/migrations.py"):
+        assert "https://git.lab.example/{" in (root / name).read_text(), "updates come from the copy"
     # A copy of the copy knows where it is.
     assert 'HOME = "https://git.lab.example/lab/ml-permit"' in (root / "scripts/mirror.py").read_text()
     assert 'OURS = "lab/ml-permit"' in (root / "scripts/pin.py").read_text()

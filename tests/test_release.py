@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import re
 import shutil
 import signal
@@ -203,6 +204,8 @@ def _look_at(clone: Git, release: ModuleType) -> tuple[str, bytes]:
     wheel, sdist = root / f"dist/beampermit-{NEXT}-py3-none-any.whl", root / f"dist/beampermit-{NEXT}.tar.gz"
     with zipfile.ZipFile(wheel) as opened:
         held = set(opened.namelist())
+        template = json.loads(opened.read("beampermit/_template/release.json"))
+    assert template == {"version": NEXT, "commit": commit}, "projects of the wheel know what an update begins from"
     assert {"beampermit/_source/actions/setup/live.lock", "beampermit/_template/template/cookiecutter.json"} <= held
     with tarfile.open(sdist) as opened:
         assert f"beampermit-{NEXT}/scripts/release.py" in opened.getnames()

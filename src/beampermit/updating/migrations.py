@@ -22,6 +22,7 @@ PIN = re.compile(
 )
 BASE_IMAGE = re.compile(r"^FROM (?P<image>\S+@sha256:[0-9a-f]{64})", re.MULTILINE)
 REMOTE = re.compile(r"^\s*url = (?P<url>\S+)", re.MULTILINE)
+OWNERS = re.compile(r"^\*[ \t]+(?P<owners>[^#\n]+)", re.MULTILINE)
 GPU = re.compile(r"gpu-labels: '\[(?P<labels>[^\]']*)\]'")
 REQUIRES = re.compile(
     r"requires-python = \"==(?P<version>3\.\d+)\.\*\"|^\s*- python (?P<conda>3\.\d+)\.\*", re.MULTILINE
@@ -51,8 +52,9 @@ def _from_files(root: Path) -> Recorded:
         )
     answers = {key: value for key, value in _answers(root, folders[0].parent.name) if value}
     pin = PIN.search(_workflows(root))
-    repository = answers.setdefault("beampermit_repository", "beampermit/beampermit")
-    return Recorded(template=f"https://github.com/{repository}", commit=pin["commit"] if pin else None, answers=answers)
+    beampermit_repository = answers.setdefault("beampermit_repository", "beampermit/beampermit")
+    address = f"https://github.com/{beampermit_repository}"
+    return Recorded(template=address, commit=pin["commit"] if pin else None, answers=answers)
 
 
 def _answers(root: Path, package: str) -> Iterator[tuple[str, str]]:
@@ -64,6 +66,7 @@ def _answers(root: Path, package: str) -> Iterator[tuple[str, str]]:
     for who, owner in zip(("maintainer", "deputy"), model.owners, strict=False):
         yield f"{who}_name", owner.name
         yield f"{who}_email", owner.email
+    yield "code_owners", _first(OWNERS, _text(root / "CODEOWNERS"), "owners").strip()
     yield "on_call", operations.on_call
     yield "logbook", operations.logbook
     yield "environment", "conda-lock" if isinstance(backend_of(root), CondaLock) else "uv"
