@@ -23,7 +23,7 @@ NOTEBOOK = {"cells": [CELL], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A generated project whose environment is that of the tests, with its hooks, the last step of `make environment`."""
+    """A generated project whose environment is that of the tests, with what `make environment` does last."""
     root = generate(tmp_path_factory.mktemp("hooked"), {"environment": "uv"})
     (root / ".venv").symlink_to(sys.prefix)
     (root / ".git/info").mkdir(exist_ok=True)

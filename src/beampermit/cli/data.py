@@ -196,17 +196,20 @@ def staged(
     By name, first bytes and size; and notebooks with outputs, where the contract refuses them. Exit code 1: there are
     some.
     """
-    from beampermit.datasets.strays import kept_in_git, staged_strays
+    from beampermit.datasets.strays import kept_in_git, staged_notebooks, staged_strays
     from beampermit.documents.markdown import visible
     from beampermit.git import Git, find_top
-    from beampermit.interlocks.notebooks import staged_outputs
     from beampermit.project import Project
 
     git, repository = Git(find_top(project.resolve())), Project.find(project.resolve())
     kept = kept_in_git(repository)
     named = [str(Path(file).absolute()) for file in files or ()]
     strays = [stray for stray in staged_strays(git, named) if stray.path not in kept]
-    notebooks = dict(staged_outputs(repository, named))
+    notebooks: dict[str, str] = {}
+    if paths := staged_notebooks(git, named):
+        from beampermit.interlocks.notebooks import staged_outputs
+
+        notebooks = dict(staged_outputs(repository, paths))
 
     def text() -> None:
         for stray in strays[:SHOWN]:

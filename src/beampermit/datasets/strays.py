@@ -198,6 +198,12 @@ def staged_strays(git: Git, names: Sequence[str] = ()) -> Iterator[Stray]:
             yield Stray(path, what)
 
 
+def staged_notebooks(git: Git, names: Sequence[str] = ()) -> list[str]:
+    """Notebooks among the files that the next commit adds or changes, or among `names`."""
+    blobs = _named_blobs(git, names) if names else _staged_blobs(git)
+    return [path for path in blobs if path.lower().endswith(".ipynb")]
+
+
 def _staged_blobs(git: Git) -> dict[str, str]:
     """Path -> blob of the regular files that differ from the last commit."""
     fields = _split_nul(git("diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--diff-filter=d"))

@@ -221,23 +221,20 @@ def _with_outputs(project: Project, paths: Iterable[str]) -> Iterator[tuple[str,
             yield path, fault
 
 
-def staged_outputs(project: Project, names: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """Notebooks with outputs in what the next commit adds or changes, or among the paths `names`, where the contract
-    refuses them; nothing where it cannot be read."""
-    git, top = project.git, project.git.top.root.resolve()
+def staged_outputs(project: Project, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Which of `paths` in the repository are staged with outputs, where the contract refuses them; nothing where it
+    cannot be read."""
+    git = project.git
     try:
         refused = project.has_contract and Rules.of(project.contract, project.base_contract).refused
     except BeampermitError:
         return
-    if not refused:
-        return
-    listed = git.top("diff", "--cached", "--name-only", "-z", "--no-renames", "--diff-filter=d").split("\0")
-    paths = [Path(name).relative_to(top).as_posix() for name in names if Path(name).is_relative_to(top)]
-    for path in paths if names else listed:
-        if path.startswith(git.prefix) and path.lower().endswith(".ipynb"):
-            stored = git.top.try_("cat-file", "blob", f":{path}")
-            if stored.code == 0 and (fault := _fault(stored.out.encode())):
-                yield path, fault
+    for path in paths:
+        if not refused or not path.startswith(git.prefix):
+            continue
+        stored = git.top.try_("cat-file", "blob", f":{path}")
+        if stored.code == 0 and (fault := _fault(stored.out.encode())):
+            yield path, fault
 
 
 def _fault(content: bytes) -> str:

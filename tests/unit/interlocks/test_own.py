@@ -18,7 +18,7 @@ from beampermit.interlocks.own.loading import declared, expected_titles, own_int
 from beampermit.interlocks.own.lock import FILE, OwnLock, lock_of, parse_lock
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
-from support.own_interlocks import add_package, lock, unpack
+from support.own_interlocks import PASSES, add_package, lock, unpack
 from support.package_index import Index, uv_settings
 from support.paths import ROOT
 
@@ -248,11 +248,18 @@ def test_what_the_module_registers_among_ours_is_dropped(project: Project, index
     assert judged(project, "DOC001")["DOC001"].passed
 
 
-def test_a_module_of_the_checker_does_not_pass_for_one_of_the_package(project: Project, index: Index) -> None:
+def test_a_module_of_the_checker_does_not_pass_for_one_of_the_package(
+    project: Project, index: Index, tmp_path: Path
+) -> None:
     line = add_package(index, "lab-shadow", {}, XSH001="beampermit.interlocks.api:OwnInterlock")
     project = lock(project, index, line)
     unpack(asked_for(project), index)
     assert "the class is called OwnInterlock" in judged(project)["XSH001"].reason
+    (tmp_path / "lab_elsewhere.py").write_text(PASSES.format(id="XSE001", body="return passed('')"))
+    sys.path.insert(0, str(tmp_path))
+    project = lock(project, index, add_package(index, "lab-elsewhere", {"XSE001": "return failed('')"}))
+    unpack(asked_for(project), index)
+    assert "its module lab_elsewhere is not that of the locked package" in judged(project)["XSE001"].reason
     source = "import typer\nclass XTY001: pass\n"
     taken = add_package(index, "typer", {"XTY001": ""}, "0.0.1", source=source)
     project = lock(project, index, taken)
