@@ -22,8 +22,6 @@ SKIPPED = (".git", ANSWERS, RENDERED)
 """What `cruft update` leaves alone: the repository that a render is, and what each update writes as a whole."""
 BUILT = ("__pycache__", ".pyc")
 PIPELINE = re.compile(r"src/[^/]+/pipeline/.*\.py")
-ACTION = re.compile(r"/_actions/[^/]+/[^/]+/[0-9a-f]{40}$")
-"""Where GitHub's runner unpacks an action that is pinned by its commit."""
 LOGIN = re.compile(r"(?<=://)[^/@]+@")
 
 
@@ -85,10 +83,8 @@ def origin(template: Path) -> dict[str, str | None]:
     built = template.parent / RELEASE
     if built.is_file():
         known = json.loads(built.read_text(encoding="utf-8"))
-        return {"template": None, "commit": known["commit"], "version": known["version"]}
-    if ACTION.search(template.parent.as_posix()):
-        commit = template.parent.name
-        return {"template": None, "commit": commit, "version": _version(template.parent / "pyproject.toml")}
+        version = known.get("version") or _version(template.parent / "pyproject.toml")
+        return {"template": None, "commit": known["commit"], "version": version}
     top = _git(template, "rev-parse", "--show-toplevel")
     tracked = _git(template, "ls-files", "cookiecutter.json")
     clean = _git(template, "status", "--porcelain", "--ignore-submodules", "--", ".") == ""

@@ -18,7 +18,7 @@ def changes_between(changelog: str, old: str, new: str, known: str = "") -> list
     lines: list[str] = []
     after, until, seen = _version(old), _version(new), set(known.splitlines())
     headings = list(HEADING.finditer(changelog))
-    for heading, following in zip(headings, [*headings[1:], None], strict=True):
+    for heading, following in zip(headings, [*headings[1:], None], strict=False):
         version = _version(heading["version"])
         unreleased = heading["version"].lower() == UNRELEASED
         newer = version and (after is None or version > after) and (until is None or version <= until)

@@ -47,6 +47,8 @@ def test_the_commit_is_recorded_only_where_it_is_exactly_what_lies_there(reposit
     assert rules()["origin"](clone / "template")["commit"] is None
     alone = shutil.copytree(clone / "template", tmp_path / "elsewhere/template")
     assert rules()["origin"](alone) == {"template": None, "commit": None, "version": None}
+    (alone.parent / "release.json").write_text(json.dumps({"commit": head}))  # as actions/setup writes it
+    assert rules()["origin"](alone) == {"template": None, "commit": head, "version": None}
     # A package in an environment that somebody keeps in git: that commit says nothing of the template.
     shutil.copytree(alone, clone / "venv/template")
     assert rules()["origin"](clone / "venv/template")["commit"] is None
@@ -181,6 +183,35 @@ def test_a_revision_is_a_name(revision: str) -> None:
         pass
 
 
+def test_nothing_is_fetched_from_an_address_in_the_project_unless_somebody_asks(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pull request may change the address, and a template's hooks run where it is rendered."""
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path))
+    commit = Git(repository).head()
+    with pytest.raises(BadInput, match="nobody has asked for a revision"), at(commit, str(repository), asked=False):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with at(EDITED, str(repository)) as source:
+        assert source.version == EDITED
+    with at(commit, str(repository), asked=False) as source:
+        assert source.commit == commit
+
+
+def test_a_recorded_answer_that_would_be_code_in_a_hook_is_refused(git: Git, install: Install, tmp_path: Path) -> None:
+    install(ADDED)
+    answers = json.loads((git.root / ANSWERS).read_text())["context"]["cookiecutter"]
+    code = f'uv"; open("{tmp_path}/ran", "w") #'
+    rewrite(git.root / ANSWERS, context={"cookiecutter": {**answers, "environment": code}})
+    _commit(git)
+    with pytest.raises(BadInput, match=r"environment: .* is not one of"):
+        update(git)
+    assert not (tmp_path / "ran").exists()
+    rewrite(git.root / ANSWERS, context={"cookiecutter": {**answers, "review_by": "2020-01-01"}})
+    _commit(git)
+    assert update(git).staged  # a day that has passed was right when it was given
+
+
 @pytest.mark.parametrize("address", ["ext::sh -c touch", "--upload-pack=x", "-x", "relative/path", "https://a b"])
 def test_git_fetches_from_an_address_alone(address: str) -> None:
     with pytest.raises(BadInput, match="none that git fetches from"), at("9.9.9", address):
@@ -201,6 +232,10 @@ LOG = "# Log\n\n## Unreleased\n\n## 2.0 - later\n\n- two\n\n## v1.1\n\n- one\n- 
 )
 def test_the_lines_between_two_versions(old: str, new: str, lines: list[str]) -> None:
     assert changes_between(LOG, old, new) == lines
+
+
+def test_without_a_changelog_there_are_no_lines() -> None:
+    assert changes_between("", "1.0", "2.0") == changes_between("# Log\n", "", "") == []
 
 
 def test_what_is_not_released_yet_is_listed_for_a_template_of_no_release() -> None:
