@@ -269,10 +269,12 @@ class Registry:
         return bool(self._client.search_model_versions(f"run_id = '{run}'", max_results=1))
 
     def _create_model(self, model: str, tags: dict[str, str]) -> bool:
-        """Whether it was not there before."""
+        """Whether it was not there before. Asked first: an account that may add versions often may create no model."""
         from mlflow.exceptions import MlflowException
 
         with self._outside(f"register {model}"):
+            if self._or_none(lambda: self._client.get_registered_model(model)):
+                return False
             try:
                 self._client.create_registered_model(model, tags=tags)
             except MlflowException as error:

@@ -9,6 +9,10 @@ DENIED = re.compile(r"error code 40[13]\b|UNAUTHENTICATED|PERMISSION_DENIED|unau
 FULL = re.compile(r"disk is full|disk I/O error|no space left|disk quota|file too large", re.IGNORECASE)
 
 
+def is_denied(error: Exception) -> bool:
+    return bool(DENIED.search(str(error)))
+
+
 def hint_of(reason: str, variable: str) -> str:
     """`variable` names the registry."""
     if FULL.search(reason):

@@ -11,6 +11,7 @@ import pytest
 
 from beampermit.errors import Outside
 from beampermit.progress import silent
+from beampermit.registry.mlflow import Registry, Run
 from beampermit.registry.reconcile import find_abandoned, find_differences
 from support.registry_project import MODEL, Laboratory
 
@@ -66,6 +67,25 @@ def test_a_run_that_a_promotion_may_be_using_is_named_and_left(once: Laboratory,
     expected = f"run {run} of permit {permit} has no version yet: left for now, as a promotion may be using it"
     assert once.reconcile() == (expected,)
     assert stages(client, run) == ["active"]
+
+
+@pytest.mark.parametrize("reason", ["with error code 403 != 200: 'Permission denied'", "with error code 500"])
+def test_a_run_stays_where_the_account_may_delete_none_and_another_failure_is_one(
+    once: Laboratory, client: Any, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    run = left(client)
+
+    def refuse(registry: Registry, given: Run) -> bool:
+        raise Outside(f"the registry {registry.name} failed to remove run {given.id}: {reason}")
+
+    monkeypatch.setattr(Registry, "remove_run", refuse)
+    if "403" not in reason:
+        with pytest.raises(Outside, match="error code 500"):
+            once.reconcile()
+        return
+    (line,) = once.reconcile()
+    assert line.startswith(f"run {run} of permit sha256:dddddddddddd, of which no version was made, stays: ")
+    assert line.endswith(" lets this account delete no runs")
 
 
 @pytest.mark.parametrize("first", ["version", "removal"])
