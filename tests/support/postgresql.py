@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,15 @@ def programs() -> Path | None:
 
 
 @pytest.fixture
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """The address of an empty database, with user and password."""
+    with database_server() as address:
+        yield address
+
+
+@contextmanager
+def database_server() -> Iterator[str]:
+    """As the fixture `postgresql`, for whoever shares a server between tests."""
     folder = programs()
     if folder is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
