@@ -61,7 +61,7 @@ def lay_out(target: Path, root: Path = ROOT) -> None:
     _list_decisions(target / "pages" / DECISIONS)
     config = tomlkit.parse((root / "zensical.toml").read_text(encoding="utf-8"))
     nav = config["project"]["nav"] = _with_decisions(config["project"]["nav"].unwrap(), target / "pages")
-    _require_all_in_nav(set(placed.values()), set(in_nav(nav)))
+    _require_all_in_nav(set(placed.values()), list(in_nav(nav)))
     (target / "zensical.toml").write_text(tomlkit.dumps(config))
 
 
@@ -73,8 +73,11 @@ def in_nav(nav: Any) -> Iterator[str]:
         yield from in_nav(part)
 
 
-def _require_all_in_nav(placed: set[str], named: set[str]) -> None:
-    """Raises `SystemExit` for pages without a place in nav, and for places without a page."""
+def _require_all_in_nav(placed: set[str], places: list[str]) -> None:
+    """Raises `SystemExit` for pages without a place in nav or with two of them, and for places without a page."""
+    named = set(places)
+    if twice := sorted({place for place in places if places.count(place) > 1}):
+        sys.exit(f"zensical.toml: nav has {', '.join(twice)} twice; readers look for a page in one place")
     if missing := sorted(placed - named):
         sys.exit(f"zensical.toml: nav has no {', '.join(missing)}; add each to the part of nav that its readers open")
     if gone := sorted(named - placed - {f"{DECISIONS}/index.md"}):

@@ -33,7 +33,8 @@ def _workflow(file: Path) -> str:
     content = _read(file)
     call = content["on"]["workflow_call"] or {}
     opening = file.read_text(encoding="utf-8").partition("\nname:")[0]
-    about = " ".join(line.removeprefix("#").strip() for line in opening.splitlines())
+    lines = [line.removeprefix("#").strip() for line in opening.splitlines()]
+    about = "\n\n".join(paragraph.replace("\n", " ") for paragraph in "\n".join(lines).split("\n\n"))
     secrets = call.get("secrets") or {}
     return "".join(
         [

@@ -96,6 +96,12 @@ def test_a_part_of_nav_without_a_page_is_refused(docs_site: Any, root: Path, tmp
         docs_site.lay_out(tmp_path / "out", root)
 
 
+def test_a_page_with_two_places_is_refused(docs_site: Any, root: Path, tmp_path: Path) -> None:
+    (root / "zensical.toml").write_text(NAV.format(more=', "a.md"'))
+    with pytest.raises(SystemExit, match=r"zensical\.toml: nav has a\.md twice"):
+        docs_site.lay_out(tmp_path / "out", root)
+
+
 def test_decisions_are_listed_and_each_is_in_nav(docs_site: Any, root: Path, tmp_path: Path) -> None:
     docs_site.lay_out(tmp_path / "out", root)
     listed = (tmp_path / "out/pages/decisions/index.md").read_text()
