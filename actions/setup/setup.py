@@ -10,8 +10,10 @@ another run left.
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -21,7 +23,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("src", "template", "actions", ".github/workflows", "cookiecutter.json", "pyproject.toml", "requirements.lock")
+PARTS = (
+    "src",
+    "template",
+    "actions",
+    ".github/workflows",
+    "cookiecutter.json",
+    "CHANGELOG.md",
+    "pyproject.toml",
+    "requirements.lock",
+)
 LOCKS = ("uv.lock", "conda-lock.yml")
 CACHE, OWN = "BEAMPERMIT_CACHE", "BEAMPERMIT_INTERLOCKS"
 WITHOUT_WHEEL = "antlr4-python3-runtime"
@@ -62,6 +73,8 @@ def install(target: Path, files: list[str]) -> None:
         copy = target / "source" / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, copy)
+    if re.fullmatch(r"[0-9a-f]{40}", ROOT.name):  # GitHub names the folder by the commit; for `beampermit update`
+        (target / "source/release.json").write_text(json.dumps({"commit": ROOT.name}))
     python = target / "venv/bin/python"
     uv = find_uv(target / "source/requirements.lock", target)
     run(uv, "venv", "--quiet", "--python", sys.executable, target / "venv")
