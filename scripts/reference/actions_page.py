@@ -42,7 +42,10 @@ def _workflow(file: Path) -> str:
             _inputs(call.get("inputs")),
             table(("secret", "required", "meaning"), ((code(name), _yes(s), _text(s)) for name, s in secrets.items())),
             _outputs(call.get("outputs")),
-            table(("job", "permissions"), ((code(name), _permissions(job)) for name, job in content["jobs"].items())),
+            table(
+                ("job", "permissions"),
+                ((code(name), _permissions(content, job)) for name, job in content["jobs"].items()),
+            ),
         ]
     )
 
@@ -69,9 +72,11 @@ def _default(one: Any) -> str:
     return code(default if isinstance(default, str) else json.dumps(default))
 
 
-def _permissions(job: Any) -> str:
+def _permissions(workflow: Any, job: Any) -> str:
     """Each with what its comment says that it is for."""
-    permissions = job.get("permissions") or {}
+    permissions = job.get("permissions", workflow.get("permissions"))
+    if permissions is None:
+        return "those of the caller's job"
     if not isinstance(permissions, CommentedMap):
         return str(permissions)
     said = [f"`{name}: {right}`{_for(permissions, name)}" for name, right in permissions.items()]

@@ -44,3 +44,37 @@ def test_nothing_is_missing(made: Path) -> None:
         assert f"| {field}, {severity} |" in pvs
     for kind in BeampermitError.__subclasses__():
         assert f"| {kind.exit_code} |" in codes
+
+
+WORKFLOW = """\
+# What it does,
+# in two lines.
+#
+# And a paragraph.
+name: Planted
+on: {{workflow_call: {{inputs: {{a: {{type: string, default: "x|y", description: "Such as <this>"}}}}}}}}
+{permissions}
+jobs:
+  one:
+    permissions:
+      contents: read # to check out
+  two: {{}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("permissions", "of_two"),
+    [("", "those of the caller's job"), ("permissions: {}", "none"), ("permissions: read-all", "read-all")],
+)
+def test_a_workflow_says_what_its_caller_must_know(tmp_path: Path, permissions: str, of_two: str) -> None:
+    (tmp_path / ".github/workflows").mkdir(parents=True)
+    (tmp_path / ".github/workflows/ml-planted.yml").write_text(WORKFLOW.format(permissions=permissions))
+    script = "import sys, pathlib, actions_page; sys.stdout.write(actions_page.page(pathlib.Path(sys.argv[1])))"
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], cwd=ROOT / "scripts/reference", capture_output=True, check=False
+    )
+    page = done.stdout.decode()
+    assert "### ml-planted.yml\n\nWhat it does, in two lines.\n\nAnd a paragraph.\n" in page, done.stderr.decode()
+    assert "| `a` | `x\\|y` | Such as &lt;this&gt; |" in page
+    assert "| `one` | `contents: read` to check out |" in page
+    assert f"| `two` | {of_two} |" in page
