@@ -49,7 +49,12 @@ PEOPLE = {  # the template's own answers are marked TODO, and DOC002 finds them
 @pytest.fixture(scope="session")
 def _trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that holds the project, its origin, its DVC remote and its environment."""
-    kept = Path(os.environ.get(KEPT) or shared_folder(tmp_path_factory) / "trained").expanduser().absolute()
+    return trained_folder(Path(os.environ.get(KEPT) or shared_folder(tmp_path_factory) / "trained"))
+
+
+def trained_folder(kept: Path) -> Path:
+    """The same below the folder `kept`, made again when the template has changed."""
+    kept = kept.expanduser().absolute()
     # Of another template, another folder: nobody's tests are disturbed.
     made = made_once(kept / _template_digest()[:12], lambda folder: _make(folder, kept))
     # What was recorded of a kept environment may be gone with the cache folder.

@@ -17,6 +17,8 @@ from beampermit.live.wiring import Plug
 LINE, GAP, LEFT = 20, 5, 20
 """Pixels."""
 NAME, NUMBER, PLOT = 180, 110, 240
+LETTER = 9
+"""A letter of a button, at most."""
 ROWS = 40
 """Devices in a column; the next ones stand beside them."""
 FIELDS = ("LOLO", "LOW", "HIGH", "HIHI")
@@ -92,7 +94,8 @@ class _Drawing:
         self.add("textupdate", pv, x, y, width, pv_name=pv, format=format)
 
     def button(self, text: str, x: int, y: int, action: dict[str, str], **texts: str) -> None:
-        widget = self.add("action_button", text, x, y, NUMBER, LINE + GAP, text=text, tooltip="$(actions)", **texts)
+        width = max(NUMBER, LETTER * len(text))
+        widget = self.add("action_button", text, x, y, width, LINE + GAP, text=text, tooltip="$(actions)", **texts)
         element = ET.SubElement(ET.SubElement(widget, "actions"), "action", type=action.pop("type"))
         for tag, value in {**action, "description": text}.items():
             ET.SubElement(element, tag).text = value
