@@ -35,6 +35,8 @@ PARTS = (
 )
 LOCKS = ("uv.lock", "conda-lock.yml")
 CACHE, OWN = "BEAMPERMIT_CACHE", "BEAMPERMIT_INTERLOCKS"
+STORES = ("s3", "azure", "gs")
+"""Schemes of DVC remotes that need packages of their own, each with a lock here."""
 WITHOUT_WHEEL = "antlr4-python3-runtime"
 """The only package of the lock without a wheel; DVC needs it."""
 OLDEST_RUN, OLDEST = 24 * 3600, 14 * 24 * 3600
@@ -97,9 +99,37 @@ def install(target: Path, files: list[str]) -> None:
 
 
 def requirements() -> "list[str]":
-    """The lock files of the checker; with KEYLESS=true also that of Sigstore, with LIVE=true that of the service."""
+    """The lock files of the checker; with KEYLESS=true also that of Sigstore, with LIVE=true that of the service.
+
+    Those of object stores where the project's data are on one.
+    """
     extras = [name.lower() for name in ("KEYLESS", "LIVE") if os.environ.get(name) == "true"]
-    return ["requirements.lock", *(f"actions/setup/{extra}.lock" for extra in extras)]
+    return ["requirements.lock", *(f"actions/setup/{extra}.lock" for extra in (*extras, *stores()))]
+
+
+def stores() -> "list[str]":
+    """The kinds of object stores that DVC's configuration names, on the base branch: never that of a pull request."""
+    commit = base()
+    schemes = set()
+    for name in git("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).split("\0"):
+        if name == ".dvc/config" or name.endswith("/.dvc/config"):
+            schemes |= set(re.findall(r"(?m)^[ \t]*url[ \t]*=[ \t]*(\w+)://", git("show", f"{commit}:{name}")))
+    return [store for store in STORES if store in schemes]
+
+
+def base() -> str:
+    """The commit that a pull request or a merge queue starts from; else the one that is checked out."""
+    if branch := os.environ.get("GITHUB_BASE_REF"):
+        return f"refs/remotes/origin/{branch}"
+    if os.environ.get("GITHUB_EVENT_NAME") == "merge_group":
+        event = json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text())
+        return str(event["merge_group"]["base_sha"])
+    return "HEAD"
+
+
+def git(*words: str) -> str:
+    """What git says; nothing where it fails, as outside of a repository."""
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=False, errors="replace").stdout
 
 
 def environment() -> None:

@@ -25,6 +25,9 @@ GPU = ("cuda.virtual-packages.yml",)
 CONDA = ("environment.yml", "environment-dev.yml", "virtual-packages.yml", *GPU)
 REPOSITORY = "{{ cookiecutter.beampermit_repository }}"
 OURS = "beampermit/beampermit"
+REMOTE = "{{ cookiecutter.dvc_remote }}"
+STORES = ("s3://", "azure://", "gs://")
+"""Remotes that a job can log in to as itself: STORE_LOGIN in Beampermit's docs/object-stores.md."""
 COMMANDS = "git init -b main && git add --all && git commit -m 'A new project'"
 
 
@@ -57,6 +60,18 @@ def name_gpu_runners(labels: list[str]) -> None:
         file = Path(f".github/workflows/{name}.yml")
         text = file.read_text(encoding="utf-8")
         file.write_text(text.replace('gpu-labels: ""', f"gpu-labels: '{json.dumps(labels)}'"), encoding="utf-8")
+
+
+def give_jobs_their_identity() -> None:
+    """Let the jobs that need the data ask GitHub for a token that says who they are."""
+    for name in ("pull-request", "release"):
+        file = Path(f".github/workflows/{name}.yml")
+        text = re.sub(
+            r"(\n    permissions:\n      contents: \w+ #.*\n)(    uses: .*/ml-(?:pull-request|release)\.yml@)",
+            r"\1      id-token: write # to log in to the object store with the data\n\2",
+            file.read_text(encoding="utf-8"),
+        )
+        file.write_text(text, encoding="utf-8")
 
 
 def remove_unused_files() -> None:
@@ -112,6 +127,8 @@ if __name__ == "__main__":
     take_example(EXAMPLE, LIBRARY)
     remove_unused_files()
     name_gpu_runners(list(filter(None, GPU_RUNNER.split(","))))
+    if REMOTE.startswith(STORES):
+        give_jobs_their_identity()
     if REPOSITORY != OURS:
         point_workflows_at(REPOSITORY)
     record_pipeline()

@@ -32,7 +32,7 @@ FOLDER = Path(__file__).parents[2] / "deploy/mlflow"
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
 VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?:(?P<kind>:[-?])(?P<other>[^}]*))?\})")
 UNREACHABLE = re.compile(r"dns error|error sending request|Failed to fetch|connection refused|timed out|offline", re.I)
-PATIENCE = 240.0
+PATIENCE = 600.0
 """Seconds that the server may take to start on a machine with other things to do."""
 SECRET = re.compile(r"PASSWORD|SECRET")
 IMAGE = {"setup.py": "/opt/setup.py", "objects.py": "/opt/objects.py"}

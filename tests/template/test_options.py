@@ -165,6 +165,16 @@ def test_the_remote_is_where_the_answer_says(rendered: Project) -> None:
     config.read_string(re.sub(r"(?m)^\s+", "", (rendered.root / ".dvc/config").read_text()))
     url = config["'remote \"storage\"'"]["url"]
     assert url in {"s3://bucket/path", "../../dvc-storage"}
+    names = ("pyproject.toml", "environment-dev.yml")
+    needed = "".join((rendered.root / name).read_text() for name in names if (rendered.root / name).exists())
+    assert ("dvc-s3" in needed) is url.startswith("s3:"), "the package for this kind of storage comes with the answer"
+    jobs = {
+        (name, job): (called.get("permissions") or {}).get("id-token")
+        for name in ("pull-request", "release")
+        for job, called in yaml.safe_load((rendered.root / f".github/workflows/{name}.yml").read_text())["jobs"].items()
+    }
+    granted = {("pull-request", "ml"), ("release", "ml"), ("release", "release")} if url.startswith("s3:") else set()
+    assert {where for where, right in jobs.items() if right} == granted, "where it logs in with it"
 
 
 def test_workflows_come_from_the_repository_that_was_named(made: Callable[[dict[str, str]], Path]) -> None:

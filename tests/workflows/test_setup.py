@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -156,12 +157,15 @@ def test_other_sources_are_another_checker(
     assert len({path.name for path in installs}) == 3
 
 
-@pytest.mark.parametrize("extra", ["keyless", "live"])
-def test_what_signs_as_a_workflow_or_serves_is_installed_by_hash_on_top_where_it_is_asked_for(
+@pytest.mark.parametrize("extra", ["keyless", "live", "s3", "azure", "gs"])
+def test_what_signs_as_a_workflow_or_serves_or_stores_is_installed_by_hash_on_top_where_it_is_asked_for(
     setup: ModuleType, monkeypatch, extra: str
 ) -> None:
+    monkeypatch.setattr(setup, "stores", list)
     assert setup.requirements() == ["requirements.lock"]
     monkeypatch.setenv(extra.upper(), "true")
+    if extra in setup.STORES:
+        monkeypatch.setattr(setup, "stores", lambda: [extra])
     plain, more = ((ROOT / name).read_text() for name in setup.requirements())
     names = set(re.findall(r"^([\w.-]+)==", more, re.MULTILINE))
     needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"][extra]
@@ -169,6 +173,40 @@ def test_what_signs_as_a_workflow_or_serves_is_installed_by_hash_on_top_where_it
     assert {Requirement(line).name for line in needed} <= names | held
     assert not names & held, "a package has one version"
     assert all("--hash=sha256:" in block for block in re.split(r"\n(?=\w)", more))
+
+
+def test_which_object_store_is_said_by_the_base_branch_alone(setup: ModuleType, monkeypatch, tmp_path: Path) -> None:
+    def commit(url: str, folder: str = "") -> None:
+        config = tmp_path / "project" / folder / ".dvc/config"
+        config.parent.mkdir(parents=True, exist_ok=True)
+        config.write_text(f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {url}\n")
+        git("add", "--all")
+        git("commit", "--quiet", "--message", url)
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=tmp_path / "project", check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    monkeypatch.chdir(tmp_path)
+    assert setup.stores() == [], "where there is no repository, there is no store"
+    (tmp_path / "project").mkdir()
+    git("init", "--quiet", "--initial-branch=main")
+    monkeypatch.chdir(tmp_path / "project")
+    commit("../s3-of-the-lab")
+    git("update-ref", "refs/remotes/origin/main", "HEAD")
+    commit("s3://bucket/data")
+    commit("gs://bucket/data", "models/orbit")
+    assert setup.stores() == ["s3", "gs"], "of every project in the repository"
+    monkeypatch.setenv("GITHUB_BASE_REF", "main")
+    assert setup.stores() == [], "a pull request that names a store gets no package for it"
+    git("tag", "main")
+    assert setup.stores() == [], "a tag with the name of the branch is not the branch"
+    monkeypatch.delenv("GITHUB_BASE_REF")
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"merge_group": {"base_sha": git("rev-parse", "HEAD~1")}}))
+    monkeypatch.setenv("GITHUB_EVENT_NAME", "merge_group")
+    monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
+    assert setup.stores() == ["s3"]
 
 
 def test_uv_comes_from_the_lock_by_hash_where_there_is_none(setup: ModuleType, monkeypatch, tmp_path: Path) -> None:

@@ -88,8 +88,8 @@ class Remote:
                 f"the remote {name} cannot be used: {reason}", file=".dvc/config", hint="dvc remote list"
             ) from None
         except ImportError as error:  # the package for this kind of storage is not installed
-            package = re.search(r"dvc-\w+", str(error))
-            extra = "'beampermit[s3]'" if "dvc-s3" in str(error) else package[0] if package else ""
+            package = re.search(r"dvc-(s3|azure|gs)\b|dvc-\w+", str(error))
+            extra = f"'beampermit[{package[1]}]'" if package and package[1] else package[0] if package else ""
             hint = f"pip install {extra}" if extra else "dvc remote list"
             raise Outside(
                 f"the package for the remote {name} is not installed: {error}", file=".dvc/config", hint=hint

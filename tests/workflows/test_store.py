@@ -1,0 +1,224 @@
+"""`actions/setup` logs in to an object store with the job's identity: moto's STS and S3, with a role that only reads.
+
+GitHub's token is a stand-in's, and moto believes any: whom AWS gives a role to is AWS's part (docs/object-stores.md).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from support.loopback import listening
+from support.paths import ROOT
+
+SCRIPT = ROOT / "actions/setup/store.py"
+JOB = "job's-own-token"
+READS = ["s3:GetObject", "s3:ListBucket"]
+ADMINISTRATOR = {"region_name": "us-east-1", "aws_access_key_id": "ada", "aws_secret_access_key": "of-the-lab"}
+ROLES = {"reading": READS, "writing": [*READS, "s3:PutObject"]}
+TRUSTS = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRoleWithWebIdentity"}]}
+
+
+class Identity(BaseHTTPRequestHandler):
+    """GitHub's answer to a job that asks who it is."""
+
+    def do_GET(self) -> None:
+        right = self.headers["Authorization"] == f"Bearer {JOB}"
+        audience = parse_qs(urlsplit(self.path).query).get("audience", [""])[0]
+        content = json.dumps({"value": f"token-for-{audience}"}).encode()
+        self.send_response(200 if right else 401)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    said: str
+    variables: dict[str, str]
+
+
+def log_in(folder: Path, login: str, **variables: str) -> Ended:
+    """What the step says, and what it passes to the following ones."""
+    passed = folder / "passed"
+    passed.write_text("")
+    with listening(Identity) as port:
+        job = {
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"http://127.0.0.1:{port}/token?api-version=2.0",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": JOB,
+            "GITHUB_ENV": str(passed),
+            "GITHUB_RUN_ID": "11",
+            "RUNNER_TEMP": str(folder),
+            "STORE_LOGIN": login,
+            **variables,
+        }
+        given = {name: value for name, value in job.items() if value}
+        command = [sys.executable, "-I", SCRIPT]
+        done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    return Ended(done.returncode, done.stdout, dict(line.split("=", 1) for line in passed.read_text().splitlines()))
+
+
+@pytest.fixture
+def aws() -> Iterator[str]:
+    """An AWS on loopback with a bucket and two roles."""
+    moto = pytest.importorskip("moto.server", reason="moto is not installed")
+    import boto3
+
+    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    address = f"http://{host}:{port}"
+    boto3.client("s3", endpoint_url=address, **ADMINISTRATOR).create_bucket(Bucket="lab-data")
+    iam = boto3.client("iam", endpoint_url=address, **ADMINISTRATOR)
+    for name, actions in ROLES.items():
+        policy = {"Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", **TRUSTS}))
+        document = json.dumps({"Version": "2012-10-17", **policy})
+        iam.put_role_policy(RoleName=name, PolicyName="data", PolicyDocument=document)
+    yield address
+    httpx.post(f"{address}/moto-api/reset")
+    server.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # what boto and moto warn of is theirs
+def test_a_pull_request_s_role_pulls_and_cannot_push(aws: str, tmp_path: Path) -> None:
+    keys = {
+        name: log_in(tmp_path, f"aws arn:aws:iam::123456789012:role/{name} eu-central-1", AWS_ENDPOINT_URL_STS=aws)
+        for name in ROLES
+    }
+    for ended in keys.values():
+        assert ended.code == 0, ended.said
+        secrets = {ended.variables[name] for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")}
+        assert secrets <= {line.removeprefix("::add-mask::") for line in ended.said.splitlines()}, "shown as stars"
+        assert ended.variables["AWS_DEFAULT_REGION"] == "eu-central-1"
+    httpx.post(f"{aws}/moto-api/reset-auth", content="0")  # from now on, what a role may do is asked
+
+    def dvc(name: str, folder: str, *words: str) -> subprocess.CompletedProcess[str]:
+        plain = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+        command = [sys.executable, "-m", "dvc", *words]
+        variables = {**plain, **keys[name].variables, "HOME": str(tmp_path)}
+        return subprocess.run(
+            command, cwd=tmp_path / folder, env=variables, capture_output=True, text=True, check=False
+        )
+
+    project = tmp_path / "project"
+    (project / ".dvc").mkdir(parents=True)
+    subprocess.run(["git", "init", "--quiet"], cwd=project, check=True)
+    (project / ".dvc/config").write_text(
+        f"[core]\n    remote = storage\n    analytics = false\n['remote \"storage\"']\n"
+        f"    url = s3://lab-data/here\n    endpointurl = {aws}\n"
+    )
+    (project / "data.csv").write_text("a,b\n1,2\n")
+    assert dvc("writing", "project", "add", "data.csv").returncode == 0
+    refused = dvc("reading", "project", "push")
+    assert refused.returncode != 0, "a pull request writes nothing"
+    assert re.search("denied|forbidden", refused.stderr, re.IGNORECASE), refused.stderr
+    pushed = dvc("writing", "project", "push")
+    assert pushed.returncode == 0, pushed.stderr
+    subprocess.run(["cp", "-r", project, tmp_path / "elsewhere"], check=True)
+    subprocess.run(["rm", "-r", ".dvc/cache", "data.csv"], cwd=tmp_path / "elsewhere", check=True)
+    pulled = dvc("reading", "elsewhere", "pull")
+    assert pulled.returncode == 0, pulled.stderr
+    assert (tmp_path / "elsewhere/data.csv").read_text() == "a,b\n1,2\n"
+
+
+def test_a_fork_has_no_identity_and_any_other_job_without_one_fails(tmp_path: Path) -> None:
+    none = {"login": "aws arn:aws:iam::1:role/x", "ACTIONS_ID_TOKEN_REQUEST_URL": ""}
+    fork = log_in(tmp_path, **none, GITHUB_EVENT_NAME="pull_request")
+    assert (fork.code, fork.variables) == (0, {})
+    assert fork.said == "::notice::this job has no identity to log in to the object store with, as for a fork\n"
+    other = log_in(tmp_path, **none, GITHUB_EVENT_NAME="push")
+    assert (other.code, other.variables) == (1, {})
+    assert "the workflow that calls this one must grant `permissions: id-token: write`" in other.said
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Says no to every role, with a line that would be a command to the runner."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        content = b"<Error>AccessDenied\n::set-env name=x::y</Error>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Adding(Refusing):
+    """Gives keys with a line end in them, behind which another variable stands."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        content = (
+            b'<A xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Credentials><AccessKeyId>key&#10;PATH=/evil'
+            b"</AccessKeyId></Credentials></A>"
+        )
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        (
+            Refusing,
+            "AWS, for the role arn:x, refuses the login: 403 <Error>AccessDenied ::set-env name=x::y</Error>",
+        ),
+        (Adding, "an answer holds what no variable can have"),
+    ],
+)
+def test_a_refusal_is_one_line_and_no_answer_adds_a_variable(
+    handler: type[BaseHTTPRequestHandler], said: str, tmp_path: Path
+) -> None:
+    with listening(handler) as port:
+        ended = log_in(tmp_path, "aws arn:x", AWS_ENDPOINT_URL_STS=f"http://127.0.0.1:{port}")
+    assert (ended.code, ended.variables) == (1, {})
+    assert ended.said.splitlines()[1:] == [f"::error::{said}"]
+
+
+def test_google_s_library_is_told_where_tokens_come_from_and_azure_s_reads_one(tmp_path: Path) -> None:
+    provider = "projects/7/locations/global/workloadIdentityPools/lab/providers/github"
+    ended = log_in(tmp_path, f"google {provider} reading@lab.example")
+    file = Path(ended.variables["GOOGLE_APPLICATION_CREDENTIALS"])
+    content = json.loads(file.read_text())
+    assert (file.stat().st_mode & 0o777, content["audience"]) == (0o600, f"//iam.googleapis.com/{provider}")
+    source = content["credential_source"]
+    assert source["headers"] == {"Authorization": f"Bearer {JOB}"}
+    assert parse_qs(urlsplit(source["url"]).query)["audience"] == [f"https://iam.googleapis.com/{provider}"]
+    assert content["service_account_impersonation_url"].endswith("/reading@lab.example:generateAccessToken")
+
+    ended = log_in(tmp_path, "azure an-id a-tenant")
+    file = Path(ended.variables.pop("AZURE_FEDERATED_TOKEN_FILE"))
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("token-for-api://AzureADTokenExchange", 0o600)
+    assert ended.variables == {"AZURE_CLIENT_ID": "an-id", "AZURE_TENANT_ID": "a-tenant"}
+
+
+@pytest.mark.parametrize("login", ["azure an-id", "aws", "aws role region more", "minio x", "arn:aws:iam::1:role/x"])
+def test_a_login_that_is_none_says_what_one_is(login: str, tmp_path: Path) -> None:
+    ended = log_in(tmp_path, login)
+    assert (ended.code, ended.variables) == (1, {})
+    assert "STORE_LOGIN must be `aws ROLE [REGION]`, `google" in ended.said
