@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 
 from beampermit.cli.main import PANELS
 from beampermit.errors import BeampermitError
-from beampermit.live.epics.definitions import LIMIT_FIELDS
+from beampermit.live.epics.definitions import LIMIT_FIELDS, of_outputs
+from beampermit.live.limits import Limits
 from beampermit.live.status_pvs import STATUS_PVS
+from beampermit.live.wiring import wire
 from support.markdown_pages import ROOT
+from support.served import served_contract
 
 PAGES = ("commands.md", "actions.md", "pvs.md", "exit-codes.md")
 
@@ -44,6 +48,14 @@ def test_nothing_is_missing(made: Path) -> None:
         assert f"| {field}, {severity} |" in pvs
     for kind in BeampermitError.__subclasses__():
         assert f"| {kind.exit_code} |" in codes
+
+
+def test_every_field_that_a_contract_gives_an_output_is_told(tmp_path: Path, contract_text: str, made: Path) -> None:
+    (tmp_path / "devices.csv").write_text("device\nB1\n")
+    wiring = wire(served_contract(contract_text), tmp_path)
+    told = re.findall(r"\b[A-Z]{3,4}\b", (made / "pvs.md").read_text().partition("## Status")[0])
+    for definition in of_outputs(wiring, Limits(wiring)):
+        assert definition.fields.keys() <= set(told), definition.name
 
 
 WORKFLOW = """\
