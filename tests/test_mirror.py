@@ -366,6 +366,17 @@ def test_a_rehearsal_that_proves_nothing_is_refused(
         scripts["mirror"].refuse_a_rehearsal({"ml / permit": permit})
 
 
+def test_a_copy_for_an_enterprise_server_with_an_action_that_it_does_not_run_is_refused(
+    small: tuple[Git, ModuleType],
+) -> None:
+    git, mirror = small
+    (git.root / "actions/x/action.yml").write_text("runs:\n  steps:\n    - uses: actions/upload-artifact@v6\n")
+    place = mirror.Place("lab", "permit", "github.com")
+    mirror.refuse_what_is_not_of_the_copy(git.root, place, enterprise_server=False)
+    with pytest.raises(SystemExit, match=r"actions/x/action\.yml:3 uses upload-artifact at v6; Enterprise Server runs"):
+        mirror.refuse_what_is_not_of_the_copy(git.root, place, enterprise_server=True)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_project_of_the_copy_is_rehearsed_with_the_copys_workflows(
