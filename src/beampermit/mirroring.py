@@ -72,11 +72,8 @@ def _ours(root: Path) -> Iterator[Needed]:
         yield from _actions(file, name) if f"/{Path(FOLDER).name}/" in name else _images(IMAGE, file, name)
     for file in sorted((template / PROJECT / FOLDER).glob("*.y*ml")):
         yield from _actions(file, f"template/{PROJECT}/{FOLDER}/{file.name}")
-    for file in (
-        root / "requirements.lock",
-        *sorted(root.glob("actions/**/*.lock")),
-        *sorted(root.glob("deploy/**/*.lock")),
-    ):
+    locks = [lock for place in ("actions", "deploy") for lock in sorted((root / place).rglob("*.lock"))]
+    for file in (root / "requirements.lock", *locks):
         yield from _packages(file, file.relative_to(root).as_posix())
     for file in sorted((root / "deploy").rglob("Containerfile*")):
         yield from _images(FROM, file, file.relative_to(root).as_posix())

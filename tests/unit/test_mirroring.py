@@ -85,6 +85,13 @@ def test_the_images_that_a_project_may_begin_from_are_in_it_by_digest(ours: tupl
     ("file", "text", "kind", "name", "pin"),
     [
         (".github/workflows/new.yml", f"jobs: {{x: {{steps: [{{uses: 'lab/new@{SHA}'}}]}}}}", "action", "lab/new", SHA),
+        (
+            "template/{{cookiecutter.project_slug}}/.github/workflows/new.yml",
+            f"jobs: {{x: {{uses: lab/called/.github/workflows/y.yml@{SHA}}}}}",
+            "action",
+            "lab/called",
+            SHA,
+        ),
         ("actions/new/action.yml", f"runs: {{steps: [{{uses: lab/deep/in@{SHA}}}]}}", "action", "lab/deep", SHA),
         (
             ".github/workflows/new.yml",
@@ -110,7 +117,10 @@ def test_what_is_added_is_in_it(
     for place in (".github", "actions"):
         shutil.copytree(ROOT / place, root / place)
     shutil.copyfile(ROOT / "requirements.lock", root / "requirements.lock")
+    (root / "template").mkdir()
+    shutil.copyfile(ROOT / "template/cookiecutter.json", root / "template/cookiecutter.json")
     monkeypatch.setattr(mirroring, "own_root", lambda: root)
+    monkeypatch.setattr(mirroring, "template_folder", lambda: root / "template")
     assert name not in names(needed(None), kind)
     (root / file).parent.mkdir(parents=True, exist_ok=True)
     (root / file).write_text(text)
