@@ -55,7 +55,7 @@ def check(
         _list(select(names or [], _project_if_any(project.resolve(), base)), Format.JSON if json_ else format)
         return
     repository = Project.find(project.resolve(), base)
-    if not names:
+    if not names and format is not Format.GITHUB:  # a job has a commit
         repository.refuse_uncommitted()
     chosen = select(names or [], repository)
     with shown_progress(sys.stderr.isatty() and format is Format.RICH and not json_) as progress:
