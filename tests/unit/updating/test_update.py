@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.errors import BadInput, Conflict
+from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.generation.answers import Question
 from beampermit.git import Git
 from beampermit.updating import staged as staging
@@ -246,6 +246,23 @@ def test_a_project_in_a_folder_is_updated_there_and_the_top_is_left_alone(
     assert "UU set/faults/Makefile" in changed
     assert text(below, "docs/inside.md").startswith("#")
     assert not (below.root / ".github").exists()
+
+
+def test_a_git_that_cannot_merge_trees_is_named_with_its_version(
+    git: Git, install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "bin/git"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in version) echo git version 2.34.1;; *merge-tree*) exit 129;; '
+        f'*) exec {shutil.which("git")} "$@";; esac\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    install(ADDED)
+    with pytest.raises(Outside, match=r"git 2\.34 cannot merge a template: 2\.38 or newer is needed"):
+        update(git)
+    assert git("status", "--porcelain") == ""
 
 
 def test_a_new_question_is_asked_and_its_answer_recorded(git: Git, install: Install) -> None:
