@@ -47,12 +47,9 @@ INPUTS = ("contract", "base_contract", "project")
 
 
 class JudgedProject(Protocol):
-    """The repository that is checked."""
+    """The project that is checked; `root` is its folder."""
 
-    @property
-    def base(self) -> str | None:
-        """The commit of the base branch; None on that branch itself."""
-        ...
+    root: Path
 
     def path(self, relative: str) -> Path:
         """A path of the contract on this machine."""

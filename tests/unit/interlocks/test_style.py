@@ -78,7 +78,7 @@ def test_a_fault_in_a_changed_file_fails_whatever_variables_of_pre_commit_say(
     assert verdict.outcome is Outcome.FAILED
     assert verdict.reason.startswith("ruff check failed on 1 changed file: ")
     assert "pre-commit run --all-files" in verdict.fix
-    assert "F401" in str(verdict.evidence["failed"])
+    assert "F401" in str(verdict.evidence)
     assert verdict.exit_code == 1
 
 
@@ -86,7 +86,7 @@ def test_a_hook_that_changes_a_file_fails_and_the_checkout_stays_as_it_is(judge:
     verdict = judge(new__py="VALUE   =   1\n")
     assert verdict.reason == "ruff format failed on 1 changed file: it changes new.py"
     assert [place.file for place in verdict.locations] == ["new.py"]
-    assert {"-VALUE   =   1", "+VALUE = 1"} <= set(verdict.evidence["diff"])
+    assert {"-VALUE   =   1", "+VALUE = 1"} <= set(dict(verdict.evidence)["diff"])
     assert (branch.root / "new.py").read_text() == "VALUE   =   1\n"
     assert not branch.git("status", "--porcelain")
     assert "beampermit-style" not in branch.git("branch", "--list")
