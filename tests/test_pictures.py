@@ -18,10 +18,8 @@ BOB = """<display version="2.0.0"><widget type="{kind}"><name>a</name><x>20</x><
 
 def sizes() -> dict[str, tuple[int, int]]:
     tree = ast.parse((SCRIPT / "__main__.py").read_text(encoding="utf-8"))
-    (found,) = (
-        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets) == "SIZES"
-    )
-    return ast.literal_eval(found)
+    assigned = {ast.unparse(node.targets[0]): node.value for node in tree.body if isinstance(node, ast.Assign)}
+    return ast.literal_eval(assigned["SIZES"])
 
 
 @pytest.mark.parametrize("name", sizes())
