@@ -289,8 +289,13 @@ def test_requirements_are_waited_for_and_must_exist(project: Project, index: Ind
             own_interlocks(project)
 
 
+@pytest.mark.attack(
+    guard="GIT006",
+    tried="a pull request names laxer interlocks of the laboratory, or none",
+    said="which counts once it is merged",
+)
 def test_a_pull_request_is_judged_by_the_packages_of_its_base(
-    project: Project, index: Index, git: Callable[..., str]
+    project: Project, index: Index, git: Callable[..., str], said: str
 ) -> None:
     strict = add_package(index, "lab-base", {"XBA001": "return passed('strict')"})
     project = lock(project, index, strict)
@@ -303,7 +308,7 @@ def test_a_pull_request_is_judged_by_the_packages_of_its_base(
         unpack(asked_for(judging), index)
         assert judged(judging)["XBA001"].reason == "strict"
         assert judged(judging, "GIT006")["GIT006"].reason == (
-            f"1 interlock of lab-base 1.0: XBA001; this branch changes {FILE}, which counts once it is merged"
+            f"1 interlock of lab-base 1.0: XBA001; this branch changes {FILE}, {said}"
         )
     git("rm", "--quiet", FILE)
     assert judged(Project(project.root, base="main"))["XBA001"].passed
