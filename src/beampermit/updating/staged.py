@@ -115,7 +115,7 @@ def refuse_other_edits(root: Path, staged: Staged, place: Path) -> None:
         raise Conflict(
             "this file has been changed since the update began, which was interrupted",
             file=change.path,
-            hint=f"git checkout HEAD -- {change.path} continues it; deleting {place} forgets it",
+            hint=f"to go on, `git checkout HEAD -- {change.path}`; to forget that update, delete {place}",
         )
 
 

@@ -134,5 +134,5 @@ def refuse_unclean(git: Git) -> None:
             f"{counted(len(changed), 'file')} changed and not committed, such as {changed[0]}: an update begins from a "
             "commit, so that nothing is lost",
             file=git.root,
-            hint="git commit --all, or git stash",
+            hint="commit them, or put them away with `git stash`",
         )
