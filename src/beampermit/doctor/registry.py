@@ -85,13 +85,14 @@ class _Server:
         model = _model(subject)
         if self.with_login and user:
             status, body = self._ask("GET", "/users/get", username=user)
-            if status == 200 and isinstance(body, Mapping) and (said := _permission(body.get("user"), model)):
-                return f", which {said}"
+            own = body.get("user") if status == 200 and isinstance(body, Mapping) else None
+            if isinstance(own, Mapping) and own.get("is_admin"):
+                return ", which is an administrator: it may do everything"
         if not subject.try_writing or not model:
             return ": it may read; --try-writing tells whether it may write"
         # Nobody has this tag: its removal changes nothing, and who may not write is refused before that is looked at.
         status, _ = self._ask("DELETE", "/registered-models/delete-tag", {"name": model, "key": NO_SUCH_TAG})
-        return ": it may read, and not write" if status in (401, 403) else ": it may read and write"
+        return f": it may read, and not write {model}" if status in (401, 403) else f": it may read and write {model}"
 
     def _ask(self, method: str, path: str, body: Mapping[str, str] | None = None, **query: str) -> tuple[int, Any]:
         """Status and JSON, None for what is none. Raises `Outside`."""
@@ -128,18 +129,6 @@ def _verify() -> Any:
     import ssl
 
     return ssl.create_default_context(cafile=own)
-
-
-def _permission(user: Any, model: str) -> str:
-    """What MLflow's own authentication says; empty where it says nothing of this model."""
-    if not isinstance(user, Mapping):
-        return ""
-    if user.get("is_admin"):
-        return "is an administrator: it may do everything"
-    rows = user.get("registered_model_permissions")
-    of_model = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-    own = next((str(row.get("permission")) for row in of_model if row.get("name") == model), "")
-    return f"has the permission {own} on {model}" if own else ""
 
 
 def _model(subject: Subject) -> str:

@@ -8,8 +8,9 @@ from typing import Any
 from beampermit.doctor.look import Found, missing, there, unseen
 from beampermit.doctor.once import runners_of
 from beampermit.doctor.subject import Subject
+from beampermit.errors import BadInput
 from beampermit.github.client import Client, Limited, Refused
-from beampermit.workflows.labels import Asked
+from beampermit.workflows.labels import Asked, Runners
 
 OWN = "self-hosted"
 """Machines that GitHub starts on demand, larger ones and scale sets, have no such label, and may not be listed."""
@@ -18,9 +19,16 @@ OWN = "self-hosted"
 def runners(subject: Subject) -> Found:
     """A runner of the repository or of a group that it may use has all labels of each job, and is online."""
     found = runners_of(subject.files.workflows)
-    if not found.asked:
-        computed = f"; of {', '.join(found.computed)} only a run tells" if found.computed else ""
-        return there(f"every job runs on GitHub's machines{computed}" if found.hosted else f"no job runs{computed}")
+    if found.asked:
+        return _compared(subject, found)
+    if not found.computed and _wants_gpu(subject):
+        said = "the contract asks for tests on a GPU (tests.gpu), and every job runs on GitHub's machines, without one"
+        return missing(said, "write gpu-labels in pull-request.yml and release.yml: docs/runners.md of Beampermit")
+    computed = f"; of {', '.join(found.computed)} only a run tells" if found.computed else ""
+    return there(f"every job runs on GitHub's machines{computed}" if found.hosted else f"no job runs{computed}")
+
+
+def _compared(subject: Subject, found: Runners) -> Found:
     machines, blind = _load(subject)
     ready = [labels for labels, online in machines if online]
     lost = [asked for asked in found.asked if not any(map(asked.fits, ready))]
@@ -36,6 +44,13 @@ def runners(subject: Subject) -> Found:
     if blind:
         return unseen(f"no runner seen for {_list(lost)}; not seen with this token: needs {blind}")
     return unseen(f"no runner is listed for {_list(lost)}; machines that are started on demand are not seen")
+
+
+def _wants_gpu(subject: Subject) -> bool:
+    try:
+        return subject.contract.tests.gpu is not None
+    except BadInput:  # another check says so
+        return False
 
 
 def _list(asked: list[Asked]) -> str:

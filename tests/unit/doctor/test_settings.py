@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,13 @@ PULL_REQUEST = ".github/workflows/pull-request.yml"
 
 def gpu(labels: str, file: str = PULL_REQUEST) -> Change:
     return lambda _, own, files: files.update({file: files[file].replace('gpu-labels: ""', f"gpu-labels: '{labels}'")})
+
+
+def tests_on_gpu(_: GitHub, __: SetUp, files: dict[str, str]) -> None:
+    """The contract wants them."""
+    wanted = 'tests: {gpu: {capability: "7.0"}}\nenvironment: {accelerators: [cpu, cuda]}\n'
+    text = re.sub(r"(?m)^(tests|environment):.*\n(  .*\n)*", "", files["contract.yaml"])
+    files["contract.yaml"] = text.replace("signals:\n", f"{wanted}signals:\n", 1)
 
 
 def together(*changes: Change) -> Change:
@@ -135,6 +143,8 @@ CASES: list[tuple[str, Callable[[Subject], Found], Change, State, str]] = [
         "the check 'x / permit' is not required",
     ),
     ("GitHub's machines", runners.runners, lambda *_: None, PASSED, "every job runs on GitHub's machines"),
+    ("a GPU that no job asks for", runners.runners, tests_on_gpu, FAILED, "asks for tests on a GPU (tests.gpu)"),
+    ("a GPU, asked for", runners.runners, together(tests_on_gpu, gpu('["gpu"]')), UNKNOWN, "no runner is listed"),
     ("no runner", runners.runners, gpu('["self-hosted","gpu"]'), FAILED, "no runner has self-hosted, gpu (.github"),
     (
         "one in another case",
