@@ -26,7 +26,7 @@ def gpu(labels: str, file: str = PULL_REQUEST) -> Change:
     return lambda _, own, files: files.update({file: files[file].replace('gpu-labels: ""', f"gpu-labels: '{labels}'")})
 
 
-def tests_on_gpu(_: GitHub, __: SetUp, files: dict[str, str]) -> None:
+def a_gpu_for_tests(_: GitHub, __: SetUp, files: dict[str, str]) -> None:
     """The contract wants them."""
     wanted = 'tests: {gpu: {capability: "7.0"}}\nenvironment: {accelerators: [cpu, cuda]}\n'
     text = re.sub(r"(?m)^(tests|environment):.*\n(  .*\n)*", "", files["contract.yaml"])
@@ -143,13 +143,13 @@ CASES: list[tuple[str, Callable[[Subject], Found], Change, State, str]] = [
         "the check 'x / permit' is not required",
     ),
     ("GitHub's machines", runners.runners, lambda *_: None, PASSED, "every job runs on GitHub's machines"),
-    ("a GPU that no job asks for", runners.runners, tests_on_gpu, FAILED, "asks for tests on a GPU (tests.gpu)"),
-    ("a GPU, asked for", runners.runners, together(tests_on_gpu, gpu('["gpu"]')), UNKNOWN, "no runner is listed"),
+    ("a GPU that no job asks for", runners.runners, a_gpu_for_tests, FAILED, "asks for tests on a GPU (tests.gpu)"),
+    ("a GPU, asked for", runners.runners, together(a_gpu_for_tests, gpu('["gpu"]')), UNKNOWN, "no runner is listed"),
     ("no runner", runners.runners, gpu('["self-hosted","gpu"]'), FAILED, "no runner has self-hosted, gpu (.github"),
     (
         "one in another case",
         runners.runners,
-        together(gpu('["Self-Hosted","GPU"]'), lambda _, own, __: own.runners.append(runner("gpu", "a100"))),
+        together(gpu('["Self-Hosted","GPU"]'), lambda _, own, __: own.runners.append(runner("Gpu", "a100"))),
         PASSED,
         "a runner is online for Self-Hosted, GPU",
     ),
