@@ -21,6 +21,8 @@ import pytest
 import yaml
 
 from beampermit.digest import digest_folder
+from beampermit.doctor.registry import registry as look_at_registry
+from beampermit.doctor.subject import Subject, files_here
 from beampermit.errors import Outside
 from beampermit.registry import models
 from support.loopback import listening
@@ -98,6 +100,7 @@ def test_a_promotion_and_the_rights_of_each_account_and_a_restored_backup(
 
         _reads(deployed, lab, monkeypatch, tmp_path / "read")
         _may(deployed, lab)
+        _is_looked_at(deployed, lab, monkeypatch)
         _leaves_a_run(deployed, lab)
         before = _state(deployed, lab)
         _lose_and_restore(deployed)
@@ -121,6 +124,21 @@ def _reads(deployed: Deployed, lab: Laboratory, monkeypatch: pytest.MonkeyPatch,
     assert digest_folder(models.fetch_model(lab.last(), into, deployed.url)) == lab.last().digest
     with pytest.raises(Outside, match=r"failed to move alias champion of bpm-faults: .*403.*Permission denied"):
         lab.registry.set_alias(MODEL, "champion", 2)
+    log_in(monkeypatch, deployed, "writing")
+
+
+def _is_looked_at(deployed: Deployed, lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`beampermit doctor` says what each account may do, and what it tries changes nothing."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", deployed.url)
+    subject = Subject("here", files_here(lab.project), "main", project=lab.project, try_writing=True)
+    before = _state(deployed, lab)
+    for account, said in (("reading", "it may read, and not write"), ("writing", "it may read and write")):
+        log_in(monkeypatch, deployed, account)
+        assert look_at_registry(subject).said.endswith(f"answers the account {account}: {said} {MODEL}")
+    assert look_at_registry(replace(subject, try_writing=False)).said.endswith("tells whether it may write")
+    assert _state(deployed, lab) == before
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
+    assert "refuses the account writing" in look_at_registry(subject).said
     log_in(monkeypatch, deployed, "writing")
 
 
