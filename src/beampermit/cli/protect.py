@@ -30,7 +30,7 @@ Rules = Annotated[
     typer.Option(
         metavar="FILE|FOLDER",
         help="A ruleset, or all of a folder.",
-        show_default="main.json and ledger.json of the project's .github/rulesets; with --organization, rulesets/ here",
+        show_default="those of the project's .github/rulesets, or with --organization of rulesets/ here",
     ),
 ]
 
