@@ -51,7 +51,8 @@ def test_tests_that_pass_are_counted(judge: Judge, project: Project, id: str) ->
     (project.root / "src").mkdir()
     (project.root / "src/mine.py").write_text("ANSWER = 42\n")
     verdict = judge(
-        "import gc, mine, pytest\ndef test_one(): assert mine.ANSWER == 42 and gc.isenabled()\n"
+        "import gc, mine, pytest\ndef test_one():\n assert mine.ANSWER == 42\n"
+        " assert gc.isenabled() and gc.get_freeze_count() > 1000\n"
         "@pytest.mark.skip(reason='no beam today')\ndef test_two(): pass\n",
         id,
     )
