@@ -83,6 +83,8 @@ def _own_git_identity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     config.write_text(
         "[user]\n\tname = Ada Operator\n\temail = ada@lab.example\n"
         "[init]\n\tdefaultBranch = main\n[commit]\n\tgpgsign = false\n"
+        # A third of the time of each commit goes to the question whether there is much to tidy up.
+        "[maintenance]\n\tauto = false\n"
     )
     with pytest.MonkeyPatch.context() as patch:
         for name in tuple(os.environ):
