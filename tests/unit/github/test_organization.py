@@ -70,6 +70,14 @@ def test_a_branch_that_only_the_organization_protects_is_protected(client: Clien
     assert not load_protection(reader, "main").of_organization
 
 
+def test_a_ruleset_of_the_organization_is_not_taken_for_the_repositorys_own(client: Client, github: GitHub) -> None:
+    ruleset = read_ruleset(TEMPLATE / "main.json")
+    github.ruleset({**ruleset.body, "source_type": "Organization", "source": "lab", "rules": []})
+    mine = client.sibling(github.repository)
+    assert [apply_ruleset(mine, ruleset).done for _ in range(2)] == ["created", "unchanged"]
+    assert [one["source_type"] for one in github.rulesets.values()] == ["Organization", "Repository"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
