@@ -28,7 +28,7 @@ def list_needed(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List what must be mirrored: actions by commit, packages, channels, images.
+    """List what must be mirrored: actions, packages, channels, images.
 
     Written from workflows, actions, template and locks; with --json also each SHA-256 and the files that name it.
     """
