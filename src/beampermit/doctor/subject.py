@@ -131,7 +131,8 @@ def files_there(client: Client, branch: str, known: Known) -> Files:
     if not isinstance(rows, list):
         raise Outside(f"GitHub's list of the files of {client.repository} has an unknown format")
     if tree.get("truncated"):
-        raise Outside(f"{client.repository} has more files than GitHub lists", hint="run `beampermit doctor` in a clone")
+        hint = "run `beampermit doctor` in a clone"
+        raise Outside(f"{client.repository} has more files than GitHub lists", hint=hint)
     blobs = [row for row in rows if isinstance(row, Mapping) and row.get("type") == "blob"]
     hashes = {str(row.get("path")): str(row.get("sha")) for row in blobs}
 
