@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 from beampermit.errors import BadInput
 from beampermit.reading import alias_fault, naming_yaml_errors
 
+_one_reader = Lock()
 
-@lru_cache(maxsize=64)  # every check of the workflows, and each look at what they call, asks for the same files
+
 def read_tree(text: str, file: str) -> Mapping[Any, Any]:
     """Read a workflow or action file; `file` is its name in errors. Nobody changes what it gives.
 
@@ -20,6 +22,13 @@ def read_tree(text: str, file: str) -> Mapping[Any, Any]:
     YAML aliases are allowed, as on GitHub, up to the limit of `alias_fault`. What GitHub
     reads in another way than this reader, or not at all, is refused.
     """
+    # Checks that run side by side ask for the same files at the same moment: one reads, the others wait for it.
+    with _one_reader:
+        return _read(text, file)
+
+
+@lru_cache(maxsize=64)  # every check of the workflows, and each look at what they call, asks for the same files
+def _read(text: str, file: str) -> Mapping[Any, Any]:
     from ruamel.yaml import YAML
 
     with naming_yaml_errors(file):

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from time import sleep
 
 import pytest
 
 from beampermit.errors import BadInput
+from beampermit.workflows import tree
 from beampermit.workflows.tree import read_tree
 from beampermit.workflows.uses import Use
 from beampermit.workflows.workflow import read_workflow
@@ -64,6 +69,24 @@ def test_a_file_that_is_no_mapping_is_named() -> None:
     for text in ("- on: push\n", "push\n", ""):
         with pytest.raises(BadInput, match=r"w\.yml:1: not a mapping, so neither a workflow nor an action"):
             read_tree(text, "w.yml")
+
+
+def test_threads_that_ask_for_one_file_at_once_read_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, read, reads = Barrier(3), tree._oddities, list[str]()
+
+    def slow(text: str) -> Iterator[tuple[int, str]]:
+        reads.append(text)
+        sleep(0.05)
+        return read(text)
+
+    def ask(_: int) -> object:
+        start.wait()
+        return read_tree("a: read by three\n", "w.yml")
+
+    monkeypatch.setattr(tree, "_oddities", slow)
+    with ThreadPoolExecutor(3) as pool:
+        first, *others = pool.map(ask, range(3))
+    assert (len(reads), all(other is first for other in others)) == (1, True)
 
 
 def test_a_number_with_an_underscore_is_a_text() -> None:
