@@ -34,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 OTHERS = "src/beampermit/rehearsal/artifacts"
 """Composite actions that run in rehearsals alone: no reviewer of GitHub's sees them, the schema must."""
+COPIED = "deploy/organization/workflows"
 PULL_REQUEST, RELEASE = ".github/workflows/pull-request.yml", ".github/workflows/release.yml"
 
 
@@ -57,7 +58,12 @@ def run(*words: str | Path, cwd: Path) -> None:
 
 
 def yaml_files(folder: Path) -> list[Path]:
-    return sorted((folder / ".github/workflows").glob("*.yml"))
+    return sorted([*(folder / ".github/workflows").glob("*.yml"), *copied_files(folder)])
+
+
+def copied_files(folder: Path) -> list[Path]:
+    """Workflows that an organization copies into a repository of its own."""
+    return sorted((folder / COPIED).glob("*.yml"))
 
 
 def action_files(folder: Path) -> list[Path]:
@@ -67,7 +73,7 @@ def action_files(folder: Path) -> list[Path]:
 def test_no_workflow_and_no_action_is_left_out(folder: Path) -> None:
     seen = {path.relative_to(folder).as_posix() for path in (*yaml_files(folder), *action_files(folder))}
     held = Project(folder).git.tracked()
-    workflows = {name for name in held if name.startswith(".github/workflows/")}
+    workflows = {name for name in held if "/workflows/" in name and name.endswith((".yml", ".yaml"))}
     actions = {name for name in held if name.endswith(("/action.yml", "/action.yaml"))}
     assert {name for name in workflows | actions if not name.startswith((OTHERS, "template/"))} <= seen
 
@@ -77,7 +83,7 @@ def test_actionlint(folder: Path) -> None:
 
 
 def test_zizmor_as_an_auditor(folder: Path) -> None:
-    run("zizmor", "--offline", "--persona=auditor", ".github", *action_files(folder), cwd=folder)
+    run("zizmor", "--offline", "--persona=auditor", ".github", *copied_files(folder), *action_files(folder), cwd=folder)
 
 
 def fits(schema: str, *files: Path) -> None:

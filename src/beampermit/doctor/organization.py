@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -12,7 +12,7 @@ from beampermit.contract import FILE_NAME
 from beampermit.doctor.examine import run_checks
 from beampermit.doctor.look import Examined, Look, Report, State, of_error
 from beampermit.doctor.subject import About, Files, Known, Subject, files_there
-from beampermit.errors import BeampermitError
+from beampermit.errors import BeampermitError, counted
 from beampermit.github.client import Client, Refused, parse_answer
 from beampermit.progress import Progress, silent
 
@@ -56,7 +56,7 @@ def examine_organization(client: Client, name: str, progress: Progress = silent)
     projects += [_unknown(result.about, result.error) for result in results if result.error is not None]
     return Report(
         projects=tuple(sorted(projects, key=lambda project: project.project)),
-        notes=tuple(_notes(len(listed), len(listed) - len(repositories), len(projects))),
+        notes=tuple(_notes(len(listed), results)),
     )
 
 
@@ -94,8 +94,13 @@ def _unknown(about: About, error: BeampermitError) -> Examined:
     return Examined(project=about.full_name, looks=(Look(title="files", **found.model_dump()),))
 
 
-def _notes(listed: int, archived: int, projects: int) -> Iterator[str]:
-    yield f"{listed} repositories, {projects} with a contract" + (f", {archived} archived" if archived else "")
+def _notes(listed: int, results: Sequence[_Listed]) -> Iterator[str]:
+    ours = [len(result.subjects) for result in results if result.subjects]
+    projects = f" ({counted(sum(ours), 'project')})" if sum(ours) > len(ours) else ""
+    unread, archived = sum(result.error is not None for result in results), listed - len(results)
+    more = [f"{unread} could not be read"] * bool(unread) + [f"{archived} archived"] * bool(archived)
+    repositories = f"{listed} {'repository' if listed == 1 else 'repositories'}"
+    yield ", ".join([repositories, f"{len(ours)} with a contract{projects}", *more])
     yield "not looked at from here: programs, environment, data remote, registry, hooks; `beampermit doctor` in a clone"
 
 

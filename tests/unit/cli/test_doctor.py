@@ -120,7 +120,7 @@ def hub(root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 def test_an_organization_is_one_table_with_each_cause_once(run: Run, hub: Hub) -> None:
     words = ("--organization", "lab")
     code, output = run(*words)
-    assert (code, "note: 4 repositories, 3 with a contract" in output) == (0, True), output
+    assert (code, "note: 4 repositories, 3 with a contract\n" in output) == (0, True), output
     assert "website" not in output
     for name in ("a", "c"):
         of(hub.repositories[f"lab/{name}"]).variables.clear()
@@ -131,6 +131,9 @@ def test_an_organization_is_one_table_with_each_cause_once(run: Run, hub: Hub) -
     assert output.count("the variable MLFLOW_TRACKING_URI is not set") == 1
     assert "\n  lab/a, lab/c\n  next: gh variable set MLFLOW_TRACKING_URI --repo OWNER/NAME --body ADDRESS\n" in output
     assert "\nlab/b/models/x  " in output
+    moved["models/y/contract.yaml"] = moved["models/x/contract.yaml"]
+    assert "note: 4 repositories, 3 with a contract (4 projects)\n" in run(*words)[1]
+    del moved["models/y/contract.yaml"]
     blobs = [str(one) for one in hub.asked if "/git/blobs/" in str(one)]
     assert len(blobs) < 2 * 2 * (len(WORKFLOWS) + 4)  # a text that projects share is fetched once, not by each
     body = json.loads(run(*words, "--json")[1])
@@ -143,6 +146,7 @@ def test_one_repository_that_fails_leaves_the_others(run: Run, hub: Hub) -> None
     one.tokens = {"s3cret": Token("ada", frozenset({"metadata:read"}))}
     code, output = run("--organization", "lab")
     assert (code, "not seen with this token: needs Contents, read\n  lab/b" in output) == (0, True), output
+    assert "note: 4 repositories, 2 with a contract, 1 could not be read\n" in output
 
 
 @pytest.mark.parametrize("more", [("--offline",), ("--repository", "lab/a"), ("--try-writing",)])
