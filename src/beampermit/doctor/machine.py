@@ -15,7 +15,8 @@ from beampermit.git import Git
 from beampermit.processes import run
 from beampermit.rehearsal.runner import find_act
 
-OLDEST_GIT = (2, 31)
+OLDEST_GIT, MERGING_GIT = (2, 31), (2, 38)
+"""What is needed at all, and for `beampermit update`."""
 HOOKS = ".pre-commit-config.yaml"
 
 
@@ -24,8 +25,9 @@ def programs(_: Subject) -> Found:
     from importlib.metadata import version
 
     git = run(["git", "--version"], cwd=Path.cwd()).out.strip().removeprefix("git version ")
-    numbers = re.match(r"(\d+)\.(\d+)", git)
-    if numbers and (int(numbers[1]), int(numbers[2])) < OLDEST_GIT:
+    found = re.match(r"(\d+)\.(\d+)", git)
+    numbers = (int(found[1]), int(found[2])) if found else MERGING_GIT
+    if numbers < OLDEST_GIT:
         oldest = ".".join(map(str, OLDEST_GIT))
         return missing(f"git is {git}, older than {oldest}", "install a newer git from your system's packages")
     try:
@@ -33,7 +35,8 @@ def programs(_: Subject) -> Found:
         act = "act is there"
     except BeampermitError:
         act = "act is not there: only beampermit rehearse needs it"
-    return there(f"git {git}, dvc {version('dvc')}, {act}")
+    update = "" if numbers >= MERGING_GIT else f" (beampermit update needs {'.'.join(map(str, MERGING_GIT))})"
+    return there(f"git {git}{update}, dvc {version('dvc')}, {act}")
 
 
 def environment(subject: Subject) -> Found:

@@ -54,13 +54,22 @@ def test_programs_are_said() -> None:
     assert (found.state, "dvc 3" in found.said) == (PASSED, True)
 
 
-def test_a_git_that_is_too_old_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Subject) -> None:
-    for version, state in (("2.30.9", FAILED), ("2.31.0", PASSED), ("3.0", PASSED)):
+def test_a_git_that_is_too_old_is_missing_and_one_that_merges_no_template_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Subject
+) -> None:
+    needs = " (beampermit update needs 2.38), dvc"
+    for version, state, said in (
+        ("2.30.9", FAILED, "older than 2.31"),
+        ("2.31.0", PASSED, f"git 2.31.0{needs}"),
+        ("2.37.9", PASSED, f"git 2.37.9{needs}"),
+        ("2.38.0", PASSED, "git 2.38.0, dvc"),
+        ("3.0", PASSED, "git 3.0, dvc"),
+    ):
         (tmp_path / "git").write_text(f"#!/bin/sh\necho git version {version}\n")
         (tmp_path / "git").chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
         found = machine.programs(here)
-        assert (found.state, version in found.said) == (state, True)
+        assert (found.state, version in found.said, said in found.said) == (state, True, True), found.said
 
 
 def test_an_environment_is_there_and_of_the_lock(here: Subject) -> None:
