@@ -41,8 +41,29 @@ def branches(*names: str, type: str = "branch") -> Change:
     return lambda _, own, __: own.branches.update(production=[{"name": name, "type": type} for name in names])
 
 
+def protected(*refs: str) -> Change:
+    """These too, by the rules of main."""
+    return lambda hub, *_: [one["conditions"]["ref_name"]["include"].extend(refs) for one in hub.rulesets.values()]
+
+
 def an_environment(**more: Any) -> Change:
     return lambda _, own, __: own.environments.update(production=environment_of(**more))
+
+
+def another_environment(*names_and_secret: str) -> Change:
+    """Environments, the last of which has the secret."""
+    *names, secret = names_and_secret
+
+    def change(_: GitHub, own: SetUp, __: dict[str, str]) -> None:
+        own.environments.update({name: {**environment_of(), "name": name} for name in names})
+        own.environment_secrets[names[-1]] = [secret]
+
+    return change
+
+
+def renamed(name: str) -> Change:
+    """GitHub finds an environment by its name in any case, and lists it as it was made."""
+    return lambda _, own, __: own.environments["production"].update(name=name)
 
 
 def machines(*all: dict[str, Any]) -> Change:
@@ -94,8 +115,49 @@ CASES: list[tuple[str, Callable[[Subject], Found], Change, State, str]] = [
         FAILED,
         "every branch may use the environment production",
     ),
-    ("another branch too", settings.environment, branches("main", "*"), FAILED, "branch * may use the environment"),
+    (
+        "another branch too",
+        settings.environment,
+        branches("main", "*"),
+        FAILED,
+        "* may use the environment production too, and is not protected: changes can be pushed to it without a pull",
+    ),
     ("a tag too", settings.environment, branches("main", type="tag"), FAILED, "tag main may use the environment"),
+    (
+        "a pattern with main in it",
+        settings.environment,
+        together(branches("ma*"), protected("refs/heads/ma*")),
+        PASSED,
+        "is for main; ma*, all of them protected",
+    ),
+    (
+        "others that are protected",
+        settings.environment,
+        together(branches("main", "1.2.x", "release/**/*"), protected("refs/heads/1.2.x", "refs/heads/release/**/*")),
+        PASSED,
+        "production has reviewers, and is for main; 1.2.x; release/**/*, all of them protected",
+    ),
+    (
+        "a pattern of which a part is protected",
+        settings.environment,
+        together(branches("main", "release/*"), protected("refs/heads/release/q*", "refs/heads/release/v?")),
+        FAILED,
+        "release/* may use the environment production too, and is not protected",
+    ),
+    (
+        "a pattern that is not followed",
+        settings.environment,
+        together(branches("main", "v[0-9]"), protected("refs/heads/v*")),
+        UNKNOWN,
+        "v[0-9] may use the environment production too; its protection is not seen",
+    ),
+    (
+        "another one without main",
+        settings.environment,
+        together(branches("1.2.x"), protected("refs/heads/1.2.x")),
+        FAILED,
+        "main may not use the environment production, so nothing",
+    ),
     ("no branch", settings.environment, branches(), FAILED, "main may not use the environment production, so nothing"),
     (
         "protected branches",
@@ -108,6 +170,37 @@ CASES: list[tuple[str, Callable[[Subject], Found], Change, State, str]] = [
     ("no key", settings.secrets, lambda _, own, __: own.environment_secrets.clear(), FAILED, "no permit is signed"),
     ("the repository's", settings.secrets, lambda _, own, __: own.secrets.append(KEY), FAILED, "the whole repository"),
     ("the organization's", settings.secrets, lambda _, own, __: own.shared_secrets.append(KEY), FAILED, "organization"),
+    (
+        "Dependabot's",
+        settings.secrets,
+        lambda _, own, __: own.dependabot_secrets.append(KEY),
+        FAILED,
+        f"{KEY} is a secret of Dependabot, which jobs of its pull requests can name",
+    ),
+    ("no Dependabot", settings.secrets, lambda _, own, __: setattr(own, "dependabot_secrets", None), PASSED, KEY),
+    (
+        "an environment's, besides others",
+        settings.secrets,
+        another_environment("update", "a test", KEY),
+        FAILED,
+        f"{KEY} is a secret of the environment a test, whose jobs are no release",
+    ),
+    ("others of an environment", settings.secrets, another_environment("update", "a/test", "ANY"), PASSED, KEY),
+    ("in another case", settings.secrets, renamed("Production"), PASSED, KEY),
+    (
+        "as many as are asked",
+        settings.secrets,
+        another_environment(*map(str, range(settings.MOST_ENVIRONMENTS)), "ANY"),
+        PASSED,
+        KEY,
+    ),
+    (
+        "more than are asked",
+        settings.secrets,
+        another_environment(*map(str, range(settings.MOST_ENVIRONMENTS + 1)), "ANY"),
+        UNKNOWN,
+        f"{settings.MOST_ENVIRONMENTS} of {settings.MOST_ENVIRONMENTS + 1} other environments were asked",
+    ),
     (
         "half a login",
         settings.secrets,
@@ -145,7 +238,27 @@ CASES: list[tuple[str, Callable[[Subject], Found], Change, State, str]] = [
     ("GitHub's machines", runners.runners, lambda *_: None, PASSED, "every job runs on GitHub's machines"),
     ("a GPU that no job asks for", runners.runners, a_gpu_for_tests, FAILED, "asks for tests on a GPU (tests.gpu)"),
     ("a GPU, asked for", runners.runners, together(a_gpu_for_tests, gpu('["gpu"]')), UNKNOWN, "no runner is listed"),
-    ("no runner", runners.runners, gpu('["self-hosted","gpu"]'), FAILED, "no runner has self-hosted, gpu (.github"),
+    (
+        "none, where some start on demand",
+        runners.runners,
+        gpu('["self-hosted","gpu"]'),
+        UNKNOWN,
+        "no runner is listed for self-hosted, gpu (.github/workflows/pull-request.yml); machines that are started on",
+    ),
+    (
+        "one without the label",
+        runners.runners,
+        together(gpu('["self-hosted","gpu"]'), machines(runner())),
+        FAILED,
+        "no runner has self-hosted, gpu (.github/workflows/pull-request.yml), and other runners are there",
+    ),
+    (
+        "one without the label in a group",
+        runners.runners,
+        together(gpu('["self-hosted","gpu"]'), group(3, runner("a100"))),
+        FAILED,
+        "no runner has self-hosted, gpu",
+    ),
     (
         "one in another case",
         runners.runners,
@@ -182,7 +295,9 @@ CASES: list[tuple[str, Callable[[Subject], Found], Change, State, str]] = [
     (
         "a person's repository",
         runners.runners,
-        together(gpu('["self-hosted","gpu"]'), lambda _, own, __: setattr(own, "owner_type", "User")),
+        together(
+            gpu('["self-hosted","gpu"]'), machines(runner()), lambda _, own, __: setattr(own, "owner_type", "User")
+        ),
         FAILED,
         "no runner has self-hosted, gpu",
     ),
@@ -246,6 +361,53 @@ def test_what_a_token_does_not_see_is_not_missing(
     except BeampermitError as error:
         found = of_error(error, "Some, read")
     assert (found.state, "needs " in found.said, found.no_answer) == (UNKNOWN, True, False)
+
+
+@pytest.mark.parametrize(
+    ("right", "needed"),
+    [
+        ("secrets:read", "Secrets, read"),
+        ("dependabot_secrets:read", "Dependabot secrets, read"),
+        ("actions:read", "Actions, read"),
+    ],
+)
+def test_a_key_that_may_be_elsewhere_too_is_unknown_with_the_right_that_would_tell(
+    look: Look, whole: GitHub, right: str, needed: str
+) -> None:
+    all = {"secrets:read", "dependabot_secrets:read", "actions:read", "environments:read", "metadata:read"}
+    whole.tokens["s3cret"] = Token("ada", frozenset(all))
+    assert look(settings.secrets).state is PASSED
+    whole.tokens["s3cret"] = Token("ada", frozenset(all - {right}))
+    found = look(settings.secrets)
+    assert (found.state, found.said) == (
+        UNKNOWN,
+        f"{KEY} in production; whether the key is elsewhere too is not seen: needs {needed}",
+    )
+
+
+def test_further_branches_whose_rules_are_not_seen_are_unknown(subject: Subject, whole: GitHub) -> None:
+    branches("main", "1.2.x")(whole, of(whole), {})
+    whole.tokens["s3cret"] = Token("ada", frozenset({"actions:read"}))
+    found = settings.environment(subject)
+    assert (found.state, "1.2.x may use the environment production too; 1.2.x cannot be shown" in found.said) == (
+        UNKNOWN,
+        True,
+    ), found
+
+
+def test_each_place_of_the_key_is_said_with_what_removes_it(look: Look, whole: GitHub) -> None:
+    another_environment("a test", KEY)(whole, of(whole), {})
+    of(whole).environment_secrets.pop("production")
+    of(whole).secrets.append(KEY)
+    found = look(settings.secrets)
+    assert found.said.count(" a secret of ") == 2
+    assert found.mend == "; ".join(
+        [
+            settings.KEY_COMMAND,
+            f"gh secret delete {KEY} --repo {{repository}}",
+            f"gh secret delete {KEY} --env 'a test' --repo {{repository}}",
+        ]
+    )
 
 
 def test_a_repository_runner_counts_though_those_of_the_organization_are_not_seen(
