@@ -30,6 +30,8 @@ class SetUp:
     shared_variables: dict[str, str] = field(default_factory=dict)
     """Those of the organization that the repository gets."""
     secrets: list[str] = field(default_factory=list)
+    dependabot_secrets: list[str] | None = field(default_factory=list)
+    """None where the server has no such place."""
     shared_secrets: list[str] = field(default_factory=list)
     environments: dict[str, Json] = field(default_factory=dict)
     environment_secrets: dict[str, list[str]] = field(default_factory=dict)
@@ -102,6 +104,14 @@ def _shared_variables(github: GitHub, asked: Asked) -> Json:
 @route("GET", "/repos/OWN/actions/secrets", "secrets:read")
 def _secrets(github: GitHub, asked: Asked) -> Json:
     return _listed("secrets", [{"name": name} for name in of(github).secrets])
+
+
+@route("GET", "/repos/OWN/dependabot/secrets", "dependabot_secrets:read")
+def _dependabot_secrets(github: GitHub, asked: Asked) -> Json:
+    secrets = of(github).dependabot_secrets
+    if secrets is None:
+        raise Refused(404, "Not Found")
+    return _listed("secrets", [{"name": name} for name in secrets])
 
 
 @route("GET", "/repos/OWN/actions/organization-secrets", "secrets:read")

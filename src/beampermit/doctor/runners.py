@@ -13,7 +13,8 @@ from beampermit.github.client import Client, Limited, Refused
 from beampermit.workflows.labels import Asked, Runners
 
 OWN = "self-hosted"
-"""Machines that GitHub starts on demand, larger ones and scale sets, have no such label, and may not be listed."""
+"""Machines that GitHub starts on demand, larger ones and scale sets, have no such label, and may not be listed. Those
+that a laboratory starts on demand may have it: where none is there at the moment, none is listed."""
 
 
 def runners(subject: Subject) -> Found:
@@ -39,8 +40,8 @@ def _compared(subject: Subject, found: Runners) -> Found:
     if offline and not blind:
         return missing(f"the runners with {'; '.join(map(str, offline))} are offline: jobs wait for them", mend)
     own = [asked for asked in lost if OWN in map(str.lower, asked.labels)]
-    if own and not blind:
-        return missing(f"no runner has {_list(own)}: these jobs wait, unless runners are started on demand", mend)
+    if own and machines and not blind:
+        return missing(f"no runner has {_list(own)}, and other runners are there: these jobs wait", mend)
     if blind:
         return unseen(f"no runner seen for {_list(lost)}; not seen with this token: needs {blind}")
     return unseen(f"no runner is listed for {_list(lost)}; machines that are started on demand are not seen")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import quote
 
 from beampermit.doctor.look import Found, missing, needs, there, unseen
 from beampermit.doctor.once import permit_of
 from beampermit.doctor.subject import Subject, names_of
-from beampermit.errors import BadInput, Failed
+from beampermit.errors import BadInput, Failed, several
 from beampermit.github.client import Limited, Refused
 from beampermit.github.protection import HINT, load_ledger_gaps, load_protection
 from beampermit.permit.keys import VARIABLE as SIGNING_KEY
@@ -18,6 +23,11 @@ from beampermit.registry.mlflow import checked_uri
 PRODUCTION = "production"
 ENVIRONMENT = f"/environments/{PRODUCTION}"
 SETTINGS = "Settings, Environments, production"
+AT_ONCE = 8
+MOST_ENVIRONMENTS = 100
+"""That are asked for the key: a repository can have one for each of its pull requests."""
+ODD = frozenset("[]{}\\")
+"""Signs of patterns for which no name is made up here."""
 KEY_COMMAND = f"gh secret set {SIGNING_KEY} --env {PRODUCTION} --repo {{repository}} < FOLDER/permit.key"
 
 
@@ -54,10 +64,11 @@ def environment(subject: Subject) -> Found:
         return shown
     rules = [rule for rule in shown.get("protection_rules") or [] if isinstance(rule, Mapping)]
     reviewers = [rule for rule in rules if rule.get("type") == "required_reviewers" and rule.get("reviewers")]
-    if wrong := _wrong_branches(subject, shown.get("deployment_branch_policy")):
-        return wrong
+    branches = _branches(subject, shown.get("deployment_branch_policy"))
+    if isinstance(branches, Found):
+        return branches
     if reviewers:
-        return there(f"{PRODUCTION} has reviewers, and is for {subject.branch} alone")
+        return there(f"{PRODUCTION} has reviewers, and is for {branches}")
     if subject.about is not None and subject.about.private:
         return unseen(
             f"{PRODUCTION} has no reviewers; of a private repository only some plans have them, which is not seen"
@@ -80,47 +91,132 @@ def _environment(subject: Subject) -> Mapping[str, Any] | Found:
     return shown if isinstance(shown, Mapping) else unseen("GitHub describes the environment in an unknown format")
 
 
-def _wrong_branches(subject: Subject, policy: Any) -> Found | None:
+def _branches(subject: Subject, policy: Any) -> str | Found:
+    """Which may use it, or what is wrong with one: what is released from is protected, by whatever name."""
     mend = f"{SETTINGS}: Deployment branches and tags, {subject.branch} alone"
     if not isinstance(policy, Mapping):
         return missing(f"every branch may use the environment {PRODUCTION}, and the key in it", mend)
-    if policy.get("protected_branches"):
-        return None
+    return "protected branches alone" if policy.get("protected_branches") else _named_branches(subject, mend)
+
+
+def _named_branches(subject: Subject, mend: str) -> str | Found:
     rows = list(subject.hub.pages(f"{ENVIRONMENT}/deployment-branch-policies", "branch_policies"))
     names = [(str(row.get("name")), str(row.get("type", "branch"))) for row in rows if isinstance(row, Mapping)]
-    others = [f"{type} {name}" for name, type in names if (name, type) != (subject.branch, "branch")]
-    if others:
-        return missing(f"{', '.join(others)} may use the environment {PRODUCTION} too, and the key in it", mend)
-    if not names:
+    tags = [f"{type} {name} may use the environment {PRODUCTION} too" for name, type in names if type != "branch"]
+    others = [name for name, type in names if type == "branch" and name != subject.branch]
+    odd = [name for name in others if ODD.intersection(name)]
+    try:
+        wrong = tags + [f"{name} {gap}" for name in others if name not in odd and (gap := _gap(subject, name))]
+    except Failed as error:
+        return unseen(f"{', '.join(others)} may use the environment {PRODUCTION} too; {error}", error.hint)
+    if wrong:
+        return missing(f"{several(wrong, 3)}: the key is there, too", mend)
+    if odd:
+        return unseen(f"{', '.join(odd)} may use the environment {PRODUCTION} too; its protection is not seen", mend)
+    if not any(type == "branch" and fnmatchcase(subject.branch, name) for name, type in names):
         return missing(f"{subject.branch} may not use the environment {PRODUCTION}, so nothing is released", mend)
-    return None
+    if not others:
+        return f"{subject.branch} alone"
+    return f"{several([subject.branch, *others], 4)}, all of them protected"
+
+
+def _gap(subject: Subject, pattern: str) -> str:
+    """What protection a branch lacks that this lets in. GitHub tells the rules of any name, also of no branch."""
+    for name in _matching(pattern):
+        if gaps := load_protection(subject.hub, name).gaps:
+            return f"may use the environment {PRODUCTION} too, and is not protected: {gaps[0]}"
+    return ""
+
+
+def _matching(pattern: str) -> Iterator[str]:
+    """The name itself, or two that nobody has protected by their own."""
+    if "*" not in pattern and "?" not in pattern:
+        yield pattern
+        return
+    for letter in "qz":
+        yield pattern.replace("**/", f"{letter}/").replace("*", f"{letter}-beampermit-{letter}").replace("?", letter)
 
 
 def secrets(subject: Subject) -> Found:
     """GitHub tells the names of secrets alone. The key is where only the release gets it."""
-    hub = subject.hub
-    wide = f"gh secret delete {SIGNING_KEY} --repo {{repository}}"
-    elsewhere = _seen(lambda: names_of(hub, "/actions/secrets", "secrets"))
-    if elsewhere is not None and SIGNING_KEY in elsewhere:
-        said = f"{SIGNING_KEY} is a secret of the whole repository, which any workflow of it can name"
-        return missing(said, f"{KEY_COMMAND}; {wide}")
-    shared = _seen(lambda: names_of(hub, "/actions/organization-secrets", "secrets"))
-    if shared is not None and SIGNING_KEY in shared:
-        return missing(f"{SIGNING_KEY} is a secret of the organization, which any workflow can name", KEY_COMMAND)
-    own = _seen(lambda: names_of(hub, f"{ENVIRONMENT}/secrets", "secrets"))
+    listed = _seen(lambda: names_of(subject.hub, "/environments", "environments"))
+    others = sorted(name for name in listed or () if name.lower() != PRODUCTION)
+    places = [*_places(subject), *map(_environment_place, (PRODUCTION, *others[:MOST_ENVIRONMENTS]))]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        seen = list(pool.map(lambda place: _seen(lambda: place.names(subject)), places))
+    held = dict(zip(places, seen, strict=True))
+    own = next(names for place, names in held.items() if place.title == PRODUCTION)
+    wrong = [place for place, names in held.items() if place.title != PRODUCTION and SIGNING_KEY in (names or ())]
+    if wrong:
+        said = " and ".join(place.said for place in wrong[:3])
+        first = [] if own is not None and SIGNING_KEY in own else [KEY_COMMAND]
+        return missing(f"{SIGNING_KEY} is {said}", "; ".join([*first, *(place.mend for place in wrong)]))
     if own is None:
         return needs("Environments, read, and Secrets, read, and that there is an environment production")
+    if lacks := _lacks(own):
+        return lacks
+    said = f"{', '.join(sorted(own))} in {PRODUCTION}"
+    unasked = dict.fromkeys(place.right for place, names in held.items() if names is None)
+    if listed is None:
+        unasked["Actions, read"] = None
+    if unasked:
+        return unseen(f"{said}; whether the key is elsewhere too is not seen: needs {', and '.join(unasked)}")
+    if len(others) > MOST_ENVIRONMENTS:
+        return unseen(f"{said}; {MOST_ENVIRONMENTS} of {len(others)} other environments were asked for the key")
+    return there(said)
+
+
+def _lacks(own: set[str]) -> Found | None:
     if SIGNING_KEY not in own:
         return missing(
             f"{SIGNING_KEY} is no secret of the environment {PRODUCTION}, so no permit is signed", KEY_COMMAND
         )
     login = {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}
-    if len(alone := own & login) == 1:
-        (other,) = login - alone
-        mend = f"gh secret set {other} --env {PRODUCTION} --repo {{repository}}"
-        return missing(f"{PRODUCTION} has the secret {alone.pop()} without {other}", mend)
-    unseen_rest = "; those of the repository are not seen with this token" if elsewhere is None else ""
-    return there(f"{', '.join(sorted(own))} in {PRODUCTION}{unseen_rest}")
+    if len(alone := own & login) != 1:
+        return None
+    (other,) = login - alone
+    mend = f"gh secret set {other} --env {PRODUCTION} --repo {{repository}}"
+    return missing(f"{PRODUCTION} has the secret {alone.pop()} without {other}", mend)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a secret can be; `said` and `mend` are of the key in it."""
+
+    title: str
+    path: str
+    said: str
+    mend: str
+    right: str
+    also_without: bool = False
+    """Whether a server may have no such place, and answers 404 for it."""
+
+    def names(self, subject: Subject) -> set[str]:
+        try:
+            return names_of(subject.hub, self.path, "secrets")
+        except Refused as refused:
+            if self.also_without and refused.status == 404 and not isinstance(refused, Limited):
+                return set()
+            raise
+
+
+def _places(subject: Subject) -> Iterator[_Place]:
+    delete = f"gh secret delete {SIGNING_KEY} --repo {{repository}}"
+    said = "a secret of the whole repository, which any workflow of it can name"
+    yield _Place("the repository", "/actions/secrets", said, delete, "Secrets, read")
+    said = "a secret of Dependabot, which jobs of its pull requests can name"
+    mend = f"{delete} --app dependabot"
+    yield _Place("Dependabot", "/dependabot/secrets", said, mend, "Dependabot secrets, read", also_without=True)
+    if subject.about is None or subject.about.owner.type != "User":
+        said = "a secret of the organization, which any workflow can name"
+        mend = f"take {SIGNING_KEY} from the organization's secrets, or this repository from those that get it"
+        yield _Place("the organization", "/actions/organization-secrets", said, mend, "Secrets, read")
+
+
+def _environment_place(name: str) -> _Place:
+    said = f"a secret of the environment {name}, whose jobs are no release"
+    mend = f"gh secret delete {SIGNING_KEY} --env {shlex.quote(name)} --repo {{repository}}"
+    return _Place(name, f"/environments/{quote(name, safe='')}/secrets", said, mend, "Environments, read")
 
 
 def _seen(load: Callable[[], set[str]]) -> set[str] | None:
