@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from beampermit.environments.recording import record_indexes
 from beampermit.environments.uv.pytorch import cpu_index
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.generation.answers import AGAIN, complete, rendered
+from beampermit.generation.begun import begun_in
 from beampermit.generation.template import copied, filled
 from beampermit.git import Git
 from beampermit.processes import run
@@ -64,8 +64,8 @@ def generate(
         )
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=output_dir, prefix=".beampermit-new-") as temporary:
-            project = _render(Path(temporary), all_answers, fill, warn)
+        with begun_in(output_dir) as temporary:
+            project = _render(temporary, all_answers, fill, warn)
             _read_back(project, all_answers)
             if _write_deployment(project) or fill:
                 _amend(project)
@@ -74,7 +74,7 @@ def generate(
                 wrong = _lock(project, progress, refused)
                 if wrong and (answer := _pytorch_index(all_answers, progress)):
                     shutil.rmtree(project)
-                    project = _render(Path(temporary), {**all_answers, **answer}, fill, warn)
+                    project = _render(temporary, {**all_answers, **answer}, fill, warn)
                     wrong = _lock(project, progress, refused)
                 for problem in wrong:
                     warn(problem)
