@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from beampermit.interlocks.own.installation import STAMP, folder_of
+from beampermit.interlocks.own.installation import folder_of, stamp
 from beampermit.interlocks.own.lock import FILE, OwnLock
 from beampermit.project import Project
 from support.package_index import Index
@@ -64,4 +64,4 @@ def unpack(found: OwnLock, index: Index) -> None:
         (wheel,) = (index.folder / "files").glob(f"{package.name.replace('-', '_')}-{package.version}-*.whl")
         with zipfile.ZipFile(wheel) as opened:
             opened.extractall(folder)
-    (folder / STAMP).touch()
+    stamp(folder)

@@ -113,9 +113,17 @@ def _check(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict
     key = reuse.key(cls, inputs) if reuse else None
     if reuse and key and (kept := reuse.find(cls.id(), key)):
         return kept
+    verdict = _judged(cls, inputs)
+    if reuse and key:
+        reuse.keep(cls, verdict, key, inputs)
+    return verdict
+
+
+def _judged(cls: type[Interlock], inputs: Inputs) -> Verdict:
     start = time.perf_counter()
     try:
-        finding, code = cls().check(**inputs.of(cls.inputs())), None
+        finding = cls().check(**inputs.of(cls.inputs()))
+        return _verdict(cls, finding, None, time.perf_counter() - start)
     except MissingInput as error:
         finding, code = Finding(Outcome.SKIPPED, _line(error)), error.exit_code
     except Failed as error:
@@ -123,15 +131,11 @@ def _check(cls: type[Interlock], inputs: Inputs, reuse: Reuse | None) -> Verdict
         finding, code = failed(_line(error), *located(problems)), None
     except BeampermitError as error:
         finding, code = Finding(Outcome.ERROR, _line(error)), error.exit_code
-    except (Exception, SystemExit) as error:  # a laboratory's check may end Python
+    except (Exception, SystemExit) as error:
         outside = from_os_error(error) if isinstance(error, OSError) else None
-        whose = f"this check of {cls.package}" if cls.package else "this check"
-        reason = _line(outside) if outside else f"internal error in {whose}: {type(error).__name__}: {error}"
+        reason = _line(outside) if outside else f"internal error in this check: {type(error).__name__}: {error}"
         finding, code = Finding(Outcome.ERROR, reason), 4
-    verdict = _verdict(cls, finding, code, time.perf_counter() - start)
-    if reuse and key:
-        reuse.keep(cls, verdict, key, inputs)
-    return verdict
+    return _verdict(cls, finding, code, time.perf_counter() - start)
 
 
 def _waiting(cls: type[Interlock], unmet: list[Verdict]) -> Verdict:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import json
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,12 +16,14 @@ from beampermit.errors import BadInput, Failed
 from beampermit.interlocks import api, runner
 from beampermit.interlocks.families import load_interlocks
 from beampermit.interlocks.inputs import PROVIDERS
-from beampermit.interlocks.interlock import Interlock
-from beampermit.interlocks.own.installation import VARIABLE, install
+from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
+from beampermit.interlocks.own.inside import DEEPEST, FACTS, TEXT, plain
+from beampermit.interlocks.own.installation import STAMP, VARIABLE, install
 from beampermit.interlocks.own.loading import declared, expected_titles, own_interlocks, select
 from beampermit.interlocks.own.lock import FILE, OwnLock, lock_of, parse_lock
 from beampermit.project import Project
-from beampermit.verdicts.verdict import Outcome, Verdict
+from beampermit.verdicts.verdict import Location, Outcome, Verdict, read_verdicts
+from support.forked_commands import beampermit
 from support.own_interlocks import PASSES, add_package, lock, unpack
 from support.package_index import Index, uv_settings
 from support.paths import ROOT
@@ -35,14 +41,9 @@ def index(tmp_path: Path) -> Iterator[Index]:
 
 
 @pytest.fixture(autouse=True)
-def _beside(uv_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of installations for each test, and a Python that forgets what a test imported."""
+def _beside(uv_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of installations for each test."""
     monkeypatch.setenv(VARIABLE, str(tmp_path / "beside"))
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
-    yield
-    for name in [name for name in sys.modules if name.startswith("lab") and name not in before]:
-        del sys.modules[name]
 
 
 def judged(project: Project, *names: str) -> dict[str, Verdict]:
@@ -151,44 +152,121 @@ def test_a_lock_none_of_whose_packages_adds_an_interlock_is_refused(project: Pro
         declared(project)
 
 
+CODE = """class Mine(Outside):
+            exit_code = {}
+        raise Mine('no beam')"""
+INTERNAL = "internal error in this check of lab-odd 1.0: "
+ENDED = f"{INTERNAL}it ended its process, with {{}} and without an answer"
 BODIES = (
-    ("raise ValueError('spoilt')", "error", "internal error in this check of lab-odd 1.0: ValueError: spoilt"),
-    ("raise SystemExit(0)", "error", "internal error in this check of lab-odd 1.0: SystemExit: 0"),
-    ("return None", "error", "`check` returned NoneType"),
-    ("return True", "error", "`check` returned bool"),
-    ("return passed('x', odd={1, 2})", "error", "its evidence cannot be written as JSON"),
-    ("return passed('x', odd=float('nan'))", "error", "its evidence cannot be written as JSON"),
-    ("return passed(3)", "error", "the reason of its finding is int"),
-    ("from beampermit.interlocks.api import Outside; raise Outside('no beam')", "error", "no beam"),
-    ("from beampermit.interlocks.api import MissingInput; raise MissingInput('no data')", "skipped", "no data"),
-    ("from beampermit.interlocks.api import Failed; raise Failed('wrong', file='a.py')", "failed", "a.py: wrong"),
+    ("raise ValueError('spoilt')", "error", 4, f"{INTERNAL}ValueError: spoilt"),
+    ("raise SystemExit(0)", "error", 4, f"{INTERNAL}SystemExit: 0"),
+    ("raise KeyboardInterrupt", "error", 4, f"{INTERNAL}KeyboardInterrupt"),
+    ("import asyncio; raise asyncio.CancelledError('stop')", "error", 4, f"{INTERNAL}CancelledError: stop"),
+    ("import os; os._exit(0)", "error", 4, ENDED.format("exit status 0")),
+    ("import os; os.kill(os.getpid(), 9)", "error", 4, ENDED.format("signal 9")),
+    ("import sys; sys.stdout.close(); sys.stderr.close(); return passed('closed')", "passed", 0, "closed"),
+    (CODE.format(99), "error", 4, "no beam"),
+    (CODE.format(0), "error", 4, "no beam"),
+    ("return None", "error", 2, "`check` returned NoneType"),
+    ("raise MissingInput('no data')", "skipped", 1, "no data"),
+    ("raise Failed('wrong', file='a.py')", "failed", 1, "a.py: wrong"),
     (
-        "from beampermit.interlocks.interlock import Finding; return Finding('odd', 'x')",
-        "error",
-        "its outcome is 'odd'",
-    ),
-    (
-        "from dataclasses import replace; from beampermit.interlocks.api import skipped; "
-        "return replace(skipped('x'), until='release')",
+        "from beampermit.interlocks.interlock import Finding; return Finding('skipped', 'x', until='release')",
         "skipped",
+        1,
         "x",
     ),
-    ("from beampermit.verdicts.evidence import Gates; return passed('x', Gates())", "passed", "x"),
+    ("from beampermit.verdicts.evidence import Gates; return passed('x', Gates())", "passed", 0, "x"),
 )
 
 
 def test_what_a_check_of_the_laboratory_does_is_its_own_verdict_alone(project: Project, index: Index) -> None:
-    bodies = {f"XOD{number:03}": body for number, (body, _, _) in enumerate(BODIES)}
-    project = lock(project, index, add_package(index, "lab-odd", bodies))
+    bodies = {f"XOD{number:03}": row[0] for number, row in enumerate(BODIES)}
+    source = "from beampermit.interlocks.api import Failed, MissingInput, Outside\n"
+    source += "".join(PASSES.format(id=id, body=body) for id, body in bodies.items())
+    project = lock(project, index, add_package(index, "lab-odd", bodies, source=source))
     unpack(asked_for(project), index)
     found = judged(project, "own", "DOC001")
-    for id, (body, outcome, said) in zip(bodies, BODIES, strict=True):
+    for id, (body, outcome, code, said) in zip(bodies, BODIES, strict=True):
         verdict = found[id]
-        assert (verdict.outcome.value, verdict.by, verdict.until) == (outcome, "lab-odd 1.0", ""), body
-        assert said in verdict.reason, body
+        assert (verdict.outcome.value, verdict.exit_code, verdict.by) == (outcome, code, "lab-odd 1.0"), body
+        assert (said in verdict.reason, verdict.until) == (True, ""), (body, verdict.reason)
         assert isinstance(verdict.evidence, dict), "no record that a document reads"
-        assert verdict.exit_code or outcome == "passed", body
     assert found["DOC001"].passed
+
+
+def nested(levels: int) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        facts = {"x": facts}
+    return facts
+
+
+NO_FINDINGS = (
+    (True, "`check` returned bool"),
+    (passed("x", odd={1, 2}), "its evidence cannot be written as JSON"),
+    (passed("x", odd=float("nan")), "its evidence cannot be written as JSON"),
+    (passed(3), "the reason of its finding is int"),  # pyright: ignore[reportArgumentType]
+    (Finding("odd", "x"), "its outcome is 'odd'"),  # pyright: ignore[reportArgumentType]
+    (Finding(Outcome.FAILED, "x", fix=3), "the fix of its finding is int"),  # pyright: ignore[reportArgumentType]
+    (Finding(Outcome.PASSED, "x", locations=(1, 2)), "a place of its finding is int"),  # pyright: ignore[reportArgumentType]
+    (Finding(Outcome.PASSED, "x", evidence=[1]), "its evidence is list"),  # pyright: ignore[reportArgumentType]
+    (passed("x", deep=nested(DEEPEST)), "its evidence is nested more than 32 deep"),
+    (passed("x", deep=nested(600)), "its evidence is nested more than 32 deep"),
+    (passed("x", long="y" * FACTS), "bytes of JSON, 262144 is the limit"),
+)
+
+
+def test_what_is_no_finding_is_refused() -> None:
+    for finding, said in NO_FINDINGS:
+        with pytest.raises(BadInput, match=said):
+            plain(finding)
+    assert plain(passed("x", deep=nested(DEEPEST - 1), long="y" * (FACTS - 3000))).outcome is Outcome.PASSED
+
+
+def test_texts_of_any_length_are_kept_with_a_mark_where_they_end() -> None:
+    for length, kept in ((TEXT, "x" * TEXT), (TEXT + 1, "x" * (TEXT - 1) + "…"), (6_000_000, "x" * (TEXT - 1) + "…")):
+        long = "x" * length
+        found = plain(failed(long, Location(file=long, reason=long), fix=long))
+        place = found.locations[0]
+        assert {found.reason, found.fix, place.file, place.reason} == {kept}
+    assert len(plain(Finding(Outcome.FAILED, "x", (Location(file="a"),) * 101)).locations) == 100
+
+
+PRINTS = """
+import os, sys
+from beampermit.interlocks.api import OwnInterlock, passed
+print("::error::imported")
+class XPR001(OwnInterlock):
+    "Prints"
+    def check(self):
+        "Fix."
+        print("::set-output name=a::b")
+        os.write(1, b"  ::add-mask::a \\x1b[31mred\\n")
+        print("text ##[error] more", file=sys.stderr)
+        return passed("printed")
+class XPR002(OwnInterlock):
+    "Ends"
+    def check(self):
+        "Fix."
+        os._exit(0)
+"""
+
+
+def test_what_it_prints_goes_to_stderr_and_its_end_is_no_success(
+    project: Project, index: Index, tmp_path: Path
+) -> None:
+    project = lock(project, index, add_package(index, "lab-print", {"XPR001": "", "XPR002": ""}, source=PRINTS))
+    unpack(asked_for(project), index)
+    out = tmp_path / "verdicts.json"
+    done = beampermit("check", "own", "--json", "--out", str(out), cwd=project.root, env=dict(os.environ))
+    said = {one["id"]: one["outcome"] for one in json.loads(done.stdout)}
+    assert (done.returncode, said) == (4, {"XPR001": "passed", "XPR002": "error"})
+    assert [one.outcome.value for one in read_verdicts(out).verdicts] == ["passed", "error"]
+    lines = done.stderr.splitlines()
+    assert not [line for line in lines if line.strip().startswith("::") or "##[" in line or "\x1b" in line]
+    for line in ("::error::imported", "::set-output name=a::b", "  ::add-mask::a", "text ## [error] more"):
+        assert [shown for shown in lines if shown.startswith(f"XPR001 (lab-print 1.0): {line}")], line
 
 
 ODD = """
@@ -204,6 +282,8 @@ class XSO001(OwnInterlock):
 
 
 SOURCES = (
+    (("import os; os._exit(0)", "T", "", "", "'Fix.'"), "it ended its process, with exit status 0 and without"),
+    (("import asyncio; raise asyncio.CancelledError", "T", "", "", "'Fix.'"), "loaded: CancelledError"),
     (("import nothing_of_this_name", "T", "", "", "'Fix.'"), "ModuleNotFoundError: No module named 'nothing_of"),
     (("raise SystemExit(0)", "T", "", "", "'Fix.'"), ":XSA001 cannot be loaded: SystemExit: 0"),
     (("OwnInterlock = object", "T", "", "", "'Fix.'"), "no subclass of OwnInterlock"),
@@ -249,14 +329,14 @@ def test_what_the_module_registers_among_ours_is_dropped(project: Project, index
 
 
 def test_a_module_of_the_checker_does_not_pass_for_one_of_the_package(
-    project: Project, index: Index, tmp_path: Path
+    project: Project, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = add_package(index, "lab-shadow", {}, XSH001="beampermit.interlocks.api:OwnInterlock")
     project = lock(project, index, line)
     unpack(asked_for(project), index)
     assert "the class is called OwnInterlock" in judged(project)["XSH001"].reason
     (tmp_path / "lab_elsewhere.py").write_text(PASSES.format(id="XSE001", body="return passed('')"))
-    sys.path.insert(0, str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     project = lock(project, index, add_package(index, "lab-elsewhere", {"XSE001": "return failed('')"}))
     unpack(asked_for(project), index)
     assert "its module lab_elsewhere is not that of the locked package" in judged(project)["XSE001"].reason
@@ -281,10 +361,8 @@ def test_requirements_are_waited_for_and_must_exist(project: Project, index: Ind
         changed = text.replace("'XRE001', 'DOC001'", requires)
         version = f"2.{len(requires)}.{requires[-2]}"
         line = add_package(index, "lab-require", bodies, version, source=changed)
-        sys.modules.pop("lab_require", None)
         project = lock(project, index, line)
         unpack(asked_for(project), index)
-        sys.path[:] = [entry for entry in sys.path if "beside" not in entry]
         with pytest.raises(Failed, match=said):
             own_interlocks(project)
 
@@ -319,6 +397,64 @@ def test_a_pull_request_is_judged_by_the_packages_of_its_base(
         Outcome.FAILED,
         f"{FILE}:1: lab-base==3.0 has no --hash=sha256:...",
     )
+
+
+def test_a_damaged_installation_is_seen_and_mended(project: Project, index: Index) -> None:
+    project = lock(project, index, add_package(index, "lab-whole", {"XWH001": "return passed('')"}))
+    folder = install(asked_for(project))
+    module, info = folder / "lab_whole/__init__.py", folder / "lab_whole-1.0.dist-info"
+    kept = module.read_text()
+    for harm, said in (
+        (lambda: shutil.rmtree(info), "no lab_whole-1.0.dist-info/"),
+        (lambda: shutil.rmtree(module.parent), "no lab_whole/__init__.py"),
+        (lambda: (folder / STAMP).write_text("0" * 64), "no list of its files"),
+        (lambda: module.write_text("raise SystemExit"), ""),  # what is installed is not hashed again when it is used
+    ):
+        harm()
+        verdict = judged(project, "GIT006")["GIT006"]
+        assert (verdict.passed, said in verdict.reason) == (not said, True)
+        if said:
+            assert verdict.reason.endswith("; run `beampermit interlocks install`")
+        assert install(asked_for(project)) == folder
+        assert (module.read_text(), info.is_dir()) == (kept, True)
+    place = (folder / STAMP).stat().st_ino
+    (module.parent / "__pycache__").mkdir()
+    (module.parent / "__pycache__/x.pyc").touch()
+    install(asked_for(project))
+    assert (folder / STAMP).stat().st_ino == place, "a whole one is left as it is"
+
+
+def test_a_file_where_the_folder_of_installations_should_be(
+    project: Project, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    project = lock(project, index, add_package(index, "lab-file", {"XFI001": "return passed('')"}))
+    for named in ("file", "file/x"):
+        monkeypatch.setenv(VARIABLE, str(tmp_path / named))
+        with pytest.raises(BadInput, match=f"{VARIABLE} needs a folder, and a file is in the way"):
+            install(asked_for(project))
+        assert judged(project, "GIT006")["GIT006"].outcome is Outcome.FAILED
+
+
+def test_a_lock_is_a_file_and_may_begin_with_a_byte_order_mark(project: Project, tmp_path: Path) -> None:
+    file = project.root / FILE
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"\ufefflab-x==1.0 {HASH}\n")
+    assert asked_for(project).text == f"lab-x==1.0 {HASH}\n"
+    for words in (("add", FILE), ("commit", "--quiet", "--message", "With a mark")):
+        subprocess.run(["git", *words], cwd=project.root, check=True)
+    subprocess.run(["git", "switch", "--quiet", "--create", "change"], cwd=project.root, check=True)
+    assert asked_for(Project(project.root, base="main")).text == f"lab-x==1.0 {HASH}\n"
+    (tmp_path / "secret").write_text("secret")
+    file.unlink()
+    file.symlink_to(tmp_path / "secret")
+    verdict = judged(Project(project.root, base="main"), "GIT006")["GIT006"]
+    assert verdict.reason.startswith(f"{FILE}: it is a symbolic link, and the lock is a file")
+    file.unlink()
+    file.parent.rename(tmp_path / "elsewhere")
+    file.parent.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BadInput, match=r".github: it is a symbolic link"):
+        lock_of(project)
 
 
 @pytest.mark.parametrize(

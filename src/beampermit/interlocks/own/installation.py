@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import importlib.metadata
+import json
 import os
 import shutil
 import sys
@@ -15,16 +16,18 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from beampermit.cache import cache_folder
+from beampermit.digest import digest_file
 from beampermit.environments.uv.command import NETWORK, call, shorten
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.files import write_text
 from beampermit.interlocks.own.lock import FILE, OwnLock
 from beampermit.processes import scratch_folder
+from beampermit.reading import read_json
 
 VARIABLE = "BEAMPERMIT_INTERLOCKS"
 """The folder of these folders, which `actions/setup` names; else one in the user's cache folder."""
 STAMP = ".complete"
-"""Written last: without it the installation is incomplete."""
+"""Written last, with the digest of each file: without it the installation is incomplete."""
 INSTALL = "beampermit interlocks install"
 
 
@@ -44,22 +47,23 @@ def install(lock: OwnLock) -> Path:
     """
     target = folder_of(lock)
     with _alone(target):
-        if (target / STAMP).is_file():
+        if (target / STAMP).is_file() and not damage(target, hashed=True):
             os.utime(target)  # what nobody uses is removed
             return target
         shutil.rmtree(target, ignore_errors=True)
+        # Without a cache: what lies there is not hashed again, and may be linked to what was damaged here.
         with scratch_folder() as scratch:  # no setting of a project reaches uv from there
             write_text(scratch / "interlocks.lock", lock.text)
             finished = call(
                 [
                     *("pip", "install", "--no-config", "--quiet", "--python", sys.executable, "--target", target),
-                    *("--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", "interlocks.lock"),
+                    *("--no-cache", "--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", "interlocks.lock"),
                 ],
                 cwd=scratch,
             )
         if finished.code:
             raise _failure(finished.err)
-        write_text(target / STAMP, lock.digest)
+        stamp(target)
     return target
 
 
@@ -69,6 +73,8 @@ def installed(lock: OwnLock) -> dict[str, Distribution]:
     names = ", ".join(package.label for package in lock.packages)
     if not (folder / STAMP).is_file():
         raise Failed(f"the protected branch asks for {names}, which is not installed here", file=FILE, hint=INSTALL)
+    if why := damage(folder):
+        raise Failed(f"the protected branch asks for {names}, and {folder} has {why}", file=FILE, hint=INSTALL)
     found: dict[str, Distribution] = {canonicalize_name(one.name): one for one in distributions(path=[str(folder)])}
     for package in lock.packages:
         one = found.get(package.name)
@@ -82,6 +88,34 @@ def installed(lock: OwnLock) -> dict[str, Distribution]:
                 hint=f"take {package.name} out of {FILE}, or lock the version that the checker has",
             )
     return {package.name: found[package.name] for package in lock.packages}
+
+
+def stamp(folder: Path) -> None:
+    """Say that an installation is complete, and what it consists of."""
+    files = {path: digest_file(folder / path) for path in _files(folder)}
+    write_text(folder / STAMP, json.dumps(files, indent=1) + "\n")
+
+
+def damage(folder: Path, *, hashed: bool = False) -> str:
+    """What of a complete installation is gone; with `hashed`, also what is changed. Empty where nothing is."""
+    try:
+        files = read_json(folder / STAMP)
+    except BadInput:
+        files = None
+    if not isinstance(files, dict) or not files:
+        return "no list of its files"  # an earlier version of ours wrote none
+    for path, digest in files.items():
+        if not (folder / path).is_file():
+            return f"no {path}"
+        if hashed and digest_file(folder / path) != digest:
+            return f"a changed {path}"
+    return ""
+
+
+def _files(folder: Path) -> list[str]:
+    """Those that an installation brings: Python may compile them at any time."""
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != STAMP)
+    return [path.relative_to(folder).as_posix() for path in paths if path.suffix != ".pyc"]
 
 
 def _of_the_checker(name: str) -> str | None:
@@ -105,7 +139,10 @@ def _failure(output: str) -> Failed | Outside:
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
     """One process at a time; the lock ends with its process."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise BadInput(f"{VARIABLE} needs a folder, and a file is in the way", file=target.parent) from None
     with open(f"{target}.lock", "w") as stream:  # noqa: PTH123 - a file next to the folder
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import json
 import re
-import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput, BeampermitError, Failed
-from beampermit.interlocks.api import INPUTS, OwnInterlock
 from beampermit.interlocks.families import FAMILIES, load_interlocks, select_interlocks
-from beampermit.interlocks.inputs import PROVIDERS
 from beampermit.interlocks.interlock import Finding, Interlock
+from beampermit.interlocks.own.answers import LONGEST, Described
 from beampermit.interlocks.own.installation import folder_of, installed
 from beampermit.interlocks.own.lock import FILE, lock_of
+from beampermit.interlocks.own.process import describe, judge
 from beampermit.project import Project
 from beampermit.verdicts.packages import InterlockPackage
-from beampermit.verdicts.verdict import OWN_ID, Outcome
+from beampermit.verdicts.verdict import OWN_ID
 
 GROUP = "beampermit.interlocks"
 FAMILY = "own"
 NAMED = re.compile(r"X[A-Z]{2}(\d{3})?")
 """An id or a family of a laboratory."""
-LONGEST = 60
-"""Characters of a title, as of ours."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +63,10 @@ def own_interlocks(project: Project) -> dict[str, type[Interlock]]:
     if not known.points:
         return {}
     ours = frozenset(load_interlocks())
-    with _ours_kept(known.folder):
-        made = {id: _interlock(id, package, point, known) for id, (package, point) in known.points.items()}
+    described = describe(known.folder, {id: point.value for id, (_, point) in known.points.items()})
+    made = {
+        id: _interlock(id, package, point, known.folder, described[id]) for id, (package, point) in known.points.items()
+    }
     _refuse_circles(made, ours)
     return made
 
@@ -150,67 +145,14 @@ def _refuse_circles(made: dict[str, type[Interlock]], ours: frozenset[str]) -> N
         ) from None
 
 
-@contextmanager
-def _ours_kept(folder: Path) -> Iterator[None]:
-    """`folder` is looked in after all that the checker has; what its modules register among ours is dropped again."""
-    known, providers = dict(Interlock.known), dict(PROVIDERS)
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
-        importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        Interlock.known.clear()
-        Interlock.known.update(known)
-        PROVIDERS.clear()
-        PROVIDERS.update(providers)
+def _interlock(id: str, package: InterlockPackage, point: EntryPoint, folder: Path, what: Described) -> type[Interlock]:
+    if what.why:
+        return _broken(id, package, what.why)
 
+    def check(_: Any, project: Project) -> Finding:
+        return judge(project, package.label, id, point.value, folder, what.inputs)
 
-def _interlock(id: str, package: InterlockPackage, point: EntryPoint, known: Declared) -> type[Interlock]:
-    try:
-        kind: Any = point.load()
-        why = _unfit(id, kind, known.folder)
-    except (Exception, SystemExit) as error:
-        why = f"{point.value} cannot be loaded: {type(error).__name__}: {error}"
-        kind = None
-    return _broken(id, package, why) if why else _added(id, package, kind)
-
-
-def _unfit(id: str, kind: Any, folder: Path) -> str:
-    """Why this class is no interlock; empty if it is."""
-    if not (isinstance(kind, type) and issubclass(kind, OwnInterlock)):
-        return "it is no subclass of OwnInterlock of beampermit.interlocks.api"
-    if kind.__name__ != id:
-        return f"the class is called {kind.__name__}"
-    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    if file is None or not Path(file).resolve().is_relative_to(folder.resolve()):
-        return f"its module {kind.__module__} is not that of the locked package, but {file}"
-    return _ill_written(kind)
-
-
-def _ill_written(kind: type[OwnInterlock]) -> str:
-    title = inspect.cleandoc(kind.__doc__ or "")
-    if not title or "\n" in title or len(title) > LONGEST:
-        return f"its docstring, the title, must be one line of at most {LONGEST} characters"
-    check = getattr(kind, "check", None)
-    if check is None or not inspect.getdoc(check):
-        return "it has no method `check` whose docstring is the fix"
-    if others := [name for name in _inputs(kind) if name not in INPUTS]:
-        return f"`check` asks for {others[0]!r}; it may ask for {', '.join(INPUTS)}"
-    if isinstance(kind.requires, str) or not all(isinstance(name, str) for name in kind.requires):
-        return "`requires` must be a set of ids"
-    return ""
-
-
-def _inputs(kind: type[OwnInterlock]) -> tuple[str, ...]:
-    return tuple(name for name in inspect.signature(kind.check).parameters if name != "self")
-
-
-def _added(id: str, package: InterlockPackage, kind: type[OwnInterlock]) -> type[Interlock]:
-    def check(_: Any, **given: Any) -> Finding:
-        return _plain(kind().check(**given))
-
-    return _made(id, package, kind.__doc__ or "", inspect.getdoc(kind.check) or "", check, _inputs(kind), kind.requires)
+    return _made(id, package, what.title, what.fix, check, ("project",), what.requires)
 
 
 def _broken(id: str, package: InterlockPackage, why: str) -> type[Interlock]:
@@ -239,19 +181,3 @@ def _made(
         "inputs": classmethod(lambda _: inputs),
     }
     return type(id, (Interlock,), members, own=True)
-
-
-def _plain(finding: Any) -> Finding:
-    """What was found, without what only ours may say: records that documents read, and when a check is due."""
-    if not isinstance(finding, Finding):
-        raise BadInput(f"`check` returned {type(finding).__name__}, and not what passed, failed or skipped make")
-    if finding.outcome not in set(Outcome):
-        raise BadInput(f"its outcome is {finding.outcome!r}, and not one that passed, failed or skipped make")
-    if not isinstance(finding.reason, str):
-        raise BadInput(f"the reason of its finding is {type(finding.reason).__name__}, and not a text")
-    facts = finding.evidence if isinstance(finding.evidence, dict) else finding.evidence.model_dump(mode="json")
-    try:
-        facts = json.loads(json.dumps(facts, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"its evidence cannot be written as JSON: {error}") from None
-    return replace(finding, outcome=Outcome(finding.outcome), evidence=facts, until="")

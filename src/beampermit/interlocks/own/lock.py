@@ -21,7 +21,11 @@ LARGEST = 2**20
 OPTION = re.compile(r"(--index-url|--extra-index-url|--find-links)[ =]\S+$")
 REQUIREMENT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;@]+)((?:\s+--hash=\S+)*)$")
 HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+BOM = "\ufeff"
+"""At the beginning of what some editors of Windows write."""
 MADE_BY = f"uv pip compile --no-deps --generate-hashes interlocks.in -o {FILE}"
+
+HASHED_BY = f"{MADE_BY}, or for a wheel in a folder write what `pip hash FILE.whl` prints"
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,21 @@ def lock_of(project: Project) -> OwnLock | None:
     None where it names no package.
     """
     base = project.base
-    text = project.git.top.read(base, FILE) if base else text_here(project)
+    text = _of_base(project, base) if base else text_here(project)
     return parse_lock(text, f"{base[:12]}:{FILE}" if base else FILE) if text else None
 
 
+def _of_base(project: Project, base: str) -> str | None:
+    text = project.git.top.read(base, FILE)
+    return text and text.removeprefix(BOM)
+
+
 def text_here(project: Project) -> str | None:
-    """What the work tree has."""
+    """What the work tree has. Raises `BadInput` for a link: what it leads to is no file of the repository."""
     file = project.git.top.root / FILE
-    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    if link := next((path for path in (file, file.parent) if path.is_symlink()), None):
+        raise BadInput("it is a symbolic link, and the lock is a file", file=link.relative_to(project.git.top.root))
+    return file.read_text(encoding="utf-8", errors="replace").removeprefix(BOM) if file.is_file() else None
 
 
 def parse_lock(text: str, name: str) -> OwnLock | None:
@@ -72,9 +83,12 @@ def _package(line: str, name: str, number: int) -> InterlockPackage:
         what = f"{line[:60]!r} is neither `name==version` with hashes nor the address of an index"
         raise BadInput(what, file=name, line=number, hint=MADE_BY)
     words = found[3].split()
+    if not words:
+        why = f"{found[1]}=={found[2]} has no --hash=sha256:...; uv writes one only for what an index over HTTP(S) has"
+        raise BadInput(why, file=name, line=number, hint=HASHED_BY)
     hashes = [HASH.fullmatch(word) for word in words]
-    if not words or not all(hashes):
-        why = "has no --hash=sha256:..." if not words else "has a hash that is not sha256 and 64 hexadecimal digits"
+    if not all(hashes):
+        why = "has a hash that is not sha256 and 64 hexadecimal digits"
         raise BadInput(f"{found[1]}=={found[2]} {why}", file=name, line=number, hint=MADE_BY)
     digests = tuple(f"sha256:{one[1]}" for one in hashes if one)
     try:
