@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -84,7 +85,7 @@ def main() -> None:
         _say("a project that is generated from it is rehearsed: a minute or two")
         rehearse(place, options.to.resolve())
     _say(f"\n{options.to} at {commit[:12]} is {place.url}; projects of it call that repository alone")
-    _say(f"  push it: git -C {options.to} push {place.url}.git main {_tags_of(options.to)}".rstrip())
+    _say(f"  push it: git -C {shlex.quote(str(options.to))} push {place.url}.git main {_tags_of(options.to)}".rstrip())
     _say("  what it needs besides: beampermit mirror list")
 
 
@@ -94,6 +95,7 @@ def mirror(place: Place, to: Path, *, enterprise_server: bool) -> str:
     if _git(ROOT, "status", "--porcelain"):
         sys.stderr.write(f"what is not committed here is not copied; the copy is of {upstream[:12]}\n")
     before = _begin(place, to)
+    identify(to)
     _git(to, "fetch", "--quiet", "--no-tags", str(ROOT), upstream)
     _git(to, "checkout", "--quiet", "--force", "--detach", upstream)
     rewrite(to, place)
@@ -121,6 +123,24 @@ def mirror(place: Place, to: Path, *, enterprise_server: bool) -> str:
         _git(to, "tag", "--force", label, "HEAD^")
         _git(to, "tag", "--force", version, "HEAD")
     return _git(to, "rev-parse", "HEAD")
+
+
+def identify(to: Path) -> None:
+    """Let the copy's commits be of whom git knows there, else of whom it knows in this clone. End where it is nobody."""
+    if _unknown(to):
+        for key in ("user.name", "user.email"):
+            if value := _try(ROOT, "config", key).stdout.strip("\n"):
+                _git(to, "config", key, value)
+    if said := _unknown(to):
+        hint = "git config user.name NAME && git config user.email ADDRESS"
+        sys.exit(f"git knows nobody whose commits the copy's are: {said}\n  then: {hint}")
+
+
+def _unknown(root: Path) -> str:
+    """What git says where it does not know who commits."""
+    asked = [_try(root, "var", name) for name in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT")]
+    said = next((done.stderr.strip().splitlines() for done in asked if done.returncode), None)
+    return "" if said is None else said[-1].removeprefix("fatal: ") if said else "no reason was given"
 
 
 def rewrite(root: Path, place: Place) -> None:
@@ -209,7 +229,7 @@ def _begin(place: Place, to: Path) -> str:
         return ""
     # A run that was killed left its half-done files on no branch; those of the branch are someone's.
     if _try(to, "symbolic-ref", "--quiet", "HEAD").returncode == 0 and _git(to, "status", "--porcelain"):
-        sys.exit(f"{to} has changes that are not committed\n  then: git -C {to} status")
+        sys.exit(f"{to} has changes that are not committed\n  then: git -C {shlex.quote(str(to))} status")
     return _git(to, "rev-parse", "main")
 
 

@@ -195,6 +195,30 @@ def test_a_folder_of_something_else_is_left_alone(mirror: ModuleType, tmp_path: 
         mirror._begin(place, other)
 
 
+def test_whose_commits_the_copys_are_is_asked_before_anything_is_copied(
+    mirror: ModuleType, upstream: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*(f"GIT_{role}_{what}" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")), "EMAIL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    (tmp_path / "gitconfig").write_text("[user]\n    useConfigOnly = true\n")  # whatever the name of this machine
+    place, to = mirror.Place("lab", "permit", "github.com"), tmp_path / "copy"
+    upstream("config", "--unset", "user.email")
+    try:
+        with pytest.raises(
+            SystemExit, match=r"git knows nobody .+: no email was given .+\n  then: git config user\.name"
+        ):
+            mirror.mirror(place, to, enterprise_server=False)
+    finally:
+        upstream("config", "user.email", "ada@lab.example")
+    assert [path.name for path in to.iterdir()] == [".git"]
+    mirror.identify(to)
+    assert Git(to)("var", "GIT_COMMITTER_IDENT").startswith("Ada <ada@lab.example> ")
+    Git(to)("config", "user.name", "Deputy")
+    mirror.identify(to)
+    assert Git(to)("var", "GIT_AUTHOR_IDENT").startswith("Deputy <")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -34,12 +34,10 @@ def begun_in(folder: Path) -> Iterator[Path]:
 def remove_left(folder: Path) -> None:
     """Remove what killed runs have left, and nothing of one that is still at work, or of someone else."""
     for left in folder.glob(f"{PREFIX}*"):
-        if left.is_symlink():
-            continue
         with suppress(OSError):
             lock = os.open(left / IN_USE, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             finally:
                 os.close(lock)
-            shutil.rmtree(left, ignore_errors=True)
+            shutil.rmtree(left, ignore_errors=True)  # which follows no link
