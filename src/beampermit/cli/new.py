@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from beampermit.cli.asking import answers_are_told, ask_and_keep
 from beampermit.cli.output import Json, console, progress_console, show, shown_progress
-from beampermit.errors import BadInput, BeampermitError, counted
+from beampermit.errors import BadInput, counted
 
 if TYPE_CHECKING:
-    from beampermit.generation.answers import Question
     from beampermit.generation.from_table.project import TableProject
     from beampermit.generation.lume_project import LumeProject
 
@@ -106,8 +104,8 @@ def new(
     lume = _lume(from_lume, pv_mapping, python, network, given)
     named = {"outputs": output or [], "groups": group or [], "ignored": ignore or []}
     kept: dict[str, str] = {}
-    ask = None if no_input or as_json else partial(_ask, kept)
-    with _table(from_table, named, time, given) as table, _answers_are_told(kept):
+    ask = None if no_input or as_json else partial(ask_and_keep, kept)
+    with _table(from_table, named, time, given) as table, answers_are_told(kept):
         begun = table or lume
         if not begun:
             refuse_without_fill(given)
@@ -142,14 +140,6 @@ def new(
     show({**made, **of_table, **of_lume}, text, as_json)
 
 
-def _ask(kept: dict[str, str], question: Question) -> str:
-    """Ask, and keep the answer."""
-    from beampermit.generation.answers import ask_on_terminal
-
-    kept[question.name] = ask_on_terminal(question)
-    return kept[question.name]
-
-
 def _taken(output_dir: Path, question: str, answer: str) -> str:
     """Why a project of this name cannot be made here."""
     from beampermit.generation.rendering import is_there
@@ -157,19 +147,6 @@ def _taken(output_dir: Path, question: str, answer: str) -> str:
     if question != "project_slug" or not is_there(output_dir / answer):
         return ""
     return f"the folder {output_dir / answer} already exists"
-
-
-@contextmanager
-def _answers_are_told(kept: dict[str, str]) -> Iterator[None]:
-    """Where the command ends early, say with which words it goes on: no answer is lost."""
-    try:
-        yield
-    except (KeyboardInterrupt, BeampermitError, OSError):
-        if kept:
-            given = [f"--answer={question}={answer}" for question, answer in kept.items()]
-            command = shlex.join(["beampermit", *sys.argv[1:], *given])
-            progress_console().print(f"\nTo go on with the answers so far:\n  {command}", soft_wrap=True)
-        raise
 
 
 @contextmanager

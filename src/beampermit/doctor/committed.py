@@ -16,6 +16,7 @@ from beampermit.github.owners import load_owner_errors
 from beampermit.interlocks.repository.ownership import Ownership, guarded_of, unknown_owners_gap
 from beampermit.permit.keys import PUBLIC_IN_PROJECT, VARIABLE, load_signing_key, require_matching_key
 from beampermit.permit.public_keys import PublicKey, parse_public_keys
+from beampermit.updating.staged import read_staged
 from beampermit.workflows.uses import Use
 
 ENDS_WITHIN = timedelta(days=30)
@@ -125,7 +126,14 @@ def _pin(subject: Subject, repository: str, commit: str) -> str:
 
 
 def template(subject: Subject) -> Found:
-    """Which template the project was made from, so that it can be updated."""
+    """Which template the project was made from, so that it can be updated; here, that no update stopped half-way."""
+    if subject.project is not None:
+        try:
+            unfinished = read_staged(subject.project.git)
+        except BeampermitError as error:
+            return missing(str(error), error.hint)
+        if unfinished:
+            return missing(f"the update to {unfinished.new} was interrupted, and is not finished", "beampermit update")
     text = subject.files.read(f"{subject.files.prefix}{TEMPLATE}")
     if text is None:
         return unseen(f"there is no {TEMPLATE}: which template it was made from is not recorded")

@@ -55,6 +55,19 @@ def problems(answers: dict[str, str], template: Path | None = None) -> list[str]
     return _rules(template)["problems"](answers)
 
 
+def problems_of_some(answers: Mapping[str, str], template: Path) -> list[str]:
+    """Why answers are invalid whatever the missing ones will be, in their order: by themselves, else beside each other.
+
+    Of a template that cannot judge a part of its answers, none.
+    """
+    rules = _rules(template)
+    reason = rules.get("reason")
+    judged = [key for key in answers if key in rules["RULES"]] if reason else []
+    alone = [f"{key}: {why}" for key in judged if (why := reason(key, {key: answers[key]}))]
+    between = {reason(key, dict(answers)): key for key in reversed(judged)}
+    return alone or [f"{key}: {why}" for why, key in reversed(between.items()) if why]
+
+
 @cache
 def _definition(template: Path | None = None) -> dict[str, Any]:
     return json.loads(((template or template_folder()) / "cookiecutter.json").read_text(encoding="utf-8"))

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 
 from beampermit.errors import BadInput, did_you_mean, several
 from beampermit.generation.answers import Asker, Question, rendered
-from beampermit.generation.template import problems, questions
+from beampermit.generation.template import problems, problems_of_some, questions
 from beampermit.updating.recorded import ANSWERS
 from beampermit.updating.source import Source
 
 FIXED = ("project_slug", "package_name")
 """Names of folders and of the model in the ledger: giving it another one is no update."""
-EXPIRED = re.compile(r"review_by: \S+ is in the past")
-"""An answer that was right when it was given."""
+OUTDATED = re.compile(r"review_by: \S+ is in the past|package_name: \S+ is the name of a library or of a folder .+")
+"""What is said of an answer that was right when it was given. The project's own package may be installed, or on the
+path, as its Makefile has it."""
 
 
 def complete_answers(
@@ -30,23 +31,34 @@ def complete_answers(
             raise BadInput(f"there is no question {key!r}{did_you_mean(key, asked)}", hint="beampermit update --help")
         if key in FIXED and recorded.get(key, given[key]) != given[key]:
             raise BadInput(f"{key} is {recorded[key]!r}, and an update gives a project no other name", file=ANSWERS)
+    known = {**given, **{key: answer for key, answer in recorded.items() if key in asked and key not in given}}
+    _refuse(problems_of_some(known, source.folder), recorded)
     answers: dict[str, str] = {}
     defaults: dict[str, str] = {}
     for key, template in asked.items():
-        if key in given or key in recorded:
-            answers[key] = given.get(key, recorded.get(key, ""))
+        if key in known:
+            answers[key] = known[key]
             continue
         choices = template if isinstance(template, list) else []
         default = choices[0] if choices else rendered(str(template), answers)
         answers[key] = ask(Question(key, default, choices, _judge(key, answers, source))) if ask else default
         if not ask:
             defaults[key] = default
-    wrong = [reason for reason in problems(answers, source.folder) if not EXPIRED.fullmatch(reason)]
-    if wrong:
-        key = re.match(r"\w+", wrong[0])
-        hint = f"beampermit update --answer {key[0]}=VALUE" if key else ""
-        raise BadInput(several(wrong, len(wrong)), file=ANSWERS, hint=hint)
+    _refuse(problems(answers, source.folder), recorded)
     return answers, defaults
+
+
+def _refuse(reasons: list[str], recorded: Mapping[str, str]) -> None:
+    """Raise `BadInput` for reasons that are not OUTDATED alone."""
+    wrong = [
+        reason
+        for reason in dict.fromkeys(reasons)
+        if not (reason.partition(":")[0] in recorded and OUTDATED.fullmatch(reason))
+    ]
+    if wrong:
+        key = wrong[0].partition(":")[0]
+        hint = f"git log -- {ANSWERS}" if key in FIXED else f"beampermit update --answer {key}=VALUE"
+        raise BadInput(several(wrong, len(wrong)), file=ANSWERS, hint=hint)
 
 
 def _judge(key: str, answers: Mapping[str, str], source: Source) -> Callable[[str], str]:

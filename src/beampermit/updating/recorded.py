@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from beampermit.record import Digest, Record
 
 ANSWERS, RENDERED = ".cruft.json", ".cruft.render.json"
 FORMAT = 1
+RESTORE = f"git log -- {RENDERED}"
+SHOWN = 60
+"""Characters of a name that is refused."""
 
 
 class Own(Record):
@@ -118,19 +122,28 @@ def unpack_render(root: Path, folder: Path) -> bool:
     try:
         found = _Render.model_validate(content)
     except ValidationError as error:
-        raise BadInput(first_fault(error), file=file, hint=f"git checkout HEAD -- {RENDERED}") from None
+        raise BadInput(first_fault(error), file=file, hint=RESTORE) from None
     for name, body in found.files.items():
         if any(_odd(part) for part in name.split("/")):
-            raise BadInput(f"{name!a} is no name of a file in a project", file=file)
+            raise BadInput(f"{_short(name)} is no name of a file in a project", file=file, hint=RESTORE)
         target = folder / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(body.content)
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
-            raise BadInput(f"{name!a} is a file and a folder", file=file) from None
+            raise BadInput(f"{_short(name)} is a file and a folder", file=file, hint=RESTORE) from None
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            raise BadInput(f"{_short(name)} is too long for the name of a file", file=file, hint=RESTORE) from None
         target.chmod(0o755 if body.executable else 0o644)
     return True
 
 
 def _odd(part: str) -> bool:
-    return part in ("", ".", "..") or part.lower() == ".git" or "\\" in part or "\0" in part
+    own = part.lower().rstrip(" .") in (".git", "git~1")  # as Windows reads it, and git refuses it
+    return part in ("", ".", "..") or own or "\\" in part or "\0" in part
+
+
+def _short(name: str) -> str:
+    return ascii(name if len(name) <= SHOWN else f"{name[:SHOWN]}...")

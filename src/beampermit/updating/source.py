@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import runpy
+import shlex
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -95,7 +96,7 @@ def _find(revision: str, address: str, asked: bool) -> tuple[Git, str]:
     git = _fetched(address, folder)
     if commit := _resolve(git, revision):
         return git, commit
-    raise BadInput(f"{address} has no {revision!r}", hint=f"git ls-remote {address}")
+    raise BadInput(f"{address} has no {revision!r}", hint=f"git ls-remote {shlex.quote(address)}")
 
 
 def _resolve(git: Git, revision: str) -> str | None:
@@ -124,7 +125,7 @@ def _fetched(address: str, folder: Path) -> Git:
     if fetched.code:
         raise Outside(
             f"the template's repository cannot be fetched: {fetched.tail}",
-            hint=f"git ls-remote {address}",
+            hint=f"git ls-remote {shlex.quote(address)}",
         )
     return git
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +19,10 @@ from beampermit.files import remove, replacing, write_text
 from beampermit.git import Git
 from beampermit.reading import first_fault, read_json
 from beampermit.record import Record
+from beampermit.updating.recorded import ANSWERS, RENDERED
 
-FOLDER, PLAN = "beampermit-update", "plan.json"
-LINK = "link:"
+FOLDER, PLAN, LOCK = "beampermit-update", "plan.json", "lock"
+LINK, IS_FOLDER = "link:", "folder"
 
 
 class Change(Record):
@@ -55,8 +60,21 @@ class Staged(Record):
 
 def place_of(git: Git) -> Path:
     """The folder of this project's update, in the git folder of this work tree."""
-    name = git.prefix.strip("/").replace("/", "+") or "top"
-    return Path(git("rev-parse", "--path-format=absolute", "--git-path", f"{FOLDER}/{name}"))
+    name = digest_bytes(os.fsencode(git.prefix)).removeprefix("sha256:")[:16] if git.prefix else "top"
+    return _in_git(git, f"{FOLDER}/{name}")
+
+
+@contextmanager
+def alone(git: Git) -> Iterator[None]:
+    """No other update of this work tree runs beside the block. Raises `Conflict`."""
+    file = _in_git(git, f"{FOLDER}/{LOCK}")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict("another update of this repository is running", hint="wait until it has ended") from None
+        yield
 
 
 def read_staged(git: Git) -> Staged | None:
@@ -82,29 +100,53 @@ def stage(git: Git, staged: Staged, files: Path) -> None:
 def apply(git: Git, staged: Staged) -> None:
     """Write all changes, then mark the conflicts in the index, then forget the plan: each step may be run again.
 
-    Raises `Conflict` for a file that somebody has changed since, before anything else is written.
+    The record comes last: it says that all else is there. Raises `Conflict` for a file that somebody has changed since,
+    and where git could not mark conflicts, before anything else is written.
     """
     place = place_of(git)
     refuse_other_edits(git.root, staged, place)
-    for change in staged.changes:
+    refuse_locked_index(git)
+    for change in sorted(staged.changes, key=_turn):
         target = git.root / change.path
-        if digest_of(target) == change.after:
-            continue
         if change.after is None:
-            target.unlink(missing_ok=True)
+            if digest_of(target) is not None:
+                target.unlink()
             _remove_empty(target.parent, git.root)
-        else:
-            _put(place / "files" / change.path, target)
+            continue
+        source = place / "files" / change.path
+        if digest_of(target) != change.after or _executable(target) != _executable(source):
+            _put(source, target)
     _mark(git, staged)
     remove(place)
 
 
+def _turn(change: Change) -> int:
+    """What goes makes room for what comes, as a file in place of a folder."""
+    return 0 if change.after is None else 2 if change.path in (ANSWERS, RENDERED) else 1
+
+
+def refuse_locked_index(git: Git) -> None:
+    """Raise `Conflict` where another git works in this tree, or one was killed: conflicts could not be marked."""
+    lock = _in_git(git, "index.lock")
+    if lock.exists():
+        raise Conflict(
+            "git's index is locked: a commit or another command of git is not finished",
+            file=lock,
+            hint=f"end it; where no git runs, `rm {shlex.quote(str(lock))}`",
+        )
+
+
 def refuse_other_edits(root: Path, staged: Staged, place: Path) -> None:
+    gone = [root / change.path for change in staged.changes if change.after is None]
+    emptied = {*gone, *(above for path in gone for above in path.parents)}
     for change in staged.changes:
         target = root / change.path
         if link := next((above for above in target.parents if above != root and above.is_symlink()), None):
             raise Conflict(f"{link.relative_to(root)} is a link, and an update writes below it", file=change.path)
-        if digest_of(target) in (change.before, change.after):
+        found = digest_of(target)
+        if found in (change.before, change.after):
+            continue
+        if found == IS_FOLDER and change.after and emptied.issuperset((target, *target.rglob("*"))):
             continue
         if change.before is None:
             raise Conflict(
@@ -115,7 +157,8 @@ def refuse_other_edits(root: Path, staged: Staged, place: Path) -> None:
         raise Conflict(
             "this file has been changed since the update began, which was interrupted",
             file=change.path,
-            hint=f"to go on, `git checkout HEAD -- {change.path}`; to forget that update, delete {place}",
+            hint=f"to go on, `git checkout HEAD -- {shlex.quote(change.path)}`; to forget that update, "
+            f"`rm -r {shlex.quote(str(place))}`",
         )
 
 
@@ -123,8 +166,16 @@ def digest_of(file: Path) -> str | None:
     if file.is_symlink():
         return LINK + digest_bytes(os.fsencode(file.readlink()))
     if file.is_dir():
-        return "folder"
+        return IS_FOLDER
     return digest_file(file) if file.is_file() else None
+
+
+def _executable(file: Path) -> bool:
+    return not file.is_symlink() and file.is_file() and bool(file.stat().st_mode & 0o100)
+
+
+def _in_git(git: Git, name: str) -> Path:
+    return Path(git("rev-parse", "--path-format=absolute", "--git-path", name))
 
 
 def _put(source: Path, target: Path) -> None:
@@ -140,8 +191,11 @@ def _put(source: Path, target: Path) -> None:
 
 
 def _remove_empty(folder: Path, root: Path) -> None:
-    while folder != root and not any(folder.iterdir()):
-        folder.rmdir()
+    while folder != root:
+        if folder.is_dir():
+            if any(folder.iterdir()):
+                return
+            folder.rmdir()
         folder = folder.parent
 
 

@@ -49,6 +49,19 @@ class Merged:
     labels: Mapping[str, str] = field(default_factory=dict)
     """What git wrote behind conflict markers, and what is meant."""
 
+    def in_words(self, sides: Mapping[str, str]) -> Merged:
+        """As it is, but for files in the way of a folder: git puts them beside it, with a commit in their names."""
+
+        def named(path: str) -> str:
+            for oid, word in sides.items():
+                said = path.replace(f"~{oid}", f"~{word}")
+                if said != path and said not in self.files:
+                    return said
+            return path
+
+        files = {named(path): entry for path, entry in self.files.items()}
+        return Merged(files, {named(path): entries for path, entries in self.stages.items()}, self.labels)
+
 
 def files_of(git: Git, tree: str) -> Files:
     """Path -> entry of a tree, such as `HEAD:models/faults/`."""
@@ -100,7 +113,9 @@ def merge(git: Git, base: Files, ours: Files, new: Files, name: str) -> Merged:
             break
         mode, oid, stage, path = found.groups()
         stages.setdefault(path, {})[int(stage)] = Entry(mode, oid)
-    return Merged(files_of(git, tree), stages, {here: "yours", there: name})
+    return Merged(files_of(git, tree), stages, {here: "yours", there: name}).in_words(
+        {here: "yours", there: "template"}
+    )
 
 
 def _commit(git: Git, tree: str, *parents: str) -> str:
