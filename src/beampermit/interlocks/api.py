@@ -57,7 +57,10 @@ class JudgedProject(Protocol):
 
 
 class OwnInterlock:
-    """Base of a laboratory's interlocks. `requires` names interlocks, also ours, that must pass before."""
+    """Base of a laboratory's interlocks. `requires` names interlocks that must pass before.
+
+    It holds among those of one command: in CI ours are judged by other steps, and are not waited for.
+    """
 
     requires: ClassVar[frozenset[str]] = frozenset()
     check: Callable[..., Finding]

@@ -87,6 +87,13 @@ def test_what_cannot_be_judged_never_passes(error: Exception, outcome: Outcome, 
     assert reason in verdict.reason
 
 
+def test_a_finding_of_which_no_verdict_can_be_made_is_an_error() -> None:
+    wrong = interlock("XXX001", lambda self: Finding(Outcome.FAILED, "x", fix=3))  # pyright: ignore[reportArgumentType]
+    verdicts = runner.run([wrong, interlock("XXX002", lambda self: passed("fine"))], Inputs())
+    assert [(verdict.outcome, verdict.exit_code) for verdict in verdicts] == [(Outcome.ERROR, 4), (Outcome.PASSED, 0)]
+    assert verdicts[0].reason.startswith("internal error in this check: ValidationError: ")
+
+
 def test_an_input_is_made_once_and_its_failure_reaches_all_who_want_it() -> None:
     made: list[str] = []
 
