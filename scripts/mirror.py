@@ -126,7 +126,7 @@ def mirror(place: Place, to: Path, *, enterprise_server: bool) -> str:
 
 
 def identify(to: Path) -> None:
-    """Let the copy's commits be of whom git knows there, else of whom it knows in this clone. End where it is nobody."""
+    """Let the copy's commits be of whom git knows there, else of whom it knows in this clone; end if it is nobody."""
     if _unknown(to):
         for key in ("user.name", "user.email"):
             if value := _try(ROOT, "config", key).stdout.strip("\n"):

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PLACES = (".github", "actions", "template", "deploy")
 OURS = "beampermit/beampermit"
 
+TAG = "workflows-v{version}"
+"""The tag of the commit that a release's pins name, which stands beside them."""
 CONTAINER = "template/{{cookiecutter.project_slug}}/Containerfile"
 IN_CONTAINER = re.compile(r"(?P<use>\.git)#(?P<commit>[0-9a-f]{40})")
 

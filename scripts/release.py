@@ -20,13 +20,15 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from pin import move, pins
+from pin import TAG, move, pins
 
 ROOT = Path(__file__).resolve().parents[1]
 UNRELEASED = "## Unreleased"
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 INSTALLED = re.compile(r"(?P<name>\bbeampermit(?:\[[a-z,]+\])?==)\d+\.\d+\.\d+")
 """What a page says to install."""
+ANSWERS_WITHIN = 60.0
+"""Seconds that origin has to answer, a passphrase typed for it included."""
 PLACES = {
     "pyproject.toml": re.compile(r'(?m)^(version = ")[^"]+(")$'),
     "src/beampermit/__init__.py": re.compile(r'(?m)^(__version__ = ")[^"]+(")$'),
@@ -73,9 +75,9 @@ def release(version: str, branch: str) -> None:
             _say(f"{branch} moves to {commit[:12]}")
             _git(ROOT, "merge", "--quiet", "--ff-only", commit)
         _keep(files)
-    _tag(f"workflows-v{version}", f"{commit}^", f"The workflows and actions of Beampermit {version}")
+    _tag(TAG.format(version=version), f"{commit}^", f"The workflows and actions of Beampermit {version}")
     _tag(f"v{version}", commit, f"Beampermit {version}")
-    tags = f"v{version} workflows-v{version}"
+    tags = f"v{version} {TAG.format(version=version)}"
     _say(f"\n{version} is made: {', '.join(f'dist/{file.name}' for file in files)}, and the tags {tags}")
     _say(f"  publish it: git push --atomic origin {branch} {tags}")
     if _git(ROOT, "rev-parse", branch) == commit:
@@ -90,10 +92,7 @@ def refuse_what_is_not_ready(version: str, branch: str) -> None:
     here = _try(ROOT, "symbolic-ref", "--short", "HEAD").stdout.strip()
     if here != branch:
         sys.exit(f"releases are made on {branch}, and this is {here or 'no branch'}\n  then: git switch {branch}")
-    if not _try(ROOT, "rev-parse", "--verify", "--quiet", f"refs/remotes/origin/{branch}").returncode:
-        behind = int(_git(ROOT, "rev-list", "--count", f"HEAD..origin/{branch}"))
-        if behind:
-            sys.exit(f"{branch} lacks {behind} commits of origin/{branch}\n  then: git pull --ff-only")
+    refuse_what_origin_has_more(version, branch)
     if _has_tag(f"v{version}"):
         sys.exit(f"the tag v{version} exists, and a version is released once\n  then: git show v{version}")
     signed = _try(ROOT, "commit-tree", "-S", "-m", "Can this be signed?", "HEAD^{tree}")
@@ -101,13 +100,44 @@ def refuse_what_is_not_ready(version: str, branch: str) -> None:
         sys.exit(KEY.format(said=(signed.stderr.strip().splitlines() or ["no reason was given"])[0]))
 
 
+def refuse_what_origin_has_more(version: str, branch: str) -> None:
+    """End where origin has a tag of this version, or commits that are not here. It is asked, and nothing is fetched."""
+    head, tags = f"refs/heads/{branch}", (f"v{version}", TAG.format(version=version))
+    now = _at_origin(head, *(f"refs/tags/{tag}" for tag in tags))
+    if now is None:
+        now = {head: _try(ROOT, "rev-parse", "--verify", "--quiet", f"refs/remotes/origin/{branch}").stdout.strip()}
+    if there := [tag for tag in tags if f"refs/tags/{tag}" in now]:
+        sys.exit(f"origin has a tag {there[0]}, and a version is released once\n  then: git fetch --tags")
+    newest = now.get(head)
+    if newest and _try(ROOT, "merge-base", "--is-ancestor", newest, "HEAD").returncode:
+        sys.exit(f"{branch} lacks commits of origin/{branch}, up to {newest[:12]}\n  then: git pull --ff-only")
+
+
+def _at_origin(*names: str) -> dict[str, str] | None:
+    """Name -> commit, as origin has it now; None where there is no origin, or none that answers, which is said."""
+    if _try(ROOT, "remote", "get-url", "origin").returncode:
+        return None
+    try:
+        done = _try(ROOT, "ls-remote", "origin", *names, timeout=ANSWERS_WITHIN)
+    except subprocess.TimeoutExpired:
+        return _unasked(f"no answer within {ANSWERS_WITHIN:.0f} seconds")
+    if done.returncode:
+        return _unasked((done.stderr.strip().splitlines() or ["git says no reason"])[0])
+    rows = (line.partition("\t") for line in done.stdout.splitlines())
+    return {name: commit for commit, _, name in rows}
+
+
+def _unasked(reason: str) -> None:
+    sys.stderr.write(f"origin does not answer ({reason}): its commits are those of the last fetch\n")
+
+
 def refuse_what_cannot_begin(version: str, branch: str) -> None:
     """End where this is no next version, or has nothing to say."""
     now = _version_of(ROOT)
     if _numbers(version) < _numbers(now):
         sys.exit(f"{version} is older than {now}, which is the version of {branch}")
-    if _has_tag(f"workflows-v{version}"):
-        sys.exit(f"the tag workflows-v{version} exists, of another release\n  then: git show workflows-v{version}")
+    if _has_tag(tag := TAG.format(version=version)):
+        sys.exit(f"the tag {tag} exists, of another release\n  then: git show {tag}")
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     if f"## {version} - " in changelog:
         sys.exit(f"CHANGELOG.md has a section {version} already, with no tag v{version}\n  then: git log CHANGELOG.md")
@@ -129,9 +159,9 @@ def prepare(work: Path, version: str, today: date) -> str:
     write_version(work, version, today)
     first, second, third = _subjects(version)
     actions = _commit(work, first)
-    move(actions, f"workflows-v{version}", work)
+    move(actions, TAG.format(version=version), work)
     workflows = _commit(work, second)
-    move(workflows, f"workflows-v{version}", work)
+    move(workflows, TAG.format(version=version), work)
     return _commit(work, third)
 
 
@@ -152,7 +182,7 @@ def write_version(root: Path, version: str, today: date) -> None:
 
 def refuse_other_pins(work: Path, version: str) -> None:
     """End unless every pin names the commit before the last, by its tag."""
-    expected = (_git(work, "rev-parse", "HEAD^"), f"workflows-v{version}")
+    expected = (_git(work, "rev-parse", "HEAD^"), TAG.format(version=version))
     for file, match in pins(work):
         if (match["commit"], match["version"]) != expected:
             where = f"{file.relative_to(work)}: {match['path']} is pinned to {match['commit'][:12]}"
@@ -305,8 +335,9 @@ def _git(root: Path, *arguments: str) -> str:
     return _run(["git", *arguments], cwd=root).strip("\n")
 
 
-def _try(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *arguments], cwd=root, check=False, capture_output=True, text=True)
+def _try(root: Path, *arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=root, check=False, capture_output=True, text=True, timeout=timeout)
 
 
 def _run(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> str:

@@ -45,6 +45,7 @@ def _clone(tmp_path_factory: pytest.TempPathFactory) -> Git:
     git("config", "gpg.format", "ssh")
     git("config", "user.signingkey", f"{key}.pub")
     git("config", "gpg.ssh.allowedSignersFile", str(folder / "signers"))
+    git("remote", "remove", "origin")  # where others may commit by now
     git("update-ref", "refs/as-it-was", "main")
     return git
 
@@ -99,7 +100,7 @@ def emptied(git: Git) -> None:
         (lambda git: (git.root / "LICENSE").write_text(""), NEXT, "LICENSE is not committed"),
         (ran("switch", "--quiet", "--create", "topic"), NEXT, "releases are made on main, and this is topic"),
         (ran("switch", "--quiet", "--detach"), NEXT, "releases are made on main, and this is no branch"),
-        (behind, NEXT, "main lacks 1 commits of origin/main\n  then: git pull --ff-only"),
+        (behind, NEXT, "main lacks commits of origin/main, up to "),
         (ran("tag", f"v{NEXT}"), NEXT, f"the tag v{NEXT} exists, and a version is released once"),
         (ran("tag", f"workflows-v{NEXT}"), NEXT, f"the tag workflows-v{NEXT} exists, of another release"),
         (emptied, NEXT, "CHANGELOG.md has nothing below '## Unreleased'"),
@@ -132,6 +133,51 @@ def test_what_cannot_be_released_is_said_and_nothing_changes(
     assert "Traceback" not in done.stderr
     assert clone("worktree", "list").count("\n") == 0
     assert clone("for-each-ref", "refs/heads", "refs/tags") == before
+
+
+OLDER = "0.0.9 is older than"
+"""What is said after origin was asked, and before anything is made."""
+
+
+def test_origin_is_asked_as_it_is_now_and_nothing_is_fetched(clone: Git, tmp_path: Path) -> None:
+    origin = Git(tmp_path / "origin")
+    subprocess.run(["git", "clone", "--quiet", "--bare", "--shared", clone.root, origin.root], check=True)
+    clone("remote", "add", "origin", str(origin.root))
+    try:
+        clone("commit", "--quiet", "--allow-empty", "--message", "Not pushed yet")
+        assert OLDER in make(clone, "0.0.9").stderr
+        theirs = origin("-c", "user.name=B", "-c", "user.email=b@x", "commit-tree", "-m", "Theirs", "main^{tree}")
+        origin("update-ref", "refs/heads/main", theirs)
+        said = make(clone, "0.0.9").stderr
+        assert said == f"main lacks commits of origin/main, up to {theirs[:12]}\n  then: git pull --ff-only\n"
+        assert clone.try_("cat-file", "-e", theirs).code, "nothing is fetched"
+        for tag in ("v0.0.9", "workflows-v0.0.9"):
+            origin("update-ref", f"refs/tags/{tag}", "main")
+            assert f"origin has a tag {tag}, and a version is released once" in make(clone, "0.0.9").stderr
+            origin("update-ref", "-d", f"refs/tags/{tag}")
+        clone("update-ref", "refs/remotes/origin/main", clone("rev-parse", "main~1"))
+        clone("remote", "set-url", "origin", str(tmp_path / "gone"))
+        said = make(clone, "0.0.9").stderr
+        assert re.match(r"origin does not answer \(.+ does not appear to be a git repository\): its commits are", said)
+        assert OLDER in said
+        behind(clone)
+        assert "main lacks commits of origin/main, up to " in make(clone, "0.0.9").stderr
+    finally:
+        clone("remote", "remove", "origin")
+
+
+def test_an_origin_that_hangs_is_not_waited_for(
+    release: ModuleType, clone: Git, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(release, "ROOT", clone.root)
+    monkeypatch.setattr(release, "ANSWERS_WITHIN", 0.2)
+    monkeypatch.setenv("GIT_SSH_COMMAND", "sleep 5 #")
+    clone("remote", "add", "origin", "ssh://git.lab.example/permit")
+    try:
+        assert release._at_origin("refs/heads/main") is None
+    finally:
+        clone("remote", "remove", "origin")
+    assert "origin does not answer (no answer within 0 seconds)" in capsys.readouterr().err
 
 
 def test_without_a_key_nothing_is_made_and_the_command_that_makes_one_is_said(clone: Git) -> None:
