@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -16,12 +15,12 @@ from beampermit.github.owners import load_owner_errors
 from beampermit.interlocks.repository.ownership import Ownership, guarded_of, unknown_owners_gap
 from beampermit.permit.keys import PUBLIC_IN_PROJECT, VARIABLE, load_signing_key, require_matching_key
 from beampermit.permit.public_keys import PublicKey, parse_public_keys
+from beampermit.updating.recorded import ANSWERS, RENDERED, parse_record, refuse_damaged_render
 from beampermit.updating.staged import read_staged
 from beampermit.workflows.uses import Use
 
 ENDS_WITHIN = timedelta(days=30)
 """A new key is merged and given to GitHub in that time."""
-TEMPLATE = ".cruft.json"
 NEW_KEY = f"run `beampermit permit keygen --out FOLDER`, commit its permit.pub as {PUBLIC_IN_PROJECT}"
 
 
@@ -134,15 +133,15 @@ def template(subject: Subject) -> Found:
             return missing(str(error), error.hint)
         if unfinished:
             return missing(f"the update to {unfinished.new} was interrupted, and is not finished", "beampermit update")
-    text = subject.files.read(f"{subject.files.prefix}{TEMPLATE}")
+    record, render = (f"{subject.files.prefix}{name}" for name in (ANSWERS, RENDERED))
+    text = subject.files.read(record)
     if text is None:
-        return unseen(f"there is no {TEMPLATE}: which template it was made from is not recorded")
+        return unseen(f"there is no {ANSWERS}: which template it was made from is not recorded")
     try:
-        record = json.loads(text)
-        commit = record.get("commit") or ""
-    except (ValueError, AttributeError):
-        return missing(f"{TEMPLATE} is not what a template writes", f"git log -- {TEMPLATE}")
-    own = record.get("beampermit")
-    version = own.get("version") if isinstance(own, dict) else ""
-    name = " ".join(filter(None, (version and f"version {version}", commit and f"commit {str(commit)[:12]}")))
-    return there(f"made from {name or 'a template whose commit is not recorded'}")
+        found = parse_record(text, record)
+        if (kept := subject.files.read(render)) is not None:
+            refuse_damaged_render(kept, render)
+    except BadInput as error:
+        return missing(str(error), error.hint or f"git log -- {error.file}")
+    commit = f"commit {found.commit[:12]}" if found.commit else "a commit that is not recorded"
+    return there(f"made from {f'version {found.version}, ' if found.version else ''}{commit}")

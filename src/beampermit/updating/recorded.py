@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError
 
 from beampermit.errors import BadInput
-from beampermit.reading import first_fault, read_json, refuse_newer
+from beampermit.reading import first_fault, parse_json, read_json, refuse_newer
 from beampermit.record import Digest, Record
 
 ANSWERS, RENDERED = ".cruft.json", ".cruft.render.json"
@@ -83,9 +83,15 @@ class Recorded:
 def read_record(root: Path) -> Recorded | None:
     """None where the project has none. Raises `BadInput` for one that cannot be read, or is of a later format."""
     file = root / ANSWERS
-    if not file.exists():
-        return None
-    content = read_json(file)
+    return _recorded(read_json(file), file) if file.exists() else None
+
+
+def parse_record(text: str, file: str) -> Recorded:
+    """The same of a text; `file` is its name in errors. Raises `BadInput`."""
+    return _recorded(parse_json(text.encode(), file), file)
+
+
+def _recorded(content: Any, file: Path | str) -> Recorded:
     own = content.get("beampermit") if isinstance(content, dict) else None
     refuse_newer(own.get("format") if isinstance(own, dict) else None, FORMAT, file)
     try:
@@ -117,15 +123,7 @@ def unpack_render(root: Path, folder: Path) -> bool:
     file = root / RENDERED
     if not file.is_file() or file.is_symlink():
         return False
-    content = read_json(file)
-    refuse_newer(content.get("format") if isinstance(content, dict) else None, FORMAT, file)
-    try:
-        found = _Render.model_validate(content)
-    except ValidationError as error:
-        raise BadInput(first_fault(error), file=file, hint=RESTORE) from None
-    for name, body in found.files.items():
-        if any(_odd(part) for part in name.split("/")):
-            raise BadInput(f"{_short(name)} is no name of a file in a project", file=file, hint=RESTORE)
+    for name, body in _files(read_json(file), file).items():
         target = folder / name
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -138,6 +136,23 @@ def unpack_render(root: Path, folder: Path) -> bool:
             raise BadInput(f"{_short(name)} is too long for the name of a file", file=file, hint=RESTORE) from None
         target.chmod(0o755 if body.executable else 0o644)
     return True
+
+
+def refuse_damaged_render(text: str, file: str) -> None:
+    """Raise `BadInput` for a recorded render that no update could begin from; `file` is its name in errors."""
+    _files(parse_json(text.encode(), file), file)
+
+
+def _files(content: Any, file: Path | str) -> Mapping[str, _Body]:
+    refuse_newer(content.get("format") if isinstance(content, dict) else None, FORMAT, file)
+    try:
+        found = _Render.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(first_fault(error), file=file, hint=RESTORE) from None
+    for name in found.files:
+        if any(_odd(part) for part in name.split("/")):
+            raise BadInput(f"{_short(name)} is no name of a file in a project", file=file, hint=RESTORE)
+    return found.files
 
 
 def _odd(part: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,8 @@ from support.github_stand_in import GitHub
 Look = Callable[[Callable[[Subject], Found]], Found]
 PASSED, FAILED, UNKNOWN = State.PASSED, State.FAILED, State.UNKNOWN
 KEY, RELEASE = ".github/permit.pub", ".github/workflows/release.yml"
+RECORD, RENDER = ".cruft.json", ".cruft.render.json"
+OWN = {"format": 1, "commit": "abcdef0123456789", "template": "sha256:" + 64 * "0"}
 
 
 def day(days: int) -> str:
@@ -41,6 +44,19 @@ def broken(files: dict[str, str]) -> None:
 def mirrored(files: dict[str, str]) -> None:
     for name, text in files.items():
         files[name] = text.replace("beampermit/beampermit/", "lab/mirror/")
+
+
+def with_file(name: str, text: str) -> Callable[[dict[str, str]], Any]:
+    return lambda files: files.update({name: text})
+
+
+def recorded(**more: Any) -> Callable[[dict[str, str]], Any]:
+    body = {"template": "x", "commit": "abcdef0123456789", "context": {"cookiecutter": {"project_slug": "x"}}, **more}
+    return with_file(RECORD, json.dumps(body))
+
+
+def together(*changes: Callable[[dict[str, str]], Any]) -> Callable[[dict[str, str]], Any]:
+    return lambda files: [change(files) for change in changes]
 
 
 CASES: list[tuple[str, Callable[[Subject], Found], Callable[[dict[str, str]], Any], State, str]] = [
@@ -80,22 +96,53 @@ CASES: list[tuple[str, Callable[[Subject], Found], Callable[[dict[str, str]], An
         "no workflow calls those of Beampermit",
     ),
     ("not recorded", committed.template, lambda _: None, UNKNOWN, "is not recorded"),
-    (
-        "recorded by cruft",
-        committed.template,
-        lambda files: files.update({".cruft.json": '{"template": "x", "commit": "abcdef0123456789", "more": []}'}),
-        PASSED,
-        "made from commit abcdef012345",
-    ),
+    ("recorded by cruft", committed.template, recorded(more=[]), PASSED, "made from commit abcdef012345"),
     (
         "recorded by us",
         committed.template,
-        lambda files: files.update({".cruft.json": '{"commit": null, "beampermit": {"version": "0.2.0"}}'}),
+        recorded(beampermit={**OWN, "version": "0.2.0"}),
         PASSED,
-        "made from version 0.2.0",
+        "made from version 0.2.0, commit abcdef012345",
     ),
-    ("torn", committed.template, lambda files: files.update({".cruft.json": "{"}), FAILED, "not what a template"),
-    ("a list", committed.template, lambda files: files.update({".cruft.json": "[]"}), FAILED, "not what a template"),
+    (
+        "no commit",
+        committed.template,
+        recorded(commit=None, beampermit={**OWN, "commit": None, "version": "0.2.0"}),
+        PASSED,
+        "made from version 0.2.0, a commit that is not recorded",
+    ),
+    ("torn", committed.template, with_file(RECORD, "{"), FAILED, ".cruft.json:1: not JSON: "),
+    ("a list", committed.template, with_file(RECORD, "[]"), FAILED, ".cruft.json: "),
+    ("nested without end", committed.template, with_file(RECORD, "[" * 200_000), FAILED, ".cruft.json: not JSON: "),
+    (
+        "of other types",
+        committed.template,
+        recorded(commit=3, beampermit={"version": ["a"]}),
+        FAILED,
+        ".cruft.json: commit: ",
+    ),
+    ("of a later version", committed.template, recorded(beampermit={"format": 2}), FAILED, "this file has format 2"),
+    (
+        "a render",
+        committed.template,
+        together(recorded(), with_file(RENDER, '{"format": 1, "files": {"a": {"lines": ["x"]}}}')),
+        PASSED,
+        "made from commit",
+    ),
+    (
+        "a torn render",
+        committed.template,
+        together(recorded(), with_file(RENDER, '{"format": 1, "files": {"a": {"lines": "x"}}}')),
+        FAILED,
+        ".cruft.render.json: files.a.lines",
+    ),
+    (
+        "a render that leaves the project",
+        committed.template,
+        together(recorded(), with_file(RENDER, '{"format": 1, "files": {"../a": {"lines": ["x"]}}}')),
+        FAILED,
+        ".cruft.render.json: '../a' is no name of a file in a project",
+    ),
 ]  # fmt: skip
 
 
