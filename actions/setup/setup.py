@@ -37,6 +37,8 @@ LOCKS = ("uv.lock", "conda-lock.yml")
 CACHE, OWN = "BEAMPERMIT_CACHE", "BEAMPERMIT_INTERLOCKS"
 STORES = ("s3", "azure", "gs")
 """Schemes of DVC remotes that need packages of their own, each with a lock here."""
+ADDRESS = re.compile(r"""\s*(["']?)url\1\s*=\s*(?:""\"|'''|["']?)(?P<scheme>\w+)://""", re.IGNORECASE)
+"""A remote's address in DVC's configuration, which takes names and values with quotes, and names of any case."""
 WITHOUT_WHEEL = "antlr4-python3-runtime"
 """The only package of the lock without a wheel; DVC needs it."""
 OLDEST_RUN, OLDEST = 24 * 3600, 14 * 24 * 3600
@@ -113,7 +115,8 @@ def stores() -> "list[str]":
     schemes = set()
     for name in git("ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).split("\0"):
         if name == ".dvc/config" or name.endswith("/.dvc/config"):
-            schemes |= set(re.findall(r"(?m)^[ \t]*url[ \t]*=[ \t]*(\w+)://", git("show", f"{commit}:{name}")))
+            lines = git("show", f"{commit}:{name}").splitlines()
+            schemes |= {found["scheme"].lower() for line in lines if (found := ADDRESS.match(line))}
     return [store for store in STORES if store in schemes]
 
 

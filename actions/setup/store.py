@@ -7,14 +7,17 @@ It runs before anything of the project does, and uses the standard library alone
     azure CLIENT TENANT        Azure's library is told the file that has a token
 """
 
+import http.client
 import json
 import os
+import re
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any, NoReturn
 
 TIMEOUT = 20
 AWS_NAMES = {
@@ -23,6 +26,8 @@ AWS_NAMES = {
     "SessionToken": "AWS_SESSION_TOKEN",
 }
 SPACES = "{https://sts.amazonaws.com/doc/2011-06-15/}"
+REGION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+NONE, GRANT = "this job has no identity", "the workflow that calls this one must grant `permissions: id-token: write`"
 
 
 def main() -> None:
@@ -30,17 +35,34 @@ def main() -> None:
     known = {"aws": (aws, 1, 2), "google": (google, 1, 2), "azure": (azure, 2, 2)}
     if kind not in known or not known[kind][1] <= len(words) <= known[kind][2]:
         end("STORE_LOGIN must be `aws ROLE [REGION]`, `google PROVIDER [ACCOUNT]` or `azure CLIENT TENANT`")
-    if "ACTIONS_ID_TOKEN_REQUEST_URL" in os.environ:
+    if {"ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"} <= os.environ.keys():
         known[kind][0](*words)
-    elif os.environ.get("GITHUB_EVENT_NAME") == "pull_request":
-        # A fork gets no identity: its verdicts say what cannot be read.
-        say("notice", "this job has no identity to log in to the object store with, as for a fork")
+    elif of_a_fork():
+        # Its verdicts say what cannot be read.
+        say("notice", f"{NONE} to log in to the object store with, as for a fork")
+    elif os.environ.get("GITHUB_ACTOR") == "dependabot[bot]":
+        # GitHub takes its pull requests for a fork's, and has not always given them what the workflow grants.
+        say("notice", f"{NONE} to log in to the object store with, as for Dependabot; {GRANT}")
     else:
-        end("this job has no identity; the workflow that calls this one must grant `permissions: id-token: write`")
+        end(f"{NONE}; {GRANT}")
+
+
+def of_a_fork() -> bool:
+    """Whether the job is for a pull request from another repository, which may be gone by now."""
+    if os.environ.get("GITHUB_EVENT_NAME") != "pull_request":
+        return False
+    try:
+        pull = json.loads(Path(os.environ["GITHUB_EVENT_PATH"]).read_text())["pull_request"]
+        head, here = pull["head"]["repo"], pull["base"]["repo"]["full_name"]
+        return head is None or head["full_name"] != here
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        end(f"the event of this pull request cannot be read: {error!r}")
 
 
 def aws(role: str, region: str = "us-east-1") -> None:
     """Exchange the job's token for keys of `role`."""
+    if not REGION.fullmatch(region):
+        end(f"STORE_LOGIN names the region {region!r}, which has the form of none, such as eu-central-1")
     address = os.environ.get("AWS_ENDPOINT_URL_STS") or f"https://sts.{region}.amazonaws.com"
     words = {
         "Action": "AssumeRoleWithWebIdentity",
@@ -52,7 +74,10 @@ def aws(role: str, region: str = "us-east-1") -> None:
         "WebIdentityToken": token("sts.amazonaws.com"),
     }
     answer = ask(address, f"AWS, for the role {role},", data=urllib.parse.urlencode(words).encode())
-    found = ET.fromstring(answer).find(f".//{SPACES}Credentials")  # noqa: S314 - AWS's own answer, over TLS
+    try:
+        found = ET.fromstring(answer).find(f".//{SPACES}Credentials")  # noqa: S314 - AWS's own answer, over TLS
+    except (ET.ParseError, ValueError, LookupError):  # not well formed; of an encoding that is none
+        end(f"{address} answers the login as no AWS does; is the region {region} right?")
     if found is None:
         end(f"AWS gave no keys for the role {role}")
     for name, variable in AWS_NAMES.items():
@@ -93,9 +118,19 @@ def azure(client: str, tenant: str) -> None:
 def token(audience: str) -> str:
     """What GitHub says of this job, signed, for one `audience`."""
     words = {"Authorization": f"Bearer {os.environ['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"}
-    value = json.loads(ask(token_address(audience), "GitHub", headers=words))["value"]
+    value = value_in(ask(token_address(audience), "GitHub", headers=words))
+    # What GitHub calls a token is letters, digits and dots.
+    if not isinstance(value, str) or not (value and value.isascii() and value.isprintable()):
+        end("GitHub answers without a token of this job; run it again")
     mask(value)
     return value
+
+
+def value_in(answer: bytes) -> Any:
+    try:
+        return json.loads(answer)["value"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
 
 
 def token_address(audience: str) -> str:
@@ -103,14 +138,23 @@ def token_address(audience: str) -> str:
 
 
 def ask(address: str, who: str, data: "bytes | None" = None, headers: "dict[str, str] | None" = None) -> bytes:
-    request = urllib.request.Request(address, data, headers or {})  # noqa: S310 - the runner names the address
     try:
+        request = urllib.request.Request(address, data, headers or {})  # noqa: S310 - the runner names the address
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
             return answer.read(1_000_000)
     except urllib.error.HTTPError as error:
-        end(f"{who} refuses the login: {error.code} {error.read(2000).decode(errors='replace')}")
-    except OSError as error:
+        end(f"{who} refuses the login: {error.code} {reason(error)}")
+    # ValueError: an address that is none.
+    except (OSError, http.client.HTTPException, ValueError) as error:
         end(f"{who} does not answer: {error}")
+
+
+def reason(error: urllib.error.HTTPError) -> str:
+    """What a refusal says, as far as it comes."""
+    try:
+        return error.read(2000).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        return ""
 
 
 def written(name: str, text: str) -> Path:
@@ -141,7 +185,7 @@ def say(kind: str, text: str) -> None:
     sys.stdout.write(f"::{kind}::{' '.join(text.split())[:1000]}\n")
 
 
-def end(text: str) -> "str":
+def end(text: str) -> NoReturn:
     say("error", text)
     sys.exit(1)
 

@@ -26,3 +26,23 @@ def listening(handler: Callable[..., BaseHTTPRequestHandler], certificate: Path 
     finally:
         server.shutdown()
         server.server_close()
+
+
+def answering(said: bytes, code: int = 200) -> type[BaseHTTPRequestHandler]:
+    """For `listening`: answers every GET and POST with this."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.send_response(code)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    return Answers

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from dvc.config import Config
 from packaging.requirements import Requirement
 
 from beampermit.interlocks import runner
@@ -207,6 +208,29 @@ def test_which_object_store_is_said_by_the_base_branch_alone(setup: ModuleType, 
     monkeypatch.setenv("GITHUB_EVENT_NAME", "merge_group")
     monkeypatch.setenv("GITHUB_EVENT_PATH", str(event))
     assert setup.stores() == ["s3"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'url = "s3://bucket/data"',
+        "url = 's3://bucket/data' # of the laboratory",
+        '"url" = s3://bucket/data',
+        'URL = """S3://bucket/data"""',
+        "# url = s3://bucket/data\n    url = ../data",
+        'url = ="s3://bucket"',
+        "url = ../s3://bucket",
+    ],
+)
+def test_a_store_is_found_as_dvc_reads_its_address(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch, line: str, tmp_path: Path
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    text = f"[core]\n    remote = storage\n['remote \"storage\"']\n    {line}\n"
+    (tmp_path / ".dvc/config").write_text(text)
+    monkeypatch.setattr(setup, "git", lambda *words: ".dvc/config\0" if words[0] == "ls-tree" else text)
+    read = Config(str(tmp_path / ".dvc"))["remote"]["storage"]["url"]
+    assert setup.stores() == (["s3"] if read.lower().startswith("s3://") else [])
 
 
 def test_uv_comes_from_the_lock_by_hash_where_there_is_none(setup: ModuleType, monkeypatch, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from support.loopback import listening
+from support.loopback import answering, listening
 from support.paths import ROOT
 
 SCRIPT = ROOT / "actions/setup/store.py"
@@ -141,54 +141,129 @@ def test_a_pull_request_s_role_pulls_and_cannot_push(aws: str, tmp_path: Path) -
     assert (tmp_path / "elsewhere/data.csv").read_text() == "a,b\n1,2\n"
 
 
-def test_a_fork_has_no_identity_and_any_other_job_without_one_fails(tmp_path: Path) -> None:
-    none = {"login": "aws arn:aws:iam::1:role/x", "ACTIONS_ID_TOKEN_REQUEST_URL": ""}
-    fork = log_in(tmp_path, **none, GITHUB_EVENT_NAME="pull_request")
-    assert (fork.code, fork.variables) == (0, {})
-    assert fork.said == "::notice::this job has no identity to log in to the object store with, as for a fork\n"
-    other = log_in(tmp_path, **none, GITHUB_EVENT_NAME="push")
-    assert (other.code, other.variables) == (1, {})
-    assert "the workflow that calls this one must grant `permissions: id-token: write`" in other.said
+GRANT = "the workflow that calls this one must grant `permissions: id-token: write`"
+NONE = "this job has no identity"
+TO_LOG_IN = f"{NONE} to log in to the object store with, as for"
 
 
-class Refusing(BaseHTTPRequestHandler):
-    """Says no to every role, with a line that would be a command to the runner."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        content = b"<Error>AccessDenied\n::set-env name=x::y</Error>"
-        self.send_response(403)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+def pull(repository: str | None) -> dict[str, object]:
+    """The event of a pull request to lab/bpm-faults, from another repository or the same."""
+    head = repository and {"full_name": repository}
+    return {"pull_request": {"head": {"repo": head}, "base": {"repo": {"full_name": "lab/bpm-faults"}}}}
 
 
-class Adding(Refusing):
-    """Gives keys with a line end in them, behind which another variable stands."""
+@pytest.mark.parametrize(
+    ("name", "event", "actor", "code", "said"),
+    [
+        ("pull_request", pull("mallory/bpm-faults"), "mallory", 0, f"::notice::{TO_LOG_IN} a fork"),
+        ("pull_request", pull(None), "mallory", 0, f"::notice::{TO_LOG_IN} a fork"),  # it is gone by now
+        ("pull_request", pull("lab/bpm-faults"), "ada", 1, f"::error::{NONE}; {GRANT}"),
+        ("pull_request", pull("lab/bpm-faults"), "dependabot[bot]", 0, f"::notice::{TO_LOG_IN} Dependabot; {GRANT}"),
+        (
+            "pull_request",
+            {},
+            "ada",
+            1,
+            "::error::the event of this pull request cannot be read: KeyError('pull_request')",
+        ),
+        ("push", pull("mallory/bpm-faults"), "ada", 1, f"::error::{NONE}; {GRANT}"),
+    ],
+)
+def test_a_fork_has_no_identity_and_any_other_job_without_one_is_told_what_to_grant(
+    name: str, event: dict[str, object], actor: str, code: int, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "event.json").write_text(json.dumps(event))
+    job = {"GITHUB_EVENT_NAME": name, "GITHUB_EVENT_PATH": str(tmp_path / "event.json"), "GITHUB_ACTOR": actor}
+    ended = log_in(tmp_path, "aws arn:aws:iam::1:role/x", ACTIONS_ID_TOKEN_REQUEST_URL="", **job)
+    assert (ended.code, ended.said, ended.variables) == (code, f"{said}\n", {})
 
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        content = (
-            b'<A xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Credentials><AccessKeyId>key&#10;PATH=/evil'
-            b"</AccessKeyId></Credentials></A>"
-        )
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+
+PAGE = b"<!doctype html><p>Please log in to the network of the laboratory<br></p>"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [PAGE, b"{}", b"[]", b'"value"', b'{"value": null}', b'{"value": "a\\nb"}', b"\xff"],
+)
+def test_what_github_answers_that_is_no_token_is_one_line(content: bytes, tmp_path: Path) -> None:
+    with listening(answering(content)) as port:
+        ended = log_in(tmp_path, "aws arn:x", ACTIONS_ID_TOKEN_REQUEST_URL=f"http://127.0.0.1:{port}/?x")
+    assert (ended.code, ended.variables) == (1, {})
+    assert ended.said == "::error::GitHub answers without a token of this job; run it again\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (PAGE, "answers the login as no AWS does; is the region us-east-1 right?"),
+        (b"{}", "answers the login as no AWS does; is the region us-east-1 right?"),
+        (b'<?xml version="1.0" encoding="none-such"?><a/>', "answers the login as no AWS does; is the region"),
+        (b"<html/>", "AWS gave no keys for the role arn:x"),
+    ],
+)
+def test_what_aws_answers_that_holds_no_keys_is_one_line(content: bytes, said: str, tmp_path: Path) -> None:
+    with listening(answering(content)) as port:
+        ended = log_in(tmp_path, "aws arn:x", AWS_ENDPOINT_URL_STS=f"http://127.0.0.1:{port}")
+    assert (ended.code, ended.variables) == (1, {})
+    mask, error = ended.said.splitlines()
+    assert (mask, error.startswith("::error::"), said in error) == (
+        "::add-mask::token-for-sts.amazonaws.com",
+        True,
+        True,
+    )
+
+
+@pytest.mark.parametrize("region", ["eu..x/../", "eu.evil.example", "-x", "eu/x", "x" * 64 + "@evil"])
+def test_a_region_that_leads_elsewhere_is_asked_for_nothing(region: str, tmp_path: Path) -> None:
+    ended = log_in(tmp_path, f"aws arn:x {region}")
+    assert (ended.code, ended.variables) == (1, {})
+    assert (
+        ended.said
+        == f"::error::STORE_LOGIN names the region {region!r}, which has the form of none, such as eu-central-1\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["sts.lab.example", "http://sts..lab.example", "http://127.0.0.1:port", "http://["]
+)
+def test_an_address_that_is_none_is_one_line(endpoint: str, tmp_path: Path) -> None:
+    ended = log_in(tmp_path, "aws arn:x RegionOne", AWS_ENDPOINT_URL_STS=endpoint)  # a region of Ceph's
+    assert (ended.code, ended.variables) == (1, {})
+    assert ended.said.splitlines()[-1].startswith("::error::AWS, for the role arn:x, does not answer: ")
+
+
+def test_whom_the_page_s_roles_trust_is_said_word_for_word() -> None:
+    """Without `sub`, or with a pattern in it, code of any pull request gets the role for writing."""
+    page = (ROOT / "docs/object-stores.md").read_text()
+    reading, writing = (
+        json.loads(text)["Statement"][0]["Condition"]["StringEquals"]
+        for text in re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    )
+    for condition in (reading, writing):
+        assert condition["token.actions.githubusercontent.com:aud"] == "sts.amazonaws.com"
+        assert "*" not in json.dumps(condition)
+    sub = "token.actions.githubusercontent.com:sub"
+    assert "repo:lab/bpm-faults:pull_request" in reading[sub]
+    assert writing[sub] == "repo:lab/bpm-faults:environment:retrain"
+
+
+REFUSING = answering(b"<Error>AccessDenied\n::set-env name=x::y</Error>", 403)
+"""Says no to every role, with a line that would be a command to the runner."""
+ADDING = answering(
+    b'<A xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Credentials><AccessKeyId>key&#10;PATH=/evil'
+    b"</AccessKeyId></Credentials></A>"
+)
+"""Gives keys with a line end in them, behind which another variable stands."""
 
 
 @pytest.mark.parametrize(
     ("handler", "said"),
     [
         (
-            Refusing,
+            REFUSING,
             "AWS, for the role arn:x, refuses the login: 403 <Error>AccessDenied ::set-env name=x::y</Error>",
         ),
-        (Adding, "an answer holds what no variable can have"),
+        (ADDING, "an answer holds what no variable can have"),
     ],
 )
 def test_a_refusal_is_one_line_and_no_answer_adds_a_variable(
