@@ -204,3 +204,13 @@ def stop(child: subprocess.Popen[str]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+
+
+def end_marked(mark: str, word: str) -> None:
+    """Kill every process that has the variable `mark` with the value `word`, whatever session it is in."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(mark) == word:
+                process.kill()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.errors import Outside
-from beampermit.processes import stop
+from beampermit.processes import end_marked, stop
 from beampermit.rehearsal.artifacts.store import STORE
 
 if TYPE_CHECKING:
@@ -205,10 +205,7 @@ def end_processes(run: str, below: Sequence[psutil.Process] = ()) -> None:
     for process in below:
         with suppress(psutil.Error):
             process.kill()
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == run:
-                process.kill()
+    end_marked(MARK, run)
 
 
 def find_act() -> str:
