@@ -52,8 +52,10 @@ def test_data_outputs_and_a_wrong_contract_are_refused_at_the_commit(project: Pa
     assert "notebooks: {outputs: refused}" in (project / "contract.yaml").read_text()
     (project / "turns.csv").write_bytes(b"1.0,2.0,3.0\n" * 524_288)
     (project / "look.ipynb").write_text(json.dumps(NOTEBOOK))
+    (project / "--help").write_bytes(b"1.0,2.0,3.0\n" * 262_144)
     refused = commit(project)
     assert refused.returncode == 1
+    assert "--help: 3.0 MiB; the limit is 2.0 MiB" in refused.stderr
     assert "turns.csv: 6.0 MiB; the limit is 2.0 MiB" in refused.stderr
     assert "  git rm --cached FILE\n  dvc add FILE\n" in refused.stderr
     assert "look.ipynb has outputs: cell 1 has outputs" in refused.stderr
@@ -61,14 +63,22 @@ def test_data_outputs_and_a_wrong_contract_are_refused_at_the_commit(project: Pa
     assert call(project, "git", "rev-parse", "HEAD").stdout == before
 
     (project / "turns.csv").unlink()
+    (project / "--help").unlink()
     (project / "look.ipynb").write_text(json.dumps({**NOTEBOOK, "cells": []}))
     replace(project / "contract.yaml", "review_by:", "review_at:")
     refused = commit(project)
     assert "did you mean 'review_by'?" in " ".join(refused.stderr.split())
     replace(project / "contract.yaml", "review_at:", "review_by:")
-    (project / "notes.py").write_text("x  =  1\n")
+    (project / "notes.py").write_text("import os\nx  =  1\n")
+    for option in ("--exit-zero", "--exclude=*.py"):
+        (project / option).write_text("#!/usr/bin/env python3\n")
+        (project / option).chmod(0o755)
     refused = commit(project)
     assert "ruff format" in refused.stderr
+    assert "F401" in refused.stderr
+    assert "1 file reformatted" in refused.stderr
+    (project / "--exit-zero").unlink()
+    (project / "--exclude=*.py").unlink()
     (project / "notes.py").write_text('"""Notes."""\n\nX = 1\n')
     assert (done := commit(project)).returncode == 0, done.stdout + done.stderr
 

@@ -193,23 +193,26 @@ def staged(
 ) -> None:
     """Find data and models among the staged files.
 
-    By name, first bytes and size; and notebooks with outputs, where the contract refuses them. Exit code 1: there are
-    some.
+    By name, first bytes and size; and notebooks with outputs, where the contract refuses them. Each file is judged by
+    the contract nearest above it. Exit code 1: there are some.
     """
-    from beampermit.datasets.strays import kept_in_git, staged_notebooks, staged_strays
+    from beampermit.datasets.strays import by_project, kept_in_git, staged_notebooks, staged_strays
     from beampermit.documents.markdown import visible
     from beampermit.git import Git, find_top
     from beampermit.project import Project
 
     git, repository = Git(find_top(project.resolve())), Project.find(project.resolve())
-    kept = kept_in_git(repository)
     named = [str(Path(file).absolute()) for file in files or ()]
-    strays = [stray for stray in staged_strays(git, named) if stray.path not in kept]
+    strays = list(staged_strays(git, named))
+    for one, owned in by_project(repository, (stray.path for stray in strays)):
+        kept = kept_in_git(one).intersection(owned)
+        strays = [stray for stray in strays if stray.path not in kept]
     notebooks: dict[str, str] = {}
     if paths := staged_notebooks(git, named):
         from beampermit.interlocks.notebooks import staged_outputs
 
-        notebooks = dict(staged_outputs(repository, paths))
+        for one, owned in by_project(repository, paths):
+            notebooks |= staged_outputs(one, owned)
 
     def text() -> None:
         for stray in strays[:SHOWN]:

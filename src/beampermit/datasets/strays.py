@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from beampermit.contract import FILE_NAME
 from beampermit.errors import BadInput, counted
 from beampermit.git import QUIET, Git, GitError
 from beampermit.processes import for_tools
@@ -177,6 +178,17 @@ def kept_in_git(project: Project) -> frozenset[str]:
     except BadInput:
         return frozenset()
     return frozenset(f"{project.git.prefix}{path}" for path in paths or ())
+
+
+def by_project(around: Project, paths: Iterable[str]) -> list[tuple[Project, list[str]]]:
+    """These paths in the repository by the project of the contract nearest above each; without one, `around`."""
+    top = around.git.top.root
+    owned = dict[Path, list[str]]()
+    for path in paths:
+        folders = [top / folder for folder in PurePosixPath(path).parents]
+        root = next((folder for folder in folders if (folder / FILE_NAME).is_file()), around.root)
+        owned.setdefault(root, []).append(path)
+    return [(around if root == around.root else Project(root), ones) for root, ones in owned.items()]
 
 
 LITERAL = {"GIT_LITERAL_PATHSPECS": "1"}

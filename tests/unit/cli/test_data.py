@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,24 @@ def test_a_folder_without_dvc_is_exit_2(project: Project) -> None:
     assert (result.returncode, result.stdout) == (2, "")
     assert "this is not a DVC repository" in result.stderr
     assert "next: dvc init" in result.stderr
+
+
+def test_staged_files_are_judged_by_the_contract_nearest_above_each(project: Project, git: Callable[..., str]) -> None:
+    """The hook runs at the top, where no contract is."""
+    rules = {"prö j": "notebooks: {outputs: refused}\n", "prö j/inner": "", "plain": ""}
+    contract = (project.root / "contract.yaml").read_text()
+    kept = contract.replace("dataset:\n", "dataset:\n  in_git: {small.npy: A test reads it}\n")
+    (project.root / "contract.yaml").unlink()
+    notebook = {"cells": [{"cell_type": "code", "outputs": [{"output_type": "stream"}]}], "nbformat": 4}
+    for folder, rule in rules.items():
+        (project.root / folder).mkdir()
+        (project.root / folder / "contract.yaml").write_text((kept if folder == "plain" else contract) + rule)
+        (project.root / folder / "n.ipynb").write_text(json.dumps(notebook))
+        (project.root / folder / "small.npy").write_bytes(b"\x93NUMPY\x01\0")
+    git("add", "--all")
+    named = [f"{folder}/{name}" for folder in rules for name in ("n.ipynb", "small.npy")]
+    for files in ([], ["--", *named]):
+        result = data(project, "staged", "--json", *files)
+        assert result.returncode == 1, result.stderr
+        found = {one["file"] for one in json.loads(result.stdout)}
+        assert found == {"prö j/n.ipynb", "prö j/small.npy", "prö j/inner/small.npy"}

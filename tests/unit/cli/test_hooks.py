@@ -102,6 +102,8 @@ def test_requirements_without_a_lock_are_refused_with_the_command_to_run(commit:
         ("a.npy", b"\x93NUMPY\x01\0", "NumPy, 8 bytes"),
         ("innocent.txt", b"PAR1xxxx", "Parquet, 8 bytes"),
         ("big.csv", b"1,2\n" * 700_000, "2.7 MiB; the limit is 2.0 MiB"),
+        ("--help", b"1,2\n" * 700_000, "--help: 2.7 MiB; the limit is 2.0 MiB"),
+        ("-x", b"PAR1xxxx", "-x: Parquet, 8 bytes"),
         ("with space\u202e.bin", b"\x80\x04K\x01.", "with space⟨U+202E⟩.bin: pickle, 5 bytes"),
     ],
 )
