@@ -173,7 +173,7 @@ CASES: list[tuple[str, Callable[[Subject], Found], Change, State, str]] = [
     (
         "Dependabot's",
         settings.secrets,
-        lambda _, own, __: own.dependabot_secrets.append(KEY),
+        lambda _, own, __: setattr(own, "dependabot_secrets", [KEY]),
         FAILED,
         f"{KEY} is a secret of Dependabot, which jobs of its pull requests can name",
     ),
