@@ -22,6 +22,8 @@ SKIPPED = (".git", ANSWERS, RENDERED)
 """What `cruft update` leaves alone: the repository that a render is, and what each update writes as a whole."""
 BUILT = ("__pycache__", ".pyc")
 PIPELINE = re.compile(r"src/[^/]+/pipeline/.*\.py")
+PIN = re.compile(rb"(/\.github/workflows/ml-[\w-]+\.yml@|\.git#)[0-9a-f]{40}(['\"]?)([ \t]+# \S+)?")
+"""Of our workflows, and of the checker in an image: a release moves them in two commits after its own."""
 LOGIN = re.compile(r"(?<=://)[^/@]+@")
 
 
@@ -67,8 +69,12 @@ def rendered(project: Path) -> dict[str, Any]:
 
 
 def digest(template: Path) -> str:
-    """Of all files of the template, by which two versions of it are known to be the same."""
-    listed = [f"{hashlib.sha256(file.read_bytes()).hexdigest()} {name}\n" for name, file in sorted(files(template))]
+    """Of all files of the template but for its pins, by which two versions of it are known to be the same.
+
+    The checker of a release's workflows is the first of its three commits, and projects are made from the last.
+    """
+    contents = ((name, PIN.sub(rb"\1\2", file.read_bytes())) for name, file in sorted(files(template)))
+    listed = [f"{hashlib.sha256(content).hexdigest()} {name}\n" for name, content in contents]
     return f"sha256:{hashlib.sha256(''.join(listed).encode()).hexdigest()}"
 
 

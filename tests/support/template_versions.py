@@ -15,7 +15,7 @@ from beampermit.updating.answering import complete_answers
 from beampermit.updating.recorded import ANSWERS
 from beampermit.updating.source import RELEASE, source_in
 from support.git_repositories import committed
-from support.paths import ROOT
+from support.paths import ROOT, module_at
 
 FIRST, ADDED, MOVED, EDITED = "9.0.0", "9.0.1", "9.0.2", "9.0.3"
 PROJECT = "template/{{cookiecutter.project_slug}}"
@@ -24,6 +24,7 @@ NEW_QUESTION = "control_room"
 PIN = "0123456789abcdef0123456789abcdef01234567"
 NOBODY = "file:///there/is/no/such/repository"
 """Recorded as the template's address, so that a test which fetches it fails."""
+pins = module_at(ROOT / "scripts/pin.py")
 PARTS = ("template", "cookiecutter.json", "pyproject.toml", "CHANGELOG.md")
 
 
@@ -62,10 +63,12 @@ def _move_and_remove(folder: Path) -> None:
     page.rename(page.with_name("inside.md"))
     (folder / PROJECT / ".containerignore").unlink()
     (folder / PIPELINE / "extra.py").unlink()
-    for file in (folder / PROJECT / ".github/workflows").glob("*.yml"):
-        text = file.read_text()
-        old = next((word.partition("@")[2] for word in text.split() if ".github/workflows/ml-" in word), "")
-        file.write_text(text.replace(f"{old} # main", f"{PIN} # v9.0.2") if old else text)
+    pins.move(PIN, tag_of(MOVED), folder)
+
+
+def tag_of(version: str) -> str:
+    """What a release writes beside its pins."""
+    return pins.TAG.format(version=version)
 
 
 def change(folder: Path, name: str, old: str, new: str) -> None:

@@ -34,7 +34,7 @@ RIGHTS = (
 
 @dataclass(frozen=True)
 class Proposed:
-    """`address` is None where there is nothing to propose."""
+    """`address` is None where there is nothing to propose: where there are `conflicts`, nothing but these is left."""
 
     address: str | None
     files: int = 0

@@ -1,59 +1,85 @@
-"""What is not merged by lines: the pipeline, the pins that Dependabot moves, what a folder of a repository lacks."""
+"""What is not merged by lines: the pipeline, and what a folder of a repository lacks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from packaging.version import InvalidVersion, Version
-
-from beampermit.code.pipeline import RECORD
+from beampermit.code.pipeline import RECORD, digest_of_file
 from beampermit.errors import BadInput
 from beampermit.reading import parse_json
 from beampermit.updating.trees import Files
 
-WORKFLOWS = ".github/workflows"
-PIN = re.compile(
-    r"(?P<use>uses:\s*['\"]?[\w.-]+/[\w.-]+/\.github/workflows/ml-[\w-]+\.yml)@(?P<commit>[0-9a-f]{40})(?P<end>['\"]?)"
-    r"(?P<comment>[ \t]+#[^\n]*)?"
-)
 OF_REPOSITORY = (".github/", "CODEOWNERS")
 """What GitHub reads at the top of a repository alone: a project in a folder has it elsewhere, written by hand."""
 
 
-def pipeline_of(ours: Files, package: str) -> str:
-    """The folder of the project's pipeline, with a slash at its end; empty where it has none of ours."""
-    theirs = f"src/{package}/pipeline/"
-    folders = [path.removesuffix(RECORD) for path in ours if re.fullmatch(rf"src/[^/]+/pipeline/{RECORD}", path)]
-    return theirs if theirs in folders else folders[0] if len(folders) == 1 else ""
+def take_pipeline(root: Path, base: Files, ours: Files, new: Files, package: str) -> list[str]:
+    """Make the project's pipeline in all three the new template's, so that it comes along unmerged; what is said of it.
 
-
-def take_pipeline(base: Files, ours: Files, new: Files, package: str, folder: str, came: Iterable[str]) -> None:
-    """Make the pipeline in `folder` of all three the new template's, so that it comes along unmerged.
-
-    `came` are the names that it came with: what others have put beside these stays. A project without a pipeline gets
-    none.
+    What others have put beside the files that it came with stays; where the new template has a file of that name, git
+    merges the two. A project without a pipeline gets none.
     """
     theirs = f"src/{package}/pipeline/"
     fresh = {path.removeprefix(theirs): new.pop(path) for path in sorted(new) if path.startswith(theirs)}
     for path in [path for path in base if path.startswith(theirs)]:
         del base[path]
+    folder = _pipeline_of(ours, theirs, fresh)
     if not folder:
-        return
-    for name in came:
-        ours.pop(folder + name, None)
+        own = any(path.startswith(theirs) for path in ours)
+        return [f"{theirs} has no {RECORD} and other files than the template's, and stays as it is"] if own else []
+    here = {path.removeprefix(folder): ours[path] for path in ours if path.startswith(folder)}
+    came = came_with(root / folder)
+    changed = {name for name in here.keys() & fresh.keys() if here[name] != fresh[name]} - {RECORD}
+    if came is None:
+        notes, own = [_untold(folder, sorted(changed))] if changed else [], set[str]()
+    else:
+        notes = [*_edits(root, folder, {name: came[name] for name in came if name in here})]
+        own = changed - came.keys()
+        for name in came:
+            ours.pop(folder + name, None)
     for name, entry in fresh.items():
-        base[folder + name] = new[folder + name] = ours[folder + name] = entry
+        new[folder + name] = entry
+        if name not in own:
+            base[folder + name] = ours[folder + name] = entry
+    return notes + [f"{folder}{name} is yours, and the new template has a file of that name" for name in sorted(own)]
 
 
-def came_with(folder: Path) -> dict[str, str]:
-    """Name -> digest of each file that a pipeline came with; empty where its record cannot be read."""
+def _pipeline_of(ours: Files, theirs: str, fresh: Iterable[str]) -> str:
+    """The folder of the project's pipeline, with a slash at its end; empty where it has none of ours.
+
+    Its record tells; without one, that it has most of the files.
+    """
+    folders = [path.removesuffix(RECORD) for path in ours if re.fullmatch(rf"src/[^/]+/pipeline/{RECORD}", path)]
+    if theirs in folders or len(folders) == 1:
+        return theirs if theirs in folders else folders[0]
+    names = [name for name in fresh if name != RECORD]
+    return theirs if 2 * sum(theirs + name in ours for name in names) > len(names) else ""
+
+
+def came_with(folder: Path) -> dict[str, str] | None:
+    """Name -> digest of each file that a pipeline came with; None where its record cannot be read."""
     try:
         found = parse_json((folder / RECORD).read_bytes(), RECORD)["files"]
         return {str(name): str(digest) for name, digest in found.items()}
     except (BadInput, OSError, TypeError, KeyError, AttributeError):
-        return {}
+        return None
+
+
+def _edits(root: Path, folder: str, came: Mapping[str, str]) -> Iterator[str]:
+    """What is said of a pipeline that somebody has edited: the new one is written over it."""
+    for name in sorted(came):
+        file = root / folder / name
+        if file.is_file() and digest_of_file(file) != came[name]:
+            yield f"{folder}{name} was edited here, and is replaced; the edit is in git: git show HEAD:./{folder}{name}"
+
+
+def _untold(folder: str, changed: list[str]) -> str:
+    return (
+        f"{folder} has no {RECORD} that can be read, so edits of yours are not known: replaced are {', '.join(changed)}"
+        f"; what was there is in git: git show HEAD:./{folder}{changed[0]}"
+    )
 
 
 def leave_out_of_folder(base: Files, ours: Files, new: Files) -> list[str]:
@@ -65,49 +91,3 @@ def leave_out_of_folder(base: Files, ours: Files, new: Files) -> list[str]:
         if base.pop(path, None) != new.pop(path, None):
             changed.append(path)
     return changed
-
-
-def follow_pins(base: Path, ours: Path, new: Path) -> None:
-    """Where Dependabot, or a person, moved the pins of our workflows, the renders get the later pin of the two.
-
-    Such a move is no edit that a newer template could conflict with. Pins are compared by the versions beside them;
-    where these say nothing, the project's stays.
-    """
-    for file in sorted((new / WORKFLOWS).glob("*.yml")):
-        name = file.relative_to(new)
-        old, own = (_text(folder / name) for folder in (base, ours))
-        theirs = _text(file)
-        before, here, after = (PIN.search(text) for text in (old, own, theirs))
-        if not (before and here and after) or here.group("commit") == before.group("commit"):
-            continue
-        kept = _later(here, after)
-        _write(base / name, _pinned(old, here))
-        # What is taken from the template is a change; what is kept is none.
-        _write(file, _pinned(theirs, kept))
-
-
-def _later(here: re.Match[str], after: re.Match[str]) -> re.Match[str]:
-    versions = [_version(match.group("comment") or "") for match in (here, after)]
-    return after if versions[0] and versions[1] and versions[1] > versions[0] else here
-
-
-def _version(comment: str) -> Version | None:
-    try:
-        return Version(comment.strip().removeprefix("#").strip())
-    except InvalidVersion:
-        return None
-
-
-def _pinned(text: str, pin: re.Match[str]) -> str:
-    return PIN.sub(lambda match: f"{match['use']}@{pin['commit']}{match['end']}{pin['comment'] or ''}", text)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_bytes().decode()
-    except (OSError, UnicodeDecodeError):
-        return ""
-
-
-def _write(file: Path, text: str) -> None:
-    file.write_bytes(text.encode())

@@ -11,7 +11,7 @@ from typing import Literal
 
 from packaging.version import InvalidVersion, Version
 
-from beampermit.errors import BadInput, counted
+from beampermit.errors import BadInput
 from beampermit.generation.answers import Asker
 from beampermit.git import Git, find_top
 from beampermit.progress import Progress, silent
@@ -22,7 +22,17 @@ from beampermit.updating.changelog import changes_between
 from beampermit.updating.migrations import current_record
 from beampermit.updating.recorded import ANSWERS, Recorded
 from beampermit.updating.source import Source, at, installed
-from beampermit.updating.staged import Staged, apply, place_of, read_staged, refuse_other_edits, stage
+from beampermit.updating.staged import (
+    Staged,
+    alone,
+    apply,
+    place_of,
+    read_staged,
+    refuse_locked_index,
+    refuse_other_edits,
+    stage,
+)
+from beampermit.updating.unclean import refuse_hidden_edits, refuse_unclean
 from beampermit.updating.working_out import worked_out
 
 NONE: Mapping[str, str] = MappingProxyType({})
@@ -31,7 +41,10 @@ Difference = Literal["same", "newer", "older"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """`staged` is None where there is nothing to do; `defaults` are new questions that nobody was asked."""
+    """`staged` is None where there is nothing to do; `defaults` are new questions that nobody was asked.
+
+    `unfinished`: it is an update that was interrupted.
+    """
 
     old: str
     new: str
@@ -39,6 +52,7 @@ class Outcome:
     staged: Staged | None = None
     changes: tuple[str, ...] = ()
     defaults: Mapping[str, str] = field(default_factory=dict)
+    unfinished: bool = False
 
 
 def find_project(start: Path) -> Git:
@@ -49,14 +63,16 @@ def find_project(start: Path) -> Git:
     return Git(next((folder for folder in folders if (folder / ANSWERS).is_file()), find_root(start)))
 
 
-def check(git: Git, revision: str = "") -> Outcome:
+def check(git: Git, revision: str = "", *, given: Mapping[str, str] = NONE) -> Outcome:
     """What an update would do; nothing is written, and nobody is asked."""
+    if interrupted := read_staged(git):
+        return _unfinished(interrupted)
     recorded = current_record(git.root)
     with source_of(recorded, revision) as source:
         difference = compare(recorded, source)
-        if difference == "same" or (difference == "older" and not revision):
+        if (difference == "same" and not given) or (difference == "older" and not revision):
             return Outcome(recorded.name, source.name, difference)
-        answers, defaults = complete_answers(recorded.answers, NONE, source, None)
+        answers, defaults = complete_answers(recorded.answers, given, source, None)
         with git.apart() as apart, worked_out(apart, recorded, source, answers, asked=bool(revision)) as (staged, _):
             return _outcome(recorded, source, difference, staged, defaults)
 
@@ -71,13 +87,32 @@ def update(
 ) -> Outcome:
     """Merge the template into the project; an update that was interrupted is finished first, and alone.
 
-    Raises `BadInput` for a work tree with changes, `Conflict` for a file in the way, both before anything is written.
+    Raises `BadInput` for a work tree with changes, `Conflict` for a file in the way and beside another update, all
+    before anything is written.
     """
-    if interrupted := read_staged(git):
+    with alone(git):
+        interrupted = read_staged(git)
+        if not interrupted:
+            return _update(git, revision, given, ask, progress)
+        if revision or given:
+            raise BadInput(
+                f"an update to the template of {interrupted.new} is not finished: it is first, and takes no other "
+                "version and no answers",
+                file=git.root,
+                hint="beampermit update",
+            )
         progress("finishing the update that was interrupted")
         apply(git, interrupted)
-        return Outcome(interrupted.old, interrupted.new, "newer", interrupted)
+        return _unfinished(interrupted)
+
+
+def _unfinished(staged: Staged) -> Outcome:
+    return Outcome(staged.old, staged.new, "newer", staged, unfinished=True)
+
+
+def _update(git: Git, revision: str, given: Mapping[str, str], ask: Asker | None, progress: Progress) -> Outcome:
     refuse_unclean(git)
+    refuse_locked_index(git)
     recorded = current_record(git.root)
     with source_of(recorded, revision) as source:
         difference = compare(recorded, source)
@@ -91,6 +126,7 @@ def update(
         answers, defaults = complete_answers(recorded.answers, given, source, ask)
         progress("merging the template")
         with worked_out(git, recorded, source, answers, asked=bool(revision)) as (staged, files):
+            refuse_hidden_edits(git, staged)
             refuse_other_edits(git.root, staged, place_of(git))
             stage(git, staged, files)
             apply(git, staged)
@@ -112,27 +148,16 @@ def source_of(recorded: Recorded, revision: str) -> Iterator[Source]:
 
 
 def compare(recorded: Recorded, source: Source) -> Difference:
-    """The template against the recorded one: by its content where that is recorded, else by its commit."""
-    if recorded.digest == source.digest or (
-        not recorded.digest and recorded.commit and recorded.commit == source.commit
-    ):
+    """The template against the recorded one: by its content where that is recorded, else by its commit, and by version.
+
+    A template that a later release has not changed is newer all the same, for it has later pins.
+    """
+    if not recorded.digest and recorded.commit and recorded.commit == source.commit:
         return "same"
     try:
-        older = Version(source.version) < Version(recorded.version)
+        new, old = Version(source.version), Version(recorded.version)
     except InvalidVersion:
-        older = False
-    return "older" if older else "newer"
-
-
-def refuse_unclean(git: Git) -> None:
-    """Raise `BadInput` where git has not kept what an update would write over."""
-    git.head()
-    listed = git("status", "--porcelain", "-z", "--untracked-files=no", "--no-renames", "--", ".")
-    changed = [entry[3:] for entry in listed.split("\0") if entry]
-    if changed:
-        raise BadInput(
-            f"{counted(len(changed), 'file')} changed and not committed, such as {changed[0]}: an update begins from a "
-            "commit, so that nothing is lost",
-            file=git.root,
-            hint="commit them, or put them away with `git stash`",
-        )
+        return "same" if recorded.digest == source.digest else "newer"
+    if recorded.digest == source.digest:
+        return "newer" if new > old else "same"
+    return "older" if new < old else "newer"

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from beampermit.code.pipeline import digest_of_file
-from beampermit.errors import BeampermitError
+from beampermit.errors import BadInput, BeampermitError, Outside
 from beampermit.files import write_text
-from beampermit.git import Git
+from beampermit.git import Git, GitError
 from beampermit.processes import scratch_folder
 from beampermit.updating.answering import complete_answers
-from beampermit.updating.recorded import ANSWERS, RENDERED, Recorded, unpack_render, with_address
-from beampermit.updating.rules import came_with, follow_pins, leave_out_of_folder, pipeline_of, take_pipeline
+from beampermit.updating.line_ends import follow_line_ends
+from beampermit.updating.pins import follow_pins
+from beampermit.updating.recorded import ANSWERS, RENDERED, RESTORE, Recorded, unpack_render, with_address
+from beampermit.updating.rules import leave_out_of_folder, take_pipeline
 from beampermit.updating.source import Source, at
 from beampermit.updating.staged import Change, Stage, Staged, digest_of
 from beampermit.updating.trees import Entry, Files, Merged, add_folder, files_of, merge, write_tree
@@ -44,18 +45,15 @@ def worked_out(
         )
         if known:
             follow_pins(scratch / "base", root, rendered)
-        base, new = (add_folder(git, folder) for folder in (scratch / "base", rendered))
+        follow_line_ends(git, scratch / "base", rendered)
+        base, new = _add_base(git, scratch / "base"), add_folder(git, rendered)
         before = files_of(git, f"HEAD:{git.prefix}")
         record = {name: new[name] for name in OURS}
         for files in (base, new):
             for name in OURS:
                 files.pop(name, None)
         ours = {path: entry for path, entry in before.items() if path not in OURS}
-        package = answers["package_name"]
-        folder = pipeline_of(ours, package)
-        came = came_with(root / folder) if folder else {}
-        notes += _edits(root, folder, {name: came[name] for name in came if folder + name in ours})
-        take_pipeline(base, ours, new, package, folder, came)
+        notes += take_pipeline(root, base, ours, new, answers["package_name"])
         if git.prefix and (moved := leave_out_of_folder(base, ours, new)):
             notes.append(f"the new template has otherwise, and this folder has not: {', '.join(moved)}")
         merged, kept = _merged(git, base, ours, new, source.name, known=known)
@@ -113,6 +111,17 @@ def _write_base(root: Path, recorded: Recorded, folder: Path, notes: list[str], 
     return False
 
 
+def _add_base(git: Git, folder: Path) -> Files:
+    """Raises `BadInput` for a render that git takes no files of: it is in a repository that others write to."""
+    try:
+        return add_folder(git, folder)
+    except GitError as error:
+        if error.exit_code == Outside.exit_code:
+            raise
+        reason = error.message.partition(": ")[2]
+        raise BadInput(f"git does not take these files: {reason}", file=git.root / RENDERED, hint=RESTORE) from None
+
+
 def _merged(git: Git, base: Files, ours: Files, new: Files, name: str, *, known: bool) -> tuple[Merged, list[str]]:
     """The merge, and, where no base is known, the files that differ and stay."""
     if known:
@@ -123,25 +132,18 @@ def _merged(git: Git, base: Files, ours: Files, new: Files, name: str, *, known:
 def _settled(merged: Merged, ours: Files) -> tuple[Files, dict[str, Mapping[int, Entry]], list[str]]:
     """The files, the conflicts that are left, and what is said of those that are none.
 
-    A file that the project has taken away stays away: that was somebody's decision, as a change of it would be.
+    A file that the project has taken away stays away: that was somebody's decision, as a change of it would be. One
+    that it never had is new, and a folder is in its way.
     """
     files, stages, notes = dict(merged.files), dict(merged.stages), []
     for path, entries in merged.stages.items():
-        if 2 in entries or path in ours:
+        if 2 in entries or path in ours or 1 not in entries:
             continue
         del stages[path]
         files.pop(path, None)
-        notes.append(f"{path} is not in this project, and stays away; the new template has another version of it")
+        if 3 in entries:
+            notes.append(f"{path} is not in this project, and stays away; the new template has another version of it")
     return files, stages, notes
-
-
-def _edits(root: Path, folder: str, came: Mapping[str, str]) -> list[str]:
-    """What is said of a pipeline that somebody has edited: the new one is written over it."""
-    edited = [name for name, digest in came.items() if digest_of_file(root / folder / name) != digest]
-    return [
-        f"{folder}{name} was edited here, and is replaced; the edit is in git: git show HEAD:./{folder}{name}"
-        for name in sorted(edited)
-    ]
 
 
 def _check_out(git: Git, files: Files, folder: Path, conflicts: set[str], labels: Mapping[str, str]) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from beampermit.cli.main import app
 from beampermit.errors import Outside
 from beampermit.git import Git
 from beampermit.github.client import Client
@@ -15,7 +17,7 @@ from beampermit.updating.proposing import BRANCH, propose
 from beampermit.updating.recorded import ANSWERS, RENDERED
 from beampermit.updating.update import update
 from support.git_repositories import add_origin
-from support.github_stand_in import GitHub
+from support.github_stand_in import GitHub, environment
 from support.template_versions import ADDED, EDITED, FIRST, change
 
 Install = Callable[[str], Path]
@@ -72,17 +74,26 @@ def test_what_merges_is_one_pull_request_and_the_work_tree_stays(
 
 
 def test_files_in_conflict_and_the_record_wait_for_a_person(
-    git: Git, install: Install, client: Client, github: GitHub
+    git: Git, install: Install, client: Client, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, value in environment(github, GITHUB_TOKEN="s3cret").items():
+        monkeypatch.setenv(name, value)
+    words = ["update", "--propose", "--project", str(git.root)]
     install(EDITED)
-    done = propose(git.root, client, quiet)
-    assert done.conflicts == ("Makefile",)
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    said = "1 file in conflict not in it: in a clone, beampermit update\n  conflict Makefile\n"
+    assert done.stdout.partition("\n")[2] == said
     body = github.pulls[1]["body"]
     assert body.index("Not in it") < body.index("- `Makefile`") < body.index("What changed")
     changed = proposed(git)
     assert not {"Makefile", ANSWERS, RENDERED} & changed.keys()
     assert (changed["docs/inside.md"], changed[".containerignore"]) == ("A", "D")
     git("merge", "--quiet", "FETCH_HEAD")
+    left = CliRunner().invoke(app, words)
+    said = "nothing to propose, but 1 file in conflict: in a clone, beampermit update\n  conflict Makefile\n"
+    assert (left.exit_code, left.stdout) == (3, said)
+    assert len(github.pulls) == 1
     rest = update(git)
     assert rest.staged
     assert rest.staged.conflicts == ("Makefile",)
