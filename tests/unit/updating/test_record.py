@@ -55,7 +55,8 @@ def test_the_commit_is_recorded_only_where_it_is_exactly_what_lies_there(reposit
 
 
 @pytest.mark.parametrize(
-    "name", ["../out", "/out", "a/../../out", ".git/hooks/pre-commit", "a/.GIT/x", "a//b", "a\\b", ""]
+    "name",
+    ["../out", "/out", "a/../../out", ".git/hooks/pre-commit", "a/.GIT/x", ".git /x", "a/GIT~1", "a//b", "a\\b", ""],
 )
 def test_a_render_writes_nothing_but_files_of_a_project(tmp_path: Path, name: str) -> None:
     (tmp_path / RENDERED).write_text(json.dumps({"format": 1, "files": {name: {"lines": ["x"]}}}))
@@ -72,6 +73,7 @@ def test_a_render_writes_nothing_but_files_of_a_project(tmp_path: Path, name: st
         ('{"format": 1, "files": {"a": {"lines": "x"}}}', "files.a.lines"),
         ('{"format": 1, "files": {"a": {"lines": ["x"]}, "a/b": {"lines": ["x"]}}}', "a file and a folder"),
         ('{"format": 2, "files": {}}', "this file has format 2"),
+        (f'{{"format": 1, "files": {{"{"a" * 300}": {{"lines": ["x"]}}}}}}', r"'a{60}\.\.\.' is too long"),
     ],
 )
 def test_a_render_that_cannot_be_read_is_one_sentence(tmp_path: Path, body: str, reason: str) -> None:
