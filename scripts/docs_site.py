@@ -134,11 +134,13 @@ def _code(span: str) -> str:
 
 
 def _link(target: str, name: str, placed: dict[str, str], root: Path) -> str:
-    """Raises `SystemExit` where no file is."""
+    """Raises `SystemExit` where no file is, and for a path that leaves the repository, wherever it exists here."""
     path, _, anchor = target.partition("#")
     if not path or re.match(r"[a-z]+:", target):
         return target
     file = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+    if file == ".." or file.startswith(("../", "/")):
+        sys.exit(f"{name} links to {target}, which is outside the repository")
     if not (root / file).exists():
         sys.exit(f"{name} links to {target}, and there is no {file}")
     if file == f"docs/{DECISIONS}":

@@ -46,6 +46,8 @@ def test_every_link_in_the_documents_leads_to_a_file() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+            inside = (page.parent / target).resolve().is_relative_to(ROOT.resolve())
+            assert inside, f"{page.relative_to(ROOT)} links to {target}, which is outside the repository"
 
 
 FILE_OR_FOLDER = re.compile(r"`((?:src|tests|docs|template|actions|\.github)/[^`*<\s]*|[\w/]+\.py)`")

@@ -13,7 +13,7 @@ from typer.main import get_command
 from beampermit.cli.main import app
 from beampermit.errors import BeampermitError
 from support.markdown_pages import ROOT
-from support.shown_commands import Block, blocks, calls
+from support.shown_commands import Block, blocks, calls, unseen
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_HERE = {"curl", "docker", "gh", "helm", "kubectl", "pip", "podman", "sbatch", "ssh", "sudo", "systemctl"}
@@ -29,6 +29,11 @@ def _name(block: Block) -> str:
 def _beampermit(block: Block) -> Iterator[list[str]]:
     for command in block.commands:
         yield from (words[1:] for words in calls(command) if words[0] == "beampermit")
+
+
+def test_every_command_stands_in_a_fence_that_is_looked_at() -> None:
+    """Fences of `console`, `sh` or `bash`: of others nobody knows whether their commands work."""
+    assert [line for page in PAGES for line in unseen(page)] == []
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=_name)

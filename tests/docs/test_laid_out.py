@@ -84,6 +84,15 @@ def test_a_link_to_nothing_is_refused(docs_site: Any, root: Path, tmp_path: Path
         docs_site.lay_out(tmp_path / "out", root)
 
 
+@pytest.mark.parametrize("outside", ["../../shared", "../..", "{root}", "../src/../../shared/x.md"])
+def test_a_link_out_of_the_repository_is_refused(docs_site: Any, root: Path, tmp_path: Path, outside: str) -> None:
+    (root.parent / "shared").mkdir()
+    (root.parent / "shared/x.md").write_text("x\n")
+    (root / "docs/a.md").write_text(f"[words]({outside.format(root=root)})\n")
+    with pytest.raises(SystemExit, match=r"docs/a\.md links to .*, which is outside the repository"):
+        docs_site.lay_out(tmp_path / "out", root)
+
+
 def test_a_page_that_nobody_finds_is_refused(docs_site: Any, root: Path, tmp_path: Path) -> None:
     (root / "docs/lost.md").write_text("# Lost\n")
     with pytest.raises(SystemExit, match=r"zensical\.toml: nav has no lost\.md; add each"):

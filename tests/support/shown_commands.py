@@ -7,6 +7,8 @@ comment in the line above the block, which GitHub and the site do not show, is o
     <!-- not run: GitHub answers it -->
     <!-- run by tests/unit/cli/test_serve.py tests/workflows/test_demo.py -->
     <!-- exit code 1 -->
+
+`unseen` finds commands in other fences, which nobody would run.
 """
 
 from __future__ import annotations
@@ -18,6 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BLOCK = re.compile(r"(?:^ *<!-- (?P<mark>[^\n]*) -->\n)?^ *```(?:console|sh|bash)\n(?P<text>.*?)^ *```$", re.M | re.S)
+FENCE = re.compile(r"^ *(?P<fence>`{3,}|~{3,})(?P<info>[^\n`]*)\n(?P<text>.*?)^ *(?P=fence)[`~]* *$", re.M | re.S)
+NO_SHELL = {"csv", "html", "json", "mermaid", "python", "sql", "toml", "yaml"}
+"""Languages whose lines are no commands. In any other fence, and in one without a language, a reader may type them."""
+PROGRAMS = re.compile(
+    r"(\S*/)?(act|apt|apt-get|beampermit|conda|curl|docker|dvc|gh|git|helm|kubectl|make|pip|podman|pre-commit|pytest|"
+    r"python3?|sbatch|ssh|sudo|systemctl|uv|uvx)"
+)
 HOW = re.compile(r"^(?P<how>not run: |run by |exit code )(?P<what>.+)$")
 OPERATORS = {"|", "||", "&&", ";", "&", ">", ">>", "<", "<<", "(", ")", "2>"}
 
@@ -49,6 +58,22 @@ def blocks(page: Path) -> Iterator[Block]:
     for found in BLOCK.finditer(text):
         line = text[: found.start("text")].count("\n") + 1
         yield Block(page, line, _commands(found["text"]), **_how(found["mark"], page, line))
+
+
+def unseen(page: Path) -> Iterator[str]:
+    """Commands in fences that `blocks` does not know: `page:line: command`."""
+    text = page.read_text(encoding="utf-8")
+    for found in FENCE.finditer(text):
+        language = found["info"].strip().partition(" ")[0].lower()
+        if language in NO_SHELL or BLOCK.match(text, found.start()):
+            continue
+        first = text[: found.start("text")].count("\n") + 1
+        for line, words in enumerate(found["text"].splitlines(), first):
+            command = words.strip().removeprefix("$ ")
+            # A synopsis, which docs/commands.md is made of, is not typed.
+            program = next((call[0] for call in calls(command) if call[0] != "cd"), "")
+            if PROGRAMS.fullmatch(program) and "[OPTIONS]" not in command:
+                yield f"{page.name}:{line}: {command}"
 
 
 def _how(mark: str | None, page: Path, line: int) -> dict[str, object]:
