@@ -18,7 +18,7 @@ from beampermit.interlocks.families import load_interlocks
 from beampermit.interlocks.inputs import PROVIDERS
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
 from beampermit.interlocks.own.inside import DEEPEST, FACTS, TEXT, plain
-from beampermit.interlocks.own.installation import STAMP, VARIABLE, install
+from beampermit.interlocks.own.installation import STAMP, VARIABLE, install, stamp
 from beampermit.interlocks.own.loading import declared, expected_titles, own_interlocks, select
 from beampermit.interlocks.own.lock import FILE, OwnLock, lock_of, parse_lock
 from beampermit.project import Project
@@ -213,7 +213,6 @@ NO_FINDINGS = (
     (Finding(Outcome.PASSED, "x", evidence=[1]), "its evidence is list"),  # pyright: ignore[reportArgumentType]
     (passed("x", deep=nested(DEEPEST)), "its evidence is nested more than 32 deep"),
     (passed("x", deep=nested(600)), "its evidence is nested more than 32 deep"),
-    (passed("x", long="y" * FACTS), "bytes of JSON, 262144 is the limit"),
 )
 
 
@@ -221,7 +220,17 @@ def test_what_is_no_finding_is_refused() -> None:
     for finding, said in NO_FINDINGS:
         with pytest.raises(BadInput, match=said):
             plain(finding)
-    assert plain(passed("x", deep=nested(DEEPEST - 1), long="y" * (FACTS - 3000))).outcome is Outcome.PASSED
+    assert plain(passed("x", deep=nested(DEEPEST - 1))).outcome is Outcome.PASSED
+
+
+def test_what_is_too_much_evidence_is_left_out_and_the_verdict_stands() -> None:
+    around = len(json.dumps({"long": ""}, indent=2))
+    for length, evidence in (
+        (FACTS - around, {"long": "y" * (FACTS - around)}),
+        (FACTS - around + 1, {"left_out": "131073 bytes of JSON, 131072 is the limit"}),
+    ):
+        found = plain(failed("x", long="y" * length))
+        assert (found.outcome, found.evidence) == (Outcome.FAILED, evidence)
 
 
 def test_texts_of_any_length_are_kept_with_a_mark_where_they_end() -> None:
@@ -265,7 +274,7 @@ def test_what_it_prints_goes_to_stderr_and_its_end_is_no_success(
     assert [one.outcome.value for one in read_verdicts(out).verdicts] == ["passed", "error"]
     lines = done.stderr.splitlines()
     assert not [line for line in lines if line.strip().startswith("::") or "##[" in line or "\x1b" in line]
-    for line in ("::error::imported", "::set-output name=a::b", "  ::add-mask::a", "text ## [error] more"):
+    for line in ("::error::imported", "::set-output name=a::b", "  ::add-mask::a  red", "text ## [error] more"):
         assert [shown for shown in lines if shown.startswith(f"XPR001 (lab-print 1.0): {line}")], line
 
 
@@ -417,11 +426,13 @@ def test_a_damaged_installation_is_seen_and_mended(project: Project, index: Inde
             assert verdict.reason.endswith("; run `beampermit interlocks install`")
         assert install(asked_for(project)) == folder
         assert (module.read_text(), info.is_dir()) == (kept, True)
-    place = (folder / STAMP).stat().st_ino
-    (module.parent / "__pycache__").mkdir()
-    (module.parent / "__pycache__/x.pyc").touch()
+    compiled = folder / "lab_whole/whole.pyc"
+    compiled.touch()
+    stamp(folder)
+    compiled.write_bytes(b"by another Python")
+    (folder / "left").touch()
     install(asked_for(project))
-    assert (folder / STAMP).stat().st_ino == place, "a whole one is left as it is"
+    assert (folder / "left").is_file(), "a whole one is left as it is"
 
 
 def test_a_file_where_the_folder_of_installations_should_be(
@@ -475,6 +486,12 @@ def test_a_lock_that_does_not_pin_is_refused_with_the_line(text: str, said: str)
     with pytest.raises(BadInput, match=said) as refused:
         parse_lock(text, FILE)
     assert said in str(refused.value) or refused.value.file == FILE
+
+
+def test_who_has_no_hash_is_told_why_uv_writes_none_and_what_does() -> None:
+    with pytest.raises(BadInput, match="uv writes one only for what an index over HTTP") as refused:
+        parse_lock("lab-x==1.0", FILE)
+    assert refused.value.hint.endswith("for a wheel in a folder write what `pip hash FILE.whl` prints")
 
 
 def test_a_lock_is_read_as_uv_writes_it() -> None:

@@ -31,8 +31,8 @@ TEXT = 2000
 """Characters of a reason, a fix and a place that are kept: a file of verdicts has to stay below its limit."""
 DEEPEST = 32
 """Levels of evidence."""
-FACTS = 256 * 1024
-"""Bytes of evidence, as it is written."""
+FACTS = 128 * 1024
+"""Bytes of evidence, as it is written. What is larger is left out: the verdict stands without it."""
 
 
 def main(request: str, answers: str) -> None:
@@ -190,7 +190,7 @@ def _facts(evidence: Any) -> dict[str, Any]:
     except (TypeError, ValueError) as error:
         raise BadInput(f"its evidence cannot be written as JSON: {error}") from None
     if len(written) > FACTS:
-        raise BadInput(f"its evidence is {len(written)} bytes of JSON, {FACTS} is the limit")
+        return {"left_out": f"{len(written)} bytes of JSON, {FACTS} is the limit"}
     return json.loads(written)
 
 

@@ -24,8 +24,7 @@ HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 BOM = "\ufeff"
 """At the beginning of what some editors of Windows write."""
 MADE_BY = f"uv pip compile --no-deps --generate-hashes interlocks.in -o {FILE}"
-
-HASHED_BY = f"{MADE_BY}, or for a wheel in a folder write what `pip hash FILE.whl` prints"
+HASHED_BY = f"lock it with `{MADE_BY}`, or for a wheel in a folder write what `pip hash FILE.whl` prints"
 
 
 @dataclass(frozen=True)

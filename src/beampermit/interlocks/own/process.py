@@ -23,7 +23,7 @@ from beampermit.project import Project
 MODULE = "beampermit.interlocks.own.inside"
 SHOWN = 64 * 1024
 """Bytes of what a check prints that are shown: the last."""
-UNSEEN = re.compile(r"[^\x20-\x7e\xa0-\U0010ffff]|\x1b\[[0-9;]*[A-Za-z]")
+UNSEEN = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\x20-\x7e\xa0-\U0010ffff]")
 
 
 def describe(folder: Path, points: Mapping[str, str]) -> dict[str, Described]:
