@@ -178,12 +178,17 @@ def test_a_fork_has_no_identity_and_any_other_job_without_one_is_told_what_to_gr
     assert (ended.code, ended.said, ended.variables) == (code, f"{said}\n", {})
 
 
+def test_an_address_without_the_job_s_own_token_is_no_identity(tmp_path: Path) -> None:
+    ended = log_in(tmp_path, "aws arn:x", ACTIONS_ID_TOKEN_REQUEST_TOKEN="", GITHUB_EVENT_NAME="push")
+    assert (ended.code, ended.said) == (1, f"::error::{NONE}; {GRANT}\n")
+
+
 PAGE = b"<!doctype html><p>Please log in to the network of the laboratory<br></p>"
 
 
 @pytest.mark.parametrize(
     "content",
-    [PAGE, b"{}", b"[]", b'"value"', b'{"value": null}', b'{"value": "a\\nb"}', b"\xff"],
+    [PAGE, b"{}", b"[]", b'"value"', b'{"value": 7}', b'{"value": "a\\nb"}', b"\xff"],
 )
 def test_what_github_answers_that_is_no_token_is_one_line(content: bytes, tmp_path: Path) -> None:
     with listening(answering(content)) as port:
