@@ -190,9 +190,9 @@ def _hooks(finished: Finished, tree: str) -> Hooks:
     counts, ids = Counter[str](), dict[str, list[str]]()
     current: list[str] | None = None
     for line in finished.out.split("\n"):
-        if ended := ENDED.fullmatch(line):
+        if (ended := ENDED.fullmatch(line)) and (finished.code or ended["how"] != "Failed"):
             counts[ended["how"]] += 1
-            current = ids.setdefault(ended["name"], []) if finished.code and ended["how"] == "Failed" else None
+            current = ids.setdefault(ended["name"], []) if ended["how"] == "Failed" else None
         elif current is not None and len(current) < MOST_LINES and line.strip() and not ABOUT.match(line):
             current.append(line.strip().replace(tree, "")[:LONGEST])
     if finished.code and not ids:

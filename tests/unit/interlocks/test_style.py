@@ -82,7 +82,7 @@ def test_hooks_that_look_at_no_changed_file_have_not_passed(judge: Judge) -> Non
 
 
 def test_a_hook_that_passes_may_print_what_it_likes(judge: Judge, branch: Project, git: Git) -> None:
-    said = "{id: two, name: two, language: system, verbose: true, entry: echo 0 Failed}"
+    said = "{id: two, name: two, language: system, verbose: true, entry: \"printf '0 Failed\\\\nsix...Failed\\\\n'\"}"
     never = "{id: three, name: three, language: system, entry: 'false', files: '^never$'}"
     (branch.root / ".pre-commit-config.yaml").write_text(f"repos: [{{repo: local, hooks: [{said}, {never}]}}]\n")
     git("commit", "--quiet", "--all", "--message", "Hooks")
@@ -179,7 +179,7 @@ def test_a_project_in_a_folder_is_judged_with_the_settings_above_it(judge: Judge
         ("kill -9 $PPID", "pre-commit was ended by SIGKILL while the hook one ran: a hook did it, or the machine had"),
         ("rm -rf .git", "a hook takes .git away from the copy that it looks at"),
         ("rm .git/index; mkdir .git/index", "a hook takes .git away from the copy that it looks at"),
-        ("echo An error has occurred: of mine; exit 3", "one failed on all files, "),
+        ("echo An error has occurred: of mine; echo 0 Failed; exit 3", "one failed on all files, "),
     ],
 )
 def test_a_hook_that_ends_what_judges_it_fails(judge: Judge, entry: str, said: str) -> None:
@@ -187,6 +187,7 @@ def test_a_hook_that_ends_what_judges_it_fails(judge: Judge, entry: str, said: s
     assert verdict.outcome is Outcome.FAILED
     assert said in verdict.reason
     assert [place.file for place in verdict.locations] == ([] if "one failed" in said else [".pre-commit-config.yaml"])
+    assert set(dict(verdict.evidence).get("failed", {})) == ({"one"} if "one failed" in said else set())
 
 
 def test_a_hook_that_hangs_is_named_and_ends_with_all_that_it_started(
