@@ -62,7 +62,9 @@ def problems_of_some(answers: Mapping[str, str], template: Path) -> list[str]:
     """
     rules = _rules(template)
     reason = rules.get("reason")
-    judged = [key for key in answers if key in rules["RULES"]] if reason else []
+    if not reason:
+        return []
+    judged = [key for key in answers if key in rules["RULES"]]
     alone = [f"{key}: {why}" for key in judged if (why := reason(key, {key: answers[key]}))]
     between = {reason(key, dict(answers)): key for key in reversed(judged)}
     return alone or [f"{key}: {why}" for why, key in reversed(between.items()) if why]
