@@ -34,7 +34,8 @@ def follow_pins(base: Path, ours: Path, new: Path) -> None:
         if not (before and here and after):
             continue
         moved = here["commit"] != before["commit"]
-        stays = not _later(after, here) if moved else _later(here, after)
+        mine, other = _version(here), _version(after)
+        stays = mine >= other if mine and other else moved
         if moved or stays:
             _write(base / name, _pinned(old, here))
             # What is taken from the template is a change; what is kept is none.
@@ -48,16 +49,10 @@ def _follow_in_image(base: Path, own: str, new: Path, versions: Mapping[str, Ver
     here, after = IN_IMAGE.search(own), IN_IMAGE.search(theirs)
     if not (old and here and after):
         return
-    ours, other = (versions.get(pin["commit"]) for pin in (here, after))
-    if ours and other and ours > other:
+    mine, other = (versions.get(pin["commit"]) for pin in (here, after))
+    if mine and other and mine >= other:
         for file, text in ((base, old), (new, theirs)):
             _write(file, IN_IMAGE.sub(rf"\g<use>#{here['commit']}", text))
-
-
-def _later(one: re.Match[str], other: re.Match[str]) -> bool:
-    """Whether the first is of a later version, as far as both say theirs."""
-    first, second = _version(one), _version(other)
-    return bool(first and second and first > second)
 
 
 def _version(pin: re.Match[str]) -> Version | None:

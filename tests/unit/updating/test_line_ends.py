@@ -37,12 +37,16 @@ def test_a_file_gets_the_line_ends_that_the_commit_has_throughout(
     git = committed(written(tmp_path / "ours", {**ours, "mixed.md": b"a\r\nb\n", "one.bin": b"\0\r\n"}))
     written(git.root, {"other.md": CRLF})  # what a checkout has is no matter
     base = written(tmp_path / "base", dict.fromkeys((*ours, "old.md"), LF))
-    new = written(tmp_path / "new", dict.fromkeys((*ours, "moved/old.md", "mixed.md"), LF) | {"one.bin": b"\0\n"})
+    new = written(
+        tmp_path / "new",
+        dict.fromkeys((*ours, "moved/old.md", "mixed.md"), LF) | {"one.bin": b"\0\n", "new.bin": b"\0\n"},
+    )
     follow_line_ends(git, base, new)
     for folder in (base, new):
         assert {name: (folder / name).read_bytes() for name in ours} == ours
     assert (base / "old.md").read_bytes() == (new / "moved/old.md").read_bytes() == moved
-    assert ((new / "mixed.md").read_bytes(), (new / "one.bin").read_bytes()) == (LF, b"\0\n")
+    left = [(new / name).read_bytes() for name in ("mixed.md", "one.bin", "new.bin")]
+    assert left == [LF, b"\0\n", b"\0\n"]
 
 
 def test_only_what_both_changed_is_in_conflict_and_all_is_crlf(git: Git, install: Install) -> None:

@@ -54,6 +54,7 @@ def follow(folder: Path, **sides: tuple[str, str]) -> dict[str, tuple[str, str]]
         # Nobody did: the template's, unless that goes back.
         ((OLD, tag_of("1.9.0")), (OLD, tag_of("1.9.0")), (NEW, tag_of("1.10.0")), True),
         ((OLD, tag_of("1.10.0")), (OLD, tag_of("1.10.0")), (NEW, tag_of("1.9.0")), False),
+        ((OLD, tag_of("1.9.0")), (OLD, tag_of("1.9.0")), (NEW, tag_of("1.9.0")), False),  # a release has two such pins
         ((OLD, "main"), (OLD, "main"), (NEW, "main"), True),
         ((OLD, tag_of("1.9.0")), (OLD, tag_of("1.9.0")), (NEW, "main"), True),
     ],
