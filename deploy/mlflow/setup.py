@@ -7,12 +7,13 @@ Run it again for each new model, and after a password in .env was changed. What 
 
 from __future__ import annotations
 
-import os
 import sys
+from typing import Any, NoReturn
 
 import boto3
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
+from objects import make_bucket, variable
 
 ANY = "*"
 READERS = ("reading", "writing")
@@ -26,15 +27,27 @@ class Server:
         self.session = requests.Session()
         self.session.auth = ("admin", password)
 
-    def call(self, method: str, path: str, *, there: str = "", **values: object) -> dict[str, object] | None:
-        """The answer; None where it is the error `there`. Ends with one line for any other."""
-        where = {"params": values} if method == "GET" else {"json": values}
-        answer = self.session.request(method, f"{self.address}/api/{path}", timeout=60, **where)
-        if answer.ok:
-            return answer.json() if answer.content else {}
+    def call(self, method: str, path: str, *, there: str = "", **values: object) -> Any:
+        """The answer; None where it is the error `there`. Ends with one line for any other, and where none comes."""
+        where: dict[str, Any] = {"params": values} if method == "GET" else {"json": values}
+        try:
+            answer = self.session.request(method, f"{self.address}/api/{path}", timeout=60, **where)
+            if answer.ok:
+                return answer.json() if answer.content else {}
+        except requests.JSONDecodeError:
+            end(f"{self.address} answers {path} as no MLflow does: is SERVER its address?")
+        except (requests.RequestException, OSError) as error:
+            end(f"{self.address} does not answer {path}: {error}")
         if there and there in answer.text:
             return None
-        sys.exit(f"{path} failed with {answer.status_code}: {answer.text[:300].strip()}")
+        return end(f"{path} failed with {answer.status_code}: {answer.text[:300]}")
+
+    def found(self, path: str, *names: str, **values: str) -> str:
+        """The text that an answer has behind these names."""
+        answer = self.call("GET", path, **values)
+        for name in names:
+            answer = answer.get(name) if isinstance(answer, dict) else None
+        return answer if isinstance(answer, str) else end(f"{self.address} answers {path} without {names[-1]}")
 
     def account(self, name: str, password: str) -> None:
         words = {"username": name, "password": password}
@@ -46,7 +59,7 @@ class Server:
         path = "3.0/mlflow/users/permissions"
         if self.call("POST", f"{path}/grant", there="RESOURCE_ALREADY_EXISTS", **where, **given) is None:
             # It has a permission there, maybe another one, which is taken away first.
-            if self.call("GET", f"{path}/get", **where)["permission"] == permission:
+            if self.found(f"{path}/get", "permission", **where) == permission:
                 return
             self.call("POST", f"{path}/revoke", **where)
             self.call("POST", f"{path}/grant", **where, **given)
@@ -55,27 +68,25 @@ class Server:
         """The model and the experiment that holds its files. `writing` may add to both, and delete nothing."""
         self.call("POST", "2.0/mlflow/registered-models/create", there="RESOURCE_ALREADY_EXISTS", name=name)
         self.call("POST", "2.0/mlflow/experiments/create", there="RESOURCE_ALREADY_EXISTS", name=name)
-        found = self.call("GET", "2.0/mlflow/experiments/get-by-name", experiment_name=name)
+        path, names = "2.0/mlflow/experiments/get-by-name", ("experiment", "experiment_id")
         self.grant("writing", "registered_model", name, "EDIT")
-        self.grant("writing", "experiment", found["experiment"]["experiment_id"], "EDIT")
+        self.grant("writing", "experiment", self.found(path, *names, experiment_name=name), "EDIT")
 
 
-def bucket(name: str) -> None:
-    """The bucket, which keeps old versions of an object that is overwritten."""
-    store = boto3.client("s3")
-    try:
-        if name not in [found["Name"] for found in store.list_buckets()["Buckets"]]:
-            store.create_bucket(Bucket=name)
-        store.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    except (BotoCoreError, ClientError) as error:
-        sys.exit(f"the object store failed: {error}")
+def end(text: str) -> NoReturn:
+    sys.exit(" ".join(text.split()))
 
 
 def main(models: list[str]) -> None:
-    bucket(os.environ["BUCKET"])
-    server = Server(os.environ["SERVER"], os.environ["ADMIN_PASSWORD"])
+    wanted = ("BUCKET", "SERVER", "ADMIN_PASSWORD", *(f"{account.upper()}_PASSWORD" for account in READERS))
+    given = {name: variable(name) for name in wanted}
+    try:
+        make_bucket(boto3.client("s3"), given["BUCKET"])
+    except (BotoCoreError, ClientError, ValueError) as error:  # ValueError: an address that is none
+        end(f"the object store failed: {error}")
+    server = Server(given["SERVER"], given["ADMIN_PASSWORD"])
     for account in READERS:
-        server.account(account, os.environ[f"{account.upper()}_PASSWORD"])
+        server.account(account, given[f"{account.upper()}_PASSWORD"])
         for kind in ("registered_model", "experiment"):
             server.grant(account, kind, ANY, "READ")
     for model in models:

@@ -27,8 +27,11 @@ from beampermit.errors import Outside
 from beampermit.registry import models
 from support.loopback import listening
 from support.mlflow_server import COMPOSE, FOLDER, SECRET, Deployed, deployment, filled_in, free_port
+from support.paths import ROOT
 from support.registry_project import MODEL, Laboratory
 
+IN_CLEAR = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For requests without TLS: httpx would read all certificates of the machine for each one."""
 ADMINISTRATION = {"setup", "backup-database", "backup-objects", "restore-objects", "restore-database"}
 
 
@@ -50,6 +53,34 @@ def test_only_the_proxy_is_reached_from_elsewhere_and_only_services_start_by_the
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert not SECRET.search(" ".join(service.get("command", ()))), f"every user of the machine sees it of {name}"
+
+
+@pytest.mark.parametrize("port", ["443", "8443"])
+def test_the_proxy_listens_where_clients_reach_it(port: str) -> None:
+    values = {"MLFLOW_HOST": "mlflow.lab.example", **({"MLFLOW_PORT": port} if port != "443" else {})}
+    proxy = COMPOSE["services"]["proxy"]
+    (address,) = re.findall(r"^https://(\S+) \{", (FOLDER / "Caddyfile").read_text(), re.MULTILINE)
+    given = {name: filled_in(value, values) for name, value in proxy["environment"].items()}
+    assert re.sub(r"\{\$(\w+)\}", lambda found: given[found[1]], address) == f"mlflow.lab.example:{port}"
+    assert [filled_in(published, values) for published in proxy["ports"]] == [f"{port}:{port}"]
+    (hosts,) = (word for word in COMPOSE["services"]["mlflow"]["command"] if word.startswith("--allowed-hosts="))
+    # What clients send as the host: the port is there where it is not 443.
+    assert filled_in(hosts, values).endswith(f"=mlflow.lab.example,mlflow.lab.example:{port},mlflow:5000")
+    assert "#MLFLOW_PORT=443\n" in (FOLDER / ".env.example").read_text(), "the default of compose.yaml"
+
+
+def test_a_service_starts_what_it_needs() -> None:
+    """As on a new machine, where nothing runs that one of administration is the first to need."""
+    services = COMPOSE["services"]
+
+    def started(name: str) -> set[str]:
+        needed = services[name].get("depends_on", {})
+        return {name}.union(*map(started, needed))
+
+    needs = {"PGHOST": "database", "AWS_ENDPOINT_URL": "store", "SERVER": "mlflow"}
+    for name, service in services.items():
+        wanted = {needed for variable, needed in needs.items() if variable in service.get("environment", {})}
+        assert wanted <= started(name), name
 
 
 def test_a_secret_without_a_value_stops_the_start() -> None:
@@ -131,12 +162,12 @@ def _is_looked_at(deployed: Deployed, lab: Laboratory, monkeypatch: pytest.Monke
     """`beampermit doctor` says what each account may do, and what it tries changes nothing."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", deployed.url)
     subject = Subject("here", files_here(lab.project), "main", project=lab.project, try_writing=True)
-    before = _state(deployed, lab)
+    before = _registered(lab)
     for account, said in (("reading", "it may read, and not write"), ("writing", "it may read and write")):
         log_in(monkeypatch, deployed, account)
         assert look_at_registry(subject).said.endswith(f"answers the account {account}: {said} {MODEL}")
     assert look_at_registry(replace(subject, try_writing=False)).said.endswith("tells whether it may write")
-    assert _state(deployed, lab) == before
+    assert _registered(lab) == before
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
     assert "refuses the account writing" in look_at_registry(subject).said
     log_in(monkeypatch, deployed, "writing")
@@ -194,15 +225,15 @@ def _may(deployed: Deployed, lab: Laboratory) -> None:
 
     files = f"{deployed.url}/api/2.0/mlflow-artifacts/artifacts/{place.removeprefix('mlflow-artifacts:/')}/MLmodel"
     for account, method, code in (("reading", "GET", 200), ("reading", "PUT", 403), ("writing", "DELETE", 403)):
-        asked = httpx.request(method, files, auth=(account, deployed.password(account)), timeout=60)
+        asked = _requested(method, files, auth=(account, deployed.password(account)))
         assert asked.status_code == code, f"{account}: {method} {files}"
     for path in ("/", "/version", "/signup", "/graphql", "/metrics", files.removeprefix(deployed.url)):
-        assert httpx.get(deployed.url + path, timeout=60).status_code == 401, path
-    wrong = httpx.get(f"{deployed.url}/version", auth=("reading", deployed.password("writing")), timeout=60)
+        assert _requested("GET", deployed.url + path).status_code == 401, path
+    wrong = _requested("GET", f"{deployed.url}/version", auth=("reading", deployed.password("writing")))
     assert wrong.status_code == 401
     login = ("reading", deployed.password("reading"))
     models_of_all = f"{deployed.url}/api/2.0/mlflow/registered-models/search"
-    other = httpx.get(models_of_all, headers={"Host": "evil.example"}, auth=login, timeout=60)
+    other = _requested("GET", models_of_all, headers={"Host": "evil.example"}, auth=login)
     assert (other.status_code, "Invalid Host" in other.text) == (403, True)
 
 
@@ -221,14 +252,21 @@ def _asked(deployed: Deployed, account: str, method: str, path: str, **values: o
     given = {"params": values} if method == "GET" else {"json": values}
     login = (account, deployed.password(account))
     address = f"{deployed.url}/api/{version or '2.0'}/mlflow/{path}"
-    answer = httpx.request(method, address, auth=login, timeout=60, **given)
+    answer = _requested(method, address, auth=login, **given)
     return answer.status_code, answer.json() if answer.text.startswith("{") else {}
 
 
+def _requested(method: str, address: str, **given: Any) -> httpx.Response:
+    return httpx.request(method, address, verify=IN_CLEAR, timeout=60, **given)
+
+
+def _registered(lab: Laboratory) -> tuple[object, ...]:
+    return lab.champion(), lab.registry.versions(MODEL), lab.registry.tags(MODEL)
+
+
 def _state(deployed: Deployed, lab: Laboratory) -> tuple[object, ...]:
-    versions = lab.registry.versions(MODEL)
     users = [_asked(deployed, "admin", "GET", "users/get", username=name) for name in ("reading", "writing")]
-    return lab.champion(), versions, lab.registry.tags(MODEL), users, lab.reconcile()
+    return _registered(lab), users, lab.reconcile()
 
 
 def _lose_and_restore(deployed: Deployed) -> None:
@@ -243,7 +281,8 @@ def _lose_and_restore(deployed: Deployed) -> None:
     login = {"aws_access_key_id": values["STORE_ACCESS_KEY"], "aws_secret_access_key": values["STORE_SECRET_KEY"]}
     store = boto3.resource("s3", endpoint_url=values["STORE_ENDPOINT"], region_name="us-east-1", **login)
     store.Bucket("mlflow").object_versions.delete()
-    _psql(deployed, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+    store.Bucket("mlflow").delete()
+    _psql(deployed, "DROP DATABASE mlflow WITH (FORCE)", "CREATE DATABASE mlflow", within="postgres")
 
     dump = deployed.folder / "backup/database.dump"
     whole = dump.read_bytes()
@@ -252,15 +291,19 @@ def _lose_and_restore(deployed: Deployed) -> None:
     assert _psql(deployed, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == "0", "all or nothing"
     dump.write_bytes(whole)
 
-    assert "objects copied to the bucket mlflow" in deployed.run("restore-objects")
-    deployed.run("restore-database")
+    page = (ROOT / "docs/mlflow-server.md").read_text()
+    steps = re.findall(r"^docker compose run --rm (restore-\S+)", page, re.MULTILINE)
+    assert steps == ["restore-objects", "restore-database"]
+    for step in steps:
+        deployed.run(step)
     deployed.run("restore-database")  # over what is there, too
 
 
-def _psql(deployed: Deployed, *statements: str) -> str:
+def _psql(deployed: Deployed, *statements: str, within: str = "") -> str:
     values = deployed.values
     names = {"PGHOST": "HOST", "PGPORT": "PORT", "PGUSER": "USER", "PGPASSWORD": "PASSWORD", "PGDATABASE": "NAME"}
     variables = {name: values[f"DATABASE_{which}"] for name, which in names.items()}
+    variables |= {"PGDATABASE": within} if within else {}
     words = [word for statement in statements for word in ("-c", statement)]
     command = [deployed.programs[1] / "psql", "-qtA", *words]
     done = subprocess.run(command, env={**os.environ, **variables}, check=True, capture_output=True, text=True)
@@ -298,7 +341,8 @@ def test_the_proxy_speaks_tls_alone_with_the_laboratory_s_certificate(tmp_path: 
     program = shutil.which("caddy")
     if program is None:
         pytest.skip("caddy is not installed: apt-get install caddy")
-    host = f"localhost:{free_port()}"
+    port = free_port()
+    host = f"localhost:{port}"
     openssl = "openssl req -x509 -newkey rsa:2048 -nodes -keyout tls.key -out tls.crt -days 1 -subj /CN=localhost"
     subprocess.run(
         [*openssl.split(), "-addext", "subjectAltName=DNS:localhost"], cwd=tmp_path, check=True, capture_output=True
@@ -308,8 +352,9 @@ def test_the_proxy_speaks_tls_alone_with_the_laboratory_s_certificate(tmp_path: 
     said = COMPOSE["services"]["proxy"]
     command = [program if word == "caddy" else word.replace("/etc/caddy", str(tmp_path)) for word in said["command"]]
     with listening(Says) as upstream:
-        variables = {name: filled_in(value, {"MLFLOW_HOST": host}) for name, value in said["environment"].items()}
-        assert variables == {"MLFLOW_HOST": host, "MLFLOW_UPSTREAM": "mlflow:5000"}
+        values = {"MLFLOW_HOST": "localhost", "MLFLOW_PORT": str(port)}
+        variables = {name: filled_in(value, values) for name, value in said["environment"].items()}
+        assert variables == {**values, "MLFLOW_UPSTREAM": "mlflow:5000"}
         variables |= {"MLFLOW_UPSTREAM": f"127.0.0.1:{upstream}", "HOME": str(tmp_path)}
         with (tmp_path / "log").open("w") as log:
             process = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
@@ -320,7 +365,7 @@ def test_the_proxy_speaks_tls_alone_with_the_laboratory_s_certificate(tmp_path: 
             assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
             assert httpx.get(f"http://{host}/").status_code == 400
             sockets = psutil.Process(process.pid).net_connections()
-            assert {found.laddr.port for found in sockets if found.status == "LISTEN"} == {int(host.rpartition(":")[2])}
+            assert {found.laddr.port for found in sockets if found.status == "LISTEN"} == {port}
         finally:
             process.kill()
             process.wait()
