@@ -76,15 +76,12 @@ def run_hooks(project: Project, environment: Environment, files: Sequence[str]) 
         finished = _pre_commit(scratch, project, environment, files)
         said = _said(finished, project, copy.root, files)
         try:
-            gone = not (copy.root / ".git/HEAD").is_file()
-            after = before if gone else (_changed(copy, commit), _diff(copy, commit))
+            after = _changed(copy, commit), _diff(copy, commit)
         except GitError:
-            gone, after = True, before
-    if gone:
-        raise Failed(
-            "a hook takes .git away from the copy that it looks at, or leaves what git cannot read: nothing is judged",
-            file=at_top(project, CONFIG),
-        )
+            raise Failed(
+                "a hook takes .git away from the copy that it looks at, or leaves what git cannot read",
+                file=at_top(project, CONFIG),
+            ) from None
     return said if after == before else Hooks(said.ran, said.skipped, said.failed, *after)
 
 
