@@ -12,10 +12,11 @@ import pytest
 from beampermit.digest import digest_bytes
 from beampermit.doctor import committed as looked_at
 from beampermit.doctor.subject import Files, Subject
-from beampermit.errors import BadInput, Conflict
+from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.git import Git
 from beampermit.project import Project
 from beampermit.updating.recorded import ANSWERS, RENDERED
+from beampermit.updating.source import at
 from beampermit.updating.staged import Change, Staged, alone, apply, place_of, read_staged, stage
 from beampermit.updating.unclean import refuse_hidden_edits
 from beampermit.updating.update import update
@@ -167,3 +168,12 @@ def test_a_render_that_git_does_not_take_is_named(git: Git, install: Install) ->
         update(git)
     assert refused.value.file == str(git.root / RENDERED)
     assert shlex.split(refused.value.hint) == ["git", "log", "--", RENDERED]
+
+
+def test_the_command_that_shows_why_nothing_is_fetched_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path))
+    with pytest.raises(Outside, match="cannot be fetched") as refused, at("v99.9", f"{tmp_path}/a b"):
+        pass
+    assert refused.value.hint == f"git ls-remote '{tmp_path}/a b'"
