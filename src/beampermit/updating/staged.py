@@ -132,7 +132,7 @@ def refuse_locked_index(git: Git) -> None:
         raise Conflict(
             "git's index is locked: a commit or another command of git is not finished",
             file=lock,
-            hint=f"end it; where no git runs, `rm {shlex.quote(str(lock))}`",
+            hint=f"end what is under way; where nothing is, `rm {shlex.quote(str(lock))}`",
         )
 
 

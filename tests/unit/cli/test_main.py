@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from beampermit.cli import main
 from beampermit.errors import BadInput
+from beampermit.git import Git
 from beampermit.project import Project
 from support import forked_commands
 
@@ -60,6 +61,7 @@ def test_help_names_the_exit_codes() -> None:
 def test_a_mistake_is_one_line_with_its_exit_code(
     arguments: list[str], code: int, message: str, tmp_path: Path
 ) -> None:
+    Git(tmp_path)("init", "--quiet")
     result = beampermit(*arguments, cwd=tmp_path)
     assert result.returncode == code
     assert message in result.stderr

@@ -54,7 +54,7 @@ def test_beside_another_update_and_another_git_nothing_is_written(git: Git, inst
     lock.touch()
     with pytest.raises(Conflict, match="git's index is locked") as refused:
         update(git)
-    assert refused.value.hint == f"end it; where no git runs, `rm {lock}`"
+    assert refused.value.hint == f"end what is under way; where nothing is, `rm {lock}`"
     lock.unlink()
     assert (git("status", "--porcelain"), read_staged(git)) == ("", None)
 
