@@ -16,6 +16,8 @@ from support.dvc_repositories import replace
 
 pytestmark = pytest.mark.slow
 
+OURS = ("CI", "GITHUB", "BEAMPERMIT", "MAKE", "MFLAGS")
+"""`make test` may run this."""
 OUTPUT = {"output_type": "stream", "name": "stdout", "text": ["x\n"]}
 CELL = {"cell_type": "code", "execution_count": 1, "metadata": {}, "outputs": [OUTPUT], "source": "print('x')"}
 NOTEBOOK = {"cells": [CELL], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
@@ -35,7 +37,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def call(root: Path, *words: str, **changed: str) -> subprocess.CompletedProcess[str]:
     """As somebody types it: neither environment nor checker is on the path."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CI", "GITHUB", "BEAMPERMIT"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     path = os.pathsep.join(one for one in kept["PATH"].split(os.pathsep) if not one.startswith(sys.prefix))
     cache = str(root.parent / "pre-commit")
     variables: Mapping[str, str] = {**kept, "PATH": path, "PRE_COMMIT_HOME": cache, "NO_COLOR": "1", **changed}

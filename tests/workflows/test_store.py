@@ -95,6 +95,7 @@ def aws() -> Iterator[str]:
         iam.put_role_policy(RoleName=name, PolicyName="data", PolicyDocument=document)
     yield address
     httpx.post(f"{address}/moto-api/reset")
+    httpx.post(f"{address}/moto-api/reset-auth", content="inf")  # it counts for every server of this process
     server.stop()
 
 

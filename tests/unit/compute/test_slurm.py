@@ -106,7 +106,7 @@ def test_a_job_has_no_variable_of_ours_but_where_things_are(
     assert variables["SUBMITIT_EXECUTOR"] == "slurm"
     assert not [name for name, value in variables.items() if SECRET in value]
     from_us = {name for name, value in variables.items() if os.environ.get(name) == value}
-    assert from_us - {"SHLVL", "HOSTNAME"} <= set(slurm_job.exported())
+    assert from_us - {"SHLVL", "HOSTNAME", "TMPDIR"} <= set(slurm_job.exported())
     assert "OMP_NUM_THREADS" not in variables
 
 

@@ -374,7 +374,7 @@ def test_the_command_writes_both_and_says_the_headline(results: Project, folder:
         ("params.yaml", "a: [", "not YAML"),
         ("params.yaml", "a: &a [*a]", "the YAML alias *a stands inside of what it repeats"),
         ("dvc.lock", "a: [", "not YAML"),
-        ("contract.yaml", "beampermit: 2", "beampermit: Input should be 1"),
+        ("contract.yaml", "beampermit: 2", "this file has format 2, and this beampermit reads formats up to 1"),
     ],
 )
 def test_a_broken_file_of_the_project_is_one_line_and_exit_2_and_the_report_shows_it(
@@ -395,7 +395,7 @@ def test_a_broken_file_of_the_project_is_one_line_and_exit_2_and_the_report_show
 def test_every_error_of_a_contract_is_in_the_report_by_its_name_in_the_repository(
     results: Project, folder: Path, tmp_path: Path
 ) -> None:
-    write(results, "contract.yaml", "beampermit: 2\n")
+    write(results, "contract.yaml", "beampermit: 1\n")
     found = run(results, "--verdicts", str(folder), "--out", str(tmp_path / "report"))
     assert isinstance(found.exception, BadInput)
     made = (tmp_path / "report/report.md").read_text()

@@ -320,6 +320,7 @@ ELSEWHERE = {
     "serving.deployment": "tests/unit/interlocks/test_operations.py",
     "incomparable": "tests/unit/interlocks/performance/test_incomparable.py",
     "tests": "tests/unit/interlocks/test_unrun_tests.py",
+    "tests.style": "tests/unit/interlocks/test_style.py",
     "signals.inputs": "tests/unit/interlocks/performance/test_base_rows.py",
 }
 """Uses that another file of tests covers."""
