@@ -22,6 +22,7 @@ from typing import Any
 
 from artifacts_v3 import refuse_other_inputs, run_on_enterprise_server, unsupported
 from pin import files, missing, move, pins
+from running import git, run, say, try_git
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = "https://github.com/beampermit/beampermit"
@@ -82,55 +83,53 @@ def main() -> None:
     place = Place(options.owner, options.name, options.host)
     commit = mirror(place, options.to.resolve(), enterprise_server=options.enterprise_server)
     if not options.no_rehearsal:
-        _say("a project that is generated from it is rehearsed: a minute or two")
+        say("a project that is generated from it is rehearsed: a minute or two")
         rehearse(place, options.to.resolve())
-    _say(f"\n{options.to} at {commit[:12]} is {place.url}; projects of it call that repository alone")
-    _say(f"  push it: git -C {shlex.quote(str(options.to))} push {place.url}.git main {_tags_of(options.to)}".rstrip())
-    _say("  what it needs besides: beampermit mirror list")
+    say(f"\n{options.to} at {commit[:12]} is {place.url}; projects of it call that repository alone")
+    say(f"  push it: git -C {shlex.quote(str(options.to))} push {place.url}.git main {_tags_of(options.to)}".rstrip())
+    say("  what it needs besides: beampermit mirror list")
 
 
 def mirror(place: Place, to: Path, *, enterprise_server: bool) -> str:
     """Make the copy at `to`, or give it what is new; returns its newest commit. Its branch moves at the end."""
-    upstream = _git(ROOT, "rev-parse", "HEAD")
-    if _git(ROOT, "status", "--porcelain"):
+    upstream = git(ROOT, "rev-parse", "HEAD")
+    if git(ROOT, "status", "--porcelain"):
         sys.stderr.write(f"what is not committed here is not copied; the copy is of {upstream[:12]}\n")
     before = _begin(place, to)
     identify(to)
-    _git(to, "fetch", "--quiet", "--no-tags", str(ROOT), upstream)
-    _git(to, "checkout", "--quiet", "--force", "--detach", upstream)
+    git(to, "fetch", "--quiet", "--no-tags", str(ROOT), upstream)
+    git(to, "checkout", "--quiet", "--force", "--detach", upstream)
     rewrite(to, place)
     if enterprise_server:
         for file in files(to):
             if action := unsupported(_read(file)):
                 file.unlink()
-                _say(f"{file.relative_to(to)} is not in the copy: Enterprise Server does not run {action}")
+                say(f"{file.relative_to(to)} is not in the copy: Enterprise Server does not run {action}")
             else:
                 _edit(file, run_on_enterprise_server)
     parents = [word for parent in (before, upstream) if parent for word in ("-p", parent)]
     version = _version_of(upstream)
     label = f"workflows-{version}" if version else "main"
-    _git(to, "add", "--all")
+    git(to, "add", "--all")
     message = f"Beampermit {version or upstream[:12]} as {place.url}"
-    _git(
-        to, "checkout", "--quiet", "--detach", _git(to, "commit-tree", "-m", message, *parents, _git(to, "write-tree"))
-    )
+    git(to, "checkout", "--quiet", "--detach", git(to, "commit-tree", "-m", message, *parents, git(to, "write-tree")))
     for what in ("Workflows use the copy's own actions", "New projects call the copy's own workflows"):
-        move(_git(to, "rev-parse", "HEAD"), label, to, place.repository)
-        _git(to, "commit", "--quiet", "--all", "--no-verify", "--message", what)
+        move(git(to, "rev-parse", "HEAD"), label, to, place.repository)
+        git(to, "commit", "--quiet", "--all", "--no-verify", "--message", what)
     refuse_what_is_not_of_the_copy(to, place, enterprise_server=enterprise_server)
-    _git(to, "checkout", "--quiet", "-B", "main")
+    git(to, "checkout", "--quiet", "-B", "main")
     if version:
-        _git(to, "tag", "--force", label, "HEAD^")
-        _git(to, "tag", "--force", version, "HEAD")
-    return _git(to, "rev-parse", "HEAD")
+        git(to, "tag", "--force", label, "HEAD^")
+        git(to, "tag", "--force", version, "HEAD")
+    return git(to, "rev-parse", "HEAD")
 
 
 def identify(to: Path) -> None:
     """Let the copy's commits be of whom git knows there, else of whom it knows in this clone; end if it is nobody."""
     if _unknown(to):
         for key in ("user.name", "user.email"):
-            if value := _try(ROOT, "config", key).stdout.strip("\n"):
-                _git(to, "config", key, value)
+            if value := try_git(ROOT, "config", key).stdout.strip("\n"):
+                git(to, "config", key, value)
     if said := _unknown(to):
         hint = "git config user.name NAME && git config user.email ADDRESS"
         sys.exit(f"git knows nobody whose commits the copy's are: {said}\n  then: {hint}")
@@ -138,14 +137,14 @@ def identify(to: Path) -> None:
 
 def _unknown(root: Path) -> str:
     """What git says where it does not know who commits."""
-    asked = [_try(root, "var", name) for name in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT")]
+    asked = [try_git(root, "var", name) for name in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT")]
     said = next((done.stderr.strip().splitlines() for done in asked if done.returncode), None)
     return "" if said is None else said[-1].removeprefix("fatal: ") if said else "no reason was given"
 
 
 def rewrite(root: Path, place: Place) -> None:
     """Name the place of the copy in every text that names ours."""
-    for name in _git(root, "ls-files", "-z").split("\0"):
+    for name in git(root, "ls-files", "-z").split("\0"):
         file = root / name
         if not file.is_file() or file.is_symlink():
             continue
@@ -159,7 +158,9 @@ def rewrite(root: Path, place: Place) -> None:
 
 def refuse_what_is_not_of_the_copy(root: Path, place: Place, *, enterprise_server: bool) -> None:
     """End where anything in the copy still calls us, or what is not in the copy."""
-    left = _try(root, "grep", "-n", "-I", "-E", rf"(^|[^[:alnum:]_./-]){OURS}([^[:alnum:]_-]|$)|https://{HUB}/{OURS}")
+    left = try_git(
+        root, "grep", "-n", "-I", "-E", rf"(^|[^[:alnum:]_./-]){OURS}([^[:alnum:]_-]|$)|https://{HUB}/{OURS}"
+    )
     if place.repository != OURS and left.stdout:
         sys.exit(f"the copy still names {OURS}: {left.stdout.splitlines()[0]}")
     for file in files(root):
@@ -170,7 +171,7 @@ def refuse_what_is_not_of_the_copy(root: Path, place: Place, *, enterprise_serve
                 sys.exit(f"{file.relative_to(root)}:{line} still uses {use['repository']}; write it as {OURS}")
         if enterprise_server:
             refuse_other_inputs(text, str(file.relative_to(root)))
-    pinned = _git(root, "rev-parse", "HEAD^")
+    pinned = git(root, "rev-parse", "HEAD^")
     named = {match["commit"] for _, match in pins(root, place.repository)}
     if named != {pinned} or missing(pinned, root, place.repository):
         sys.exit(f"the copy's pins name {', '.join(sorted(named)) or 'nothing'} in place of its own commit {pinned}")
@@ -185,16 +186,16 @@ def rehearse(place: Place, to: Path) -> None:
     beampermit = [sys.executable, "-m", "beampermit.cli.main"]
     work = Path(tempfile.mkdtemp(prefix="beampermit-mirror-"))
     new = ("new", "--no-input", "--no-lock", "--answer", "project_slug=mirrored", "--answer", "environment=uv")
-    _run([*beampermit, *new], work, environment)
+    run([*beampermit, *new], work, environment)
     project = work / "mirrored"
     uses = [use for file in (project / ".github").rglob("*.yml") for use in USE.finditer(_read(file))]
     if {use["repository"] for use in uses} != {place.repository}:
         sys.exit(f"a new project calls {', '.join(sorted({use['repository'] for use in uses} - {place.repository}))}")
     identity = ("-c", "user.name=mirror", "-c", "user.email=mirror@localhost")
-    _git(project, "add", "--all")
-    _git(project, *identity, "commit", "--quiet", "--allow-empty", "--message", "A new project")
-    _git(project, "switch", "--quiet", "--create", "topic")
-    _git(project, *identity, "commit", "--quiet", "--allow-empty", "--message", "A change")
+    git(project, "add", "--all")
+    git(project, *identity, "commit", "--quiet", "--allow-empty", "--message", "A new project")
+    git(project, "switch", "--quiet", "--create", "topic")
+    git(project, *identity, "commit", "--quiet", "--allow-empty", "--message", "A change")
     command = [*beampermit, "rehearse", "pull-request", "--json"]
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
     try:
@@ -220,27 +221,27 @@ def _begin(place: Place, to: Path) -> str:
     """A repository at `to`; the newest commit of an earlier run, or an empty text."""
     if not to.exists() or not any(to.iterdir()):
         to.mkdir(parents=True, exist_ok=True)
-        _git(to, "init", "--quiet", "--initial-branch", "main", "--template=")
-        _git(to, "config", "beampermit.mirror", place.url)
-    made_as = _try(to, "config", "--local", "beampermit.mirror").stdout.strip()
+        git(to, "init", "--quiet", "--initial-branch", "main", "--template=")
+        git(to, "config", "beampermit.mirror", place.url)
+    made_as = try_git(to, "config", "--local", "beampermit.mirror").stdout.strip()
     if made_as != place.url:
         sys.exit(f"{to} is {f'the copy for {made_as}' if made_as else 'no copy of an earlier run'}: name a new folder")
-    if _try(to, "rev-parse", "--verify", "--quiet", "main").returncode:
+    if try_git(to, "rev-parse", "--verify", "--quiet", "main").returncode:
         return ""
     # A run that was killed left its half-done files on no branch; those of the branch are someone's.
-    if _try(to, "symbolic-ref", "--quiet", "HEAD").returncode == 0 and _git(to, "status", "--porcelain"):
+    if try_git(to, "symbolic-ref", "--quiet", "HEAD").returncode == 0 and git(to, "status", "--porcelain"):
         sys.exit(f"{to} has changes that are not committed\n  then: git -C {shlex.quote(str(to))} status")
-    return _git(to, "rev-parse", "main")
+    return git(to, "rev-parse", "main")
 
 
 def _version_of(commit: str) -> str:
     """The tag of this commit, where it is a release."""
-    tags = _git(ROOT, "tag", "--points-at", commit).splitlines()
+    tags = git(ROOT, "tag", "--points-at", commit).splitlines()
     return next((tag for tag in tags if re.fullmatch(r"v\d+\.\d+\.\d+", tag)), "")
 
 
 def _tags_of(to: Path) -> str:
-    return " ".join(_git(to, "tag", "--points-at", "HEAD").split() + _git(to, "tag", "--points-at", "HEAD^").split())
+    return " ".join(git(to, "tag", "--points-at", "HEAD").split() + git(to, "tag", "--points-at", "HEAD^").split())
 
 
 def _edit(file: Path, change: Callable[[str, str], str]) -> None:
@@ -251,26 +252,6 @@ def _edit(file: Path, change: Callable[[str, str], str]) -> None:
 
 def _read(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace")
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def _git(root: Path, *arguments: str) -> str:
-    return _run(["git", *arguments], root).strip("\n")
-
-
-def _try(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *arguments], cwd=root, check=False, capture_output=True, text=True)
-
-
-def _run(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, env=env, check=False, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{Path(command[0]).name} {' '.join(command[1:4])} failed:\n{(done.stderr or done.stdout).strip()}")
-    return done.stdout
 
 
 if __name__ == "__main__":

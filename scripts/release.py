@@ -21,6 +21,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pin import TAG, move, pins
+from running import git, run, say, try_git
 
 ROOT = Path(__file__).resolve().parents[1]
 UNRELEASED = "## Unreleased"
@@ -53,9 +54,9 @@ def main() -> None:
     if not VERSION.fullmatch(version):
         sys.exit(f"{options.version!r} is no version: three numbers, such as 1.2.3")
     if options.notes:
-        _say(notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version))
+        say(notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version))
     elif options.major:
-        _say(major_tag(version, _git(ROOT, "tag", "--list").splitlines()))
+        say(major_tag(version, git(ROOT, "tag", "--list").splitlines()))
     else:
         with _alone():
             release(version, options.branch)
@@ -72,30 +73,30 @@ def release(version: str, branch: str) -> None:
         refuse_other_pins(work, version)
         files = build(work, version)
         if begun is None:
-            _say(f"{branch} moves to {commit[:12]}")
-            _git(ROOT, "merge", "--quiet", "--ff-only", commit)
+            say(f"{branch} moves to {commit[:12]}")
+            git(ROOT, "merge", "--quiet", "--ff-only", commit)
         _keep(files)
     _tag(TAG.format(version=version), f"{commit}^", f"The workflows and actions of Beampermit {version}")
     _tag(f"v{version}", commit, f"Beampermit {version}")
     tags = f"v{version} {TAG.format(version=version)}"
-    _say(f"\n{version} is made: {', '.join(f'dist/{file.name}' for file in files)}, and the tags {tags}")
-    _say(f"  publish it: git push --atomic origin {branch} {tags}")
-    if _git(ROOT, "rev-parse", branch) == commit:
-        _say(f"  or undo it: git tag --delete {tags} && git reset --keep {commit[:12]}~3")
+    say(f"\n{version} is made: {', '.join(f'dist/{file.name}' for file in files)}, and the tags {tags}")
+    say(f"  publish it: git push --atomic origin {branch} {tags}")
+    if git(ROOT, "rev-parse", branch) == commit:
+        say(f"  or undo it: git tag --delete {tags} && git reset --keep {commit[:12]}~3")
 
 
 def refuse_what_is_not_ready(version: str, branch: str) -> None:
     """End where nothing can be released from this checkout as it is."""
-    if changed := _git(ROOT, "status", "--porcelain").splitlines():
+    if changed := git(ROOT, "status", "--porcelain").splitlines():
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         sys.exit(f"{changed[0][3:]}{more} is not committed\n  then: git status")
-    here = _try(ROOT, "symbolic-ref", "--short", "HEAD").stdout.strip()
+    here = try_git(ROOT, "symbolic-ref", "--short", "HEAD").stdout.strip()
     if here != branch:
         sys.exit(f"releases are made on {branch}, and this is {here or 'no branch'}\n  then: git switch {branch}")
     refuse_what_origin_has_more(version, branch)
     if _has_tag(f"v{version}"):
         sys.exit(f"the tag v{version} exists, and a version is released once\n  then: git show v{version}")
-    signed = _try(ROOT, "commit-tree", "-S", "-m", "Can this be signed?", "HEAD^{tree}")
+    signed = try_git(ROOT, "commit-tree", "-S", "-m", "Can this be signed?", "HEAD^{tree}")
     if signed.returncode:
         sys.exit(KEY.format(said=(signed.stderr.strip().splitlines() or ["no reason was given"])[0]))
 
@@ -105,20 +106,20 @@ def refuse_what_origin_has_more(version: str, branch: str) -> None:
     head, tags = f"refs/heads/{branch}", (f"v{version}", TAG.format(version=version))
     now = _at_origin(head, *(f"refs/tags/{tag}" for tag in tags))
     if now is None:
-        now = {head: _try(ROOT, "rev-parse", "--verify", "--quiet", f"refs/remotes/origin/{branch}").stdout.strip()}
+        now = {head: try_git(ROOT, "rev-parse", "--verify", "--quiet", f"refs/remotes/origin/{branch}").stdout.strip()}
     if there := [tag for tag in tags if f"refs/tags/{tag}" in now]:
         sys.exit(f"origin has a tag {there[0]}, and a version is released once\n  then: git fetch --tags")
     newest = now.get(head)
-    if newest and _try(ROOT, "merge-base", "--is-ancestor", newest, "HEAD").returncode:
+    if newest and try_git(ROOT, "merge-base", "--is-ancestor", newest, "HEAD").returncode:
         sys.exit(f"{branch} lacks commits of origin/{branch}, up to {newest[:12]}\n  then: git pull --ff-only")
 
 
 def _at_origin(*names: str) -> dict[str, str] | None:
     """Name -> commit, as origin has it now; None where there is no origin, or none that answers, which is said."""
-    if _try(ROOT, "remote", "get-url", "origin").returncode:
+    if try_git(ROOT, "remote", "get-url", "origin").returncode:
         return None
     try:
-        done = _try(ROOT, "ls-remote", "origin", *names, timeout=ANSWERS_WITHIN)
+        done = try_git(ROOT, "ls-remote", "origin", *names, timeout=ANSWERS_WITHIN)
     except subprocess.TimeoutExpired:
         return _unasked(f"no answer within {ANSWERS_WITHIN:.0f} seconds")
     if done.returncode:
@@ -147,7 +148,7 @@ def refuse_what_cannot_begin(version: str, branch: str) -> None:
 
 def prepared(version: str, branch: str) -> str | None:
     """The last commit of a release whose tags are missing: a run was killed before it had made them."""
-    for line in _git(ROOT, "log", "--first-parent", "--max-count=200", "--format=%H %s", branch).splitlines():
+    for line in git(ROOT, "log", "--first-parent", "--max-count=200", "--format=%H %s", branch).splitlines():
         commit, _, subject = line.partition(" ")
         if subject == _subjects(version)[2]:
             return commit
@@ -182,7 +183,7 @@ def write_version(root: Path, version: str, today: date) -> None:
 
 def refuse_other_pins(work: Path, version: str) -> None:
     """End unless every pin names the commit before the last, by its tag."""
-    expected = (_git(work, "rev-parse", "HEAD^"), TAG.format(version=version))
+    expected = (git(work, "rev-parse", "HEAD^"), TAG.format(version=version))
     for file, match in pins(work):
         if (match["commit"], match["version"]) != expected:
             where = f"{file.relative_to(work)}: {match['path']} is pinned to {match['commit'][:12]}"
@@ -191,16 +192,16 @@ def refuse_other_pins(work: Path, version: str) -> None:
 
 def build(work: Path, version: str) -> list[Path]:
     """Build sdist, and wheel from it; checked, in `dist` of the worktree."""
-    _say("building sdist and wheel")
-    _run([_uv(), "build", "--quiet", "--out-dir", str(work / "dist"), str(work)], cwd=work)
+    say("building sdist and wheel")
+    run([_uv(), "build", "--quiet", "--out-dir", str(work / "dist"), str(work)], cwd=work)
     wheel = work / f"dist/beampermit-{version}-py3-none-any.whl"
     sdist = work / f"dist/beampermit-{version}.tar.gz"
-    refuse_a_wheel_that_lacks_files(wheel, _git(work, "ls-files", "-z").split("\0"))
+    refuse_a_wheel_that_lacks_files(wheel, git(work, "ls-files", "-z").split("\0"))
     site = work / "dist/site"
-    _run([_uv(), "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)], cwd=work)
+    run([_uv(), "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)], cwd=work)
     code = "import beampermit.cli.main as main; print(main.__file__); main.run()"
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    said = _run([sys.executable, "-c", code, "--version"], cwd=site, env=environment).splitlines()
+    said = run([sys.executable, "-c", code, "--version"], cwd=site, env=environment).splitlines()
     if not said[0].startswith(str(site)) or said[1:] != [f"beampermit {version}"]:
         sys.exit(f"the wheel, installed, says {' '.join(said)!r} in place of its version {version}")
     return [wheel, sdist]
@@ -262,18 +263,18 @@ def _place(name: str) -> str:
 
 
 def _commit(work: Path, subject: str) -> str:
-    _git(work, "commit", "--quiet", "--all", "--no-verify", "--message", subject)
-    return _git(work, "rev-parse", "HEAD")
+    git(work, "commit", "--quiet", "--all", "--no-verify", "--message", subject)
+    return git(work, "rev-parse", "HEAD")
 
 
 def _tag(name: str, commit: str, message: str) -> None:
-    if _has_tag(name) and _git(ROOT, "rev-parse", f"{name}^{{commit}}") == _git(ROOT, "rev-parse", commit):
+    if _has_tag(name) and git(ROOT, "rev-parse", f"{name}^{{commit}}") == git(ROOT, "rev-parse", commit):
         return
-    _git(ROOT, "tag", "--sign", "--message", message, name, commit)
+    git(ROOT, "tag", "--sign", "--message", message, name, commit)
 
 
 def _has_tag(name: str) -> bool:
-    return _try(ROOT, "rev-parse", "--verify", "--quiet", f"refs/tags/{name}").returncode == 0
+    return try_git(ROOT, "rev-parse", "--verify", "--quiet", f"refs/tags/{name}").returncode == 0
 
 
 def _keep(files: list[Path]) -> None:
@@ -289,9 +290,9 @@ def _keep(files: list[Path]) -> None:
 @contextmanager
 def _worktree(commit: str) -> Iterator[Path]:
     """A worktree at `commit`, apart from the checkout; what a killed run left of one is removed first."""
-    work = Path(_git(ROOT, "rev-parse", "--path-format=absolute", "--git-common-dir")) / "release"
+    work = Path(git(ROOT, "rev-parse", "--path-format=absolute", "--git-common-dir")) / "release"
     _remove(work)
-    _git(ROOT, "worktree", "add", "--quiet", "--detach", str(work), commit)
+    git(ROOT, "worktree", "add", "--quiet", "--detach", str(work), commit)
     try:
         yield work
     finally:
@@ -300,13 +301,13 @@ def _worktree(commit: str) -> Iterator[Path]:
 
 def _remove(work: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
-    _git(ROOT, "worktree", "prune")
+    git(ROOT, "worktree", "prune")
 
 
 @contextmanager
 def _alone() -> Iterator[None]:
     """Two releases at once would have one worktree."""
-    common = Path(_git(ROOT, "rev-parse", "--path-format=absolute", "--git-common-dir"))
+    common = Path(git(ROOT, "rev-parse", "--path-format=absolute", "--git-common-dir"))
     with (common / "release.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -324,27 +325,6 @@ def _uv() -> str:
     import uv  # noqa: PLC0415 - as above
 
     return uv.find_uv_bin()
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n" if text else "")
-    sys.stdout.flush()
-
-
-def _git(root: Path, *arguments: str) -> str:
-    return _run(["git", *arguments], cwd=root).strip("\n")
-
-
-def _try(root: Path, *arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
-    command = ["git", *arguments]
-    return subprocess.run(command, cwd=root, check=False, capture_output=True, text=True, timeout=timeout)
-
-
-def _run(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, env=env, check=False, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"{Path(command[0]).name} {' '.join(command[1:3])} failed:\n{(done.stderr or done.stdout).strip()}")
-    return done.stdout
 
 
 if __name__ == "__main__":
