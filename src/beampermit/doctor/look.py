@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from beampermit.errors import BeampermitError, Outside
-from beampermit.github.client import Limited, Refused
+from beampermit.github.client import Refused
 from beampermit.record import Record
 
 
@@ -56,7 +56,7 @@ def needs(right: str) -> Found:
 
 def of_error(error: BeampermitError, right: str = "") -> Found:
     """What an error says of a set-up: a refusal that something is not seen, an outage that it is not known."""
-    refused = isinstance(error, Refused) and not isinstance(error, Limited) and error.status in (401, 403, 404)
+    refused = isinstance(error, Refused) and error.denied
     if refused and right:
         return needs(right)
     if isinstance(error, Outside):

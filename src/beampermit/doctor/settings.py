@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from beampermit.doctor.look import Found, missing, needs, there, unseen
@@ -20,6 +20,7 @@ from beampermit.permit.keys import VARIABLE as SIGNING_KEY
 from beampermit.registry.mlflow import VARIABLE as TRACKING
 from beampermit.registry.mlflow import checked_uri
 
+T = TypeVar("T")
 PRODUCTION = "production"
 ENVIRONMENT = f"/environments/{PRODUCTION}"
 SETTINGS = "Settings, Environments, production"
@@ -33,7 +34,7 @@ KEY_COMMAND = f"gh secret set {SIGNING_KEY} --env {PRODUCTION} --repo {{reposito
 
 def tracking_variable(subject: Subject) -> Found:
     """Jobs of pull requests read it too, so a variable of an environment is not enough."""
-    own, shared = (_or_none(lambda: subject.variables), _or_none(lambda: subject.shared_variables))
+    own, shared = (_seen(lambda: subject.variables), _seen(lambda: subject.shared_variables))
     found = [values[TRACKING] for values in (own, shared) if values is not None and values.get(TRACKING)]
     mend = f"gh variable set {TRACKING} --repo {{repository}} --body ADDRESS"
     if not found:
@@ -47,12 +48,12 @@ def tracking_variable(subject: Subject) -> Found:
     return there(f"the variable {TRACKING} is set{'' if own and TRACKING in own else ', by the organization'}")
 
 
-def _or_none(load: Callable[[], Mapping[str, str]]) -> Mapping[str, str] | None:
+def _seen(load: Callable[[], T]) -> T | None:
     """None where the token may not see it."""
     try:
         return load()
     except Refused as refused:
-        if isinstance(refused, Limited) or refused.status not in (401, 403, 404):
+        if not refused.denied:
             raise
         return None
 
@@ -217,15 +218,6 @@ def _environment_place(name: str) -> _Place:
     said = f"a secret of the environment {name}, whose jobs are no release"
     mend = f"gh secret delete {SIGNING_KEY} --env {shlex.quote(name)} --repo {{repository}}"
     return _Place(name, f"/environments/{quote(name, safe='')}/secrets", said, mend, "Environments, read")
-
-
-def _seen(load: Callable[[], set[str]]) -> set[str] | None:
-    try:
-        return load()
-    except Refused as refused:
-        if isinstance(refused, Limited) or refused.status not in (401, 403, 404):
-            raise
-        return None
 
 
 def protection(subject: Subject) -> Found:

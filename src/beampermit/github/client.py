@@ -35,6 +35,11 @@ class Refused(Outside):
         super().__init__(message, hint=hint)
         self.status = status
 
+    @property
+    def denied(self) -> bool:
+        """Whether the token has no right to it: GitHub answers 404 too, for it does not say what is there."""
+        return self.status in (401, 403, 404)
+
 
 class Limited(Refused):
     """A rate limit refused the request; GitHub did nothing, and asks to wait `seconds`."""
@@ -42,6 +47,10 @@ class Limited(Refused):
     def __init__(self, message: str, status: int, seconds: float, hint: str = ""):
         super().__init__(message, status, hint)
         self.seconds = seconds
+
+    @property
+    def denied(self) -> bool:
+        return False
 
 
 class Unsure(Outside):

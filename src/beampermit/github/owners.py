@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from beampermit.github.client import Answer, Client, Limited, Refused, parse_answer
+from beampermit.github.client import Answer, Client, Refused, parse_answer
 from beampermit.github.codeowners import CodeOwners
 
 UNKNOWN = "Unknown owner"
@@ -73,7 +73,7 @@ def load_owner_errors(client: Client, revision: str = "") -> OwnerErrors | None:
     try:
         answer = client.get("/codeowners/errors", **({"ref": revision} if revision else {}))
     except Refused as refused:
-        if refused.status in (401, 403, 404) and not isinstance(refused, Limited):
+        if refused.denied:
             return None
         raise
     rows = answer.get("errors") if isinstance(answer, dict) else None

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from beampermit.errors import BadInput, Outside
-from beampermit.github.client import Client, Limited, Refused, Unsure
+from beampermit.github.client import Client, Refused, Unsure
 from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.record import Record
 
@@ -261,7 +261,7 @@ def apply_ruleset(client: Client, ruleset: Ruleset, organization: str = "", *, d
     try:
         return _apply(client, place, ruleset, dry_run)
     except Refused as refused:
-        if refused.status in (401, 403, 404) and not isinstance(refused, Limited):
+        if refused.denied:
             needed = OWNER if organization else ADMINISTRATOR
             raise BadInput(f"{refused}; this needs {needed}", hint="export GITHUB_TOKEN=...") from None
         if refused.status == 422:
