@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from beampermit.errors import BadInput, BeampermitError
-from beampermit.processes import Finished, run
+from beampermit.processes import Finished, run, scratch_folder
 
 AS_COMMITTED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": f"{os.devnull}/none"}
 """What git reads is what the hash stands for: `git replace` and grafts of one clone show other files and parents."""
@@ -28,6 +28,19 @@ FULL = re.compile(r"no space left|disk quota", re.IGNORECASE)
 """What git says where the file system is at fault, and not the repository."""
 SUBMODULE = "160000"
 """Mode of a commit of another repository."""
+
+
+def version_in(text: str) -> tuple[int, int] | None:
+    """2 and 38 in what `git version` prints."""
+    found = re.search(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+@contextmanager
+def scratch_index() -> Iterator[dict[str, str]]:
+    """Variables with which git has an index of its own, empty until something is read into it; gone after the block."""
+    with scratch_folder() as folder:
+        yield {"GIT_INDEX_FILE": str(folder / "index")}
 
 
 class GitError(BeampermitError):
@@ -194,8 +207,7 @@ class Git:
         """Write the files of a revision below `folder`, without hooks and sparse checkout: all of the repository, or
         those at `paths`. Returns what `root` is there."""
         git = self if paths else self.top
-        with tempfile.TemporaryDirectory() as scratch:
-            env = {"GIT_INDEX_FILE": f"{scratch}/index"}
+        with scratch_index() as env:
             git("-c", "core.sparseCheckout=false", "read-tree", revision, env=env)
             chosen = ("--", *paths) if paths else ("--all",)
             git("checkout-index", "--quiet", f"--prefix={folder}/", *chosen, env=env)
@@ -210,8 +222,7 @@ class Git:
     def write_work_tree(self) -> str:
         """As `work_tree`; the tree and its files become objects."""
         git = self.top
-        with tempfile.TemporaryDirectory() as folder:
-            env = {"GIT_INDEX_FILE": os.path.join(folder, "index")}  # noqa: PTH118
+        with scratch_index() as env:
             if git.resolve("HEAD"):
                 git("read-tree", "HEAD", env=env)
             inner = [path for path in git._new(env) if path.endswith("/")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from beampermit.doctor.look import Found, missing, there, unseen
@@ -11,12 +10,13 @@ from beampermit.doctor.subject import Subject
 from beampermit.environments.choice import backend_of
 from beampermit.environments.environment import prefix_of, python_in, stamp_of
 from beampermit.errors import BeampermitError
-from beampermit.git import Git
+from beampermit.git import Git, version_in
 from beampermit.processes import run
 from beampermit.rehearsal.runner import find_act
+from beampermit.updating.trees import OLDEST_GIT as MERGING_GIT
 
-OLDEST_GIT, MERGING_GIT = (2, 31), (2, 38)
-"""What is needed at all, and for `beampermit update`."""
+OLDEST_GIT: tuple[int, int] = (2, 31)
+"""What is needed at all; `beampermit update` needs more."""
 HOOKS = ".pre-commit-config.yaml"
 
 
@@ -25,8 +25,7 @@ def programs(_: Subject) -> Found:
     from importlib.metadata import version
 
     git = run(["git", "--version"], cwd=Path.cwd()).out.strip().removeprefix("git version ")
-    found = re.match(r"(\d+)\.(\d+)", git)
-    numbers = (int(found[1]), int(found[2])) if found else MERGING_GIT
+    numbers = version_in(git) or MERGING_GIT
     if numbers < OLDEST_GIT:
         oldest = ".".join(map(str, OLDEST_GIT))
         return missing(f"git is {git}, older than {oldest}", "install a newer git from your system's packages")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
 from beampermit.errors import BadInput, Conflict, Outside
-from beampermit.git import Git
+from beampermit.git import Git, scratch_index
 
 
 def commit_files(git: Git, files: Sequence[str], title: str) -> str | None:
     """Commit `files` on HEAD in an index of its own; None where they are unchanged."""
-    with tempfile.TemporaryDirectory() as folder:
-        own = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+    with scratch_index() as own:
         git("read-tree", "HEAD", env=own)
         git("add", "--", *files, env=own)
         tree = git("write-tree", env=own)

@@ -7,13 +7,11 @@ Work tree, index and HEAD are not touched, so it works in a shallow clone and be
 from __future__ import annotations
 
 import re
-import tempfile
 import uuid
-from pathlib import Path
 
 from beampermit.digest import digest_bytes
 from beampermit.errors import BadInput, BeampermitError, Conflict, Failed, Outside
-from beampermit.git import Git, GitError
+from beampermit.git import Git, GitError, scratch_index
 from beampermit.github.rulesets import LEDGER_BRANCH
 from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKeys, parse_public_keys
 from beampermit.permit.statement import Statement
@@ -268,8 +266,8 @@ class Ledger:
 
     def _commit(self, head: str | None, text: str, event: Event, beside: tuple[str, bytes] | None) -> str:
         """A commit on top of `head` with the new text, made in a temporary index."""
-        with tempfile.TemporaryDirectory() as folder:
-            env = {"GIT_INDEX_FILE": str(Path(folder, "index")), **self._identity()}
+        with scratch_index() as index:
+            env = {**index, **self._identity()}
             if head:
                 self.git("read-tree", head, env=env)
             self._add(LEDGER_FILE, text, env)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from beampermit.git import Git
-from beampermit.processes import scratch_folder
+from beampermit.git import Git, scratch_index
 
 
 def follow_line_ends(git: Git, base: Path, new: Path) -> None:
@@ -27,8 +26,7 @@ def follow_line_ends(git: Git, base: Path, new: Path) -> None:
 
 def _line_ends(git: Git) -> dict[str, str]:
     """Path -> `lf`, `crlf`, `mixed`, `none` or `-text`, of what is committed."""
-    with scratch_folder() as scratch:
-        env = {"GIT_INDEX_FILE": str(scratch / "index")}
+    with scratch_index() as env:
         git("read-tree", "HEAD", env=env)
         listed = git("ls-files", "--eol", "-z", env=env)
     lines = (line.partition("\t") for line in listed.split("\0") if line)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from beampermit.documents.markdown import code, text
 from beampermit.errors import Outside
-from beampermit.git import Git, GitError
+from beampermit.git import Git, GitError, scratch_index
 from beampermit.github.branches import base_branch, push_branch
 from beampermit.github.client import Client
 from beampermit.github.pull_requests import open_pull_request
-from beampermit.processes import scratch_folder
 from beampermit.progress import Progress
 from beampermit.updating.answering import complete_answers
 from beampermit.updating.changelog import changes_between
@@ -86,8 +85,7 @@ def _commit(git: Git, changes: list[Change], files: Path, title: str) -> str:
         else f"0 {none}\t{git.prefix}{change.path}\0"
         for change in changes
     )
-    with scratch_folder() as scratch:
-        env = {"GIT_INDEX_FILE": str(scratch / "index")}
+    with scratch_index() as env:
         git("read-tree", "HEAD", env=env)
         done = git.try_("update-index", "-z", "--index-info", stdin=lines, env=env)
         if done.code:

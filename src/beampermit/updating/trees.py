@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from beampermit.errors import Outside
-from beampermit.git import Git, GitError
-from beampermit.processes import scratch_folder
+from beampermit.git import Git, GitError, scratch_index, version_in
 
-OLDEST_GIT = (2, 38)
+OLDEST_GIT: tuple[int, int] = (2, 38)
 """The first with `merge-tree --write-tree`."""
 AUTHOR = {
     f"GIT_{role}_{what}": value
@@ -77,8 +76,8 @@ def files_of(git: Git, tree: str) -> Files:
 def add_folder(git: Git, folder: Path) -> Files:
     """The files below a folder become objects, whatever a `.gitignore` in it says."""
     own = git("rev-parse", "--path-format=absolute", "--git-dir")
-    with scratch_folder() as scratch:
-        env = {"GIT_DIR": own, "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(scratch / "index")}
+    with scratch_index() as index:
+        env = {"GIT_DIR": own, "GIT_WORK_TREE": str(folder), **index}
         inside = git.elsewhere(folder)
         inside(*PLAIN, "add", "--all", "--force", ".", env=env)
         return files_of(git, inside("write-tree", env=env))
@@ -87,8 +86,7 @@ def add_folder(git: Git, folder: Path) -> Files:
 def write_tree(git: Git, files: Files) -> str:
     """The tree of these files."""
     lines = "".join(f"{entry.mode} {entry.object}\t{path}\0" for path, entry in files.items())
-    with scratch_folder() as scratch:
-        env = {"GIT_INDEX_FILE": str(scratch / "index")}
+    with scratch_index() as env:
         # Where nothing is read from standard input, git would take the paths of the real index.
         git.try_("read-tree", "--empty", env=env)
         added = git.try_("update-index", "-z", "--add", "--index-info", stdin=lines, env=env)
@@ -124,6 +122,7 @@ def _commit(git: Git, tree: str, *parents: str) -> str:
 
 
 def _refuse_old_git(git: Git) -> None:
-    found = re.search(r"(\d+)\.(\d+)", git("version"))
-    if found and (int(found[1]), int(found[2])) < OLDEST_GIT:
-        raise Outside(f"git {found[0]} cannot merge a template: {'.'.join(map(str, OLDEST_GIT))} or newer is needed")
+    found = version_in(git("version"))
+    if found and found < OLDEST_GIT:
+        here, needed = (".".join(map(str, numbers)) for numbers in (found, OLDEST_GIT))
+        raise Outside(f"git {here} cannot merge a template: {needed} or newer is needed")

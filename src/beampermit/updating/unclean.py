@@ -5,8 +5,7 @@ from __future__ import annotations
 import shlex
 
 from beampermit.errors import BadInput, counted
-from beampermit.git import Git
-from beampermit.processes import scratch_folder
+from beampermit.git import Git, scratch_index
 from beampermit.updating.staged import Staged
 
 UNMERGED = {"DD", "AU", "UD", "UA", "DU", "AA", "UU"}
@@ -47,8 +46,8 @@ def refuse_hidden_edits(git: Git, staged: Staged) -> None:
 
 def _edited(git: Git, paths: list[str]) -> list[str]:
     """Those that HEAD has otherwise. What an index remembers of files, and is told to ignore, is not asked."""
-    with scratch_folder() as scratch:
-        env = {"GIT_INDEX_FILE": str(scratch / "index"), "GIT_LITERAL_PATHSPECS": "1"}
+    with scratch_index() as index:
+        env = {**index, "GIT_LITERAL_PATHSPECS": "1"}
         git.top("read-tree", "HEAD", env=env)
         words = ("diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--relative", "--", *paths)
         listed = git("-c", "core.fsmonitor=false", "-c", "core.sparseCheckout=false", *words, env=env)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from beampermit.errors import BadInput, BeampermitError, Outside
 from beampermit.files import write_text
-from beampermit.git import Git, GitError
+from beampermit.git import Git, GitError, scratch_index
 from beampermit.processes import scratch_folder
 from beampermit.updating.answering import complete_answers
 from beampermit.updating.line_ends import follow_line_ends
@@ -149,8 +149,7 @@ def _settled(merged: Merged, ours: Files) -> tuple[Files, dict[str, Mapping[int,
 def _check_out(git: Git, files: Files, folder: Path, conflicts: set[str], labels: Mapping[str, str]) -> None:
     """Write `files` into `folder` as git would into the work tree, with words in the markers of conflicts."""
     folder.mkdir()
-    with scratch_folder() as scratch:
-        env = {"GIT_INDEX_FILE": str(scratch / "index")}
+    with scratch_index() as env:
         top = git.top
         top("read-tree", write_tree(git, files), env=env)
         top("-c", "core.sparseCheckout=false", "checkout-index", "--quiet", "--all", f"--prefix={folder}/", env=env)
