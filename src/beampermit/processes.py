@@ -189,6 +189,14 @@ def scratch_folder() -> Iterator[Path]:
         yield Path(folder).resolve()
 
 
+def signal_name(number: int) -> str:
+    """Such as `SIGKILL`; `signal 63` for one without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """SIGTERM interrupts the block as Ctrl-C does, so that it cleans up."""

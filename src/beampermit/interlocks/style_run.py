@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import signal
 import subprocess
 import tempfile
 from collections import Counter
@@ -20,7 +19,7 @@ from beampermit.environments import Environment
 from beampermit.errors import Failed, Outside, more
 from beampermit.git import Git, GitError
 from beampermit.interlocks.pytest_run import TIMEOUT
-from beampermit.processes import Finished, end_marked, scratch_folder, start, stop
+from beampermit.processes import Finished, end_marked, scratch_folder, signal_name, start, stop
 from beampermit.project import Project
 from beampermit.record import printable
 from beampermit.reproduction.tree import alone, commit_of_work_tree, exported
@@ -144,7 +143,7 @@ def _said(finished: Finished, project: Project, tree: Path, files: Sequence[str]
     config = at_top(project, CONFIG)
     if finished.code < 0:
         during = f" while the hook {name} ran" if (name := _running(finished.out)) else ""
-        ended = f"pre-commit was ended by {_signal(-finished.code)}{during}"
+        ended = f"pre-commit was ended by {signal_name(-finished.code)}{during}"
         raise Failed(f"{ended}: a hook did it, or the machine had no memory left", file=config)
     if finished.code and re.search(r"No module named '?pre_commit\b", finished.err):
         raise Failed(
@@ -165,13 +164,6 @@ def _said(finished: Finished, project: Project, tree: Path, files: Sequence[str]
             raise Outside(f"pre-commit could not run its hooks: {said}", file=config)
         raise Failed(f"pre-commit refuses its configuration: {said}", file=config)
     return hooks
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _cause(output: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 import shutil
@@ -67,14 +66,19 @@ def place_of(git: Git) -> Path:
 @contextmanager
 def alone(git: Git) -> Iterator[None]:
     """No other update of this work tree runs beside the block. Raises `Conflict`."""
+    from filelock import FileLock, Timeout
+
     file = _in_git(git, f"{FOLDER}/{LOCK}")
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("ab") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict("another update of this repository is running", hint="wait until it has ended") from None
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Conflict("another update of this repository is running", hint="wait until it has ended") from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def read_staged(git: Git) -> Staged | None:

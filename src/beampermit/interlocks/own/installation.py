@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib.metadata
 import json
 import os
@@ -139,10 +138,11 @@ def _failure(output: str) -> Failed | Outside:
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
     """One process at a time; the lock ends with its process."""
+    from filelock import FileLock
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
         raise BadInput(f"{VARIABLE} needs a folder, and a file is in the way", file=target.parent) from None
-    with open(f"{target}.lock", "w") as stream:  # noqa: PTH123 - a file next to the folder
-        fcntl.flock(stream, fcntl.LOCK_EX)
+    with FileLock(f"{target}.lock"):
         yield

@@ -24,7 +24,7 @@ from beampermit.live.process.starting import Start, Started
 from beampermit.live.promoted.words import plain
 from beampermit.models.scoring import Description, Field
 from beampermit.models.signature import signature_problems
-from beampermit.processes import stop
+from beampermit.processes import signal_name, stop
 from beampermit.record import Record
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class Child:
         except subprocess.TimeoutExpired:
             return "it closed its channel"
         if code < 0:
-            return f"killed by {_signal(-code)}"
+            return f"killed by {signal_name(-code)}"
         self._printed.wait(max(0.0, min(A_MOMENT, until - time.monotonic())))
         last = self._printed.last
         return f"exit status {code}{f', after it printed: {last}' if last else ''}"
@@ -227,10 +227,3 @@ def _middle(signal: Any) -> float:
 def _most(signals: Signals, rows: int) -> int:
     """Numbers that an answer may have."""
     return 2 * rows * sum(int(np.prod(signal.shape)) for signal in signals.outputs) + SPARE
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
