@@ -47,7 +47,7 @@ def update(
     from beampermit.updating.update import update as run
 
     git = find_project(project)
-    if sum((check, propose)) > 1:
+    if check and propose:
         raise BadInput("--check and --propose are two ways to run it: give one of them")
     if propose and (to or answer):
         raise BadInput("--propose takes the template that is installed, and defaults for what is new")

@@ -62,8 +62,8 @@ def differences(project: Project) -> list[str]:
     if before is None:
         return []
     file = dvc_home(project).root / FILE
-    old = _flat(before, f"base:{FILE}")
-    new = _flat(file.read_text(encoding="utf-8", errors="replace") if file.is_file() else "", FILE)
+    old = settings_in(before, f"base:{FILE}")
+    new = settings_in(file.read_text(encoding="utf-8", errors="replace") if file.is_file() else "", FILE)
     return [_describe(key, old.get(key), new.get(key)) for key in sorted(old | new) if old.get(key) != new.get(key)]
 
 
@@ -95,7 +95,8 @@ class _TextFile:
         return io.StringIO(self._text)
 
 
-def _flat(text: str, name: str) -> dict[str, str]:
+def settings_in(text: str, name: str) -> dict[str, str]:
+    """Section and key -> value, as DVC reads them; `name` is the file in errors. Raises `BadInput`."""
     from configobj import ConfigObj, ConfigObjError
 
     try:

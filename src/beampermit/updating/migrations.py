@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from beampermit.contract import load_contract
+from beampermit.datasets.configuration import FILE as CONFIGURATION
+from beampermit.datasets.configuration import settings_in
 from beampermit.environments.choice import backend_of
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.errors import BadInput
@@ -21,7 +23,6 @@ PIN = re.compile(
     r"uses:\s*['\"]?(?P<repository>[\w.-]+/[\w.-]+)/\.github/workflows/ml-[\w-]+\.yml@(?P<commit>[0-9a-f]{40})"
 )
 BASE_IMAGE = re.compile(r"^FROM (?P<image>\S+@sha256:[0-9a-f]{64})", re.MULTILINE)
-REMOTE = re.compile(r"^\s*url = (?P<url>\S+)", re.MULTILINE)
 OWNERS = re.compile(r"^\*[ \t]+(?P<owners>[^#\n]+)", re.MULTILINE)
 GPU = re.compile(r"gpu-labels: '\[(?P<labels>[^\]']*)\]'")
 REQUIRES = re.compile(
@@ -76,7 +77,8 @@ def _answers(root: Path, package: str) -> Iterator[tuple[str, str]]:
     yield "beampermit_repository", _first(PIN, workflows, "repository")
     yield "gpu_runner", _first(GPU, workflows, "labels").replace('"', "").replace(" ", "")
     yield "container_image", _first(BASE_IMAGE, _text(root / "Containerfile"), "image")
-    url = _first(REMOTE, _text(root / ".dvc/config"), "url")
+    configured = settings_in(_text(root / CONFIGURATION), CONFIGURATION)
+    url = next((value for key, value in configured.items() if key.endswith(".url")), "")
     yield "dvc_remote", url.removeprefix("../") if url.startswith("../") else url
     requirements = _text(root / "environment.yml") + _text(root / "pyproject.toml")
     required = REQUIRES.search(requirements)
