@@ -22,6 +22,7 @@ FILES = (
     "scripts/mirror.py",
     "scripts/artifacts_v3.py",
     "scripts/pin.py",
+    "scripts/running.py",
     "template/hooks/post_gen_project.py",
     "src/beampermit/updating/migrations.py",
 )

@@ -23,7 +23,7 @@ from beampermit.git import Git
 from support.own_clone import clone_of_this
 from support.paths import ROOT, module_at
 
-FILES = ("scripts/release.py", "scripts/pin.py", "README.md")
+FILES = ("scripts/release.py", "scripts/pin.py", "scripts/running.py", "README.md")
 NEXT = "77.0.0"
 
 

@@ -168,6 +168,12 @@ def test_without_the_old_template_yours_stays_and_each_file_that_differs_is_name
     assert after.version == EDITED
 
 
+def test_the_remote_of_a_project_without_a_record_is_read_as_dvc_reads_it(git: Git) -> None:
+    change(git.root, ".dvc/config", "url = ../../dvc-storage", 'url = "../../dvc-storage"')
+    git("rm", "--quiet", ANSWERS, RENDERED)
+    assert current_record(git.root).answers["dvc_remote"] == "../dvc-storage"
+
+
 def _unreachable(*_: object, **__: object) -> object:
     raise BadInput("no such commit")
 
