@@ -59,8 +59,10 @@ class JudgedProject(Protocol):
 class OwnInterlock:
     """Base of a laboratory's interlocks. `requires` names interlocks that must pass before.
 
-    It holds among those of one command: in CI ours are judged by other steps, and are not waited for.
+    `requires` holds among those of one command: in CI ours are judged by other steps, and are not waited for.
     """
 
     requires: ClassVar[frozenset[str]] = frozenset()
+    time_limit: ClassVar[float] = 600.0
+    """Seconds that `check` may take; then its process is ended, and the outcome is an error."""
     check: Callable[..., Finding]

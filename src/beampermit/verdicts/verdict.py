@@ -156,6 +156,8 @@ class Where(Record):
 
 
 FORMAT = 1
+LARGEST = 4 * 2**20
+"""Bytes of a file of verdicts; a larger one is not read."""
 
 
 class VerdictFile(Record):
@@ -176,13 +178,23 @@ class VerdictFile(Record):
 
 
 def write_verdicts(path: Path, file: VerdictFile) -> None:
+    """What would make it too large to be read is left out, of a laboratory's own interlocks alone."""
+    text = _written(file)
+    if (excess := len(text.encode()) - LARGEST) > 0:
+        from beampermit.verdicts.fitting import fitted
+
+        text = _written(file.model_copy(update={"verdicts": fitted(file.verdicts, excess, LARGEST)}))
+    write_text(path, text)
+
+
+def _written(file: VerdictFile) -> str:
     body = json.loads(file.model_dump_json())
-    write_text(path, json.dumps({**body, "digest": digest_json(body)}, indent=2, ensure_ascii=False) + "\n")
+    return json.dumps({**body, "digest": digest_json(body)}, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_verdicts(path: Path) -> VerdictFile:
     """Strict, at most 4 MiB, for the file may come from an artifact. Raises `BadInput`, also where it was edited."""
-    content = read_json(path, limit=4 * 2**20)
+    content = read_json(path, limit=LARGEST)
     digest = content.pop("digest", None) if isinstance(content, dict) else None
     refuse_newer(content.get("beampermit") if isinstance(content, dict) else None, FORMAT, path)
     try:

@@ -17,6 +17,7 @@ from beampermit.interlocks import api, runner
 from beampermit.interlocks.families import load_interlocks
 from beampermit.interlocks.inputs import PROVIDERS
 from beampermit.interlocks.interlock import Finding, Interlock, failed, passed
+from beampermit.interlocks.own import process
 from beampermit.interlocks.own.inside import DEEPEST, FACTS, TEXT, plain
 from beampermit.interlocks.own.installation import STAMP, VARIABLE, install, stamp
 from beampermit.interlocks.own.loading import declared, expected_titles, own_interlocks, select
@@ -300,6 +301,9 @@ SOURCES = (
     (("", "T", "", "", ""), "no method `check` whose docstring is the fix"),
     (("", "T", "", ", environment", "'Fix.'"), "asks for 'environment'; it may ask for contract, base_contract"),
     (("", "T", "requires = 'DOC001'", "", "'Fix.'"), "`requires` must be a set of ids"),
+    (("", "T", "time_limit = '9'", "", "'Fix.'"), "`time_limit` must be a number of seconds above 0, of at most 86400"),
+    (("", "T", "time_limit = 86401", "", "'Fix.'"), "`time_limit` must be a number of seconds"),
+    (("", "T", "time_limit = float('nan')", "", "'Fix.'"), "`time_limit` must be a number of seconds"),
 )
 
 
@@ -317,6 +321,29 @@ def test_a_class_that_is_no_interlock_is_an_error_with_the_package_s_name(projec
         assert (found[id].outcome, found[id].by) == (Outcome.ERROR, package)
         assert found[id].reason.startswith(f"{package} {id}: ")
         assert why in found[id].reason
+
+
+def test_a_check_that_does_not_end_is_ended_and_the_others_judge(
+    project: Project, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = ODD.replace("XSO001", "XTL001").format(
+        "", "T", "time_limit = 0.2", "", "'Fix.'; import time; time.sleep(600)"
+    )
+    ready = ODD.replace("XSO001", "XTL002").format("", "T", "time_limit = 86400", "", "'Fix.'")
+    line = add_package(index, "lab-slow", {"XTL001": "", "XTL002": ""}, source=slow + ready)
+    project = lock(project, index, line)
+    unpack(asked_for(project), index)
+    found = judged(project)
+    assert (found["XTL001"].outcome, found["XTL001"].exit_code) == (Outcome.ERROR, 4)
+    assert found["XTL001"].reason.endswith("of lab-slow 1.0: it took longer than 0.2 s, and was ended")
+    assert found["XTL002"].passed
+
+    monkeypatch.setattr(process, "IMPORTING", 0.2)
+    hangs = add_package(index, "lab-hang", {"XHA001": ""}, source="import time; time.sleep(600)")
+    project = lock(project, index, hangs)
+    unpack(asked_for(project), index)
+    said = judged(project)["XHA001"].reason
+    assert ":XHA001 cannot be loaded: it took longer than 0.2 s, and was ended" in said
 
 
 def test_what_the_module_registers_among_ours_is_dropped(project: Project, index: Index) -> None:

@@ -25,6 +25,8 @@ class Described(Record):
     fix: Text = ""
     inputs: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
+    time_limit: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Seconds."""
 
 
 class Found(Record):

@@ -31,6 +31,8 @@ TEXT = 2000
 """Characters of a reason, a fix and a place that are kept: a file of verdicts has to stay below its limit."""
 DEEPEST = 32
 """Levels of evidence."""
+LONGEST_CHECK = 86400
+"""Seconds that a check may ask for."""
 FACTS = 128 * 1024
 """Bytes of evidence, as it is written. What is larger is left out: the verdict stands without it."""
 
@@ -70,6 +72,7 @@ def _described(point: EntryPoint, folder: Path) -> Described:
             fix=cut(inspect.getdoc(kind.check) or ""),
             inputs=_inputs(kind),
             requires=tuple(sorted(kind.requires)),
+            time_limit=kind.time_limit,
         )
     except BaseException as error:
         return Described(why=cut(f"{point.value} cannot be loaded: {_named(error)}"))
@@ -98,6 +101,9 @@ def _ill_written(kind: type[OwnInterlock]) -> str:
         return f"`check` asks for {others[0]!r}; it may ask for {', '.join(INPUTS)}"
     if isinstance(kind.requires, str) or not all(isinstance(name, str) for name in kind.requires):
         return "`requires` must be a set of ids"
+    limit = kind.time_limit
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 < limit <= LONGEST_CHECK:
+        return f"`time_limit` must be a number of seconds above 0, of at most {LONGEST_CHECK}"
     return ""
 
 

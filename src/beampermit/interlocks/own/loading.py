@@ -150,7 +150,7 @@ def _interlock(id: str, package: InterlockPackage, point: EntryPoint, folder: Pa
         return _broken(id, package, what.why)
 
     def check(_: Any, project: Project) -> Finding:
-        return judge(project, package.label, id, point.value, folder, what.inputs)
+        return judge(project, package.label, id, point.value, folder, what.inputs, what.time_limit)
 
     return _made(id, package, what.title, what.fix, check, ("project",), what.requires)
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,6 +24,8 @@ from beampermit.project import Project
 MODULE = "beampermit.interlocks.own.inside"
 SHOWN = 64 * 1024
 """Bytes of what a check prints that are shown: the last."""
+IMPORTING = 120.0
+"""Seconds that the import of each interlock may take."""
 UNSEEN = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\x20-\x7e\xa0-\U0010ffff]")
 
 
@@ -30,7 +33,8 @@ def describe(folder: Path, points: Mapping[str, str]) -> dict[str, Described]:
     """What each entry point is, by id. One that ends the process is none, and the others are asked again."""
     found: dict[str, Described] = {}
     while left := {id: value for id, value in points.items() if id not in found}:
-        answers, ended = _ask("the laboratory's own interlocks", {"folder": str(folder), "points": left})
+        request = {"folder": str(folder), "points": left}
+        answers, ended = _ask("the laboratory's own interlocks", request, IMPORTING * len(left))
         begun = next(iter(left))
         for answer in answers:
             begun = answer.get("begun", begun)
@@ -41,10 +45,12 @@ def describe(folder: Path, points: Mapping[str, str]) -> dict[str, Described]:
     return found
 
 
-def judge(project: Project, package: str, id: str, value: str, folder: Path, inputs: tuple[str, ...]) -> Finding:
-    """What the check finds. Raises what it raised, as ours, and `Outside` where it gave no answer."""
+def judge(
+    project: Project, package: str, id: str, value: str, folder: Path, inputs: tuple[str, ...], limit: float
+) -> Finding:
+    """What the check finds. Raises what it raised, as ours, and `Outside` without an answer in `limit` seconds."""
     check = {"root": str(project.root), "base": project.base, "inputs": inputs, "package": package}
-    answers, ended = _ask(f"{id} ({package})", {"folder": str(folder), "points": {id: value}, "check": check})
+    answers, ended = _ask(f"{id} ({package})", {"folder": str(folder), "points": {id: value}, "check": check}, limit)
     answer = next((answer for answer in answers if answer.get("id") == id), {})
     try:
         if "found" in answer:
@@ -55,8 +61,12 @@ def judge(project: Project, package: str, id: str, value: str, folder: Path, inp
     raise error
 
 
-def _ask(name: str, request: dict[str, Any]) -> tuple[list[dict[str, Any]], str]:
-    """The answers, and how the process ended. What it prints goes to stderr, under `name`."""
+def _ask(name: str, request: dict[str, Any], limit: float) -> tuple[list[dict[str, Any]], str]:
+    """The answers, and how the process ended, at the latest after `limit` seconds.
+
+    What it prints goes to stderr, under `name`.
+    """
+    late = False
     with scratch_folder() as scratch:
         write_text(scratch / "request", json.dumps(request))
         answers, output = scratch / "answers", scratch / "output"
@@ -64,11 +74,15 @@ def _ask(name: str, request: dict[str, Any]) -> tuple[list[dict[str, Any]], str]
         with output.open("wb") as stream:
             child = start(command, cwd=Path.cwd(), env=os.environ, stdout=stream, stderr=stream)
             try:
-                child.wait()
+                child.wait(limit)
+            except TimeoutExpired:
+                late = True
             finally:
                 stop(child)  # also what it left running
         sys.stderr.writelines(f"{name}: {line}\n" for line in _printed(output))
         lines = answers.read_text(encoding="utf-8", errors="replace").splitlines() if answers.is_file() else ()
+    if late:
+        return list(_parsed(lines)), f"it took longer than {limit:g} s, and was ended"
     code = child.returncode
     how = f"exit status {code}" if code >= 0 else f"signal {-code}"
     return list(_parsed(lines)), f"it ended its process, with {how} and without an answer"

@@ -1,0 +1,50 @@
+"""What is left out of verdicts that would be too large to be read: only what decides nothing, and none of ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from beampermit.verdicts.verdict import Verdict
+
+
+def fitted(verdicts: tuple[Verdict, ...], excess: int, limit: int) -> tuple[Verdict, ...]:
+    """The verdicts without `excess` bytes: the laboratory's lose evidence, the largest first, and then places.
+
+    `limit` is the size of the file, for what stands in their place.
+    """
+
+    def without_evidence(verdict: Verdict) -> dict[str, Any]:
+        size = _size(verdict.model_dump(mode="json")["evidence"])
+        return {"evidence": {"left_out": f"{size} bytes of JSON, and a file of verdicts has at most {limit}"}}
+
+    def without_places(verdict: Verdict) -> dict[str, Any]:
+        return {"locations": verdict.locations[:1]}
+
+    kept = list(verdicts)
+    for shorten in (without_evidence, without_places):
+        for index, shorter, saved in _by_size(kept, shorten):
+            if excess <= 0:
+                return tuple(kept)
+            kept[index] = shorter
+            excess -= saved
+    return tuple(kept)
+
+
+def _by_size(verdicts: list[Verdict], shorten: Callable[[Verdict], dict[str, Any]]) -> list[tuple[int, Verdict, int]]:
+    """Place of each verdict that gets smaller, what it becomes, and at least how many bytes that saves."""
+    found: list[tuple[int, Verdict, int]] = []
+    for index, verdict in enumerate(verdicts):
+        if not verdict.by:
+            continue
+        shorter = verdict.model_copy(update=shorten(verdict))
+        saved = _size(verdict.model_dump(mode="json")) - _size(shorter.model_dump(mode="json"))
+        if saved > 0:
+            found.append((index, shorter, saved))
+    return sorted(found, key=lambda one: -one[2])
+
+
+def _size(value: Any) -> int:
+    """Bytes, at most as many as inside of a file, where lines are further in."""
+    return len(json.dumps(value, indent=2, ensure_ascii=False).encode())
