@@ -6,7 +6,7 @@
 The fixture is of the session, and of each process of pytest-xdist: ports are free ones. `os.environ` holds
 `SLURM_CONF`, so commands of this process find it. A node has 8 CPUs on paper, and two GPUs that are none. Partition
 `normal` is the default; a job of `urgent` has those of `normal` queued again, which then start after 20 s
-(`cred_expire`). It ends with the session, killed or not.
+(`cred_expire`). While the file `fails` is in the folder, nodes start no job. It ends with the session, killed or not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from pathlib import Path
 import pytest
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "squeue", "scancel", "srun")
-PATIENCE = 30.0
+PATIENCE = 60.0
+PATIENT, QUICK = 60, 10
+"""Seconds for which a daemon waits for another one's answer, and a command for the controller's. A slurmd that answers
+later has its jobs started on another node."""
 CONF = """\
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -58,7 +61,9 @@ MaxArraySize={array}
 MinJobAge=2
 KillWait=2
 InactiveLimit=0
-SlurmdTimeout=10
+SlurmdTimeout={patience}
+MessageTimeout={patience}
+Prolog={folder}/prolog
 SlurmdParameters=config_overrides
 GresTypes=gpu
 {nodes}
@@ -89,15 +94,31 @@ class Slurm:
     def start(self, daemon: str) -> None:
         self._tell("start", daemon)
 
+    def fail(self, fails: bool) -> None:
+        """Whether nodes start no job. Each that tried is out of service then, until `clear`."""
+        flag = self.folder / "fails"
+        flag.touch() if fails else flag.unlink(missing_ok=True)
+
     def clear(self) -> None:
         """No job is left, and every node is idle."""
+        self.fail(False)
         self("scancel", f"--user={_user()}", "--signal=KILL", "--full", check=False)
         self("scancel", f"--user={_user()}", check=False)
-        until(lambda: not self("squeue", "--noheader"))
-        until(self.idle)
+        until(lambda: not self("squeue", "--noheader"), self)
+        for node in self.nodes:  # one that could start no job, or did not answer
+            if "idle" not in self("sinfo", "--noheader", f"--nodes={node}", "--format=%T"):
+                self("scontrol", "update", f"nodename={node}", "state=resume", check=False)
+        until(self.idle, self)
 
     def idle(self) -> bool:
         return set(self("sinfo", "--noheader", "--Node", "--format=%T").split()) == {"idle"}
+
+    def left(self) -> str:
+        """What there is, and what the daemons say."""
+        logs = sorted([*self.folder.glob("*.log"), *self.folder.glob("*.out")])
+        said = [f"{log.name}: {log.read_text(errors='replace')[-1500:]}" for log in logs]
+        jobs = self("squeue", "--array", "--format=%i %j %T %r %N", check=False)
+        return "\n".join([jobs, self("sinfo", "--Node", "--format=%N %T %E", check=False), *said])
 
     def _tell(self, word: str, daemon: str) -> None:
         assert self._child.stdin
@@ -132,8 +153,8 @@ def slurm_session() -> Iterator[Slurm]:
         assert child.stdout
         assert child.stdout.readline() == "started\n"
         found = Slurm(folder, nodes, child)
-        until(lambda: "idle" in found("sinfo", "--noheader", "--format=%T", check=False), found.folder)
-        until(found.idle, found.folder)
+        until(lambda: "idle" in found("sinfo", "--noheader", "--format=%T", check=False), found)
+        until(found.idle, found)
         yield found
 
 
@@ -144,13 +165,12 @@ def slurm(slurm_session: Slurm) -> Iterator[Slurm]:
     slurm_session.clear()
 
 
-def until(holds: Callable[[], object], folder: Path | None = None) -> None:
-    """Wait until something holds; the daemons' logs are said where it does not."""
+def until(holds: Callable[[], object], slurm: Slurm | None = None) -> None:
+    """Wait until something holds; where it does not, jobs, nodes and the daemons' logs are said."""
     end = time.monotonic() + PATIENCE
     while not holds():
-        logs = sorted([*folder.glob("*.log"), *folder.glob("*.out")]) if folder else []
-        said = "\n".join(f"{log.name}: {log.read_text(errors='replace')[-1500:]}" for log in logs)
-        assert time.monotonic() < end, f"it did not come about\n{said}"
+        if time.monotonic() > end:
+            pytest.fail(f"it did not come about\n{slurm.left() if slurm else ''}")
         time.sleep(0.1)
 
 
@@ -161,15 +181,17 @@ def _configured(folder: Path, count: int = 2) -> list[str]:
     (folder / "munge.key").chmod(0o600)
     for number in range(2):
         (folder / f"gpu{number}").touch()
+    (folder / "prolog").write_text(f"#!/bin/sh\ntest ! -e {folder}/fails\n")
+    (folder / "prolog").chmod(0o755)
     (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-1]\n")
     controller, *ports = _free_ports(1 + count)
     host = socket.gethostname().partition(".")[0]
     names = [f"node{number}" for number in range(1, count + 1)]
     nodes = [NODE.format(name=name, host=host, port=port) for name, port in zip(names, ports, strict=True)]
-    text = CONF.format(
-        host=host, controller=controller, user=_user(), folder=folder, array=MAX_ARRAY, nodes="\n".join(nodes)
-    )
-    (folder / "slurm.conf").write_text(text)
+    known = {"host": host, "controller": controller, "user": _user(), "folder": folder, "array": MAX_ARRAY}
+    for file, patience in (("slurm.conf", QUICK), ("daemons.conf", PATIENT)):
+        text = CONF.format(**known, nodes="\n".join(nodes), patience=patience)
+        (folder / file).write_text(text)
     for name in names:
         (folder / f"spool-{name}").mkdir()
     return names

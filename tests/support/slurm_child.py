@@ -45,7 +45,7 @@ def main(folder: Path, nodes: list[str]) -> None:
 
 def _commands(folder: Path, nodes: list[str]) -> dict[str, list[str]]:
     files = {name: str(folder / f"munge.{name}") for name in ("socket", "key", "pid", "log", "seed")}
-    conf = str(folder / "slurm.conf")
+    conf = str(folder / "daemons.conf")
     munged = ["munged", "--foreground", "--force", f"--socket={files['socket']}", f"--key-file={files['key']}"]
     rest = [f"--pid-file={files['pid']}", f"--log-file={files['log']}", f"--seed-file={files['seed']}"]
     daemons = {node: ["slurmd", "-D", "-f", conf, "-N", node] for node in nodes}

@@ -204,16 +204,21 @@ class Slurm:
         self._found = True
         earlier = dict(_kept(self._room, self._work / UNITS))
         self._queue = slurm_queue.listed(list(earlier))
+        given_up: list[str] = []
         for name, elements in earlier.items():
-            alive = {
-                number: dict.fromkeys(folder for folder in element if folder in wanted)
-                for number, element in enumerate(elements)
-                if (job := self._queue.get(Place(name, number))) and not job.over and job.state != "COMPLETING"
-            }
+            alive = dict[int, dict[Path, None]]()
+            for number, element in enumerate(elements):
+                job = self._queue.get(Place(name, number))
+                if job and not job.over and job.state != "COMPLETING":
+                    alive[number] = dict.fromkeys(folder for folder in element if folder in wanted)
+                elif job and job.may_start and not wanted.isdisjoint(element):
+                    given_up.append(job.job)
             if alive:
                 self._arrays.append(Array(name, self._room / name, alive, own=False))
             else:
                 _remove_old(self._room / name)
+        # What they have to do is submitted again: were they to start later, they would do it a second time.
+        slurm_queue.cancel_jobs(given_up)
 
     def _look(self) -> dict[Path, str]:
         """Whose end a worker wrote. With many units on a slow disk, it is looked for seldom."""
@@ -295,8 +300,7 @@ def _lost(array: Array, folders: list[Path], job: Listed | None) -> str:
     said = f"{named} is over ({state})" if state else f"{named} is no longer in the queue"
     if job and job.held:
         said = f"{named} could not be started: {job.reason}"
-        with suppress(Outside):
-            slurm_queue.cancel_job(job.job)
+        slurm_queue.cancel_jobs([job.job])
     begun = next((folder for folder in folders if (folder / RUNNING).exists()), None)
     if state == "CANCELLED" and array.own:
         for folder in folders:

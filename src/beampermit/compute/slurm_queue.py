@@ -34,9 +34,13 @@ NO_WAITING_HELPS = re.compile(
     r"Invalid(Account|QOS)|(Account|QOS)NotAllowed|QOSMin\w+|(Assoc|QOS)Max\w+Per(Job|Node)(Limit)?"
 )
 """Reasons for which a job never starts, unless the site changes something. Limits of all jobs of a user are none."""
+HELD = re.compile("launch failed requeued held|JobHoldMaxRequeue")
+"""Reasons of SLURM itself, not of a person, for which a job stays in the queue."""
 USUAL_TIME = 3600.0
 USUAL_ARRAY = 1001
 """`MaxArraySize` of a cluster that says nothing."""
+AT_ONCE = 500
+"""Jobs that one scancel names."""
 SHOWN = "%j|%K|%i|%T|%r"
 
 
@@ -54,7 +58,12 @@ class Listed(NamedTuple):
     @property
     def held(self) -> bool:
         """A node could not start it, and SLURM keeps it until an administrator lets it go."""
-        return self.state == "PENDING" and self.reason.replace("_", " ").startswith("launch failed requeued held")
+        return self.state == "PENDING" and HELD.match(self.reason.replace("_", " ")) is not None
+
+    @property
+    def may_start(self) -> bool:
+        """Whether it may begin anew later. One whose node did not answer ends there first, and is queued again."""
+        return self.held or self.state == "COMPLETING"
 
 
 class Place(NamedTuple):
@@ -115,9 +124,11 @@ def _seconds(text: str) -> float:
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
-def cancel_job(job: str) -> None:
-    """End one job; where that fails, it stays in the queue."""
-    _asked("scancel", job)
+def cancel_jobs(jobs: Sequence[str]) -> None:
+    """End single jobs; where that fails, they stay in the queue."""
+    for first in range(0, len(jobs), AT_ONCE):
+        with suppress(Outside):
+            _asked("scancel", *jobs[first : first + AT_ONCE])
 
 
 def cancel(names: Iterable[str]) -> None:

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -324,14 +325,8 @@ def test_a_submitter_that_was_killed_takes_its_jobs_over(
     slurm: Slurm, work: Path, tree: Path, submitted: list[int], tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
-    first = subprocess.Popen([sys.executable, "-c", KILLED, work, tree, go])
-    try:
-        until(lambda: started(work))
-    finally:
-        first.kill()
-        first.wait()
-    jobs = slurm("squeue", "--noheader", "--array", "--format=%i").split()
-    assert len(jobs) == 3
+    with killed(work, tree, go):
+        until(lambda: len(list(work.glob("units/*/starts"))) == 3, slurm)
 
     def progress(step: str, done: int = 0, total: int = 0, /) -> None:
         go.touch()
@@ -340,3 +335,32 @@ def test_a_submitter_that_was_killed_takes_its_jobs_over(
         ended = list(perform_all(iter(units(tree, 3, until=str(go))), executor, work, progress))
     assert sorted(one.result["starts"] for one in ended if one.result) == [1, 1, 1]
     assert submitted == []
+
+
+@pytest.mark.slow
+def test_jobs_that_no_node_could_start_are_ended_where_they_are_submitted_again(
+    slurm: Slurm, work: Path, tree: Path, submitted: list[int], tmp_path: Path
+) -> None:
+    """SLURM keeps them in the queue, and an administrator may let them go."""
+    slurm.fail(True)
+    with killed(work, tree, tmp_path / "go"):
+        until(lambda: slurm("squeue", "--noheader", "--array", "--format=%r").count("launch failed") == 3, slurm)
+    held = slurm("squeue", "--noheader", "--array", "--format=%i").split()
+    slurm.fail(False)
+    (tmp_path / "go").touch()
+    with open_executor("slurm", Resources(), work) as executor:
+        ended = list(perform_all(iter(units(tree, 3, until=str(tmp_path / "go"))), executor, work))
+    assert [one.result["starts"] for one in ended if one.result] == [1, 1, 1]
+    assert submitted == [3]
+    assert not set(held) & set(slurm("squeue", "--noheader", "--array", "--format=%i").split())
+
+
+@contextmanager
+def killed(work: Path, tree: Path, go: Path) -> Iterator[None]:
+    """A submitter of three units, which is killed at the end."""
+    first = subprocess.Popen([sys.executable, "-c", KILLED, work, tree, go])
+    try:
+        yield
+    finally:
+        first.kill()
+        first.wait()

@@ -60,10 +60,11 @@ def test_an_array_is_as_long_as_the_cluster_takes() -> None:
 def test_a_job_that_no_node_can_start_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     held = slurm_queue.Listed("7_0", "PENDING", "launch failed requeued held")
     assert held.over
-    for reason in ("Priority", "BeginTime", "JobHeldUser", "PartitionTimeLimit"):
+    assert slurm_queue.Listed("7_0", "PENDING", "JobHoldMaxRequeue").over
+    for reason in ("Priority", "BeginTime", "JobHeldUser", "JobHeldAdmin", "PartitionTimeLimit"):
         assert not slurm_queue.Listed("7_0", "PENDING", reason).over
     cancelled: list[str] = []
-    monkeypatch.setattr(slurm_queue, "cancel_job", cancelled.append)
+    monkeypatch.setattr(slurm_queue, "cancel_jobs", cancelled.extend)
     array = ours.Array("beampermit-1", tmp_path, {0: {tmp_path / "unit": None}})
     said = ours._lost(array, [tmp_path / "unit"], held)
     assert said.startswith("job 7_0 could not be started: launch failed requeued held; it left no log in ")
