@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from beampermit.project import Project
 from support.filled_projects import project_to_read
-from support.trained_project import python
+from support.forked_trainings import Job, team, train
 
 pytestmark = pytest.mark.slow
 EPOCHS, KILLED = 4, 2
@@ -61,7 +62,8 @@ class Counting(processes.Processes):
 resumed = fitted(Counting(checkpoint=kept()))
 whole = fitted(processes.Processes())
 FILE.write_bytes(FILE.read_bytes()[:1000])
-print(json.dumps([resumed == whole, epochs, fitted(processes.Processes(checkpoint=kept())) == whole]))
+said = [resumed == whole, epochs, fitted(processes.Processes(checkpoint=kept())) == whole]
+(here / "said").write_text(json.dumps(said))
 """
 DATA = ["pipeline.contract", "pipeline.request", "pipeline.splits"]
 PROJECTS = {
@@ -69,20 +71,6 @@ PROJECTS = {
     "loss-anomaly": {"example": "loss-anomaly", "environment": "uv"},
     "lume": {"example": "lume", "environment": "uv"},
 }
-
-
-def test_the_training_of_the_first_example_goes_on(trained_project: Project, tmp_path: Path) -> None:
-    assert said(trained_project, ONE, tmp_path, stages=[]) == [True, [3, 4], True]
-
-
-@pytest.mark.parametrize("example", PROJECTS)
-def test_that_of_each_other_example_goes_on(
-    example: str, environment_prefix: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
-    root = shutil.copytree(project_to_read(tmp_path_factory, PROJECTS[example]), tmp_path / "project")
-    assert said(Project(root), ONE, tmp_path, stages=DATA) == [True, [3, 4], True]
-
-
 THREE = f"""{COMMON}
 class Ended(Killed):
     def keep(self, curve, *state):
@@ -99,25 +87,32 @@ with processes.together("cpu") as team:
     assert FILE.exists()
     resumed = fitted(processes.Processes(team.rank, team.count, kept()))
     whole = fitted(team)
-    (here / f"same-{{team.rank}}").write_text(str(resumed == whole))
+    (here / f"said-{{team.rank}}").write_text(json.dumps(resumed == whole))
 """
+COUNT = 3
+"""Two have one order of sums."""
 
 
-def test_that_of_several_processes_goes_on(trained_project: Project, tmp_path: Path) -> None:
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3")  # two have one order of sums
-    script = tmp_path / "three.py"
-    script.write_text(THREE)
-    done = python(trained_project, *torchrun, str(script), "bpm_faults", str(tmp_path), json.dumps(places([])))
-    assert done.code == 0, done.err
-    assert [(tmp_path / f"same-{rank}").read_text() for rank in range(3)] == ["True"] * 3
+def test_the_training_of_each_example_and_that_of_several_processes_goes_on(
+    trained_project: Project, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    roots = {example: tmp_path / example / "project" for example in PROJECTS}
+    for example, root in roots.items():
+        shutil.copytree(project_to_read(tmp_path_factory, PROJECTS[example]), root)
+    first, several = tmp_path / "first", tmp_path / "several"
+    first.mkdir()
+    several.mkdir()
+    jobs = [job(ONE, root, root.parent, stages=DATA) for root in roots.values()]
+    jobs += [job(ONE, trained_project.root, first), *team(job(THREE, trained_project.root, several), COUNT)]
+    train(trained_project, *jobs)
+    found = {folder: json.loads((tmp_path / folder / "said").read_text()) for folder in ("first", *roots)}
+    assert found == {folder: [True, [3, 4], True] for folder in found}
+    said = [json.loads((tmp_path / f"several/said-{rank}").read_text()) for rank in range(COUNT)]
+    assert said == [True] * COUNT
 
 
-def said(project: Project, script: str, folder: Path, stages: list[str]) -> object:
-    (package,) = [path.parent.name for path in project.root.glob("src/*/model.py")]
-    done = python(project, "-c", script, package, str(folder), json.dumps(places(stages)))
-    assert done.code == 0, done.err
-    return json.loads(done.out.splitlines()[-1])
-
-
-def places(stages: list[str]) -> dict[str, object]:
-    return {"stages": stages, "epochs": EPOCHS, "killed": KILLED, "every": 0.0}
+def job(script: str, root: Path, here: Path, stages: Sequence[str] = ()) -> Job:
+    """The script for the project at `root`, which leaves in `here` what it says."""
+    (package,) = [path.parent.name for path in root.glob("src/*/model.py")]
+    places = {"stages": stages, "epochs": EPOCHS, "killed": KILLED, "every": 0.0}
+    return Job(script, root, [root / "src"], [package, str(here), json.dumps(places)])

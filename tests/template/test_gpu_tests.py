@@ -6,7 +6,6 @@ That a GPU agrees with a CPU is proven where there is one: by `test_on_a_real_gp
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from beampermit.interlocks import runner
 from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from support.filled_projects import project_to_read
+from support.forked_trainings import Job, team, train
 from support.trained_project import python
 
 pytestmark = pytest.mark.slow
@@ -73,18 +73,15 @@ with processes.together("cpu") as team:
             else:
                 print("passed:", name)
 """
-"""Two processes of torchrun train with each defect in turn; the project's test compares the model with one's own."""
+"""Two processes train with each defect in turn; the project's test compares the model with one's own."""
 
 
 def test_each_defect_of_the_training_on_two_processes_is_seen(with_gpu_tests: Project) -> None:
     _train_briefly(with_gpu_tests)
-    (with_gpu_tests.root / "compare.py").write_text(COMPARE)
-    torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "compare.py", json.dumps(DEFECTS))
-    folders = (with_gpu_tests.root / "src", (with_gpu_tests.root / FILE).parent)
-    paths = {"PYTHONPATH": os.pathsep.join(map(str, folders))}
-    done = python(with_gpu_tests, "-m", *torchrun, env={**ON_CPU, **paths})
-    assert done.code == 0, done.err
-    assert done.out.splitlines() == ["passed: none", *(f"failed: {name}" for name in list(DEFECTS)[1:])]
+    root = with_gpu_tests.root
+    paths = [root / "src", (root / FILE).parent]
+    said = train(with_gpu_tests, *team(Job(COMPARE, root, paths, [json.dumps(DEFECTS)], ON_CPU), 2))
+    assert said.splitlines() == ["passed: none", *(f"failed: {name}" for name in list(DEFECTS)[1:])]
 
 
 def _train_briefly(project: Project) -> None:
