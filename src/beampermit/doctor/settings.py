@@ -6,16 +6,16 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from beampermit.doctor.look import Found, missing, needs, there, unseen
 from beampermit.doctor.once import permit_of
+from beampermit.doctor.patterns import ODD, example_names, lets_in, names_left_out
 from beampermit.doctor.subject import Subject, names_of
 from beampermit.errors import BadInput, Failed, several
 from beampermit.github.client import Limited, Refused
-from beampermit.github.protection import HINT, load_ledger_gaps, load_protection
+from beampermit.github.protection import HINT, load_ledger_gaps, load_left_out, load_protection
 from beampermit.permit.keys import VARIABLE as SIGNING_KEY
 from beampermit.registry.mlflow import VARIABLE as TRACKING
 from beampermit.registry.mlflow import checked_uri
@@ -27,8 +27,6 @@ SETTINGS = "Settings, Environments, production"
 AT_ONCE = 8
 MOST_ENVIRONMENTS = 100
 """That are asked for the key: a repository can have one for each of its pull requests."""
-ODD = frozenset("[]{}\\")
-"""Signs of patterns for which no name is made up here."""
 KEY_COMMAND = f"gh secret set {SIGNING_KEY} --env {PRODUCTION} --repo {{repository}} < FOLDER/permit.key"
 
 
@@ -114,7 +112,7 @@ def _named_branches(subject: Subject, mend: str) -> str | Found:
         return missing(f"{several(wrong, 3)}: the key is there, too", mend)
     if odd:
         return unseen(f"{', '.join(odd)} may use the environment {PRODUCTION} too; its protection is not seen", mend)
-    if not any(type == "branch" and fnmatchcase(subject.branch, name) for name, type in names):
+    if not any(type == "branch" and lets_in(name, subject.branch) for name, type in names):
         return missing(f"{subject.branch} may not use the environment {PRODUCTION}, so nothing is released", mend)
     if not others:
         return f"{subject.branch} alone"
@@ -122,20 +120,20 @@ def _named_branches(subject: Subject, mend: str) -> str | Found:
 
 
 def _gap(subject: Subject, pattern: str) -> str:
-    """What protection a branch lacks that this lets in. GitHub tells the rules of any name, also of no branch."""
-    for name in _matching(pattern):
+    """What protection a branch lacks that this lets in. GitHub tells the rules of any name, also of no branch.
+
+    Raises `Failed` where that is not seen.
+    """
+    left_out: dict[str, None] = {}
+    for name in example_names(pattern):
+        rules = load_protection(subject.hub, name)
+        if rules.gaps:
+            return f"may use the environment {PRODUCTION} too, and is not protected: {rules.gaps[0]}"
+        left_out |= dict.fromkeys(load_left_out(subject.hub, rules) if pattern != name else ())
+    for name in names_left_out(pattern, left_out):
         if gaps := load_protection(subject.hub, name).gaps:
-            return f"may use the environment {PRODUCTION} too, and is not protected: {gaps[0]}"
+            return f"may use the environment {PRODUCTION} too, and {name} is not protected: {gaps[0]}"
     return ""
-
-
-def _matching(pattern: str) -> Iterator[str]:
-    """The name itself, or two that nobody has protected by their own."""
-    if "*" not in pattern and "?" not in pattern:
-        yield pattern
-        return
-    for letter in "qz":
-        yield pattern.replace("**/", f"{letter}/").replace("*", f"{letter}-beampermit-{letter}").replace("?", letter)
 
 
 def secrets(subject: Subject) -> Found:

@@ -33,6 +33,20 @@ class ActiveRule(Answer):
     """Or `Organization`, `Enterprise`: whoever set it, it counts."""
 
 
+class _Names(Answer):
+    exclude: list[str] = Field(default_factory=list)
+
+
+class _Conditions(Answer):
+    ref_name: _Names
+
+
+class LeavesOut(Answer):
+    """Of a ruleset, the branches that it leaves out."""
+
+    conditions: _Conditions
+
+
 @dataclass(frozen=True)
 class Protection:
     """The rules of a branch. `bypass` is who may bypass them; None where the token may not see that."""
@@ -68,6 +82,11 @@ class Protection:
         return bool(self._of(type))
 
     @property
+    def rulesets(self) -> tuple[int, ...]:
+        """Ids of those that have its rules."""
+        return _rulesets(self.rules)
+
+    @property
     def of_organization(self) -> bool:
         """Whether all its rules are set above the repository."""
         return bool(self.rules) and all(rule.ruleset_source_type != "Repository" for rule in self.rules)
@@ -100,6 +119,22 @@ def load_protection(client: Client, branch: str) -> Protection:
     rules = _load_rules(client, branch)
     bypass = _bypass(client, rules)
     return Protection(client.repository, branch, client.api, rules, bypass, () if rules else _idle(client))
+
+
+def load_left_out(client: Client, protection: Protection) -> tuple[str, ...]:
+    """Patterns of branches that the rulesets of `protection` leave out. Raises as `load_protection`."""
+    found: dict[str, None] = {}
+    for id in protection.rulesets:
+        try:
+            ruleset = client.get(f"/rulesets/{id}")
+        except Refused as refused:
+            raise _refusal(refused, protection.branch) from None
+        try:
+            names = LeavesOut.model_validate(ruleset).conditions.ref_name.exclude
+        except ValidationError as error:
+            raise Failed(f"which branches a ruleset leaves out is not seen ({first_fault(error)})") from None
+        found |= dict.fromkeys(name.removeprefix("refs/heads/") for name in names if not name.startswith("~"))
+    return tuple(found)
 
 
 def load_ledger_gaps(client: Client) -> tuple[str, ...]:
@@ -158,10 +193,14 @@ def _checks(rule: ActiveRule) -> list[Mapping[str, Any]]:
     return [check for check in checks if isinstance(check, Mapping)] if isinstance(checks, list) else []
 
 
+def _rulesets(rules: tuple[ActiveRule, ...]) -> tuple[int, ...]:
+    return tuple(sorted({rule.ruleset_id for rule in rules if rule.ruleset_id is not None}))
+
+
 def _bypass(client: Client, rules: tuple[ActiveRule, ...]) -> tuple[str, ...] | None:
     """Who may bypass any of the rulesets; None where GitHub hides it for one of them."""
     bypass: list[str] = []
-    for id in sorted({rule.ruleset_id for rule in rules if rule.ruleset_id is not None}):
+    for id in _rulesets(rules):
         try:
             ruleset = client.get(f"/rulesets/{id}")
         except Outside:

@@ -46,6 +46,11 @@ def protected(*refs: str) -> Change:
     return lambda hub, *_: [one["conditions"]["ref_name"]["include"].extend(refs) for one in hub.rulesets.values()]
 
 
+def left_out(*refs: str) -> Change:
+    """By the rules of main and of the ledger."""
+    return lambda hub, *_: [one["conditions"]["ref_name"].update(exclude=list(refs)) for one in hub.rulesets.values()]
+
+
 def an_environment(**more: Any) -> Change:
     return lambda _, own, __: own.environments.update(production=environment_of(**more))
 
@@ -143,6 +148,25 @@ CASES: list[tuple[str, Callable[[Subject], Found], Change, State, str]] = [
         together(branches("main", "release/*"), protected("refs/heads/release/q*", "refs/heads/release/v?")),
         FAILED,
         "release/* may use the environment production too, and is not protected",
+    ),
+    *(
+        (
+            f"{out} left out of what is protected",
+            settings.environment,
+            together(branches("main", pattern), protected("refs/heads/release/*"), left_out(out)),
+            state,
+            said,
+        )
+        for pattern, out, state, said in (
+            ("release/*", "refs/heads/release/hot", FAILED, "and release/hot is not protected: changes can be pushed"),
+            ("release/*", "refs/heads/release/h*t", FAILED, "and release/hq-beampermit-qt is not protected"),
+            ("release/**/*", "refs/heads/release/a/hot", FAILED, "and release/a/hot is not protected"),
+            ("release/*", "refs/heads/release/a/hot", PASSED, "is for main; release/*, all of them protected"),
+            ("release/v*", "refs/heads/release/hot*", PASSED, "is for main; release/v*, all of them"),
+            ("release/v*", "refs/heads/release/*x", UNKNOWN, "leaves release/*x out, and whether that is one of"),
+            ("release/v*", "refs/heads/release/[v]1", UNKNOWN, "leaves release/[v]1 out, and whether that is one of"),
+            ("release/v", "refs/heads/release/*x", PASSED, "is for main; release/v, all of them protected"),
+        )
     ),
     (
         "a pattern that is not followed",
