@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from beampermit.live.promoted.wanted import Wanted
     from beampermit.monitoring.monitor import Round
     from beampermit.monitoring.response import Responder
+    from beampermit.monitoring.truth_pvs import TruthSource
     from beampermit.project import Project
     from beampermit.verdicts.monitoring import Result, Standing, Trip
 
@@ -57,13 +58,13 @@ def monitor(
     ledger: LedgerOf = "",
     state: State = None,
     truth: Annotated[
-        Path | None,
+        str,
         typer.Option(
             metavar="FILE",
-            help="Table of what turned out to be true (Parquet or CSV).",
+            help="Table of what turned out to be true (Parquet, CSV), or archiver:ADDRESS to ask for truth PVs.",
             show_default="monitoring.truth of the contract, in the project",
         ),
-    ] = None,
+    ] = "",
     logbook: Logbook = "",
     repository: OnGitHub = "",
     project: Folder = Path(),
@@ -90,11 +91,11 @@ def monitor(
         raise BadInput("--log is needed: the prediction log", hint="beampermit monitor --log FOLDER")
     found = None if model else Project.find(project.resolve())
     wanted, root = monitored(model, ledger, project, state), found.root if found else None
-    answering = Answering(found, log.absolute(), logbook, repository)
+    answering, known = Answering(found, log.absolute(), logbook, repository), truth_options(truth)
     if once:
         require_log(log)
         with (
-            Monitor(wanted, log.absolute(), answering.take, truth=truth, root=root) as made,
+            Monitor(wanted, log.absolute(), answering.take, root=root, **known) as made,
             answering.opened(wanted.state) as responder,
         ):
             done = made.judge()
@@ -102,7 +103,7 @@ def monitor(
         write_page(wanted.state, done)
         print_json(done.result.model_dump(mode="json")) if as_json else _print(done)
         raise typer.Exit(1 if done.in_alarm else 0)
-    _run(wanted, log.absolute(), truth, root, answering)
+    _run(wanted, log.absolute(), known, root, answering)
 
 
 def monitored(model: str, ledger: str, project: Path, state: Path | None) -> Wanted:
@@ -114,6 +115,23 @@ def monitored(model: str, ledger: str, project: Path, state: Path | None) -> Wan
 
     wanted = wanted_of(model, ledger, project, None)
     return replace(wanted, state=state.absolute() if state else monitor_folder(wanted.state))
+
+
+class TruthOptions(TypedDict, total=False):
+    """Of a `Monitor`."""
+
+    truth: Path
+    pvs: TruthSource
+
+
+def truth_options(named: str) -> TruthOptions:
+    """What `--truth` names. Raises `BadInput` for an address that is none."""
+    from beampermit.monitoring.truth_archive import TruthArchive
+
+    kind, colon, address = named.partition(":")
+    if colon and kind == "archiver":
+        return {"pvs": TruthArchive(address)}
+    return {"truth": Path(named)} if named else {}
 
 
 @dataclass
@@ -140,7 +158,7 @@ class Answering:
             self.responder.take(trips, result, contract)
 
 
-def _run(wanted: Wanted, log: Path, truth: Path | None, root: Path | None, answering: Answering) -> None:
+def _run(wanted: Wanted, log: Path, known: TruthOptions, root: Path | None, answering: Answering) -> None:
     import signal
     import threading
 
@@ -152,7 +170,7 @@ def _run(wanted: Wanted, log: Path, truth: Path | None, root: Path | None, answe
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
     with (
-        Monitor(wanted, log, answering.take, truth=truth, root=root) as made,
+        Monitor(wanted, log, answering.take, root=root, **known) as made,
         answering.opened(wanted.state) as responder,
     ):
         responder.start()

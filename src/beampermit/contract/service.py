@@ -40,9 +40,11 @@ class Monitoring(Part):
     absent, `budget.latency` for each row of a cycle, but no more than `serving.timeout`."""
     truth: Annotated[InsidePath | None, Loosens.WHEN_REMOVED] = None
     """A table of what outputs should have been, which arrives later (MON007): Parquet or CSV with the `target` of
-    outputs, `time`, and the columns of the device table that tell rows apart."""
+    outputs, `time`, and the columns of the device table that tell rows apart. Outputs with a `target_pv` need none."""
     truth_within: Annotated[Seconds, Loosens.WHEN_LARGER] = 1.0
     """A truth is that of a row whose time is no further away."""
+    truth_lag: Annotated[Seconds | None, Loosens.WHEN_CHANGED, Absent(0.0)] = None
+    """So much later than the inputs that it is about is the time stamp of a `target_pv`."""
     truth_after: Annotated[Seconds, Loosens.WHEN_LARGER] = 86400.0
     """Limit of the age of the newest truth (MON007)."""
     raise_after: Annotated[int, Field(ge=1, le=100), Loosens.WHEN_LARGER] = 2

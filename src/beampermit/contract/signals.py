@@ -61,6 +61,10 @@ class Signal(Part):
     and alone (MDL005). Given as `tolerance`."""
     target: Annotated[Text | None, Loosens.WHEN_CHANGED] = None
     """Column of the splits that an output is compared with by a metric's `measure`; none where nothing is the truth."""
+    target_pv: Annotated[Text | None, Loosens.WHEN_CHANGED] = None
+    """Of an output: the PV that gets its `target` later, as `pv` is written. `beampermit monitor` compares predictions
+    with it (MON007), by device and time. Its time stamp is that of the inputs it is about, or `monitoring.truth_lag`
+    later."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Signal:
@@ -99,6 +103,14 @@ class Signals(Part):
     def _different(self) -> Signals:
         if compared := [signal.name for signal in self.inputs if signal.target]:
             raise ValueError(f"input {compared[0]!r} has a target; only outputs are compared with one")
+        if told := [signal.name for signal in self.inputs if signal.target_pv]:
+            raise ValueError(f"input {told[0]!r} has a target_pv; only outputs are compared with one")
+        for signal in self.outputs:
+            if signal.target_pv and not signal.target:
+                raise ValueError(f"output {signal.name!r} has a target_pv, but no target to make its limit from")
+            served = {output.pv for output in self.outputs}
+            if signal.target_pv and PROTOCOL.sub("", signal.target_pv, count=1) in served:
+                raise ValueError(f"output {signal.name!r}: target_pv {signal.target_pv} is served by the model itself")
         for key in ("tolerance", "score_tolerance"):
             if given := [signal.name for signal in self.inputs if getattr(signal, key) is not None]:
                 raise ValueError(f"input {given[0]!r} has a {key}; only outputs have one")

@@ -75,7 +75,7 @@ class Latest:
         """
         shape = self._shapes[wire]
         plain = not shape and type(value) is float
-        number, fault, why = (value, Fault.NONE, "") if plain else _number(value, shape)
+        number, fault, why = (value, Fault.NONE, "") if plain else as_number(value, shape)
         place, at, severity = self._first[wire] + pv, float(at), int(severity)
         with self._lock:
             if fault == Fault.NONE and shape:
@@ -128,8 +128,8 @@ class Latest:
         self._arrived = time.monotonic()
 
 
-def _number(value: object, shape: tuple[int, ...]) -> tuple[object, Fault, str]:
-    """The value as what can be stored, or what is wrong with it."""
+def as_number(value: object, shape: tuple[int, ...]) -> tuple[object, Fault, str]:
+    """The value as what can be stored, of the shape, or what is wrong with it."""
     try:
         if type(value) is int and not shape:
             return float(value), Fault.NONE, ""

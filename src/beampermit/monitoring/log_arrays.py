@@ -32,10 +32,10 @@ def read_slices(rows: LogRows, signal: Signal) -> Iterator[np.ndarray]:
     found = rows.asked([f"TRY_CAST({quoted(signal.name)} AS DOUBLE[]) AS c"])
     read = getattr(found, "to_arrow_reader", None) or found.fetch_arrow_reader  # the name before duckdb 1.4
     for batch in read(max(1, VALUES_OF_A_SLICE // size)):
-        yield _stacked(batch.column(0), size).reshape(-1, *signal.shape)
+        yield stacked(batch.column(0), size).reshape(-1, *signal.shape)
 
 
-def _stacked(column: Any, size: int) -> np.ndarray:
+def stacked(column: Any, size: int) -> np.ndarray:
     """A column of lists of pyarrow as (rows, size)."""
     starts, lengths = np.asarray(column.offsets)[:-1], np.diff(np.asarray(column.offsets))
     sound = (lengths == size) & np.asarray(column.is_valid())

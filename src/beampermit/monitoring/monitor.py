@@ -18,10 +18,12 @@ from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.wanted import Wanted
 from beampermit.live.promoted.words import plain
 from beampermit.monitoring.pictures import pictures
-from beampermit.monitoring.quality import Truth, read_truth
 from beampermit.monitoring.readings import readings
 from beampermit.monitoring.state import StateFolder
 from beampermit.monitoring.trip_rules import CANNOT_JUDGE, RuleState, TripRules
+from beampermit.monitoring.truth_pvs import TruthSource
+from beampermit.monitoring.truth_recorder import TruthRecorder
+from beampermit.monitoring.truths import Truths
 from beampermit.monitoring.watched import Watch, Watched, bypassing, in_force
 from beampermit.monitoring.windows import LogWindow, read_window
 from beampermit.registry.event import Event
@@ -29,8 +31,8 @@ from beampermit.registry.ledger_state import ModelState
 from beampermit.verdicts.monitoring import Picture, Reading, Result, Standing, Trip, Window
 
 logger = logging.getLogger(__name__)
-LEDGER = "ledger"
-"""Folder of the ledger's copy, in the monitor's own."""
+LEDGER, TRUTH = "ledger", "truth"
+"""Folders in the monitor's own: the ledger's copy, and what truth PVs said."""
 SETTLED = 2.0
 """Seconds after which the rows of a cycle are in the log: it is written twice a second."""
 MOST_STANDINGS = 4000
@@ -81,13 +83,15 @@ class Monitor:
         clock: Callable[[], float] = time.time,
         truth: Path | None = None,
         root: Path | None = None,
+        pvs: TruthSource | None = None,
     ):
         """`wanted.state` is the monitor's folder. `truth` is a table of what turned out to be true; otherwise it is the
-        contract's in the project at `root`; where neither is known, a truth that the contract names is an alarm. Raises
-        `BadInput` where another monitor holds the folder.
+        contract's in the project at `root`, and of outputs with a `target_pv` what `pvs` gives, which are subscribed
+        where None; a truth that the contract names and nobody knows is an alarm. Raises `BadInput` where another
+        monitor holds the folder.
         """
         self._model, self._log, self._respond, self._clock = wanted.model, log, respond, clock
-        self._truth, self._root = truth, root
+        self._truths = Truths(log, truth, root, pvs or TruthRecorder(wanted.state / TRUTH, clock))
         self.folder = StateFolder(wanted.state, wanted.model)
         try:
             ledger = Wanted(wanted.model, wanted.repository, wanted.state / LEDGER)
@@ -104,6 +108,7 @@ class Monitor:
         self.close()
 
     def close(self) -> None:
+        self._truths.close()
         self._promotions.close()
         self.folder.close()
 
@@ -202,30 +207,9 @@ class Monitor:
     def _readings(self, watched: Watched, rows: LogWindow) -> Sequence[Reading]:
         if watched.limits is None:
             return [cannot_judge("limits", watched.problem)]
-        truth, problems = self._read_truth(watched, rows.window.until)
-        return *readings(rows, watched.limits, watched.contract, truth), *problems
-
-    def _read_truth(self, watched: Watched, until: float) -> tuple[Truth | None, list[Reading]]:
-        named = watched.contract.monitoring.truth
-        table = self._truth or (self._root / named if self._root and named else None)
-        if table is None:
-            return None, [cannot_judge("truth", f"{named} of the contract is not here: --truth FILE")] if named else []
-        try:
-            judged = self._truth_judged(watched, until)
-            return read_truth(table, self._log, watched.contract, until, version=watched.version, judged=judged), []
-        except BeampermitError as error:
-            return None, [cannot_judge("truth", plain(error))]
-
-    def _truth_judged(self, watched: Watched, until: float) -> float:
-        """Up to when predictions of this version were compared with their truth; at first since its promotion, as long
-        as truth may be late.
-        """
-        before, event = self.folder.kept.rules, watched.declared.event
-        times = [one.reading.newest for one in before.judged if one.reading.newest is not None]
-        if times and before.version == watched.version:
-            return max(times)
-        promoted = event.moment.timestamp() if event else until
-        return max(promoted, until - watched.contract.monitoring.truth_after)
+        truths, problems = self._truths.read(watched, rows.window.until, self.folder.kept.rules)
+        said = [cannot_judge("truth", "; ".join(problems))] if problems else []
+        return *readings(rows, watched.limits, watched.contract, truths), *said
 
     def _settle(
         self, rules: RuleState, trips: Sequence[Trip], result: Result, contract: Contract | None = None

@@ -1,13 +1,14 @@
 """How far predictions are from the truth that arrived later (MON007).
 
-Truth is a table that something else writes when it knows: an archived PV, a measurement, labels. The rows of the log
-that it is about are judged, however old they are: window after window, up to the newest truth, since that of last time.
+Truth is a table that something else writes when it knows: a measurement, labels; or a PV (`truth_pvs.py`). The rows of
+the log that it is about are judged, however old they are: window after window, up to the newest truth, since that of
+last time.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,17 @@ class Truth:
     """Output -> its truth, shape (rows, values of one); NaN where there is none."""
     windows: tuple[Compared, ...] = ()
     """Of the log, oldest first, the last one up to the newest truth."""
+    note: str = ""
+    """What did not count."""
+
+    @classmethod
+    def none(cls, outputs: Collection[str] = ()) -> Truth:
+        """Nothing about these outputs has arrived."""
+        return cls(np.zeros(0), np.zeros(0, str), {name: np.zeros((0, 0)) for name in outputs})
 
 
-def read_truth(
-    table: Path,
+def compare(
+    truth: Truth,
     log: Path,
     contract: Contract,
     until: float,
@@ -66,12 +74,9 @@ def read_truth(
     version: int | None = None,
     judged: float | None = None,
 ) -> Truth:
-    """The truth about times before `until`, s since 1970, and the windows of the log that it is about, since the time
+    """The truth about times before `until`, s since 1970, with the windows of the log that it is about, since the time
     `judged`; without one, the last.
-
-    A table that is not there yet has no rows. Raises `BadInput` for one without the columns that are needed.
     """
-    truth = read_table(table, contract, until) if table.exists() else Truth(np.zeros(0), np.zeros(0, str), {})
     if not len(truth.time):
         return truth
     rule, newest = contract.monitoring, float(truth.time.max())
@@ -110,20 +115,28 @@ def _compared(truth: Truth, rows: LogWindow, contract: Contract, ends: Sequence[
         yield Compared(end, {name: values[inside & known[name]] for name, values in far.items()})
 
 
-def quality(truth: Truth, contract: Contract, limits: Limits, until: float) -> Iterator[Reading]:
-    """How old the newest truth is, and of each window and output that has truth, how far predictions are from it.
+def quality(truths: Sequence[Truth], contract: Contract, limits: Limits, until: float) -> Iterator[Reading]:
+    """How old the newest truth is, of several that which is oldest; and of each window and output that has truth, how
+    far predictions are from it.
 
     Several readings of an output are of windows one after another, the newest last.
     """
     allowed = contract.monitoring.truth_after
-    age = until - float(truth.time.max()) if len(truth.time) else until
-    said = "the newest truth is so old" if len(truth.time) else "no truth has arrived"
+    oldest = min(truths, key=_newest)
+    age = until - float(oldest.time.max()) if len(oldest.time) else until
+    of = f" of {', '.join(oldest.values)}" if len(truths) > 1 else ""
+    said = f"the newest truth{of} is so old" if len(oldest.time) else f"no truth{of} has arrived"
+    said = f"{said}; {oldest.note}" if oldest.note else said
     yield Reading(check="MON007", subject="truth", value=max(age, 0.0), limit=allowed, unit="s", detail=said)
-    for window in truth.windows:
+    for window in (window for truth in truths for window in truth.windows):
         for signal in contract.signals.outputs:
             of, far = limits.outputs.get(signal.name), window.far.get(signal.name, np.zeros(0))
             if of and of.error and len(far) >= FEWEST:
                 yield _distance(signal, far, of.error, limits, window.until)
+
+
+def _newest(truth: Truth) -> float:
+    return float(truth.time.max()) if len(truth.time) else -math.inf
 
 
 def _distance(signal: Signal, far: np.ndarray, of: Amount, limits: Limits, newest: float) -> Reading:
@@ -141,11 +154,15 @@ def _distance(signal: Signal, far: np.ndarray, of: Amount, limits: Limits, newes
     )
 
 
-def read_table(table: Path, contract: Contract, until: float) -> Truth:
-    """A table of truth, Parquet or CSV. Raises `BadInput` where it cannot be read or lacks a column."""
+def read_table(table: Path, contract: Contract, until: float, outputs: Sequence[Signal]) -> Truth:
+    """The truth about these outputs in a table, Parquet or CSV; one that is not there yet has no rows.
+
+    Raises `BadInput` where it cannot be read or lacks a column.
+    """
     import duckdb
 
-    outputs = [signal for signal in contract.signals.outputs if signal.target]
+    if not table.exists():
+        return Truth.none([output.name for output in outputs])
     connection = connect()
     connection.execute("SET TimeZone = 'UTC'")
     source = parquet(table) if table.suffix == ".parquet" else f"read_csv({sql_path(table)})"
@@ -222,7 +239,12 @@ def _matched(truth: Truth, window: LogWindow, contract: Contract) -> tuple[np.nd
 def _devices(window: LogWindow, contract: Contract) -> list[str]:
     """How the truth calls each device of the window."""
     columns = [window.keys.get(name, ("?",) * len(window.devices)) for name in key_columns(contract)]
-    return [BETWEEN.join(["", *(column[number] for column in columns)]) for number in range(len(window.devices))]
+    return [device_text(column[number] for column in columns) for number in range(len(window.devices))]
+
+
+def device_text(values: Iterable[str]) -> str:
+    """A device by its values of `key_columns`."""
+    return BETWEEN.join(["", *values])
 
 
 def _oldest_input(contract: Contract) -> float:

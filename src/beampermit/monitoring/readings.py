@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from beampermit.contract import Contract
@@ -16,10 +18,12 @@ from beampermit.monitoring.windows import LogWindow, longest_gap
 from beampermit.verdicts.monitoring import Reading
 
 
-def readings(window: LogWindow, limits: Limits, contract: Contract, truth: Truth | None = None) -> tuple[Reading, ...]:
+def readings(
+    window: LogWindow, limits: Limits, contract: Contract, truths: Sequence[Truth] = ()
+) -> tuple[Reading, ...]:
     """In the order of their checks; of a check that cannot be judged, for too few rows, there is none.
 
-    `truth` is what `quality.read_truth` gives. The last reading is MON008, how far the window could not be judged:
+    `truths` are what `quality.compare` gives. The last reading is MON008, how far the window could not be judged:
     1 where the log says nothing of it, 0 where nothing is odd. Its `detail` says what is.
     """
     with np.errstate(all="ignore"):
@@ -30,7 +34,7 @@ def readings(window: LogWindow, limits: Limits, contract: Contract, truth: Truth
             *answers(window, contract, limits),
             *shown(window, contract),
             *late(window, contract),
-            *(quality(truth, contract, limits, window.window.until) if truth else ()),
+            *(quality(truths, contract, limits, window.window.until) if truths else ()),
             _judged(window, limits, contract),
         )
 

@@ -28,8 +28,10 @@ from beampermit.live.promoted.promotions import Promotions
 from beampermit.monitoring import reference
 from beampermit.monitoring.monitor import Monitor, Respond, Round
 from beampermit.monitoring.response.candidates import load_candidate
+from beampermit.monitoring.truth_archive import TruthArchive
 from beampermit.registry.bypassing import bypass
-from beampermit.verdicts.monitoring import Trip
+from beampermit.verdicts.monitoring import Reading, Trip
+from support.archiver import Archiver, sample
 from support.github_stand_in import GitHub
 from support.monitored_log import write_log
 from support.permits import KEY
@@ -357,6 +359,36 @@ def test_a_truth_that_the_contract_names_and_nobody_knows_is_an_alarm(watched: W
         found = {one.key: one.reading.value for one in monitor.judge().result.standings}
     assert found["MON008 truth"] == 0.0
     assert found["MON007 truth"] > 86400
+
+
+def test_truth_of_pvs_is_asked_of_an_archiver_that_may_be_down(watched: Watched, followed: Followed) -> None:
+    file = watched.lab.root / "contract.yaml"
+    contract = YAML().load(file)
+    contract["signals"]["outputs"][0] |= {"target": "faulty", "target_pv": "{device}:{plane}:TRUTH"}
+    YAML().dump(contract, file)
+    write_limits(watched.lab.root, score=np.full(BEFORE, 0.2))
+    followed.promote(3)
+    watched.write(2, NOW - HOUR, NOW)
+    archiver = Archiver()
+    for bpm in ("B1:X", "B2:Y"):
+        archiver.add(f"{bpm}:TRUTH", [sample(at, 9.0) for at in np.arange(NOW - HOUR, NOW, 60.0)])
+    asked = TruthArchive("http://127.0.0.1:1")
+    with Monitor(watched.wanted, watched.log, watched.respond, lambda: watched.now, pvs=asked) as monitor:
+
+        def judged() -> dict[str, Reading]:
+            watched.now += 600
+            return {one.key: one.reading for one in monitor.judge().result.standings}
+
+        down = judged()
+        assert down["MON008 truth"].value == 1.0
+        assert "the archiver at http://127.0.0.1:1 does not return" in down["MON008 truth"].detail
+        assert "MON007 truth" not in down
+        with archiver.serve():
+            asked._options = asked._options.model_copy(update={"url": archiver.url})
+            found = judged()
+        assert found["MON008 truth"].value == 0.0
+        assert found["MON007 score"].exceeded
+        assert found["MON007 truth"].value == pytest.approx(watched.now - 2 - (NOW - 60))
 
 
 def test_a_champion_whose_permit_nobody_believes_is_an_alarm_and_the_version_before_is_watched(

@@ -15,7 +15,7 @@ import pytest
 
 from beampermit.contract import Contract
 from beampermit.errors import BadInput
-from beampermit.monitoring.quality import MOST_WINDOWS, Truth, _ends, quality, read_truth
+from beampermit.monitoring.quality import MOST_WINDOWS, Truth, _ends, compare, quality, read_table
 from beampermit.monitoring.readings import readings
 from beampermit.monitoring.windows import read_window
 from beampermit.verdicts.monitoring import Reading
@@ -43,6 +43,11 @@ def table(error: float = 0.1, *, after: float = 0.0, rows: int = ROWS, **columns
     return pa.table({**of, **columns}).slice(0, rows)
 
 
+def read(file: Path, log: Path, contract: Contract, until: float, judged: float | None = None) -> Truth:
+    outputs = [output for output in contract.signals.outputs if output.target]
+    return compare(read_table(file, contract, until, outputs), log, contract, until, judged=judged)
+
+
 Judge = Callable[..., tuple[Truth, dict[str, Reading]]]
 
 
@@ -54,9 +59,9 @@ def judge(tmp_path: Path, log: Path, contract: Contract, contract_text: str) -> 
         file = tmp_path / "truth.parquet"
         if rows is not None:
             pq.write_table(rows, file)
-        truth = read_truth(file, log, contract, until)
+        truth = read(file, log, contract, until)
         now = read_window(log, contract, until - 3600, until)
-        found = readings(now, usual_limits(contract_text), contract, truth)
+        found = readings(now, usual_limits(contract_text), contract, [truth])
         return truth, {one.subject: one for one in found if one.check == "MON007"}
 
     return made
@@ -90,8 +95,8 @@ def test_all_windows_whose_truth_arrived_are_judged_each_row_once(
     times = wrong["time"].to_numpy() - BEGAN
     fault = wrong["fault"].to_numpy() + 5.0 * ((times > 198) & (times <= 298))
     pq.write_table(wrong.set_column(2, "fault", pa.array(fault)), tmp_path / "truth.parquet")
-    truth = read_truth(tmp_path / "truth.parquet", log, contract, NOW, judged=judged and BEGAN + judged)
-    found = [one for one in quality(truth, contract, usual_limits(contract_text), NOW) if one.subject == "score"]
+    truth = read(tmp_path / "truth.parquet", log, contract, NOW, judged=judged and BEGAN + judged)
+    found = [one for one in quality([truth], contract, usual_limits(contract_text), NOW) if one.subject == "score"]
     assert [one.newest for one in found] == [BEGAN + end for end in ends]
     assert sum(len(window.far["score"]) for window in truth.windows) == rows
     expected = {98: 0.1, 198: 0.1, 298: 5.1, 398: 0.1}
@@ -160,7 +165,7 @@ def test_truth_is_read_in_each_form(judge: Judge, tmp_path: Path, log: Path, con
     usual = table()
     if form == "csv":
         pa.csv.write_csv(usual, tmp_path / "truth.csv")
-        truth = read_truth(tmp_path / "truth.csv", log, contract, NOW)
+        truth = read(tmp_path / "truth.csv", log, contract, NOW)
     else:
         zone = UTC if form == "time with a zone" else None
         moments = [datetime.fromtimestamp(at, UTC).replace(tzinfo=zone) for at in usual["time"].to_pylist()]

@@ -1,0 +1,91 @@
+"""All truth that is known of what a version predicted: from the contract's table, and from PVs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+
+from beampermit.contract.signals import Signal
+from beampermit.errors import BeampermitError
+from beampermit.live.promoted.words import plain
+from beampermit.monitoring.quality import Truth, compare, read_table
+from beampermit.monitoring.trip_rules import RuleState
+from beampermit.monitoring.truth_pvs import TruthSource, truth_of, truth_pvs
+from beampermit.monitoring.watched import Watched
+
+MOST_WORDS = 500
+"""Characters of what is wrong with PVs: hundreds may be disconnected."""
+
+
+class Truths:
+    """`table` is that of all outputs with a target; without one, it is the contract's in the project at `root`, and
+    outputs with a `target_pv` have theirs from `pvs`.
+    """
+
+    def __init__(self, log: Path, table: Path | None, root: Path | None, pvs: TruthSource):
+        self._log, self._table, self._root, self._pvs = log, table, root, pvs
+
+    def close(self) -> None:
+        self._pvs.close()
+
+    def read(self, watched: Watched, until: float, before: RuleState) -> tuple[list[Truth], list[str]]:
+        """What is known before `until`, compared with the log; and why something that should be known is not.
+
+        `before` says up to when predictions were compared the last time.
+        """
+        found, problems = list[Truth](), list[str]()
+        for read in (self._of_table, self._of_pvs):
+            try:
+                found += read(watched, until, before, problems)
+            except BeampermitError as error:
+                problems.append(plain(error))
+        return found, problems
+
+    def _of_table(self, watched: Watched, until: float, before: RuleState, problems: list[str]) -> list[Truth]:
+        contract = watched.contract
+        named = contract.monitoring.truth
+        table = self._table or (self._root / named if self._root and named else None)
+        outputs = [one for one in contract.signals.outputs if one.target and (self._table or not one.target_pv)]
+        if not outputs and any(one.target_pv for one in contract.signals.outputs):
+            return []
+        if table is None:
+            problems += [f"{named} of the contract is not here: --truth FILE"] if named else []
+            return []
+        truth = read_table(table, contract, until, outputs)
+        return [self._compared(truth, outputs, watched, until, before)]
+
+    def _of_pvs(self, watched: Watched, until: float, before: RuleState, problems: list[str]) -> list[Truth]:
+        contract = watched.contract
+        pvs = () if self._table else truth_pvs(contract, watched.declared.root)
+        self._pvs.follow(pvs, contract)
+        if not pvs:
+            return []
+        lag, rule = contract.monitoring.truth_lag or 0.0, contract.monitoring
+        ordered = sorted(pvs, key=lambda one: one.output.name)
+        each = [list(same) for _, same in groupby(ordered, key=lambda one: one.output.name)]
+        first = min(_judged(before, watched, until, [of[0].output.name]) for of in each)
+        samples = self._pvs.read(first - rule.window - 2 * rule.truth_within + lag, until + lag)
+        faults = "; ".join(self._pvs.faults())
+        problems += [plain(faults, MOST_WORDS)] if faults else []
+        truths = [(of[0].output, truth_of(of, samples, until, lag, self._pvs.note(of))) for of in each]
+        return [self._compared(truth, [output], watched, until, before) for output, truth in truths]
+
+    def _compared(
+        self, truth: Truth, outputs: Sequence[Signal], watched: Watched, until: float, before: RuleState
+    ) -> Truth:
+        judged = _judged(before, watched, until, [output.name for output in outputs])
+        return compare(truth, self._log, watched.contract, until, version=watched.version, judged=judged)
+
+
+def _judged(before: RuleState, watched: Watched, until: float, outputs: Sequence[str]) -> float:
+    """Up to when predictions of this version were compared with their truth; at first since its promotion, as long as
+    truth may be late.
+    """
+    of = [one.reading for one in before.judged if one.reading.check == "MON007" and one.reading.subject in outputs]
+    times = [one.newest for one in of if one.newest is not None]
+    if times and before.version == watched.version:
+        return min(max(times), until)  # a clock may have been set back
+    event = watched.declared.event
+    promoted = event.moment.timestamp() if event else until
+    return min(max(promoted, until - watched.contract.monitoring.truth_after), until)
