@@ -1,11 +1,52 @@
-"""`--help` lists commands in groups, each with its whole first sentence."""
+"""`--help` lists commands in groups, each with its whole first sentence; a command is made when it is asked for."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import typer
 from typer.core import TyperGroup
+from typer.main import get_command
+
+Panels = Mapping[str, Mapping[str, Callable[..., Any] | typer.Typer]]
+"""Heading of `--help` -> name -> the function of a command, or a group of them."""
+
+
+class AsAsked(Mapping[str, Any]):
+    """The commands by name, each made when it is asked for: to make all takes as long as to import them."""
+
+    def __init__(self, panels: Panels) -> None:
+        rows = [(name, panel, what) for panel, part in panels.items() for name, what in part.items()]
+        rows.sort(key=lambda row: isinstance(row[2], typer.Typer))  # in `--help`, groups come after commands
+        self._known = {name: (panel, what) for name, panel, what in rows}
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = _made(name, *self._known[name])
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def panel(self, name: str) -> str:
+        return self._known[name][0]
+
+
+def _made(name: str, panel: str, what: Callable[..., Any] | typer.Typer) -> Any:
+    one = typer.Typer(rich_markup_mode=None)
+    one.callback()(lambda: None)  # without one, a command alone has no name
+    if isinstance(what, typer.Typer):
+        one.add_typer(what, name=name, rich_help_panel=panel)
+    else:
+        one.command(name, rich_help_panel=panel)(what)
+    group: Any = get_command(one)
+    return group.commands[name]
 
 
 class Grouped(TyperGroup):
@@ -28,6 +69,8 @@ class Grouped(TyperGroup):
                 formatter.write_dl(commands)
 
     def _panel(self, name: str) -> str:
+        if isinstance(self.commands, AsAsked):
+            return self.commands.panel(name)
         return getattr(self.commands[name], "rich_help_panel", None) or "Commands"
 
     def _summary(self, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,7 +45,7 @@ from beampermit.cli import (
     update,
     validate,
 )
-from beampermit.cli.help import Grouped
+from beampermit.cli.help import AsAsked, Grouped
 from beampermit.cli.output import fail, print_in_any_encoding
 from beampermit.errors import BeampermitError, from_os_error
 from beampermit.git import AS_COMMITTED
@@ -67,16 +67,6 @@ ELSEWHERE = (
 """Variables that make git read another repository than the one that a command names."""
 INTERRUPTED = "beampermit: interrupted; no file is left half-written, run the command again\n"
 
-app = typer.Typer(
-    name="beampermit",
-    cls=Grouped,
-    help="No model reaches the machine unless every interlock passes.\n\n"
-    "Exit codes: 0 passed or done, 1 failed, 2 usage or bad input, 3 conflict, 4 the outside world failed.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich would double the time that `--help` takes
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 PANELS = {
     "Start": {"new": new.new, "init": init.init, "update": update.update, "demo": demo.demo, "doctor": doctor.doctor},
     "Judge": {
@@ -125,12 +115,26 @@ PANELS = {
     "Environment": {"env": env.app, "mirror": mirror.app},
     "Data": {"data": data.app},
 }
-for panel, commands in PANELS.items():
-    for name, command in commands.items():
-        if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name, rich_help_panel=panel)
-        else:
-            app.command(name, rich_help_panel=panel)(command)
+COMMANDS = AsAsked(PANELS)
+
+
+class Commands(Grouped):
+    """All commands."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**{**given, "commands": COMMANDS})
+
+
+app = typer.Typer(
+    name="beampermit",
+    cls=Commands,
+    help="No model reaches the machine unless every interlock passes.\n\n"
+    "Exit codes: 0 passed or done, 1 failed, 2 usage or bad input, 3 conflict, 4 the outside world failed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would double the time that `--help` takes
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 def _version(requested: bool) -> None:
