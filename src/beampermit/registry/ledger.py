@@ -16,6 +16,7 @@ from beampermit.github.rulesets import LEDGER_BRANCH
 from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKeys, parse_public_keys
 from beampermit.permit.statement import Statement
 from beampermit.processes import Finished
+from beampermit.registry.ancestry import is_ancestor
 from beampermit.registry.event import Event
 from beampermit.registry.ledger_state import (
     FIX,
@@ -34,6 +35,8 @@ DEFAULT, MAIN = "HEAD", "refs/heads/main"
 """The protected branch: the remote's default branch, or `main` where it names none."""
 PATIENCE = 60.0
 """Seconds to wait for the remote."""
+CACHED = 8
+"""Files beside the ledger that are held at most: a permit lists all files of a model."""
 LOCKED = re.compile(r"cannot lock ref|failed to update ref|\.lock': File exists")
 """What git prints while another process updates the same ref, here or on the remote."""
 
@@ -58,6 +61,10 @@ class Ledger:
         """Commits of the ledger and of the protected branch, and what is believed there."""
         self._cached_text: tuple[str | None, str] = (None, "")
         """Commit, and the ledger's text there."""
+        self._cached_keys: tuple[str, PublicKeys] | None = None
+        """Commit of the protected branch, and the keys there: a service asks for them at each look."""
+        self._cached_files: dict[tuple[str, str], bytes] = {}
+        """Commit of the ledger and path -> what stood there, of a few files that were read last."""
         self._cached_states: dict[str | None, tuple[str, LedgerState]] = {}
         """Model, or None for all models -> the text that was read last, and the state after it."""
 
@@ -96,12 +103,13 @@ class Ledger:
 
     def _get(self, name: str, commit: str, what: str = "the ledger") -> None:
         """Fetch a commit that a ref of the remote has."""
-        if self.git.resolve(commit) is None:
-            # Without the clone's own refspecs, and into no ref: branches are not ours, the ledger is judged first.
-            result = self._git("fetch", "--refmap=", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
-                              self.remote, name)  # fmt: skip
-            if result.code:
-                raise self._unreachable(result)
+        if self.git.resolve(commit):
+            return
+        # Without the clone's own refspecs, and into no ref: branches are not ours, the ledger is judged first.
+        result = self._git("fetch", "--refmap=", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules",
+                          self.remote, name)  # fmt: skip
+        if result.code:
+            raise self._unreachable(result)
         if self.git.resolve(commit) is None:
             raise Outside(f"{what} of {self.remote} changed meanwhile", hint=f"git fetch {self.remote}")
 
@@ -179,8 +187,16 @@ class Ledger:
     def beside(self, file: str) -> bytes | None:
         """A file beside the ledger, as last fetched, not verified; None where there is none."""
         head = self._head()
-        text = self.git.read(head, file) if head else None
-        return text.encode() if text is not None else None
+        if head is None:
+            return None
+        if (head, file) not in self._cached_files:
+            text = self.git.read(head, file)
+            if text is None:
+                return None  # it may be git that failed: it is asked again
+            if len(self._cached_files) == CACHED:
+                self._cached_files.clear()
+            self._cached_files[head, file] = text.encode()
+        return self._cached_files[head, file]
 
     def keys(self) -> PublicKeys:
         """The public keys on the protected branch, as last fetched. Raises `BadInput`, `Outside`."""
@@ -338,8 +354,10 @@ class Ledger:
         raise no_keys(f"{self.remote} has no default branch and no branch main")
 
     def _keys(self, name: str, tip: str) -> PublicKeys:
-        self._get(name, tip, "the protected branch")
-        return self._read_keys(tip)
+        if self._cached_keys is None or self._cached_keys[0] != tip:
+            self._get(name, tip, "the protected branch")
+            self._cached_keys = (tip, self._read_keys(tip))
+        return self._cached_keys[1]
 
     def _read_keys(self, commit: str) -> PublicKeys:
         text = self.git.read(commit, PUBLIC_IN_PROJECT)
@@ -373,21 +391,6 @@ class Ledger:
         if error.exit_code == Outside.exit_code:
             return Outside(f"the ledger of {self.remote} cannot be written into this clone: {error}", hint=error.hint)
         return Outside(f"{self.remote} does not answer: {_reason(result)}", hint=f"git ls-remote {self.remote}")
-
-
-def is_ancestor(git: Git, remote: str, older: str, newer: str) -> bool:
-    """Whether `newer` contains `older`; fetches commits that this clone lacks."""
-    if not all(git.resolve(commit) for commit in (older, newer)):
-        # Without the ledger, which must only be fetched by `Ledger.fetch`.
-        branches = (f"+refs/heads/*:refs/remotes/{remote}/*", "^refs/heads/beampermit-ledger")
-        git.try_("fetch", "--quiet", "--no-tags", remote, *branches, timeout=60.0)
-    answer = git.try_("merge-base", "--is-ancestor", older, newer)
-    if answer.code and git("rev-parse", "--is-shallow-repository") == "true":
-        raise BadInput(
-            "this clone is too shallow to tell which of two commits is older",
-            hint=f"git fetch --unshallow {remote}",
-        )
-    return answer.code == 0
 
 
 def _reason(result: Finished) -> str:

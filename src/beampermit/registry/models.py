@@ -11,8 +11,8 @@ from beampermit.datasets.repository import Repository
 from beampermit.digest import COMPILED, digest_folder, is_compiled
 from beampermit.errors import BadInput, BeampermitError, Outside
 from beampermit.project import Project
+from beampermit.registry.ancestry import is_ancestor
 from beampermit.registry.event import Event
-from beampermit.registry.ledger import is_ancestor
 from beampermit.registry.mlflow import Registry
 from beampermit.reproduction.tree import exported
 

@@ -20,8 +20,9 @@ from beampermit.permit.statement import Statement
 from beampermit.permit.verification import verify_commit, verify_dataset, verify_files, verify_model, verify_name
 from beampermit.progress import Progress
 from beampermit.project import Project
+from beampermit.registry.ancestry import is_ancestor
 from beampermit.registry.event import Event, Retires, provenance
-from beampermit.registry.ledger import Ledger, is_ancestor
+from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import Registry, Version
 from beampermit.registry.models import download_verified

@@ -212,6 +212,28 @@ def test_a_clone_that_cannot_be_written_is_not_called_a_remote_that_does_not_ans
         ledger.fetch()
 
 
+def test_a_file_beside_the_ledger_is_read_once_and_what_git_did_not_give_is_asked_for_again(
+    ledger: Ledger, event: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, own, gives = list[str](), Git.read, False
+
+    def read(git: Git, revision: str, path: str) -> str | None:
+        asked.append(path)
+        return own(git, revision, path) if gives else None
+
+    ledger.append(event(), permit=b"signed")
+    monkeypatch.setattr(Git, "read", read)
+    assert ledger.permit(event()) is None
+    gives = True
+    assert [ledger.permit(event()) for _ in range(3)] == [b"signed"] * 3
+    assert len(asked) == 2
+    # A permit lists all files of a model: few are held.
+    monkeypatch.setattr("beampermit.registry.ledger.CACHED", 1)
+    assert ledger.beside("ledger.jsonl")
+    assert ledger.permit(event()) == b"signed"
+    assert len(asked) == 4
+
+
 def test_a_branch_without_a_ledger_is_named(ledger: Ledger, event: Make) -> None:
     """Somebody pushed another branch under the ledger's name."""
     ledger.git("push", "--quiet", "origin", f"main:{BRANCH}")

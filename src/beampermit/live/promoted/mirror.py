@@ -39,6 +39,8 @@ class Mirror:
         self._ledger: Ledger | None = None
         self._complete = False
         """Whether ledger and keys were read once."""
+        self._kept_keys = ""
+        """The tip of the protected branch whose keys are kept."""
         if (self._folder / ".git/HEAD").is_file():
             self._open()
 
@@ -90,9 +92,12 @@ class Mirror:
     def _keep_keys(self, ledger: Ledger) -> None:
         """Without a network, keys are those of the protected branch as it was last seen here."""
         tip = ledger.protected
+        if tip == self._kept_keys:
+            return
         if ledger.git.ref(PROTECTED) != tip:
             self._require(ledger.git, tip, "the tip of the protected branch")
             ledger.git("update-ref", PROTECTED, tip)
+        self._kept_keys = tip
 
     def _clone(self) -> Ledger:
         with tempfile.TemporaryDirectory(prefix=BEGUN, dir=self._state) as scratch:

@@ -14,6 +14,7 @@ import pytest
 
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput, Failed, Outside
+from beampermit.git import Git
 from beampermit.live.promoted import Declared, Follower, Promoted, Promotions, Wanted, find
 from beampermit.live.promoted.job import FIRST
 from beampermit.live.promoted.reach import BEGINS, SOON
@@ -21,6 +22,7 @@ from beampermit.live.promoted.served import read_served
 from beampermit.live.wiring import wire
 from beampermit.permit.keys import generate_keys, load_signing_key
 from beampermit.permit.statement import BoundFile
+from beampermit.processes import Finished
 from beampermit.registry.ledger import PATIENCE
 from support.attacks import attack_case
 from support.permits import KEY
@@ -359,6 +361,21 @@ def test_a_ledger_that_does_not_answer_leaves_the_version_in_service(serving: Fo
     serving.find_the_network()
     assert serving.look().note == ""
     assert len(serving.champions) == 1
+
+
+def test_a_look_at_which_nothing_is_new_asks_git_for_no_more_than_what_is_new(
+    serving: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.look()
+    asked, own = list[str](), Git.try_
+
+    def try_(git: Git, *words: str, **options: Any) -> Finished:
+        asked.append(words[0])
+        return own(git, *words, **options)
+
+    monkeypatch.setattr(Git, "try_", try_)
+    serving.look()
+    assert asked == ["ls-remote"]
 
 
 def test_a_bad_line_is_a_note_and_keys_count_nevertheless(serving: Followed) -> None:
@@ -917,6 +934,7 @@ def test_what_cannot_be_kept_for_the_next_start_is_served_nevertheless(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("beampermit.live.promoted.served.write_json", full)
+    followed.have_the_model()
     assert (followed.look().refused, followed.version) == ("", 1)
     assert "version 1 cannot be kept for the next start: No space left on device" in caplog.text
 
