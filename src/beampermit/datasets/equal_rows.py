@@ -116,7 +116,7 @@ def equal_rows(
     Raises `Failed` for unreadable files.
     """
     with tempfile.TemporaryDirectory(prefix="beampermit-rows-") as scratch:
-        tables = open_tables(root, splits)
+        tables = open_tables(root, splits, own_database=True)
         tables[0].query(f"SET GLOBAL temp_directory = {sql_text(scratch)}")
         tables[0].query(f"SET GLOBAL memory_limit = '{MEMORY}'")
         values = list(_values(tables, compared(signals)))

@@ -74,15 +74,23 @@ def _shared_database() -> Any:
     return duckdb.connect(":memory:", config={**OFFLINE, "enable_external_file_cache": False})
 
 
-def open_tables(root: Path, splits: Mapping[str, str]) -> list[Table]:
-    """The splits' files on one connection. Raises `Failed` for a pipe or a link."""
-    connection = connect_without_footers()
+def open_tables(root: Path, splits: Mapping[str, str], *, own_database: bool = False) -> list[Table]:
+    """The splits' files on one connection. Raises `Failed` for a pipe or a link.
+
+    `own_database`: for queries that make or set something; others share one, as `connect_to_read` says.
+    """
+    connection = connect_without_footers() if own_database else _shared_without_footers()
     return [Table(connection, root.resolve(), split, path) for split, path in splits.items()]
 
 
-def connect_without_footers() -> Any:
+@cache
+def _shared_without_footers() -> Any:
+    return connect_without_footers(enable_external_file_cache=False)
+
+
+def connect_without_footers(**settings: Any) -> Any:
     """As `connect`; values are read, whatever the statistics in a file's footer say."""
-    connection = connect()
+    connection = connect(**settings)
     optimizers = {name for (name,) in connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()}
     connection.execute(f"SET disabled_optimizers = '{','.join(sorted(FOOTER_OPTIMIZERS & optimizers))}'")
     return connection

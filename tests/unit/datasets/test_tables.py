@@ -57,12 +57,16 @@ def test_connections_that_share_a_database_see_files_as_they_are_now_and_nothing
         with tables.connect_to_read() as connection:
             return connection.read_parquet(str(file)).aggregate("sum(score)").fetchall()[0][0]
 
+    def opened() -> int:
+        (table,) = tables.open_tables(tmp_path, {"scores": file.name})
+        return table.query(f"SELECT sum(score) FROM {table.source}")[0][0]
+
     write(1)
     size = file.stat().st_size
-    assert read() == 1000
+    assert (read(), opened()) == (1000, 1000)
     write(2)
     assert file.stat().st_size == size
-    assert read() == 2000
+    assert (read(), opened()) == (2000, 2000)
     with tables.connect_to_read() as one, tables.connect_to_read() as other:
         one.execute("CREATE TEMP TABLE mine AS SELECT 1")
         with pytest.raises(duckdb.CatalogException):
