@@ -31,6 +31,8 @@ RUNNER_FREE = MIDNIGHT + 8 * HOUR
 """When the runner that trains has time."""
 MERGED_AFTER = HOUR
 """So long people look at a pull request."""
+MORNING = RUNNER_FREE + 4 * HOUR
+"""When it ends."""
 JUDGED = ("DAT", "MDL", "PRF", "OPS")
 
 
@@ -49,6 +51,8 @@ class Night:
     responder: Responder
     wrong_truth: tuple[float, float] = (0.0, 0.0)
     """From when to when the loss monitor has its sign reversed."""
+    families: tuple[str, ...] = JUDGED
+    """Of the interlocks that the pull request is judged by."""
     at: float = MIDNIGHT
     rows: list[dict[str, np.ndarray]] = field(default_factory=lambda: [machine(FIRST, MIDNIGHT)])
     rounds: list[Round] = field(default_factory=list)
@@ -61,7 +65,7 @@ class Night:
 
     def play(self) -> None:
         self._serve()
-        while self.at < MIDNIGHT + 24 * HOUR:
+        while self.at < MORNING:
             self.at += HOUR
             self._answer(self.at - HOUR)
             self.rounds.append(self.monitor.judge())
@@ -121,7 +125,7 @@ class Night:
         self.opened = self.at
         self.lab.git("clone", "--quiet", "--branch", BRANCH, str(self.lab.root.parent / "origin.git"), str(self._clone))
         project = self.pull_request()
-        self.judged = verdict_file(project, check(project, select_interlocks(JUDGED)))
+        self.judged = verdict_file(project, check(project, select_interlocks(self.families)))
 
     def _release(self) -> None:
         """People merge what every interlock let pass, and release it."""

@@ -20,7 +20,7 @@ from beampermit.project import Project
 from beampermit.retraining import BRANCH
 from support.github_stand_in import GitHub
 from support.night_project import DRIFTS, HOUR, MIDNIGHT, begin, signed
-from support.played_night import RUNNER_FREE, Night
+from support.played_night import JUDGED, MORNING, RUNNER_FREE, Night
 from support.promoted_project import Followed
 from support.registry_project import MODEL, Laboratory
 from support.shared import shared_folder
@@ -54,7 +54,7 @@ def night(
     """A night that was played."""
     with ExitStack() as stack:
 
-        def played(wrong_truth: tuple[float, float] = (0.0, 0.0)) -> Night:
+        def played(wrong_truth: tuple[float, float] = (0.0, 0.0), families: tuple[str, ...] = JUDGED) -> Night:
             state, log = tmp_path / "monitor", tmp_path / "log"
             wanted = Wanted(MODEL, Repository.of_project(lab.project), state)
 
@@ -71,7 +71,7 @@ def night(
                 )
             )
             monitor = Monitor(wanted, log, responder.take, clock, truth=tmp_path / "truth.parquet")
-            made = Night(lab, followed, github, stack.enter_context(monitor), responder, wrong_truth)
+            made = Night(lab, followed, github, stack.enter_context(monitor), responder, wrong_truth, families=families)
             made.play()
             return made
 
@@ -128,7 +128,7 @@ def test_a_drift_is_seen_trained_on_judged_promoted_and_over(night: Played, gith
 @pytest.mark.plants("PRF001", "PRF002")
 def test_a_new_model_that_is_worse_is_refused_and_the_alarm_stays(night: Played, github: GitHub) -> None:
     # The loss monitor is wired the wrong way round until after the hours that are trained on.
-    played = night(wrong_truth=(DRIFTS, DRIFTS + 3 * HOUR))
+    played = night(wrong_truth=(DRIFTS, DRIFTS + 3 * HOUR), families=("PRF",))
     lab = played.lab
     assert played.failed.keys() == {"PRF001", "PRF002"}
     assert "distance" in played.failed["PRF001"]
@@ -141,6 +141,6 @@ def test_a_new_model_that_is_worse_is_refused_and_the_alarm_stays(night: Played,
     assert Project(lab.root).git.remote_tip("origin", "main")[1] == lab.project.git.head()
     assert (len(github.dispatched), [pull["state"] for pull in github.pulls.values()]) == (1, ["open"])
     # The alarm is on all night, and told of.
-    assert {*played.levels(MIDNIGHT + 24 * HOUR)} >= {"MON001 current", "MON002"}
+    assert {*played.levels(MORNING)} >= {"MON001 current", "MON002"}
     assert not [trip for trip in played.trips if trip.cleared and trip.standing.reading.check != "MON007"]
     assert {issues(github)[check] for check in ("MON001", "MON002")} == {"open"}
