@@ -1,43 +1,59 @@
-"""Processes of a project's environment that train, forked from one that has imported what takes six seconds of each."""
+"""Processes of a project's environment, forked from one that has imported what takes six seconds of each: torch and
+MLflow. What Python reads as it starts has no effect in them.
+"""
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import socket
+import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 
+from beampermit.environments.environment import VARIABLE, Environment
+from beampermit.processes import Finished
 from beampermit.project import Project
-from support.trained_project import python
 
-FORKS = """
+SERVER = """
 import gc, json, os, sys, traceback
 import mlflow, pandas, torch, torch._dynamo, torch.nn.parallel  # the optimisers import _dynamo when they begin
 
-gc.freeze()
-children = []
-for job in json.loads(sys.argv[1]):
-    if child := os.fork():
-        children.append(child)
-        continue
+def become(job, place):
     code = 1
     try:
+        for number, name in enumerate((os.devnull, place + ".out", place + ".err")):
+            os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
         os.chdir(job["folder"])
-        os.environ.update(job["variables"])
+        os.environ.clear()
+        os.environ.update(request["variables"] | job["variables"], PYTHONPATH=os.pathsep.join(job["paths"]))
         sys.argv[1:] = job["words"]
         sys.path[1:1] = job["paths"]
         exec(compile(job["script"], "<script>", "exec"), {"__name__": "__main__"})
         code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(code)
-sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0 for child in children))
+
+gc.freeze()
+for line in sys.stdin:
+    request, children = json.loads(line), []
+    for number, job in enumerate(request["jobs"]):
+        if not (child := os.fork()):
+            become(job, f"{request['folder']}/{number}")
+        children.append(child)
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
 """
-
-
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """As torchrun has it: the threads of each process would wait for those of the others."""
 
@@ -53,6 +69,12 @@ class Job:
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
+def script(project: Project, text: str) -> Finished:
+    """What `python -c TEXT` does in the environment of the project, with its code."""
+    (done,) = forked(Job(text, project.root, [project.root / "src"]))
+    return done
+
+
 def team(job: Job, count: int) -> list[Job]:
     """`count` processes that find each other as those of torchrun do."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -63,8 +85,40 @@ def team(job: Job, count: int) -> list[Job]:
     return [Job(job.script, job.folder, job.paths, job.words, variables) for variables in ranks]
 
 
-def train(project: Project, *jobs: Job) -> str:
-    """What the jobs print that run at once in the environment of the project."""
-    done = python(project, "-c", FORKS, json.dumps([asdict(job) for job in jobs], default=os.fspath), env=ONE_THREAD)
-    assert done.code == 0, done.err
-    return done.out
+def forked(*jobs: Job) -> list[Finished]:
+    """How the jobs ended that ran at once in the environment that `BEAMPERMIT_ENVIRONMENT` names."""
+    environment = Environment(Path(os.environ[VARIABLE]))
+    server, variables = _server(environment), {**environment.clean_variables(None), **ONE_THREAD}
+    assert server.stdin
+    assert server.stdout
+    with tempfile.TemporaryDirectory() as folder:
+        request = {"folder": folder, "variables": variables, "jobs": [asdict(job) for job in jobs]}
+        server.stdin.write(json.dumps(request, default=os.fspath) + "\n")
+        server.stdin.flush()
+        answer = server.stdout.readline()
+        assert answer, "the process that forks has ended"
+        texts = [[Path(folder, f"{number}.{one}").read_text() for one in ("out", "err")] for number in range(len(jobs))]
+    return [Finished(("python",), code, *text) for code, text in zip(json.loads(answer), texts, strict=True)]
+
+
+@cache
+def _server(environment: Environment) -> subprocess.Popen[str]:
+    """The process that forks, which ends with this one."""
+    server = subprocess.Popen(
+        [environment.python, "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd="/",
+        start_new_session=True,
+        env={**environment.clean_variables(None), **ONE_THREAD},
+    )
+    owner = os.getpid()
+
+    def end() -> None:
+        if os.getpid() == owner:  # not in a fork of ours
+            server.kill()
+            server.wait()
+
+    atexit.register(end)
+    return server

@@ -11,7 +11,7 @@ import pytest
 
 from beampermit.project import Project
 from support.filled_projects import project_to_read
-from support.forked_trainings import Job, team, train
+from support.forked_trainings import Job, forked, team
 
 pytestmark = pytest.mark.slow
 EPOCHS, KILLED = 4, 2
@@ -104,7 +104,8 @@ def test_the_training_of_each_example_and_that_of_several_processes_goes_on(
     several.mkdir()
     jobs = [job(ONE, root, root.parent, stages=DATA) for root in roots.values()]
     jobs += [job(ONE, trained_project.root, first), *team(job(THREE, trained_project.root, several), COUNT)]
-    train(trained_project, *jobs)
+    for done in forked(*jobs):
+        assert done.code == 0, done.err
     found = {folder: json.loads((tmp_path / folder / "said").read_text()) for folder in ("first", *roots)}
     assert found == {folder: [True, [3, 4], True] for folder in found}
     said = [json.loads((tmp_path / f"several/said-{rank}").read_text()) for rank in range(COUNT)]

@@ -21,7 +21,8 @@ from beampermit.models.metrics import read_metrics
 from beampermit.processes import Finished
 from beampermit.project import Project
 from beampermit.trials.records import Study
-from support.trained_project import metrics_of, python, run_stages
+from support.forked_trainings import script
+from support.trained_project import RUN, metrics_of, python
 
 pytestmark = pytest.mark.slow
 HARMLESS = {".safetensors", ".json", ".yaml", ".py", ".txt", ""}
@@ -137,7 +138,10 @@ def test_a_contract_without_keys_that_may_be_left_out_and_with_an_unquoted_date_
     contract.write_text(yaml.safe_dump(content))
     assert "start: 2024-01-08\n" in contract.read_text()
     assert trained_copy.contract.dataset.review is None  # it is valid
-    run_stages(trained_copy)
+    params = trained_copy.root / "params.yaml"
+    params.write_text(params.read_text().replace("epochs: 20", "epochs: 2"))
+    done = script(trained_copy, RUN)
+    assert done.code == 0, done.err
     sidecar = json.loads((trained_copy.root / "data/raw.json").read_text())
     assert sidecar["first"] == "2024-01-08T00:00:00+00:00"
     assert _status(trained_copy, commit=True) == {}
@@ -254,7 +258,7 @@ def run(*modules):
 
 def _in_one(project: Project, *statements: str) -> str:
     """What statements print in one process of the project's: most of the time of a new one are its imports."""
-    done = python(project, "-c", "\n".join((BEGIN, *statements)))
+    done = script(project, "\n".join((BEGIN, *statements)))
     assert done.code == 0, done.err
     return done.out
 
@@ -294,5 +298,5 @@ print(on_device(Model.load), on_device(lambda folder: None))
 
 
 def test_a_model_is_served_where_it_is_told_to_be(trained_project: Project) -> None:
-    done = python(trained_project, "-c", DEVICES)
+    done = script(trained_project, DEVICES)
     assert done.out.splitlines() == ["{}", "{'device': 'cuda'} {}"], done.err

@@ -18,11 +18,11 @@ from beampermit.interlocks import runner
 from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from support.filled_projects import project_to_read
-from support.forked_trainings import Job, team, train
-from support.trained_project import python
+from support.forked_trainings import Job, forked, team
 
 pytestmark = pytest.mark.slow
 FILE = "tests/integration/test_gpu.py"
+TESTS = "import pytest; raise SystemExit(pytest.main())"
 ON_CPU = {"GPU_TESTS_DEVICE": "cpu"}
 
 
@@ -39,7 +39,8 @@ def with_gpu_tests(trained_copy: Project, tmp_path_factory: pytest.TempPathFacto
 
 def test_they_pass_on_a_cpu_where_they_are_told_to(with_gpu_tests: Project) -> None:
     _train_briefly(with_gpu_tests)
-    done = python(with_gpu_tests, "-m", "pytest", "-q", "-p", "no:cacheprovider", FILE, env=ON_CPU)
+    root = with_gpu_tests.root
+    (done,) = forked(Job(TESTS, root, [root / "src"], ["-q", "-p", "no:cacheprovider", FILE], ON_CPU))
     assert done.code == 0, done.out
     assert done.out.splitlines()[-1].startswith("4 passed")
 
@@ -80,8 +81,9 @@ def test_each_defect_of_the_training_on_two_processes_is_seen(with_gpu_tests: Pr
     _train_briefly(with_gpu_tests)
     root = with_gpu_tests.root
     paths = [root / "src", (root / FILE).parent]
-    said = train(with_gpu_tests, *team(Job(COMPARE, root, paths, [json.dumps(DEFECTS)], ON_CPU), 2))
-    assert said.splitlines() == ["passed: none", *(f"failed: {name}" for name in list(DEFECTS)[1:])]
+    first, second = forked(*team(Job(COMPARE, root, paths, [json.dumps(DEFECTS)], ON_CPU), 2))
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert first.out.splitlines() == ["passed: none", *(f"failed: {name}" for name in list(DEFECTS)[1:])]
 
 
 def _train_briefly(project: Project) -> None:
