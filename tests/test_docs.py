@@ -31,11 +31,13 @@ def test_the_page_on_interlocks_is_what_the_classes_say() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_page_on_attacks_is_what_the_tests_try() -> None:
     made = subprocess.run([sys.executable, ROOT / "scripts/attacks.py"], capture_output=True, text=True, check=True)
     assert (ROOT / "docs/attacks.md").read_text() == made.stdout, "python scripts/attacks.py > docs/attacks.md"
 
 
+@pytest.mark.slow
 def test_the_page_on_what_the_service_shows_is_what_the_tests_assert() -> None:
     made = subprocess.run([sys.executable, ROOT / "scripts/truth.py"], capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
@@ -53,6 +55,7 @@ def test_every_link_in_the_documents_leads_to_a_file() -> None:
 FILE_OR_FOLDER = re.compile(r"`((?:src|tests|docs|template|actions|\.github)/[^`*<\s]*|[\w/]+\.py)`")
 
 
+@pytest.mark.slow
 def test_every_file_that_contributors_are_sent_to_exists() -> None:
     for page in (ROOT / "CONTRIBUTING.md", ROOT / "AGENTS.md", ROOT / "docs/architecture.md"):
         for name in FILE_OR_FOLDER.findall(page.read_text()):

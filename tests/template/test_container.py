@@ -60,6 +60,7 @@ def test_stages_on_one_pinned_base_and_nobody_is_root(
     assert "--from=environment /opt/environment /opt/environment" in [rest for word, rest in last if word == "COPY"]
 
 
+@pytest.mark.slow
 def test_the_service_runs_the_checker_with_the_extra_as_nobody_in_particular(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -145,6 +145,7 @@ def test_a_library_that_an_example_is_not_there_for_is_refused() -> None:
         complete({"example": "bpm-fault"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filled", FILLED)
 def test_an_example_that_is_filled_in_is_refused_by_hand_with_the_command_for_it(filled: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=f"example: {filled} is made by beampermit new --from-"):

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import beampermit
 from beampermit.errors import is_command
 
@@ -45,6 +47,7 @@ def _hints_in(path: Path, source: str) -> Iterator[tuple[str, str]]:
                 yield f"{path.relative_to(SOURCE)}:{node.value.lineno}", text
 
 
+@pytest.mark.slow
 def test_a_hint_that_is_a_command_is_nothing_else() -> None:
     hints = [(place, hint) for place, hint in _hints() if hint]
     assert len(hints) > 100

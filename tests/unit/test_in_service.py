@@ -46,6 +46,7 @@ def _release(github: GitHub, id: int, tag: str, *, draft: bool = False) -> dict[
     return github.releases[id]
 
 
+@pytest.mark.slow
 def test_each_release_says_what_it_is_and_the_one_in_service_is_the_latest(
     ledger: Ledger, client: Client, github: GitHub
 ) -> None:
@@ -81,6 +82,7 @@ def test_each_release_says_what_it_is_and_the_one_in_service_is_the_latest(
     assert others == before, "what is not a release of a promoted version stays as it is"
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_changed(ledger: Ledger, github: GitHub, project: Project) -> None:
     _release(github, 2, f"{MODEL}-v2")
     for said in (f"changed: {MODEL}-v2\n", "each release says what is in service\n"):

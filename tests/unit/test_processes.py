@@ -194,6 +194,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets a process hide")
 def test_the_monitor_hides_as_the_service_does() -> None:
     """A model in service runs as the same user."""

@@ -18,6 +18,8 @@ from support.github_server import lost
 from support.github_stand_in import GitHub, Token
 from support.package_index import PYTHON, Index, uv_settings
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["uv_settings"]
 
 

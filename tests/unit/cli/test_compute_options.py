@@ -29,6 +29,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
 def test_what_is_wrong_with_a_place_is_said_first(
     command: tuple[str, ...], searched: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

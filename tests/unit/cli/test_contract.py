@@ -13,6 +13,8 @@ from beampermit.cli import main
 from beampermit.interlocks import runner
 from beampermit.project import Project
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str, str]]
 MISTAKES = (("summary: Flags", "sumary: Flags"), ("gate: 0.95", "gate: .nan"))
 

@@ -17,6 +17,8 @@ from support.github_setup import Hub, of
 from support.github_stand_in import GitHub, Token, environment
 from support.set_up_project import COMMITTED, WORKFLOWS, show_set_up, write_set_up
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str]]
 
 

@@ -52,6 +52,7 @@ def test_lock_check_install_and_verify_from_scratch(uv_project: Project) -> None
     assert code == 0, out
 
 
+@pytest.mark.slow
 def test_no_record_leaves_the_contract_unchanged(uv_project: Project) -> None:
     file = uv_project.root / "contract.yaml"
     file.write_text(file.read_text().replace("    - wheels\n", ""))
@@ -94,6 +95,7 @@ def test_without_a_contract_the_nearest_folder_with_requirements_is_the_project(
     assert (project / "uv.lock").is_file()
 
 
+@pytest.mark.slow
 def test_no_contract_and_no_git_are_needed(uv_project: Project, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
     bare.mkdir()
@@ -107,6 +109,7 @@ def test_no_contract_and_no_git_are_needed(uv_project: Project, tmp_path: Path) 
     assert env(bare, "install")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_folder_with_requirements_txt_alone_needs_one_command(
     uv_settings: Path, index: Index, tmp_path: Path
 ) -> None:
@@ -120,6 +123,7 @@ def test_a_folder_with_requirements_txt_alone_needs_one_command(
     assert env(tmp_path, "check")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_stale_lock_is_exit_1_and_each_problem_is_printed(uv_project: Project) -> None:
     file = uv_project.root / "pyproject.toml"
     file.write_text(file.read_text().replace("numbers>=1,<2", "numbers>=1.5").replace('[fancy]>=1"', '[fancy]>=2"'))
@@ -130,6 +134,7 @@ def test_a_stale_lock_is_exit_1_and_each_problem_is_printed(uv_project: Project)
     assert ": plotter[fancy]>=2 is required" in " ".join(out.split())
 
 
+@pytest.mark.slow
 def test_a_shared_environment_is_announced_to_the_job(
     uv_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

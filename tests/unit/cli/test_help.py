@@ -24,6 +24,7 @@ def sentences(group: Any) -> dict[str, str]:
     return {name: (command.help or "").split("\n\n")[0] for name, command in group.commands.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", GROUPS, ids=lambda command: " ".join(command) or "beampermit")
 def test_each_command_stands_on_one_line_with_its_whole_first_sentence(command: tuple[str, ...]) -> None:
     group: Any = typer.main.get_command(app)

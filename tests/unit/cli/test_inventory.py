@@ -33,6 +33,7 @@ def run(*words: str) -> tuple[int, str]:
     return done.exit_code, done.stdout
 
 
+@pytest.mark.slow
 def test_page_json_and_exit_code_say_the_same(lab: Laboratory, tmp_path: Path) -> None:
     (tmp_path / "inventory.yaml").write_text("inventory: 1\npeople: people\nprojects: [{repository: origin.git}]\n")
     (tmp_path / "people").write_text("ada@lab.example\nbo@lab.example\n")
@@ -55,6 +56,7 @@ def test_page_json_and_exit_code_say_the_same(lab: Laboratory, tmp_path: Path) -
     assert "      next: name who is there under model.owners in contract.yaml" in said
 
 
+@pytest.mark.slow
 def test_the_project_around_is_taken_where_nothing_is_named(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(lab.root)
     code, said = run("--json")
@@ -62,6 +64,7 @@ def test_the_project_around_is_taken_where_nothing_is_named(lab: Laboratory, mon
     assert [entry["model"] for entry in json.loads(said)["entries"]] == ["bpm-faults"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_reached_is_4(lab: Laboratory, tmp_path: Path) -> None:
     code, said = run(str(tmp_path / "none.git"))
     assert code == 4

@@ -46,6 +46,7 @@ def test_a_wrong_configuration_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.slow
 def test_the_project_has_the_models_contract_and_what_was_left_out_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ def test_a_long_line_is_printed_literally_and_whole(
     assert capsys.readouterr().out == f"{LONG}\n"
 
 
+@pytest.mark.slow
 def test_compared_files_keep_their_whole_paths_and_histograms(tmp_path: Path) -> None:
     files = [tmp_path / side / ("a-folder-with-a-long-name" * 3) / "train.parquet" for side in ("before", "after")]
     for file, scale in zip(files, (1, 3), strict=True):
@@ -112,6 +113,7 @@ def test_the_screen_names_the_first_packages_that_differ_and_every_line_to_corre
     assert len(json.loads(capsys.readouterr().out)["also"]) == 12
 
 
+@pytest.mark.slow
 def test_a_folder_without_a_contract_is_answered_with_the_one_that_is_taken(project: Project) -> None:
     (project.root / "src").mkdir()
     (project.root / "tools").mkdir()

@@ -18,6 +18,8 @@ from support.github_setup import of
 from support.github_stand_in import GitHub, Token, environment
 from support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
 RULESET, LEDGER = ".github/rulesets/main.json", ".github/rulesets/ledger.json"
 WORKFLOW = ".github/workflows/pull-request.yml"
@@ -49,7 +51,6 @@ def run(root: Project) -> Run:
     return protect
 
 
-@pytest.mark.slow
 def test_apply_shows_the_difference_creates_and_then_changes_nothing(run: Run, github: GitHub) -> None:
     code, output = run("apply", "--dry-run")
     assert (code, github.rulesets) == (0, {})

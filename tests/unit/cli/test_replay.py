@@ -19,6 +19,8 @@ from support.planted_models import THIS_ENVIRONMENT
 from support.planted_processes import ALARMS, SIGNALS, SPEAKS
 from support.prediction_logs import rows
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def replay(project: Project, contract_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -19,6 +19,8 @@ from beampermit.project import Project
 from support.github_stand_in import GitHub, environment
 from support.responses import result, trip
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str]]
 
 

@@ -99,6 +99,7 @@ def test_nothing_living_is_no_conflict(wiring: Wiring, monkeypatch: pytest.Monke
     serving._require_free(frozenset(wiring.output_pvs))
 
 
+@pytest.mark.slow
 def test_for_other_output_pvs_the_same_command_starts_again(
     options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -155,6 +156,7 @@ def test_whoever_ordered_a_version_hears_that_it_could_not_begin(
     assert (version, str(error)) == (5, "no port")
 
 
+@pytest.mark.slow
 def test_two_services_do_not_share_a_state_folder(
     options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -172,6 +174,7 @@ def test_two_services_do_not_share_a_state_folder(
     assert refused
 
 
+@pytest.mark.slow
 def test_the_log_has_what_was_shown_and_what_ran_beside(
     options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, contract_text: str
 ) -> None:
@@ -199,6 +202,7 @@ def test_the_log_has_what_was_shown_and_what_ran_beside(
     assert logged == [(0, True), (6, False), (0, False)]
 
 
+@pytest.mark.slow
 def test_after_the_last_day_of_its_pvs_nothing_is_served_and_who_serves_starts_again(
     options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -221,6 +225,7 @@ def test_after_the_last_day_of_its_pvs_nothing_is_served_and_who_serves_starts_a
     assert orders == ["end"]
 
 
+@pytest.mark.slow
 def test_a_retirement_counts_though_nobody_can_say_who_is_connected(
     options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -190,10 +190,12 @@ def found(root: Path) -> list[str]:
     return [*map(str, check_code(Project(root, base="main")).problems)]
 
 
+@pytest.mark.slow
 def test_what_is_odd_but_sound_is_not_named(fitting: Project) -> None:
     assert found(fitting.root) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_each_kind_of_misfit_is_named_in_its_place_and_nothing_else(fitting: Project, defect: str) -> None:
     edits, expected = DEFECTS[defect]
@@ -203,6 +205,7 @@ def test_each_kind_of_misfit_is_named_in_its_place_and_nothing_else(fitting: Pro
     assert all(problem.hint for problem in problems)
 
 
+@pytest.mark.slow
 def test_a_fix_names_what_a_name_is_called_now(fitting: Project) -> None:
     change(fitting.root, {"contract.yaml": ("turns", "positions")})
     assert {problem.hint for problem in check_code(fitting).problems} == {
@@ -219,6 +222,7 @@ def test_a_name_of_one_letter_is_not_looked_for(contract_text: str) -> None:
     assert gone("xx", "y") == ["xx"]
 
 
+@pytest.mark.slow
 def test_modules_that_are_imported_by_a_name_made_at_run_time_are_left_alone(fitting: Project) -> None:
     edits, expected = DEFECTS["a module that nothing names"]
     change(fitting.root, edits)
@@ -229,6 +233,7 @@ def test_modules_that_are_imported_by_a_name_made_at_run_time_are_left_alone(fit
     assert found(fitting.root) == []
 
 
+@pytest.mark.slow
 def test_an_input_that_only_this_machine_has_is_named(fitting: Project) -> None:
     change(fitting.root, {"dvc.yaml": ("outs: [data/raw.parquet, data/labels.parquet, ", "outs: [data/raw.parquet, ")})
     (fitting.root / "data").mkdir()
@@ -241,6 +246,7 @@ def test_an_input_that_only_this_machine_has_is_named(fitting: Project) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_name_that_a_file_has_many_times_is_one_line(fitting: Project) -> None:
     (fitting.root / "src/bpm_faults/settings.py").write_text('turns = "turns"\n' * 8)
     change(fitting.root, {"contract.yaml": ("turns", "positions")})
@@ -250,6 +256,7 @@ def test_a_name_that_a_file_has_many_times_is_one_line(fitting: Project) -> None
     )
 
 
+@pytest.mark.slow
 def test_a_first_draft_is_not_asked_for_what_its_stages_do_not_make_yet(fitting: Project) -> None:
     change(fitting.root, {"contract.yaml": ("limits: metrics/limits.json", "limits: metrics/alarms.json")})
     assert len(found(fitting.root)) == 1
@@ -257,6 +264,7 @@ def test_a_first_draft_is_not_asked_for_what_its_stages_do_not_make_yet(fitting:
     assert found(fitting.root) == []
 
 
+@pytest.mark.slow
 def test_without_a_base_the_last_commit_says_what_is_gone(fitting: Project) -> None:
     change(fitting.root, {"contract.yaml": ("turns", "positions")})
     assert len(check_code(Project(fitting.root)).problems) == 2

@@ -53,6 +53,7 @@ def report(project: Project, tmp_path: Path) -> str:
     return gather_report(project, tmp_path / "verdicts", {}).markdown()
 
 
+@pytest.mark.slow
 def test_the_pipeline_as_it_was_generated_is_not_mentioned(piped: Project, tmp_path: Path) -> None:
     assert only(piped) == Pipeline(folder=FOLDER)
     assert "is Beampermit's" not in report(piped, tmp_path)
@@ -100,6 +101,7 @@ def of_another_version(project: Project) -> None:
     runpy.run_path(str(template_folder() / "hooks/post_gen_project.py"))["record_pipeline"]()
 
 
+@pytest.mark.slow
 def test_a_pipeline_of_another_version_is_one_line(piped: Project, tmp_path: Path) -> None:
     of_another_version(piped)
     assert only(piped) == Pipeline(folder=FOLDER, other_version=True)
@@ -111,6 +113,7 @@ def test_a_pipeline_of_another_version_is_one_line(piped: Project, tmp_path: Pat
     assert "[!WARNING]" not in made
 
 
+@pytest.mark.slow
 def test_names_that_are_gone_are_not_looked_for_in_it(piped: Project, contract_text: str) -> None:
     append(piped.root / FOLDER / "train.py", 'turns = "turns"\n')
     of_another_version(piped)

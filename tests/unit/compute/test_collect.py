@@ -245,6 +245,7 @@ def test_a_unit_is_stopped_by_who_watches(unit_of: Make, work: Path, tmp_path: P
     assert again.result == X
 
 
+@pytest.mark.slow
 def test_two_submitters_do_no_unit_twice(
     unit_of: Make, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,6 +325,7 @@ with ended_by_signals(), Local(Resources(at_once=2)) as executor:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_was_ended_goes_on(how: signal.Signals, work: Path, tree: Path, tmp_path: Path) -> None:
     import psutil
@@ -372,6 +374,7 @@ def test_a_fault_of_ours_ends_no_slot(unit_of: Make, work: Path, monkeypatch: py
     assert found == ["lost 3 times: KeyError: 'no such key'"] * 2
 
 
+@pytest.mark.slow
 def test_a_killed_process_of_a_slot_costs_nothing_but_time(unit_of: Make, work: Path, tmp_path: Path) -> None:
     import psutil
 

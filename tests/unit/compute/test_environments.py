@@ -41,6 +41,7 @@ def folder_of(unit: Unit, work: Path) -> Path:
     return unit.folder(work)
 
 
+@pytest.mark.slow
 def test_it_is_installed_from_its_lock_once_a_machine(
     elsewhere: Unit, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +68,7 @@ def test_it_is_installed_from_its_lock_once_a_machine(
     assert len(built) == 1
 
 
+@pytest.mark.slow
 def test_it_is_installed_from_a_bundle_without_a_network(
     elsewhere: Unit, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +109,7 @@ def test_without_a_lock_it_has_to_be_there(elsewhere: Unit, work: Path) -> None:
     assert body["reason"] == "the unit's environment is not on this machine, and it has no lock to install it from"
 
 
+@pytest.mark.slow
 def test_an_environment_that_is_here_is_taken_while_it_is_of_the_lock(
     elsewhere: Unit, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

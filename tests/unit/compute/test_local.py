@@ -68,6 +68,7 @@ def test_gpus_are_those_that_we_may_use(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert gpus_here() == ()
 
 
+@pytest.mark.slow
 def test_each_slot_has_its_threads_and_gpus(
     unit_of: Callable[..., Unit], work: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_result_that_cannot_be_read_is_said(folder: Path, monkeypatch: pytest.
     assert read_intermediate(folder) == {}
 
 
+@pytest.mark.slow
 def test_a_result_may_be_large_but_not_larger(folder: Path) -> None:
     file = folder / "result.json"
     numbers = b"[" + b"1e5," * (LARGEST // 8) + b"1]"  # more than twice as long where they are written again

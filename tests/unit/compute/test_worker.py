@@ -87,6 +87,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_forks_draw_other_numbers(worker: Worker, unit_of: Callable[..., Unit], work: Path, tree: Path) -> None:
     (tree / "src/dice.py").write_text(DICE)
     units = [replace(unit_of(x), module="dice") for x in (1, 2)]
@@ -241,6 +242,7 @@ def test_a_unit_may_take_so_long_and_no_longer(prepared: Callable[..., Path]) ->
     assert reason_of(folders[1]).startswith("it took longer than 2 s, the limit, and was ended")
 
 
+@pytest.mark.slow
 def test_its_process_ends_with_the_worker(prepared: Callable[..., Path], tmp_path: Path) -> None:
     """A kill -9 of the worker leaves nothing; a kill -9 of the process is said, and another one takes its place."""
     (tmp_path / "held").touch()
@@ -285,6 +287,7 @@ def test_a_unit_ends_with_its_process_where_nobody_can_end_it(prepared: Callable
     child.wait()
 
 
+@pytest.mark.slow
 def test_a_task_is_done_by_a_command(prepared: Callable[..., Path], tmp_path: Path) -> None:
     folders = [prepared(3), prepared(4, exit=1), prepared(5)]
     shutil.rmtree(folders[0])
@@ -298,6 +301,7 @@ def test_a_task_is_done_by_a_command(prepared: Callable[..., Path], tmp_path: Pa
     assert "exit status 1" in reason_of(folders[1])
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_unit(prepared: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "held").touch()
     folder = prepared(3, hold=str(tmp_path / "held"), background=True)

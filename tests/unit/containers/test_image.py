@@ -111,6 +111,7 @@ def test_a_configuration_that_says_it_is_huge_is_not_asked_for(images: Images) -
     assert not [path for path in images.asked if "blobs" in path]
 
 
+@pytest.mark.slow
 def test_an_index_has_a_bounded_number_of_entries_of_their_size(images: Images) -> None:
     image = images.image(COMMIT)
     assert read(images.index(*[image] * MOST)).commit == COMMIT

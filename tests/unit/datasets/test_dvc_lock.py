@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
+
 from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.data import bound_outputs, compare_data
 from beampermit.datasets.differences import fetch_file
@@ -23,6 +25,7 @@ MADE = ("parts/here.csv", "other/beside.csv", "parts/runs/run1.csv", "parts/runs
 FOREIGN = "stages:\n  a: {cmd: x, outs: [{path: a.csv, hash: md5, md5: 0123456789abcdef0123456789abcdef}]}\n"
 
 
+@pytest.mark.slow
 def test_outputs_are_those_that_dvc_tracks_in_every_folder(dvc_project: Project) -> None:
     root = dvc_project.root
     for path in MADE:

@@ -72,6 +72,7 @@ def planted(change: Callable[[Rows], Rows] = lambda x: x) -> dict[str, Rows]:
     return {"train": train, "validation": shots(200), "test": test}
 
 
+@pytest.mark.slow
 def test_a_row_that_is_copied_is_found(look: Callable[..., EqualRows]) -> None:
     found = look(planted())
     (copy,) = found.overlaps
@@ -80,6 +81,7 @@ def test_a_row_that_is_copied_is_found(look: Callable[..., EqualRows]) -> None:
     assert (found.values, found.alike) == (STEPS, 0)
 
 
+@pytest.mark.slow
 def test_copies_are_found_within_the_resolution_of_each_value_and_not_beyond(look: Callable[..., EqualRows]) -> None:
     """Rounding alone would find about one in fifty of those with noise: some value crosses a border."""
     splits, noise = planted(lambda x: x + np.eye(STEPS)[3] * RESOLUTION * 1.001), np.random.default_rng(3)
@@ -98,12 +100,14 @@ def test_copies_are_found_within_the_resolution_of_each_value_and_not_beyond(loo
     assert overlap.examples == tuple(f"test {100 + place} {100 + place} is train {place} {place}" for place in range(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [0.999, 1.001])
 def test_a_row_that_differs_in_one_value_by_its_resolution(look: Callable[..., EqualRows], part: float) -> None:
     found = look(planted(lambda x: x + np.eye(STEPS)[3] * RESOLUTION * part), RESOLUTION)
     assert len(found.overlaps) == (part < 1)
 
 
+@pytest.mark.slow
 def test_a_copy_in_single_precision_is_found_in_double(look: Callable[..., EqualRows]) -> None:
     (copy,) = look(planted(), kinds={"test": "FLOAT"}).overlaps
     assert copy.count == 1
@@ -127,6 +131,7 @@ ALIKE: dict[str, Callable[[int], Rows]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ALIKE)
 def test_rows_that_are_equal_without_being_copies_are_no_alarm(look: Callable[..., EqualRows], kind: str) -> None:
     make = ALIKE[kind]
@@ -135,6 +140,7 @@ def test_rows_that_are_equal_without_being_copies_are_no_alarm(look: Callable[..
     assert found.alike > 0
 
 
+@pytest.mark.slow
 def test_noise_around_a_few_states_is_no_alarm(look: Callable[..., EqualRows]) -> None:
     def settled(count: int) -> Rows:
         return shots(count, 3, 3) * 300 + shots(count, 3) / 1000
@@ -144,6 +150,7 @@ def test_noise_around_a_few_states_is_no_alarm(look: Callable[..., EqualRows]) -
     assert found.alike > 300
 
 
+@pytest.mark.slow
 def test_equal_rows_as_chance_has_them_are_no_alarm(look: Callable[..., EqualRows]) -> None:
     """100 million states: of 20,000 times 5,000 pairs about one is equal, and more where a step is not told apart."""
     for seed in range(2):
@@ -151,6 +158,7 @@ def test_equal_rows_as_chance_has_them_are_no_alarm(look: Callable[..., EqualRow
         assert look(splits).overlaps == ()
 
 
+@pytest.mark.slow
 def test_a_copy_is_found_beside_rows_of_a_machine_at_rest(look: Callable[..., EqualRows]) -> None:
     make = ALIKE["a machine at rest"]
     train, test = make(2000), make(400)
@@ -160,12 +168,14 @@ def test_a_copy_is_found_beside_rows_of_a_machine_at_rest(look: Callable[..., Eq
     assert found.alike == 32
 
 
+@pytest.mark.slow
 def test_a_copy_is_found_where_one_value_alone_tells_rows_apart(look: Callable[..., EqualRows]) -> None:
     train, test = (np.c_[shots(count, 1), shots(count, 2, 2)] for count in (2000, 400))
     test[7] = train[11]
     assert [overlap.count for overlap in look({"train": train, "test": test}).overlaps] == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", [1, 5])
 def test_sessions_that_were_stored_twice_are_found_wherever_the_split_puts_them(
     look: Callable[..., EqualRows], held: int
@@ -186,6 +196,7 @@ def test_sessions_that_were_stored_twice_are_found_wherever_the_split_puts_them(
     assert [overlap.count for overlap in found.overlaps] == [20 * apart]
 
 
+@pytest.mark.slow
 def test_a_machine_at_rest_is_no_alarm_where_each_split_is_one_session(look: Callable[..., EqualRows]) -> None:
     splits = {split: ALIKE["a machine at rest"](count) for split, count in (("train", 300), ("test", 60))}
     found = look(splits, groups={split: np.zeros(len(x), int) for split, x in splits.items()})
@@ -204,6 +215,7 @@ def test_rows_are_compared_unless_a_longer_signal_tells_them_apart() -> None:
     assert compared((*signals(3), signals(4)[3].model_copy(update={"shape": (32,)}))) == ()
 
 
+@pytest.mark.slow
 def test_short_lists_and_texts_are_values_of_the_row(tmp_path: Path) -> None:
     import duckdb
 

@@ -21,6 +21,7 @@ def read(content: bytes) -> manifests.Manifest:
     return manifests.read_manifest(content, hashlib.md5(content, usedforsecurity=False).hexdigest() + ".dir")
 
 
+@pytest.mark.slow
 @given(st.lists(st.one_of(ENTRIES, st.sampled_from([7, "a", []])), max_size=4))
 def test_the_fast_check_of_entries_agrees_with_the_full_one(entries: list[object]) -> None:
     assert read(json.dumps(entries).encode()) == manifests._read_entries(
@@ -35,6 +36,7 @@ def test_ten_million_entries_are_refused_without_parsing(entry: bytes, monkeypat
     assert found.faults == ("has more values than 1000000 files need",)
 
 
+@pytest.mark.slow
 def test_ten_million_files_are_refused_without_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("it was parsed"))
     found = read(b"[" + b'{"relpath":""},' * 9_999_999 + b'{"relpath":""}]')

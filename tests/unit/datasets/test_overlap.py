@@ -94,6 +94,7 @@ def test_similar_signals_are_no_copies(tmp_path: Path, kind: str) -> None:
     assert found(tmp_path, train, ALIKE[kind][:20] if kind in ("flat", "straight", "alternating") else beam(3)) == []
 
 
+@pytest.mark.slow
 def test_a_thousand_copies_are_bounded_by_the_limit_per_split(tmp_path: Path) -> None:
     train = beam(1)
     (copies,) = found(tmp_path, train, np.repeat(train[:1], 1000, axis=0))

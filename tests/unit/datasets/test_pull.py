@@ -81,6 +81,7 @@ def test_what_was_checked_is_what_is_checked_out(dvc_project: Project, monkeypat
     assert oids["data/raw.parquet"] not in lock.read_text()
 
 
+@pytest.mark.slow
 def test_no_target_makes_dvc_read_the_pipeline_again(dvc_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from dvc import dvcfile
 
@@ -126,6 +127,7 @@ def test_a_corrupted_object_of_the_same_size_is_refused(dvc_project: Project, st
     assert here(dvc_project) == []
 
 
+@pytest.mark.slow
 def test_a_missing_leaf_is_named(dvc_project: Project, storage: Path) -> None:
     file = leaf(dvc_project.root, storage, "data/dataset/test.parquet")
     without_data(dvc_project)
@@ -161,6 +163,7 @@ def test_from_an_empty_remote_nothing_is_pulled_and_nobody_is_accused(dvc_projec
     assert caught.value.hint == "run `dvc push` on the machine that made them"
 
 
+@pytest.mark.slow
 def test_what_is_advised_for_a_bad_object_replaces_it(dvc_project: Project, storage: Path) -> None:
     """`dvc push` says "Everything is up to date", also where only the object itself was deleted."""
     from dvc.repo import Repo
@@ -264,6 +267,7 @@ run()
 """
 
 
+@pytest.mark.slow
 def test_killed_half_way_the_next_pull_finishes(dvc_project: Project) -> None:
     last = leaf(dvc_project.root, Path(), "data/dataset/test.parquet")
     without_data(dvc_project)
@@ -289,6 +293,7 @@ def test_a_manifest_with_too_many_files_is_refused(
         pull(Repository.of(dvc_project))
 
 
+@pytest.mark.slow
 def test_what_a_remote_lacks_is_not_said_to_come_by_a_pull(dvc_project: Project, storage: Path) -> None:
     """Each reason as the remote itself has it: here, missing, empty, not reachable, not configured."""
     path, config = FILES[0], dvc_project.root / ".dvc/config"

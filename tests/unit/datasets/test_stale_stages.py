@@ -10,6 +10,8 @@ from beampermit.interlocks.data import DAT001
 from beampermit.project import Project
 from support.dvc_repositories import remake, replace, without_data
 
+pytestmark = pytest.mark.slow
+
 TRAIN = """\
   train:
     cmd: python make.py train

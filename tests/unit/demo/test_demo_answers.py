@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from beampermit.contract import load_contract
 from beampermit.contract.completeness import gaps
 from beampermit.demo.loop import PEOPLE
@@ -18,6 +20,7 @@ def test_demo_answers_every_marked_question() -> None:
     assert marked == set(PEOPLE)
 
 
+@pytest.mark.slow
 def test_contract_of_the_demo_is_complete_and_that_of_the_defaults_is_not(tmp_path: Path) -> None:
     for answers, open_ in ((PEOPLE, []), ({}, ["on_call", "logbook"])):
         file = generate(tmp_path / str(len(answers)), answers) / "contract.yaml"

@@ -88,6 +88,7 @@ def test_every_file_says_itself_what_it_is_to_say(made: dict[str, str]) -> None:
         assert list(kind.read(text, name)), f"nothing is compared of {name}"
 
 
+@pytest.mark.slow
 def test_the_command_is_one_of_ours(made: dict[str, str]) -> None:
     serve = get_command(app).commands["serve"]  # type: ignore[attr-defined]
     known = {option for parameter in serve.params for option in parameter.opts}
@@ -101,6 +102,7 @@ def test_the_command_is_one_of_ours(made: dict[str, str]) -> None:
     assert command.options_of([*container["command"], *container["args"]]).keys() == options.keys()  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_kubernetes_takes_the_manifest_and_runs_one_server(made: dict[str, str], surrogate: Deployment) -> None:
     for text in (made["kubernetes.yaml"], files.texts(surrogate)["kubernetes.yaml"]):
         kubernetes_validate.validate(yaml.safe_load(text), kubernetes_validate.latest_version(), strict=True)
@@ -129,6 +131,7 @@ def test_a_unit_says_text_of_people_in_one_line(surrogate: Deployment) -> None:
     assert "WatchdogSec=100s" in made["bpm_faults.service"], "five times what a model may take"
 
 
+@pytest.mark.slow
 def test_epics_reads_the_access_file_in_which_nobody_may_write(made: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "access.acf"
     file.write_text(made["access.acf"])
@@ -205,6 +208,7 @@ def test_the_monitor_runs_beside_the_service_on_its_log_and_its_results_are_show
     assert f"--state={kubernetes.STATE}/monitor" in monitor["args"]
 
 
+@pytest.mark.slow
 def test_the_monitor_gets_the_truth_that_the_contract_names_and_a_file_without_is_told(
     surrogate: Deployment, made: dict[str, str]
 ) -> None:

@@ -98,6 +98,7 @@ def record(project: Project, of: Event, content: bytes) -> str:
     return done.event.image or ""
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_image_of_the_ledger_and_an_image_fails_no_file(
     deployed: Project, promoted: Event
 ) -> None:

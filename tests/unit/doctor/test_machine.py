@@ -121,6 +121,7 @@ def test_a_key_counts_once_it_is_committed_and_ours_must_fit(
     assert "does not belong to any public key" in committed.signing_key(here).said
 
 
+@pytest.mark.slow
 def test_a_remote_is_read_and_its_rights_are_said(here: Subject, whole: GitHub, subject: Subject) -> None:
     root = root_of(here)
     found = storage.data_remote(here)
@@ -143,6 +144,7 @@ def looked(subject: Subject) -> Found:
         return of_error(error)
 
 
+@pytest.mark.slow
 def test_a_registry_that_is_a_database(here: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert looked(here).said == "MLFLOW_TRACKING_URI is not set here, so no registry was asked"
     file = tmp_path / "mlflow.db"

@@ -186,6 +186,7 @@ def test_hostile_words_stay_words_and_are_seen(project: Project, contract_text: 
     assert "<x" not in records(actions(found))["bpm-faults-score"]["correctiveaction"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "names"), [("phoebus", ["phoebus.xml"]), ("jaws", ["jaws-actions", "jaws-instances"])]
 )

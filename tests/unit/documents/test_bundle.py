@@ -43,6 +43,7 @@ def test_all_documents_are_written_and_the_bill_of_materials_is_what_a_permit_bi
     assert text.count("**Not stated.**") == 2, "the template says all but papers and licence"
 
 
+@pytest.mark.slow
 def test_without_data_nothing_is_written_and_the_next_command_is_named(results: Project, tmp_path: Path) -> None:
     with pytest.raises(Failed, match=r"data/dataset/train\.parquet: this file is missing") as caught:
         bundle(results, without=["sbom", "alarms"])
@@ -58,6 +59,7 @@ def test_without_data_nothing_is_written_and_the_next_command_is_named(results: 
     ]
 
 
+@pytest.mark.slow
 def test_one_document_that_cannot_be_made_stops_all(results: Project, tmp_path: Path) -> None:
     write(results, "metrics/metrics.json", '{"auc": NaN}')
     out = tmp_path / "documents"

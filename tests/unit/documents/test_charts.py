@@ -20,6 +20,7 @@ from support.planted_results import PLOTS
 finite = st.floats(allow_nan=False, allow_infinity=False, min_value=-1e12, max_value=1e12)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(finite, finite), max_size=60), st.text(), st.booleans())
 def test_a_diagram_has_plain_numbers_and_plain_labels(points: Any, title: str, steps: bool) -> None:
     curve = Curve(name=title, points=tuple(points))

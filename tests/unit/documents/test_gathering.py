@@ -49,6 +49,7 @@ def test_a_base_branch_that_is_gone_is_told_and_ends_nothing(
     assert "| ✅ | `auc` | ≥ 0.9 | 0.9845 |" in made, "the branch's own gate, as the note says"
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="PRF001",
     tried="the report shows the number that the project wrote for a metric with a measure",
@@ -75,6 +76,7 @@ def test_a_metric_with_a_measure_is_shown_as_the_checker_computed_it(
     assert "the project's own code computed `false_alarm_rate`." in made
 
 
+@pytest.mark.slow
 def test_a_base_asked_for_by_name_must_be_there(branch: Project, folder: Path, tmp_path: Path) -> None:
     words = ["--verdicts", str(folder), "--base", "nowhere", "--out", str(tmp_path / "out")]
     found = CliRunner().invoke(app, ["report", "--project", str(branch.root), *words])
@@ -136,6 +138,7 @@ def test_a_pull_request_in_another_event_is_not_what_was_checked_out(branch: Pro
     assert found.head == found.commit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("run", "contract"),
     [

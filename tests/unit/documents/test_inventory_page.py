@@ -75,6 +75,7 @@ def test_what_comes_from_other_repositories_is_harmless(text: str) -> None:
     assert "##[" not in inventory_text(spoiled)
 
 
+@pytest.mark.slow
 def test_a_thousand_models_fit_into_the_summary_of_a_run() -> None:
     entries = tuple(ENTRY.model_copy(update={"model": f"model-{n}", "summary": "x" * 900}) for n in range(1000))
     page = inventory_markdown(made(SILENT, entries=entries))

@@ -51,6 +51,7 @@ def test_a_table_keeps_its_rows_and_cells_and_shows_each_value(left: str, right:
     assert cells[1] == visible(right).strip()
 
 
+@pytest.mark.slow
 @given(values)
 @example("`` - no code, and a dash")
 def test_a_paragraph_stays_one_paragraph(value: str) -> None:
@@ -62,6 +63,7 @@ def test_a_paragraph_stays_one_paragraph(value: str) -> None:
     assert [shown(token) for token in tokens(str(text(value))) if token.type == "inline"] in ([visible(value)], [])
 
 
+@pytest.mark.slow
 @given(values)
 def test_a_list_item_and_a_quote_keep_their_shape(value: str) -> None:
     assert kinds(f"- x {text(value)}\n- y") == [

@@ -24,6 +24,7 @@ def result(*standings: Standing, version: int = 3) -> Result:
     return Result(model="bpm-faults", at=AT, window=window, standings=standings, drift=3.0)
 
 
+@pytest.mark.slow
 def test_the_page_of_an_alarm_has_what_an_operator_needs(contract_text: str) -> None:
     contract = parse_contract(contract_text)
     picture = Picture(subject="turns.std", edges=(0.0, 1.0, 3.0), reference=(0.5, 0.5), window=(0.0, 1.0))

@@ -192,6 +192,7 @@ def full() -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_what_nobody_can_read_to_its_end_is_cut_and_counted() -> None:
     move = {"key": "k" * 100, "before": "b" * 200, "after": None, "looser": False}
     found = small(packages=[move] * 5_000, texts=[move] * 3)
@@ -200,6 +201,7 @@ def test_what_nobody_can_read_to_its_end_is_cut_and_counted() -> None:
     assert len(bound_report(found).packages) == 2_000
 
 
+@pytest.mark.slow
 def test_the_file_stays_within_its_bound_whatever_the_project_holds() -> None:
     move = {"key": "k" * 30_000, "before": "b" * 30_000, "after": None, "looser": False}
     many = tuple(verdict(f"DAT{number:03}", reason="r" * 30_000) for number in range(300))
@@ -233,6 +235,7 @@ def test_a_large_cloud_is_counted_in_cells_and_no_point_is_lost(results: Project
     assert len(found.json_text()) < LARGEST / 2
 
 
+@pytest.mark.slow
 def test_the_gates_leave_last_and_the_headline_never_does() -> None:
     move = {"key": "#" * 900, "before": "1", "after": "2", "looser": True}
     found = small(gates=[move] * 1_000, watched=["#" * 900] * 30)

@@ -49,6 +49,7 @@ def test_every_entry_is_there_and_disabled_with_reason_and_successor(
     assert "\x1b" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["phoebus", "jaws"])
 def test_the_command_follows_the_ledger(
     table: Project, git: Any, tmp_path: Path, event: Callable[..., Event], format: str

@@ -56,6 +56,7 @@ def test_several_objectives_have_a_front_and_no_history() -> None:
     assert "trials by validation_loss and auc, and the front among them" in made
 
 
+@pytest.mark.slow
 def test_a_large_study_stays_a_small_page() -> None:
     made = trials_page(large(1_000))
     assert f"of {DRAWN} of 800 trials, the best among them; the best {LEADING} stand out" in made
@@ -134,6 +135,7 @@ def summary() -> Summary:
     return summarise(made, made.trials[2], {"data/dataset": "f" * 32}, 0)
 
 
+@pytest.mark.slow
 def test_the_report_says_how_many_trials_and_how_far_the_best_is_ahead(results: Project, folder: Path) -> None:
     judged(results, folder / "a.json", *map(verdict, EXPECTED))
     assert "Trials behind" not in gather_report(results, folder, EXPECTED).markdown(), "no summary: nothing is said"
@@ -183,6 +185,7 @@ def test_a_front_in_the_report_names_its_trials(results: Project, folder: Path) 
         assert "ahead of" not in made
 
 
+@pytest.mark.slow
 def test_a_summary_cannot_make_markup_in_the_report(results: Project, folder: Path) -> None:
     name = HOSTILE[:200]
     of = study(

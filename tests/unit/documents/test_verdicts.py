@@ -60,6 +60,7 @@ def test_one_verdict_is_one_line_and_at_most_one_command(value: str, outcome: Ou
         assert "##[" not in lines[0]
 
 
+@pytest.mark.slow
 @given(hostile)
 def test_what_is_wrong_in_a_place_is_one_line_and_one_command(value: str) -> None:
     places = (Location(file="a"), Location(file=f"b{value}", line=2, reason=f"x{value}"))

@@ -70,6 +70,7 @@ def test_a_notebook_runs_in_the_environment_of_the_lock_and_says_when_that_is_st
     assert "uv.lock" not in second, "once is enough"
 
 
+@pytest.mark.slow
 def test_no_value_of_ours_is_in_the_kernel(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
     monkeypatch.setenv("PATH", f"/opt/{SECRET}:{os.environ['PATH']}")
@@ -88,6 +89,7 @@ def test_no_value_of_ours_is_in_the_kernel(root: Path, monkeypatch: pytest.Monke
     assert stat.S_IMODE((folder / "kernel.json").stat().st_mode) & 0o022 == 0
 
 
+@pytest.mark.slow
 def test_the_list_says_which_kernels_are_out_of_date(root: Path, tmp_path: Path) -> None:
     assert command(root, "--list") == (0, f"{tmp_path}/jupyter/kernels: no kernel of ours\n")
     command(root, "--name", "night")
@@ -114,6 +116,7 @@ def test_the_list_says_which_kernels_are_out_of_date(root: Path, tmp_path: Path)
     assert listed() == {"night": f"the environment {root}/.venv is gone"}
 
 
+@pytest.mark.slow
 def test_it_is_removed_and_nothing_else_is(root: Path, tmp_path: Path) -> None:
     folder = tmp_path / "hub"
     assert command(root, "--prefix", str(folder))[0] == 0

@@ -58,6 +58,7 @@ def test_a_name_is_given_once_whatever_its_case_and_its_hyphens_are() -> None:
     assert [names.take(text, "column-1") for text in ("a b", "A_b", "a-b", "row")] == ["a-b", "a_b-2", "a-b-3", "row-2"]
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(), max_size=6))
 def test_whatever_columns_are_called_their_names_are_valid_and_differ(columns: list[str]) -> None:
     names = Names()

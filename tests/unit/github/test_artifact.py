@@ -74,6 +74,7 @@ def test_a_name_that_two_programs_read_differently_is_refused() -> None:
         read(content)
 
 
+@pytest.mark.slow
 def test_a_zip_bomb_is_not_unpacked() -> None:
     bomb = archive(("report.json", b"\0" * 50_000_000))
     assert len(bomb) < 60_000
@@ -115,6 +116,7 @@ def test_other_archives_are_refused(content: bytes) -> None:
         read(content)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_damaged_archive_returns_the_file_or_an_error(data: st.DataObject) -> None:
     content = bytearray(archive(REPORT, ("report.html", b"<html>" * 30)))

@@ -125,6 +125,7 @@ def test_a_refused_token_comes_with_a_hint(
     assert len(github.asked) == 1
 
 
+@pytest.mark.slow
 def test_the_message_of_github_is_one_printable_line(client: Client, github: GitHub) -> None:
     github.next(says(422, {"message": "no\n::error::planted\x1b[31m" + "x" * 999}))
     with pytest.raises(Refused) as caught:

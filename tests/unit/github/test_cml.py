@@ -59,6 +59,7 @@ def ours(github: GitHub) -> list[str]:
     return [comment["body"] for comment in github.comments.values() if comment["user"]["login"] == BOT]
 
 
+@pytest.mark.slow
 def test_cml_writes_and_updates_the_comment(sticky: Sticky, github: GitHub) -> None:
     assert sticky.post("# One", Mark(1, 1, SHA)).outcome is Outcome.CREATED
     assert sticky.post("# Two", Mark(2, 1, SHA)).outcome is Outcome.UPDATED
@@ -69,6 +70,7 @@ def test_cml_writes_and_updates_the_comment(sticky: Sticky, github: GitHub) -> N
     assert body.endswith(f'![](https://cml.dev/watermark.png#{SHA} "CML watermark beampermit")')
 
 
+@pytest.mark.slow
 def test_there_is_one_comment_also_beyond_the_page_that_cml_reads(sticky: Sticky, github: GitHub) -> None:
     for number in range(40):
         github.comment(1, f"comment {number}")

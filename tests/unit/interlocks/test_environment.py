@@ -188,6 +188,7 @@ def test_an_environment_that_is_not_installed_is_not_judged(uv_project: Project)
     assert found.reason.endswith("run `beampermit env install`")
 
 
+@pytest.mark.slow
 @pytest.mark.plants("ENV005")
 def test_an_environment_is_the_lock_or_fails(uv_project: Project) -> None:
     install(Uv(), uv_project.root, uv_project.root / ".venv", progress=lambda _: None)

@@ -185,6 +185,7 @@ def test_limits_of_something_else_than_the_reference_fail(monitored: Project, de
     assert verdict.locations[0].file == LIMITS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [0.995, 1.005])
 def test_limits_may_differ_as_much_as_two_machines_do(monitored: Project, by: float) -> None:
     assert change(monitored, _scaled(by)).passed
@@ -202,6 +203,7 @@ def test_a_limit_of_nan_is_no_json(monitored: Project) -> None:
     assert "NaN is not a JSON number" in verdict.reason
 
 
+@pytest.mark.slow
 def test_new_data_need_new_limits(monitored: Project, contract_text: str) -> None:
     inputs = drawn(ROWS, 1)
     write_split(monitored.root, inputs)
@@ -210,6 +212,7 @@ def test_new_data_need_new_limits(monitored: Project, contract_text: str) -> Non
     assert judge(monitored).passed
 
 
+@pytest.mark.slow
 def test_a_reference_without_an_input_fails(monitored: Project) -> None:
     inputs = drawn(ROWS)
     write_split(monitored.root, {name: values for name, values in inputs.items() if name != "current"})
@@ -244,6 +247,7 @@ def test_limits_of_outputs_may_rise_with_other_answers(monitored: Project) -> No
     assert change(monitored, lambda of: of["outputs"]["score"]["error"].update(usual=0.2, limit=0.9)).passed
 
 
+@pytest.mark.slow
 def test_a_calibration_by_which_alarms_end_sooner_is_told(monitored: Project, git: Callable[..., str]) -> None:
     limit = of_current(json.loads((monitored.root / LIMITS).read_text()))["limit"]
 
@@ -263,6 +267,7 @@ def test_a_calibration_by_which_alarms_end_sooner_is_told(monitored: Project, gi
     assert "looser" in judged(0.95 * limit, limit)
 
 
+@pytest.mark.slow
 def test_a_looser_calibration_passes_and_is_told(monitored: Project, git: Callable[..., str]) -> None:
     limit = of_current(json.loads((monitored.root / LIMITS).read_text()))["limit"]
     verdict = calibrate(monitored, MON001_current=1.5, MON003_mode__missing=0.05)
@@ -282,6 +287,7 @@ def test_a_looser_calibration_passes_and_is_told(monitored: Project, git: Callab
     assert "looser than on the base branch: MON003 mode.missing 0.05 → 0.1" in calibrate(monitored).reason, "taken away"
 
 
+@pytest.mark.slow
 def test_what_a_backtest_said_of_changed_limits_is_evidence(monitored: Project, git: Callable[..., str]) -> None:
     assert changes_of(judge(monitored)) is None
     limit = of_current(json.loads((monitored.root / LIMITS).read_text()))["limit"]
@@ -298,6 +304,7 @@ def test_what_a_backtest_said_of_changed_limits_is_evidence(monitored: Project, 
     assert changes_of(judge(monitored)) is None, "an old backtest is none of this pull request"
 
 
+@pytest.mark.slow
 def test_a_backtest_of_other_limits_says_nothing_of_these(monitored: Project) -> None:
     backtested(monitored, MON001_current=1.5)
     # A second one, which began with the limits of the first.
@@ -315,6 +322,7 @@ def test_a_backtest_of_other_limits_says_nothing_of_these(monitored: Project) ->
     assert (by_hand.backtest, by_hand.without) == (None, "no record")
 
 
+@pytest.mark.slow
 def test_limits_of_a_new_reference_have_no_backtest(
     monitored: Project, contract_text: str, git: Callable[..., str]
 ) -> None:
@@ -362,6 +370,7 @@ def test_a_time_of_a_backtest_is_no_command(monitored: Project, said: str) -> No
     assert said in judge(monitored).reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "inside", "outside"),
     [
@@ -382,6 +391,7 @@ def test_a_calibrated_limit_that_nothing_exceeds_fails(
     assert verdict.locations[0].file == CALIBRATION
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("apart", "shuffled", "said"),
     [(1200.0, False, ""), (1300.0, False, "10.5 h"), (600.0, True, "h"), (None, False, "")],
@@ -405,6 +415,7 @@ def test_a_reference_that_is_far_sparser_than_a_window_is_said(
     assert "sound windows" not in calibrate(monitored, MON001_current=0.5).reason
 
 
+@pytest.mark.slow
 def test_limits_that_the_reference_puts_out_of_reach_are_said(monitored: Project, contract_text: str) -> None:
     inputs = drawn(ROWS)
     inputs["turns"] = inputs["turns"].astype(np.float32)

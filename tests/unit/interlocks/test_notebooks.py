@@ -258,6 +258,7 @@ def test_a_name_without_a_notebook_fails(judge: Judge) -> None:
     assert verdict.reason == "notebooks.run names notebooks/scan.ipynb, and there is no such notebook in the commit"
 
 
+@pytest.mark.slow
 def test_an_environment_without_nbclient_is_said(judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare/runner.py").write_text(

@@ -265,6 +265,7 @@ def test_an_input_that_looks_like_an_output_is_not_gone_however_it_is_read(deplo
     assert deployment.is_gone("BPM8:X:FAULT")
 
 
+@pytest.mark.slow
 def test_devices_may_have_colons(deployed: Project) -> None:
     change(deployed, "devices.csv", "BPM1,X\n", "SR:BPM1,X\nSR:BPM3,X\n")
     project = Project(deployed.root)
@@ -315,6 +316,7 @@ def test_a_file_that_nothing_can_read_is_told(deployed: Project, faults: list[st
     assert [name for name in faults if UNREADABLE[name][2] not in told(verdict, UNREADABLE[name][0])] == []
 
 
+@pytest.mark.slow
 def test_a_file_of_gigabytes_is_not_read(deployed: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     largest = deployed.path(SCREEN).stat().st_size
     monkeypatch.setattr(files, "LARGEST", largest)
@@ -331,6 +333,7 @@ def test_a_link_and_a_file_that_git_ignores_are_no_files_of_the_commit(deployed:
     assert reasons == {ACCESS: "is a link, not a file", ALARMS: "git ignores this file"}
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="OPS002",
     tried="takes the folder of deployment files out of the contract, and lets the unit serve another model",

@@ -57,6 +57,7 @@ def asked_for(project: Project) -> OwnLock:
     return found
 
 
+@pytest.mark.slow
 def test_what_a_package_adds_judges_beside_ours_and_says_whose_it_is(project: Project, index: Index) -> None:
     line = add_package(index, "lab-one", {"XON001": "return passed('seen', rows=3)", "XON002": "return passed('')"})
     project = lock(project, index, line, add_package(index, "lab-two", {"XTW001": "return passed('too')"}, "2.1"))
@@ -106,6 +107,7 @@ def test_what_is_asked_for_and_not_installed_fails_and_is_never_left_out(project
     assert judged(project, "GIT006")["GIT006"].reason == "1 interlock of lab-gone 1.0: XGO001"
 
 
+@pytest.mark.slow
 def test_a_wheel_of_another_hash_is_refused(project: Project, index: Index) -> None:
     line = add_package(index, "lab-hash", {"XHA001": "return passed('')"})
     place = line.index("sha256:") + 7
@@ -127,6 +129,7 @@ IDS = {
 }
 
 
+@pytest.mark.slow
 def test_an_id_or_a_family_of_ours_is_refused(project: Project, index: Index) -> None:
     for number, (id, said) in enumerate(IDS.items()):
         version = f"1.{number}"
@@ -181,6 +184,7 @@ BODIES = (
 )
 
 
+@pytest.mark.slow
 def test_what_a_check_of_the_laboratory_does_is_its_own_verdict_alone(project: Project, index: Index) -> None:
     bodies = {f"XOD{number:03}": row[0] for number, row in enumerate(BODIES)}
     source = "from beampermit.interlocks.api import Failed, MissingInput, Outside\n"
@@ -307,6 +311,7 @@ SOURCES = (
 )
 
 
+@pytest.mark.slow
 def test_a_class_that_is_no_interlock_is_an_error_with_the_package_s_name(project: Project, index: Index) -> None:
     lines, said = [], {}
     for number, (parts, why) in enumerate(SOURCES):
@@ -346,6 +351,7 @@ def test_a_check_that_does_not_end_is_ended_and_the_others_judge(
     assert ":XHA001 cannot be loaded: it took longer than 0.2 s, and was ended" in said
 
 
+@pytest.mark.slow
 def test_what_the_module_registers_among_ours_is_dropped(project: Project, index: Index) -> None:
     source = ODD.format(
         "from beampermit.interlocks.interlock import Interlock\n"
@@ -364,6 +370,7 @@ def test_what_the_module_registers_among_ours_is_dropped(project: Project, index
     assert judged(project, "DOC001")["DOC001"].passed
 
 
+@pytest.mark.slow
 def test_a_module_of_the_checker_does_not_pass_for_one_of_the_package(
     project: Project, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,6 +391,7 @@ def test_a_module_of_the_checker_does_not_pass_for_one_of_the_package(
         declared(project)
 
 
+@pytest.mark.slow
 def test_requirements_are_waited_for_and_must_exist(project: Project, index: Index) -> None:
     bodies = {"XRE001": "return failed('no')", "XRE002": "return passed('')"}
     text = ODD.replace("XSO001", "XRE001").format("", "T", "", "", "'Fix.'").replace("passed", "failed")
@@ -403,6 +411,7 @@ def test_requirements_are_waited_for_and_must_exist(project: Project, index: Ind
             own_interlocks(project)
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="GIT006",
     tried="a pull request names laxer interlocks of the laboratory, or none",
@@ -435,6 +444,7 @@ def test_a_pull_request_is_judged_by_the_packages_of_its_base(
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_installation_is_seen_and_mended(project: Project, index: Index) -> None:
     project = lock(project, index, add_package(index, "lab-whole", {"XWH001": "return passed('')"}))
     folder = install(asked_for(project))

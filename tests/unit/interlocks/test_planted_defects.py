@@ -15,6 +15,7 @@ from support.planted_defects import failing, without_defect
 SOURCES = [file.read_text() for file in sorted((ROOT / "tests").rglob("test_*.py")) if file != Path(__file__)]
 
 
+@pytest.mark.slow
 def test_every_interlock_has_a_planted_defect() -> None:
     assert without_defect(load_interlocks(), SOURCES) == []
 

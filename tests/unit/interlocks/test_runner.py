@@ -126,6 +126,7 @@ def test_what_waits_for_a_waiting_interlock_names_the_first_cause() -> None:
     assert [verdict.waits_for for verdict in verdicts] == [(), ("XXX001",), ("XXX001",)]
 
 
+@pytest.mark.slow
 def test_a_slow_verdict_is_reused_until_something_changes(project: Project) -> None:
     calls: list[int] = []
 
@@ -179,6 +180,7 @@ def test_families_are_chosen_by_name_prefix_or_id() -> None:
         select_interlocks(["beam"])
 
 
+@pytest.mark.slow
 def test_one_family_alone_is_loaded_and_finds_the_inputs_of_others() -> None:
     code = """
 from beampermit.interlocks import inputs, runner

@@ -24,6 +24,8 @@ from support.http_service import Browse, browse
 from support.promoted_project import IN_SERVICE
 from support.registry_project import MODEL, Laboratory
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["browse", "epics"]
 QUIET = Options(services=False, schedules=False)
 OUTPUTS = ("B1:X:FAULT", "B2:Y:FAULT")

@@ -17,6 +17,8 @@ from beampermit.live.promoted.wanted import Repository
 from support.git_repositories import committed
 from support.registry_project import MODEL, Laboratory
 
+pytestmark = pytest.mark.slow
+
 
 def place(lab: Laboratory, folder: str | None = None) -> Place:
     return Place(Repository(str(lab.root.parent / "origin.git")), folder)

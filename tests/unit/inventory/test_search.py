@@ -12,6 +12,7 @@ from support.epics import Network, epics, pva_server, soft_ioc
 __all__ = ["epics"]
 
 
+@pytest.mark.slow
 def test_two_servers_of_one_pv_are_found_and_one_is_none(epics: Network) -> None:
     one, other = {"A:X": 1.0, "A:Y": 2.0}, {"A:X": 1.0}
     by_pva = {"A:X": {"nt": "d", "value": 1.0}, "A:P": {"nt": "d", "value": 1.0}}
@@ -28,6 +29,7 @@ def test_two_servers_of_one_pv_are_found_and_one_is_none(epics: Network) -> None
             assert {name: len(servers) for name, servers in found.items()} == {"A:X": 2, "A:P": 1}
 
 
+@pytest.mark.slow
 def test_many_names_go_into_packets_that_fit(epics: Network) -> None:
     names = [f"MACHINE:DEVICE{number:04}:FAULT" for number in range(300)]
     for protocol in (_Pva(names), _Ca(names)):

@@ -135,6 +135,7 @@ def table(file: Path, column: str, *rows: str) -> None:
         connection.execute(f"COPY (SELECT * FROM (VALUES {values}) t({column})) TO '{file}'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("asked", "scores", "words"),
     [

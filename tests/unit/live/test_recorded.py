@@ -141,6 +141,7 @@ def test_a_model_that_does_not_answer_is_said_with_the_row(rows_of: Recording) -
     assert said == "asked for row 1, the model raised ValueError: seven"
 
 
+@pytest.mark.slow
 def test_rows_are_asked_in_batches_of_the_devices_from_the_whole_table(
     rows_of: Recording, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +169,7 @@ def test_images_integers_and_constants_are_asked_as_numbers(rows_of: Recording) 
     assert rows.differently_served(judged, scores(2.5, 2.75, 0), model) == ""
 
 
+@pytest.mark.slow
 def test_text_is_no_number_and_a_missing_column_is_said(rows_of: Recording) -> None:
     assert rows_of("'high'").judge().refusal == "row 0: turns has something else than 3 numbers"
     with pytest.raises(Failed, match="there is no column 'turns'"):

@@ -237,6 +237,7 @@ def test_at_the_end_every_output_says_so(playing: Playing) -> None:
     assert len(last.values) == 6
 
 
+@pytest.mark.slow
 def test_a_loop_that_dies_beside_the_champion_is_taken_away(playing: Playing, monkeypatch: pytest.MonkeyPatch) -> None:
     playing.service.challenge(playing.promoted(5), Standing(5, "sha256:5"))
     playing.until(lambda: playing.updates[-1].health.shadow.startswith("version 5: "))

@@ -92,6 +92,7 @@ def expected(reference: Reference, compared: Compared) -> list[float]:
     return [reference(compared.targets, compared.answers, sample_weight=weights) for weights in WEIGHTS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [SCORES, TIED], ids=["distinct", "tied"])
 def test_measures_of_classes_are_those_of_scikit_learn(answers: np.ndarray) -> None:
     compared = Compared(answers, FAULTY)

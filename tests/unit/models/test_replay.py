@@ -77,6 +77,7 @@ def test_difference_names_the_row_and_both_scores(tmp_path: Path, case: str) -> 
     assert (found.rows, found.single_rows) == (4, 2)
 
 
+@pytest.mark.slow
 def test_tables_of_other_rows_or_outputs_are_refused(tmp_path: Path) -> None:
     scores, training = written(tmp_path, SAME, SAME[:3])
     with pytest.raises(Failed, match="training recorded scores of 3 rows, the inputs have 4"):

@@ -99,6 +99,7 @@ def test_rates_lie_between_the_bounds_of_poisson(count: int, low: float, high: f
     assert rate(count, 2.0)[2] == pytest.approx(high / 2, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [0.0, 0.99])
 def test_calibrated_limits_hold_on_weeks_that_they_were_not_made_from(by: float) -> None:
     """Of independent and of slow signals: at most one alarm in four weeks is asked for, from eight weeks."""
@@ -156,6 +157,7 @@ def test_what_is_always_zero_keeps_its_limit() -> None:
     assert [*calibrate(rare, RULE, [*rare.values], 1.0, 4.0).limits] == ["MON001 a", "MON001 rare"]
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_expected_and_writes_limits(recorded: Callable[..., Path], project: Project) -> None:
     words = ["backtest", str(recorded(30)), "--project", str(project.root)]
     before = read_limits(project.root, project.contract).digest
@@ -185,6 +187,7 @@ def test_the_command_says_what_is_expected_and_writes_limits(recorded: Callable[
     assert "with limits as they are: 0 alarms a week" in ran.stdout
 
 
+@pytest.mark.slow
 def test_a_shift_is_seen_when_its_alarm_is_raised(recorded: Callable[..., Path], project: Project) -> None:
     """Delays of the rule count, too."""
     log, contract = recorded(12), project.contract
@@ -198,6 +201,7 @@ def test_a_shift_is_seen_when_its_alarm_is_raised(recorded: Callable[..., Path],
         assert (later.name, later.size, later.delay) == (one.name, one.size, one.delay + waits)
 
 
+@pytest.mark.slow
 def test_what_a_record_says_nothing_of_keeps_its_calibration(recorded: Callable[..., Path], project: Project) -> None:
     own = {"format": 1, "since": "2026-10-01", "until": "2026-11-01", "windows": 9, "alarms_per_week": 0.2}
     write_json(project.root / "calibration.json", {**own, "limits": {"MON003 field.missing": 0.05}})
@@ -209,6 +213,7 @@ def test_what_a_record_says_nothing_of_keeps_its_calibration(recorded: Callable[
     assert written["alarms"]["limits_after"] == read_limits(project.root, project.contract).digest
 
 
+@pytest.mark.slow
 def test_a_replayed_table_is_a_record_too(recorded: Callable[..., Path], project: Project, tmp_path: Path) -> None:
     import duckdb
 
@@ -246,6 +251,7 @@ def test_what_cannot_be_backtested_is_said(
         app(["backtest", *given, "--project", str(project.root)], standalone_mode=False)
 
 
+@pytest.mark.slow
 def test_limits_that_the_monitor_proposes_are_those_of_a_backtest(
     recorded: Callable[..., Path], project: Project
 ) -> None:

@@ -28,6 +28,8 @@ from beampermit.monitoring.windows import read_window
 from beampermit.project import Project
 from support.recorded_project import NOW
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3600.0
 
 

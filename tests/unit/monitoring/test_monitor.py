@@ -106,6 +106,7 @@ def with_limits(watched: Watched, followed: Followed) -> Watched:
     return watched
 
 
+@pytest.mark.slow
 def test_a_shift_trips_after_m_of_n_windows_is_kept_and_clears(with_limits: Watched) -> None:
     watched = with_limits
     watched.write(2, NOW - HOUR, NOW + 600)
@@ -125,6 +126,7 @@ def test_a_shift_trips_after_m_of_n_windows_is_kept_and_clears(with_limits: Watc
     assert len(set(told)) == len(told)
 
 
+@pytest.mark.slow
 def test_a_kill_between_judging_and_responding_loses_no_trip_and_tells_none_twice(with_limits: Watched) -> None:
     watched = with_limits
 
@@ -147,6 +149,7 @@ def test_a_kill_between_judging_and_responding_loses_no_trip_and_tells_none_twic
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.slow
 def test_a_commit_without_limits_cannot_be_judged(watched: Watched, followed: Followed) -> None:
     watched.write(1, NOW - HOUR, NOW + HOUR)
     watched.judge()
@@ -162,6 +165,7 @@ def test_a_commit_without_limits_cannot_be_judged(watched: Watched, followed: Fo
     assert [trip.cleared for trip in watched.told] == [False, True]
 
 
+@pytest.mark.slow
 def test_while_the_version_before_is_in_service_it_is_judged_by_its_own_limits(
     with_limits: Watched, followed: Followed
 ) -> None:
@@ -173,6 +177,7 @@ def test_while_the_version_before_is_in_service_it_is_judged_by_its_own_limits(
     assert watched.judge(HOUR).result.window.version == 3
 
 
+@pytest.mark.slow
 def test_without_a_network_the_ledger_as_last_read_counts(with_limits: Watched, followed: Followed) -> None:
     watched = with_limits
     watched.write(2, NOW - HOUR, NOW + HOUR)
@@ -189,6 +194,7 @@ def test_a_ledger_that_was_never_read_is_said(watched: Watched, followed: Follow
         watched.judge()
 
 
+@pytest.mark.slow
 def test_a_bypass_in_the_ledger_is_shown_and_holds_the_telling_back(with_limits: Watched) -> None:
     watched, moment = with_limits, datetime.now(UTC)
     project, watched.now = watched.lab.project, moment.timestamp()
@@ -224,6 +230,7 @@ def test_a_damaged_state_is_begun_anew(watched: Watched, tmp_path: Path, caplog:
     assert "alarms are judged anew" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_retired_model_has_no_alarm(with_limits: Watched, followed: Followed) -> None:
     watched = with_limits
     watched.write(2, NOW - HOUR, NOW + 6 * HOUR, wide=3.0)
@@ -245,6 +252,7 @@ def test_a_retired_model_has_no_alarm(with_limits: Watched, followed: Followed) 
     }
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_a_code_for_what_it_found(with_limits: Watched, github: GitHub) -> None:
     watched = with_limits
     watched.now = time.time()
@@ -274,6 +282,7 @@ def test_the_command_ends_with_a_code_for_what_it_found(with_limits: Watched, gi
     assert load_candidate(candidate).rows > 100
 
 
+@pytest.mark.slow
 def test_it_runs_until_it_is_told_to_end_whatever_a_window_does(
     with_limits: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +299,7 @@ def test_it_runs_until_it_is_told_to_end_whatever_a_window_does(
     assert (reading.check, reading.detail) == ("MON008", "a defect of the monitor: ZeroDivisionError: division by zero")
 
 
+@pytest.mark.slow
 def test_truth_that_cannot_be_read_is_an_alarm_of_its_own(with_limits: Watched, tmp_path: Path) -> None:
     watched = with_limits
     watched.write(2, NOW - HOUR, NOW + HOUR)
@@ -304,6 +314,7 @@ def test_truth_that_cannot_be_read_is_an_alarm_of_its_own(with_limits: Watched, 
         assert {one.key: one.reading.value for one in monitor.judge().result.standings}["MON008 truth"] == 0.0
 
 
+@pytest.mark.slow
 def test_of_truth_that_comes_once_a_day_every_hour_is_judged_once(watched: Watched, followed: Followed) -> None:
     """Hours 3 to 5 of a day are wrong, and its last one is right."""
     file = watched.lab.root / "contract.yaml"
@@ -341,6 +352,7 @@ def test_of_truth_that_comes_once_a_day_every_hour_is_judged_once(watched: Watch
     assert len(told()) == 2
 
 
+@pytest.mark.slow
 def test_a_truth_that_the_contract_names_and_nobody_knows_is_an_alarm(watched: Watched, followed: Followed) -> None:
     write_limits(watched.lab.root)
     file = watched.lab.root / "contract.yaml"
@@ -391,6 +403,7 @@ def test_truth_of_pvs_is_asked_of_an_archiver_that_may_be_down(watched: Watched,
         assert found["MON007 truth"].value == pytest.approx(watched.now - 2 - (NOW - 60))
 
 
+@pytest.mark.slow
 def test_a_champion_whose_permit_nobody_believes_is_an_alarm_and_the_version_before_is_watched(
     with_limits: Watched,
 ) -> None:
@@ -412,6 +425,7 @@ def test_a_champion_whose_permit_nobody_believes_is_an_alarm_and_the_version_bef
     assert "MON008 permit" in {trip.standing.key for trip in watched.told}
 
 
+@pytest.mark.slow
 def test_where_nobody_vouches_for_any_version_that_is_said(
     with_limits: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -449,6 +463,7 @@ def test_where_nobody_vouches_for_any_version_that_is_said(
     assert not watched.levels(done)
 
 
+@pytest.mark.slow
 def test_the_process_ends_in_order_and_no_second_one_takes_its_folder(with_limits: Watched) -> None:
     watched = with_limits
     watched.now = time.time()

@@ -163,6 +163,7 @@ def test_inputs_that_no_longer_belong_together_are_seen_by_that_check_alone(judg
     assert exceeded(judge(changed(lifetime=drawn(ROWS)["lifetime"][::-1]))) == {"MON002"}
 
 
+@pytest.mark.slow
 def test_rows_outside_of_what_is_expected_are_counted(judge: Judge) -> None:
     for outside, beyond in ((85, False), (95, True)):  # the limit is a tenth of 900 rows
         current = drawn(ROWS)["current"]
@@ -173,6 +174,7 @@ def test_rows_outside_of_what_is_expected_are_counted(judge: Judge) -> None:
     assert found.detail == "10.6% of 900 rows, usual is 0.0%; outside [295, 305] mA"
 
 
+@pytest.mark.slow
 def test_rows_without_a_value_are_counted_and_the_others_compared(judge: Judge) -> None:
     for gone, beyond in ((85, False), (95, True)):
         current = drawn(ROWS)["current"]
@@ -210,6 +212,7 @@ def test_outputs_that_are_not_the_models_are_counted(judge: Judge, what: str, cy
     assert exceeded(found) == ({f"MON005 score.{what}"} if beyond else set())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("late", "beyond"), [(2, False), (6, True)])
 def test_late_answers_are_counted_by_cycles(judge: Judge, late: int, beyond: bool, contract_text: str) -> None:
     """Of 300 cycles; a hundredth may take longer."""
@@ -221,6 +224,7 @@ def test_late_answers_are_counted_by_cycles(judge: Judge, late: int, beyond: boo
     assert not judge(served__latency=latency, own=own)["MON006"].exceeded
 
 
+@pytest.mark.slow
 def test_too_few_rows_are_not_judged(judge: Judge) -> None:
     found = judge(drawn(18))
     assert {key[:6] for key in found} == {"MON005", "MON008"}
@@ -264,6 +268,7 @@ def test_a_calibrated_limit_counts_in_a_window_of_any_size(judge: Judge, limits:
         assert "MON001 current" in exceeded(found)
 
 
+@pytest.mark.slow
 def test_an_alarm_is_cleared_on_the_way_to_what_was_usual_where_its_limit_is_from(judge: Judge, limits: Limits) -> None:
     """A moment of the service is always unlike weeks of the reference: by those, its alarm would never be cleared."""
     found = judge()

@@ -112,6 +112,7 @@ def test_a_reference_of_any_size_has_positive_limits_and_is_within_them(rows: in
         assert drift(inputs["current"], inputs["current"])[0] < limits.limit("MON001 current")
 
 
+@pytest.mark.slow
 def test_independent_rows_are_seldom_beyond_a_limit_and_a_shift_of_half_a_sigma_is_seen() -> None:
     draw = np.random.default_rng(1)
     usual, windows = draw.normal(size=2000), draw.normal(size=(300, 250))
@@ -119,6 +120,7 @@ def test_independent_rows_are_seldom_beyond_a_limit_and_a_shift_of_half_a_sigma_
     assert sum(index > limit for index, limit in (drift(usual, window + 0.5) for window in windows[:30])) >= 24
 
 
+@pytest.mark.slow
 def test_rows_that_remember_are_not_taken_for_drift() -> None:
     """Limits for independent rows would call 95 of 100 such windows drift."""
     usual = walk(8000, 1)

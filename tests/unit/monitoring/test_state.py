@@ -20,6 +20,7 @@ NOW = 1_795_003_600.0
 WINDOW = Window(since=NOW - 3600, until=NOW, rows=7200, version=3)
 
 
+@pytest.mark.slow
 def test_a_result_of_two_thousand_arrays_is_read_and_so_is_what_is_remembered(tmp_path: Path) -> None:
     """Four numbers and two shares each, of which half are in alarm."""
     of_each = ("mean", "std", "span", "step", "missing", "outside")

@@ -78,6 +78,7 @@ def test_a_real_log_is_read_while_it_is_written(
     log.close()
 
 
+@pytest.mark.slow
 def test_the_rows_from_since_up_to_until(write: Callable[..., Path], contract: Contract) -> None:
     log = write()
     assert len(window(log, contract, BEGAN + 2, BEGAN + 4)) == 3
@@ -89,12 +90,14 @@ def test_the_rows_from_since_up_to_until(write: Callable[..., Path], contract: C
     np.testing.assert_array_equal(part.inputs["turns"].values, whole.inputs["turns"].values[3:6])
 
 
+@pytest.mark.slow
 def test_neither_what_ran_beside_nor_what_was_not_asked_counts(write: Callable[..., Path], contract: Contract) -> None:
     write(served__shadow=np.arange(ROWS) % 2 == 0)
     assert len(window(write(began=BEGAN + HOUR, served__asked=np.arange(ROWS) % 3 == 0), contract)) == ROWS // 2
     assert len(window(write(began=BEGAN + HOUR), contract, BEGAN + HOUR, BEGAN + 2 * HOUR)) == ROWS
 
 
+@pytest.mark.slow
 def test_of_several_versions_the_last_in_service_is_judged(write: Callable[..., Path], contract: Contract) -> None:
     write()
     write(began=BEGAN + 1800, version=4)
@@ -209,6 +212,7 @@ def test_arrays_are_read_in_slices_and_odd_rows_are_not_finite(
     assert found.numbers["turns.mean"][7] == 3.5
 
 
+@pytest.mark.slow
 def test_shares_of_what_was_shown_are_shares_of_the_time(write: Callable[..., Path], contract: Contract) -> None:
     """All devices become INVALID after 20 minutes, and nothing is logged any more."""
     severity = np.where(np.arange(1803) >= 1800, 3, 0).astype(np.uint8)

@@ -224,6 +224,7 @@ def test_a_time_stamp_replaces_the_time_of_the_log(rekor: int, tmp_path: Path) -
     assert "inclusion proof" in refusal(spoiled(stamped, SPOILS["entry"][0]), trust)
 
 
+@pytest.mark.slow
 @given(place=st.integers(0, 2**20), other=st.integers(0, 255))
 @settings(max_examples=200)
 def test_no_changed_byte_makes_another_permit(place: int, other: int, bundle: bytes, trust: Path) -> None:

@@ -48,6 +48,7 @@ def test_the_format_is_in_toto_and_dsse() -> None:
     )
 
 
+@pytest.mark.slow
 @given(st.integers(0, len(SEALED) - 1), st.integers(1, 255))
 @settings(max_examples=300)
 def test_any_changed_byte_fails(position: int, change: int) -> None:

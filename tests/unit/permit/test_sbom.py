@@ -23,6 +23,8 @@ from support.conda_channel import PYTHON, QUIET, serving
 from support.conda_channel import laboratory as channel_of
 from support.registry_project import INTERLOCKS, Laboratory, found_laboratory, verdicts
 
+pytestmark = pytest.mark.slow
+
 LOCK = """\
 version = 1
 requires-python = ">=3.11"

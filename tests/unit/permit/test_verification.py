@@ -66,6 +66,7 @@ def test_compiled_code_beside_a_permitted_model_is_refused(laboratory: Laborator
     assert caught.value.file == str(model / name)
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="permit verify",
     tried="a link in the model's folder, which may lead elsewhere once the permit is verified",

@@ -192,6 +192,7 @@ def promoted(ledger: Ledger, project: Project, event: Make, monkeypatch: pytest.
     return ledger
 
 
+@pytest.mark.slow
 def test_a_bypass_is_appended_made_longer_and_ended(promoted: Ledger, project: Project, other: Ledger) -> None:
     now = datetime.now(UTC)
     first, new = bypass(project, promoted, "MON001", subject="turns", until="8h", reason="a test", now=now)
@@ -282,6 +283,7 @@ def test_what_is_refused_leaves_the_ledger_alone(promoted: Ledger, project: Proj
     assert [event.event for event in promoted.events()] == ["promote"]
 
 
+@pytest.mark.slow
 def test_seven_days_are_allowed_and_another_event_meanwhile_is_a_conflict(
     promoted: Ledger, project: Project, other: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

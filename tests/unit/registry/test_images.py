@@ -229,6 +229,7 @@ def pem(key: Ed25519PrivateKey, until: str = "") -> str:
     return f"not-after: {until}\n{text}" if until else text
 
 
+@pytest.mark.slow
 def test_key_permit_and_form_are_judged_whenever_an_image_is_believed(ledger: Ledger, event: Make) -> None:
     git, yesterday = ledger.git, f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
     promotion = append_promotion(ledger, event(commit=git.head()))

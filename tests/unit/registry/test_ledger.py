@@ -41,6 +41,7 @@ def test_an_appended_event_is_read_in_another_clone(ledger: Ledger, other: Ledge
     assert other.git.read("origin/beampermit-ledger", f"permits/{'b' * 64}.json") == '{"permit": 1}\n'
 
 
+@pytest.mark.slow
 def test_each_event_is_a_commit_that_keeps_the_earlier_ones(ledger: Ledger, origin: Path, event: Make) -> None:
     ledger.append(event(), permit=b"first\n")
     ledger.append(event(sequence=2, version=2, expected=1, permit=f"sha256:{'c' * 64}"), permit=b"second\n")
@@ -61,6 +62,7 @@ def test_work_tree_index_and_head_are_left_alone(ledger: Ledger, git: Callable[.
     assert git("status", "--porcelain=v2", "--branch") == before
 
 
+@pytest.mark.slow
 def test_it_works_in_a_shallow_clone_without_an_identity(
     tmp_path: Path, origin: Path, ledger: Ledger, event: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +78,7 @@ def test_it_works_in_a_shallow_clone_without_an_identity(
     assert shallow.state("bpm-faults").champion == event(sequence=2, version=2, expected=1)
 
 
+@pytest.mark.slow
 def test_the_second_of_two_gets_a_conflict_and_nothing_changes(ledger: Ledger, other: Ledger, event: Make) -> None:
     ledger.append(event(by="Ada"))
     with pytest.raises(Conflict, match="somebody else was first: promote bpm-faults version 1 by Ada"):
@@ -83,6 +86,7 @@ def test_the_second_of_two_gets_a_conflict_and_nothing_changes(ledger: Ledger, o
     assert [one.by for one in other.events()] == ["Ada"]
 
 
+@pytest.mark.slow
 def test_what_was_read_stays_until_the_next_fetch(ledger: Ledger, event: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process fetches into the same clone meanwhile: a state half of before and half of after is nobody's."""
     ledger.append(event(by="Ada"))
@@ -129,6 +133,7 @@ def test_another_expected_champion_is_a_conflict_before_any_push(ledger: Ledger,
         ledger.append(event(expected=7))
 
 
+@pytest.mark.slow
 def test_a_hook_that_refuses_is_exit_4(ledger: Ledger, origin: Path, event: Make) -> None:
     hook = origin / "hooks/pre-receive"
     hook.write_text("#!/bin/sh\necho 'the ledger is frozen for the run' >&2\nexit 1\n")
@@ -164,6 +169,7 @@ def test_a_lost_reply_is_not_a_conflict(
     assert ledger.state("bpm-faults").champion == other.state("bpm-faults").champion == event()
 
 
+@pytest.mark.slow
 def test_a_rewritten_ledger_is_refused(ledger: Ledger, other: Ledger, event: Make) -> None:
     ledger.append(event())
     other.fetch()
@@ -178,6 +184,7 @@ def test_a_rewritten_ledger_is_refused(ledger: Ledger, other: Ledger, event: Mak
     assert other.state("bpm-faults").champion == event()
 
 
+@pytest.mark.slow
 def test_a_bad_line_of_a_model_is_not_taken_over_for_it_and_its_repair_is(
     ledger: Ledger, other: Ledger, event: Make
 ) -> None:

@@ -114,6 +114,7 @@ def test_a_retirement_may_be_written_again_with_another_successor(event: Make) -
         parse_lines(_written([first, gone, told, told.model_copy(update={"sequence": 4})]))
 
 
+@pytest.mark.slow
 def test_it_is_appended_for_both_or_for_none(ledger: Ledger, other: Ledger, lines: list[Event]) -> None:
     for line in lines[:2]:
         ledger.append(line, permit=b"{}\n")

@@ -133,6 +133,7 @@ def test_impossible_needs_are_refused(plan, jobs: str, message: str) -> None:
         plan(jobs)
 
 
+@pytest.mark.slow
 def test_local_code_comes_from_the_wheel_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: Path) -> None:
     package = tmp_path / "site-packages/beampermit"
     shutil.copytree(own / "src/beampermit", package)

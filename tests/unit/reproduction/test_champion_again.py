@@ -17,6 +17,8 @@ from beampermit.project import Project
 from support.dvc_repositories import replace
 from support.toy_project import HERE, in_service
 
+pytestmark = pytest.mark.slow
+
 Reproduce = Callable[..., Result]
 
 
@@ -57,7 +59,6 @@ def test_nothing_to_reproduce_where_nothing_is_in_service(reproduce: Reproduce, 
     assert json.loads(reproduce("--json").stdout) == {"champion": None}
 
 
-@pytest.mark.slow
 def test_champion_is_judged_by_its_own_contract(
     origin: Project, reproduce: Reproduce, summary: Callable[[], str]
 ) -> None:
@@ -77,7 +78,6 @@ def test_champion_is_judged_by_its_own_contract(
     assert summary() == f"### ✅ The same model\n\n```\n{finished.stdout}```\n\n"
 
 
-@pytest.mark.slow
 def test_other_model_fails_and_the_summary_says_why(
     origin: Project, reproduce: Reproduce, summary: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

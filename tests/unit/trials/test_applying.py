@@ -46,6 +46,7 @@ def standing_of(project: Project) -> Standing:
     return found
 
 
+@pytest.mark.slow
 def test_the_best_trial_is_written_and_git_gets_the_summary(toy: Project) -> None:
     made = study_of(toy, *TRIALS)
     done = apply(toy, made, choose(made, None))
@@ -110,6 +111,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "said"), CHANGES)
 def test_a_study_of_something_else_is_refused_and_documents_say_so(
     toy: Project, change: Callable[[Project], None], said: str
@@ -129,6 +131,7 @@ def test_a_study_of_something_else_is_refused_and_documents_say_so(
     assert standing.changed == ()
 
 
+@pytest.mark.slow
 def test_documents_need_no_data_to_say_what_fits(toy: Project) -> None:
     applied(toy)
     shutil.rmtree(toy.root / ".dvc/cache")
@@ -136,6 +139,7 @@ def test_documents_need_no_data_to_say_what_fits(toy: Project) -> None:
     assert standing_of(toy).fits
 
 
+@pytest.mark.slow
 def test_parameters_changed_by_hand_are_said(toy: Project) -> None:
     applied(toy)
     params = toy.root / "params.yaml"
@@ -162,6 +166,7 @@ def test_without_a_summary_nothing_is_said(toy: Project) -> None:
     assert read_standing(toy) is None
 
 
+@pytest.mark.slow
 def test_a_kill_between_the_two_files_is_seen_and_mended(toy: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     made = study_of(toy, *TRIALS)
 

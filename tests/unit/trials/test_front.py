@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import time
 
+import pytest
+
 from beampermit.trials.front import front_of, shown_order
 from support.studies import AUC, LOSS, complete, failed, study
 
@@ -50,6 +52,7 @@ def test_the_front_is_that_of_comparing_all_with_all() -> None:
     assert {*numbers(front_of(study(*trials, objectives=(LOSS, AUC))))} == best
 
 
+@pytest.mark.slow
 def test_ten_thousand_equal_trials_take_no_time() -> None:
     equal = study(*(complete(n, 0.5, 0.5, params={}) for n in range(10_000)), objectives=(LOSS, AUC))
     began = time.perf_counter()

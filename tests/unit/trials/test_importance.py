@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from beampermit.trials.importance import FEWEST, importance
 from support.studies import complete, large, study
 
 
+@pytest.mark.slow
 def test_the_parameter_that_decides_is_the_first() -> None:
     assert next(iter(importance(large(150)))) == "train.learning_rate"
     for found in (importance(large(150)), importance(large(200, several=True))):

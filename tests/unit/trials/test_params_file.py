@@ -152,6 +152,7 @@ SCALARS = st.one_of(
 PLACES = st.sampled_from(list(VALUES))
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.dictionaries(PLACES, st.one_of(SCALARS, st.lists(SCALARS, max_size=3)), max_size=4))
 def test_whatever_is_written_is_read_again_and_the_rest_stays(values: dict[str, Any]) -> None:

@@ -39,6 +39,7 @@ def does(project: Project, what: str) -> None:
     replace(project.root / FILE, "does: nothing", f"does: {what}")
 
 
+@pytest.mark.slow
 def test_a_study_has_as_many_trials_as_are_wanted_in_all(searched: Project, search: Callable[..., Session]) -> None:
     first = search(6)
     assert (first.counts.complete, first.is_new) == (6, True)
@@ -60,6 +61,7 @@ def test_a_study_has_as_many_trials_as_are_wanted_in_all(searched: Project, sear
     assert read_study(searched).name == first.study.name
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_trials_and_does_none_twice(
     searched: Project, search: Callable[..., Session]
 ) -> None:
@@ -86,6 +88,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_trial_that_goes_wrong_says_how_and_where_all_do_the_study_fails(
     searched: Project, search: Callable[..., Session], wrong: str
@@ -99,6 +102,7 @@ def test_a_trial_that_goes_wrong_says_how_and_where_all_do_the_study_fails(
     assert WRONG[wrong] in trial.reason
 
 
+@pytest.mark.slow
 def test_an_objective_that_a_trial_does_not_have_fails_it(searched: Project, search: Callable[..., Session]) -> None:
     replace(searched.root / FILE, "sampler: random", "objectives: [auc]")
     does(searched, "no metric")
@@ -106,6 +110,7 @@ def test_an_objective_that_a_trial_does_not_have_fails_it(searched: Project, sea
         search(1)
 
 
+@pytest.mark.slow
 def test_trials_that_fail_do_not_end_the_study(searched: Project, search: Callable[..., Session]) -> None:
     does(searched, "fail below")
     done = search(8)
@@ -116,6 +121,7 @@ def test_trials_that_fail_do_not_end_the_study(searched: Project, search: Callab
     assert "the beam was lost at x = " in text(done)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes", "random"])
 def test_each_sampler_comes_closer(searched: Project, search: Callable[..., Session], sampler: str) -> None:
     replace(searched.root / FILE, "sampler: random", f"sampler: {sampler}")
@@ -125,6 +131,7 @@ def test_each_sampler_comes_closer(searched: Project, search: Callable[..., Sess
         assert sum(values[12:]) < sum(values[:12])
 
 
+@pytest.mark.slow
 def test_trials_with_the_same_parameters_are_trained_once(searched: Project, search: Callable[..., Session]) -> None:
     does(searched, "slow")
     replace(searched.root / FILE, "train.x: {float: [-5.0, 5.0]}", "train.kind: {choice: [wide, deep]}")
@@ -135,6 +142,7 @@ def test_trials_with_the_same_parameters_are_trained_once(searched: Project, sea
     assert len({trial.unit for trial in done.study.trials}) == 2
 
 
+@pytest.mark.slow
 def test_a_grid_is_tried_once_and_then_is_over(searched: Project, search: Callable[..., Session]) -> None:
     replace(searched.root / FILE, "train.x: {float: [-5.0, 5.0]}", "train.kind: {choice: [wide, deep]}")
     replace(searched.root / FILE, "{int: [1, 8]}", "{int: [3, 5], when: {train.kind: deep}}")
@@ -149,6 +157,7 @@ def test_a_grid_is_tried_once_and_then_is_over(searched: Project, search: Callab
     ]
 
 
+@pytest.mark.slow
 def test_what_is_worse_on_the_way_is_pruned(searched: Project, search: Callable[..., Session]) -> None:
     does(searched, "way")
     replace(searched.root / FILE, "sampler: random", "sampler: random\n  pruner: {kind: median, startup: 2}")
@@ -161,6 +170,7 @@ def test_what_is_worse_on_the_way_is_pruned(searched: Project, search: Callable[
     assert all(((t.params["train.x"] - 3) ** 2 + (t.params["train.depth"] - 4) ** 2) * 1.125 > best for t in pruned)
 
 
+@pytest.mark.slow
 def test_several_objectives_have_a_value_each(searched: Project, search: Callable[..., Session]) -> None:
     replace(searched.root / FILE, "sampler: random", "objectives: {auc: maximize, false_alarm_rate: minimize}")
     for trial in search(3).study.trials:
@@ -193,6 +203,7 @@ def change(project: Project, path: str, before: str, after: str) -> None:
         remake(project.root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", CHANGES)
 def test_what_a_trial_reads_makes_another_study(searched: Project, changed: str) -> None:
     before = open_study(Project(searched.root))
@@ -207,6 +218,7 @@ def test_what_a_trial_reads_makes_another_study(searched: Project, changed: str)
     assert len(list_studies(searched)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", SAME)
 def test_what_no_trial_reads_leaves_the_study(searched: Project, changed: str) -> None:
     before = open_study(Project(searched.root))
@@ -215,6 +227,7 @@ def test_what_no_trial_reads_leaves_the_study(searched: Project, changed: str) -
     assert (after.study.name, after.is_new) == (before.study.name, False)
 
 
+@pytest.mark.slow
 def test_only_what_training_reads_is_laid_out(
     searched: Project, search: Callable[..., Session], tmp_path: Path
 ) -> None:
@@ -297,6 +310,7 @@ def lines_of(project: Project) -> int:
     return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_share_the_trials(searched: Project, tmp_path: Path) -> None:
     does(searched, "slow")
     runs = [start(searched, tmp_path / "work", 12) for _ in range(2)]
@@ -309,6 +323,7 @@ def test_two_runs_at_once_share_the_trials(searched: Project, tmp_path: Path) ->
     assert len({json.dumps(trial.params) for trial in study.trials}) == 12
 
 
+@pytest.mark.slow
 def test_trials_of_a_run_that_was_killed_are_done_by_the_next(
     searched: Project, search: Callable[..., Session], tmp_path: Path
 ) -> None:
@@ -332,6 +347,7 @@ def test_trials_of_a_run_that_was_killed_are_done_by_the_next(
     assert len(read_study(searched).trials) == 6
 
 
+@pytest.mark.slow
 def test_a_run_that_is_interrupted_is_gone_on_with(
     searched: Project, search: Callable[..., Session], tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ def space() -> Space:
     return Space(parameters_of(WRITTEN))
 
 
+@pytest.mark.slow
 def test_what_is_suggested_can_be_read_again_from_the_storage(space: Space) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     for _ in range(60):

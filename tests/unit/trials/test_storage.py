@@ -25,6 +25,7 @@ from support.searched_project import resources
 __all__ = ["postgresql"]
 
 
+@pytest.mark.slow
 def test_half_a_line_that_a_killed_writer_left_is_removed_and_no_other(searched: Project) -> None:
     first = open_study(Project(searched.root))
     journal = folder_of(searched) / JOURNAL
@@ -38,6 +39,7 @@ def test_half_a_line_that_a_killed_writer_left_is_removed_and_no_other(searched:
         assert journal.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_a_journal_that_is_damaged_is_named(searched: Project) -> None:
     open_study(Project(searched.root))
     journal = folder_of(searched) / JOURNAL
@@ -156,6 +158,7 @@ def test_the_option_comes_before_the_environment_and_that_before_the_configurati
     assert address_of("sqlite:///given.db") == "sqlite:///given.db"
 
 
+@pytest.mark.slow
 def test_a_database_that_does_not_answer_is_outside_and_its_password_is_not_said(searched: Project) -> None:
     pytest.importorskip("psycopg")
     with pytest.raises(Outside) as caught:
@@ -200,6 +203,7 @@ def test_a_run_is_dead_where_its_process_or_its_signs_are(searched: Project, mon
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_runs_share_a_real_database_and_nothing_shows_its_password(
     searched: Project, tmp_path: Path, postgresql: str
 ) -> None:

@@ -35,6 +35,7 @@ def search(project: Project, tmp_path: Path, trials: int) -> Session:
     return run_study(Project(project.root), trials, resources(tmp_path), silent)
 
 
+@pytest.mark.slow
 def test_runs_have_all_of_a_trial_and_those_that_are_missing_are_written_by_the_next_run(
     searched: Project, tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

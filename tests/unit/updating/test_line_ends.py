@@ -49,6 +49,7 @@ def test_a_file_gets_the_line_ends_that_the_commit_has_throughout(
     assert left == [LF, b"\0\n", b"\0\n"]
 
 
+@pytest.mark.slow
 def test_only_what_both_changed_is_in_conflict_and_all_is_crlf(git: Git, install: Install) -> None:
     change(git.root, "Makefile", "List the targets", "List my targets")
     with (git.root / "docs/how-it-works.md").open("a") as page:

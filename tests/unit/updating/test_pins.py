@@ -100,6 +100,7 @@ def template_of(folder: Path, name: str, version: str, commit: str, tag: str) ->
     return copy / "template"
 
 
+@pytest.mark.slow
 def test_the_three_commits_of_a_release_are_one_template_and_no_pin_goes_back(
     git: Git, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ def proposed(git: Git) -> dict[str, str]:
     return {name: kind for kind, name in (line.split("\t") for line in lines)}
 
 
+@pytest.mark.slow
 def test_what_merges_is_one_pull_request_and_the_work_tree_stays(
     git: Git, install: Install, client: Client, github: GitHub
 ) -> None:
@@ -73,6 +74,7 @@ def test_what_merges_is_one_pull_request_and_the_work_tree_stays(
     assert propose(git.root, client, quiet).address is None
 
 
+@pytest.mark.slow
 def test_files_in_conflict_and_the_record_wait_for_a_person(
     git: Git, install: Install, client: Client, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +108,7 @@ def test_nothing_newer_is_no_pull_request(git: Git, install: Install, client: Cl
     assert github.pulls == {}
 
 
+@pytest.mark.slow
 def test_a_token_that_may_change_no_workflow_is_told_its_rights(
     git: Git, install: Install, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

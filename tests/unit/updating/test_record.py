@@ -111,6 +111,7 @@ def test_a_record_of_a_later_format_is_refused_with_the_command(git: Git) -> Non
         check(git)
 
 
+@pytest.mark.slow
 def test_after_cruft_has_updated_it_the_base_is_rendered_again_from_the_commit(
     git: Git, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +142,7 @@ def _commit(git: Git) -> None:
     git("commit", "--quiet", "--message", "Mine")
 
 
+@pytest.mark.slow
 def test_without_the_old_template_yours_stays_and_each_file_that_differs_is_named(git: Git, install: Install) -> None:
     """Format 0: a project that was generated before there was a record. Its answers stand in its files."""
     before = read_record(git.root)
@@ -192,6 +194,7 @@ def test_a_revision_is_a_name(revision: str) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_nothing_is_fetched_from_an_address_in_the_project_unless_somebody_asks(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +210,7 @@ def test_nothing_is_fetched_from_an_address_in_the_project_unless_somebody_asks(
         assert source.commit == commit
 
 
+@pytest.mark.slow
 def test_a_recorded_answer_that_would_be_code_in_a_hook_is_refused(git: Git, install: Install, tmp_path: Path) -> None:
     install(ADDED)
     answers = json.loads((git.root / ANSWERS).read_text())["context"]["cookiecutter"]

@@ -21,6 +21,8 @@ from beampermit.updating.update import check, update
 from support.git_repositories import committed
 from support.template_versions import ADDED, EDITED, FIRST, MOVED, NEW_QUESTION, PIN, change, tag_of
 
+pytestmark = pytest.mark.slow
+
 PIPELINE = "src/bpm_faults/pipeline"
 Install = Callable[[str], Path]
 

@@ -26,6 +26,7 @@ from support.template_versions import ADDED, EDITED, change
 Install = Callable[[str], Path]
 
 
+@pytest.mark.slow
 def test_an_edit_that_git_was_told_not_to_see_is_not_written_over(git: Git, install: Install) -> None:
     install(EDITED)
     for name, flag in (("Makefile", "--skip-worktree"), (ANSWERS, "--assume-unchanged")):
@@ -59,6 +60,7 @@ def test_beside_another_update_and_another_git_nothing_is_written(git: Git, inst
     assert (git("status", "--porcelain"), read_staged(git)) == ("", None)
 
 
+@pytest.mark.slow
 def test_a_new_file_where_the_project_has_a_folder_is_a_conflict(git: Git, install: Install) -> None:
     mine = git.root / "docs/new-page.md/mine.txt"
     mine.parent.mkdir()
@@ -155,6 +157,7 @@ def test_each_project_of_a_repository_has_its_own_plan(small: Git) -> None:
     assert len({place_of(Git(folder)) for folder in folders}) == len(folders)
 
 
+@pytest.mark.slow
 def test_a_render_that_git_does_not_take_is_named(git: Git, install: Install) -> None:
     change(
         git.root,

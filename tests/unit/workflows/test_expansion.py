@@ -105,6 +105,7 @@ def test_work_is_counted_for_all_that_takes_time(work: Any, least: int) -> None:
     assert least <= MOST_WORK - limit.left <= 3 * least
 
 
+@pytest.mark.slow
 def test_more_work_than_is_allowed_ends_it() -> None:
     with pytest.raises(BadInput, match="repeats or nests too much"), limited_work():
         combinations({"a": [*range(256)], "exclude": [1] * 10_000}, {})

@@ -49,6 +49,7 @@ def test_two_people_can_label_at_once(dvc_project: Project, dataset: Dataset) ->
     assert len(found) == len(set(found)) == 81
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_whole_lines(dvc_project: Project, dataset: Dataset) -> None:
     context = multiprocessing.get_context("spawn")
     person = context.Process(target=_say_many, args=(str(dvc_project.root), "Bo", 100_000))

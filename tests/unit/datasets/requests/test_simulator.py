@@ -41,6 +41,7 @@ def ask(project: Project, **options: Any) -> RequestResult:
     return request(project, work, **options)
 
 
+@pytest.mark.slow
 def test_the_table_is_written_with_a_sidecar(own: Project) -> None:
     assert ask(own).sidecar["rows"] == 1
     assert rows(own.root, "turns") == [(1,)]
@@ -50,6 +51,7 @@ def test_the_table_is_written_with_a_sidecar(own: Project) -> None:
     assert ask(own).summary == "the same bytes as before"
 
 
+@pytest.mark.slow
 def test_a_different_answer_must_be_accepted(own: Project) -> None:
     ask(own)
     (own.root / "seed").write_text("2")
@@ -62,6 +64,7 @@ def test_a_different_answer_must_be_accepted(own: Project) -> None:
     assert rows(own.root, "turns") == [(2,)]
 
 
+@pytest.mark.slow
 def test_a_sidecar_of_the_function_is_kept_if_its_sha256_is_right(own: Project) -> None:
     line = "import hashlib, json; raw = pathlib.Path('data/raw.parquet').read_bytes()\n"
     line += "pathlib.Path('data/raw.json').write_text(json.dumps({'sha256': hashlib.sha256(raw).hexdigest()}))\n"

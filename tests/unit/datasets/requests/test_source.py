@@ -55,6 +55,7 @@ def ask_logger(asking: Callable[..., Project], monkeypatch: pytest.MonkeyPatch) 
     return run
 
 
+@pytest.mark.slow
 def test_its_samples_become_rows(ask_logger: Callable[..., Any], project: Project) -> None:
     said = ask_logger(options={"offset": 0.5}).sidecar
     assert (said["source"], said["origin"]) == ("logger", {"logger": "two"})

@@ -59,6 +59,7 @@ def changed(root: Path, release: str) -> list[str]:
     return changed_platforms(root, required, repodata_of_lock(root, required, lock), lock)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("release", MADE)
 def test_the_hashes_of_each_conda_lock_since_2_are_those_of_the_same_requirements(release: str, tmp_path: Path) -> None:
     file = tmp_path / "environment.yml"

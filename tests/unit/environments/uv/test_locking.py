@@ -37,6 +37,7 @@ def test_a_wheel_of_a_local_folder_gets_the_hash_that_uv_leaves_out(uv_project: 
     assert re.search(r'\{ path = "local_part-1\.0\+cpu-py3-none-any\.whl", hash = "sha256:[0-9a-f]{64}" \}', text)
 
 
+@pytest.mark.slow
 def test_uv_accepts_the_completed_lock_and_keeps_it(uv_project: Project) -> None:
     before = (uv_project.root / "uv.lock").read_bytes()
     assert uv(uv_project.root, "lock", "--check").returncode == 0
@@ -50,6 +51,7 @@ def test_a_local_wheel_that_was_exchanged_is_refused_by_its_hash(uv_project: Pro
         Uv().install(uv_project.root, uv_project.root / ".venv", progress=lambda _: None)
 
 
+@pytest.mark.slow
 def test_only_the_package_that_is_named_moves(uv_settings: Path, tmp_path: Path) -> None:
     index = Index(tmp_path / "index")
     for name in ("numbers", "colours"):
@@ -70,6 +72,7 @@ def test_only_the_package_that_is_named_moves(uv_settings: Path, tmp_path: Path)
     index.close()
 
 
+@pytest.mark.slow
 def test_requirements_that_clash_are_quoted_in_a_line(uv_project: Project) -> None:
     edit(uv_project.root / "pyproject.toml", '"numbers>=1,<2"', '"numbers>=7"')
     with pytest.raises(Failed) as caught:
@@ -79,6 +82,7 @@ def test_requirements_that_clash_are_quoted_in_a_line(uv_project: Project) -> No
     assert caught.value.file == "pyproject.toml"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [500, 503])
 def test_an_index_that_answers_with_an_error_is_the_outside_world(
     uv_settings: Path, tmp_path: Path, uv_project: Project, status: int
@@ -91,6 +95,7 @@ def test_an_index_that_answers_with_an_error_is_the_outside_world(
     index.close()
 
 
+@pytest.mark.slow
 def test_an_index_that_is_down_is_the_outside_world(uv_settings: Path, tmp_path: Path, uv_project: Project) -> None:
     index = Index(tmp_path / "index")
     index.close()
@@ -101,6 +106,7 @@ def test_an_index_that_is_down_is_the_outside_world(uv_settings: Path, tmp_path:
     assert (uv_project.root / "uv.lock").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_python_that_is_not_here_is_the_outside_world(uv_project: Project) -> None:
     file = uv_project.root / "pyproject.toml"
     file.write_text(re.sub(r'requires-python = ".*"', 'requires-python = "==3.5.*"', file.read_text()))
@@ -125,6 +131,7 @@ TAMPERED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", TAMPERED)
 def test_a_lock_that_was_broken_is_fixed_by_locking(uv_project: Project, defect: str) -> None:
     file = uv_project.root / "uv.lock"
@@ -134,6 +141,7 @@ def test_a_lock_that_was_broken_is_fixed_by_locking(uv_project: Project, defect:
     assert lock(uv_project.root) == before
 
 
+@pytest.mark.slow
 def test_a_broken_lock_stays_where_there_is_no_solution(uv_project: Project) -> None:
     file = uv_project.root / "uv.lock"
     file.write_text("<<<<<<< ours\n" + file.read_text())
@@ -159,6 +167,7 @@ def bare(tmp_path: Path, **files: str) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_requirements_txt_alone_is_read_and_its_lock_is_fresh(uv_settings: Path, index: Index, tmp_path: Path) -> None:
     root = bare(
         tmp_path,
@@ -185,6 +194,7 @@ def test_requirements_txt_alone_is_read_and_its_lock_is_fresh(uv_settings: Path,
     }
 
 
+@pytest.mark.slow
 def test_an_index_of_whoever_locks_is_not_written_into_the_project(
     uv_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +208,7 @@ def test_an_index_of_whoever_locks_is_not_written_into_the_project(
     index.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "layout", ["tiny==1.0 {pin}", "# tiny\ntiny[x]==1.0; python_version > '3' \\\n  {pin}\n  # by hand"]
 )
@@ -215,6 +226,7 @@ def test_a_hash_that_requirements_txt_pins_is_that_of_a_locked_file(
         assert {file.name for file in root.iterdir()} == {"requirements.txt", "wheels"}
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_made_of_requirements_txt_counts_only_once_its_hashes_are_compared(
     uv_settings: Path, tmp_path: Path
 ) -> None:
@@ -242,6 +254,7 @@ def test_what_a_killed_run_made_of_requirements_txt_counts_only_once_its_hashes_
     assert "env lock" not in (root / "pyproject.toml").read_text()
 
 
+@pytest.mark.slow
 def test_a_requirements_txt_without_a_solution_is_named_itself(uv_settings: Path, tmp_path: Path) -> None:
     root = bare(tmp_path, requirements_txt="-f wheels\ntiny==2.0\n")
     make_wheel(root / "wheels", "tiny", "1.0")
@@ -290,6 +303,7 @@ def test_a_project_of_which_no_lock_would_pass_is_not_locked(
     assert not (root / "uv.lock").exists()
 
 
+@pytest.mark.slow
 def test_a_member_of_a_workspace_above_has_no_lock_of_its_own(uv_settings: Path, index: Index, tmp_path: Path) -> None:
     text = '[project]\nname = "{}"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = ["numbers"]\n'
     more = f'[[tool.uv.index]]\nurl = "{index.url}"\ndefault = true\n'
@@ -310,6 +324,7 @@ def _use(root: Path, index: Index) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ['find-links = ["{url}"]', 'index = [{{url = "{url}", format = "flat"}}]'])
 def test_what_env_lock_records_allows_a_folder_that_is_written_as_a_url(
     uv_settings: Path, tmp_path: Path, setting: str

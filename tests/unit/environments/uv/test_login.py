@@ -15,6 +15,8 @@ from beampermit.environments.uv.files import login
 from beampermit.errors import BadInput, Outside
 from support.package_index import PYTHON, Index, uv_settings
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["uv_settings"]
 SECRET = "s3cret"
 

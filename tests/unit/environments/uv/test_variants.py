@@ -111,6 +111,7 @@ def names(prefix: Path) -> set[str]:
     return {str(one) for one in distributions(site_packages(prefix, describe(prefix)))}
 
 
+@pytest.mark.slow
 def test_a_lock_of_both_accelerators_is_fresh_to_us_and_to_uv(root: Path) -> None:
     assert stale(root) == []
     assert uv(root, "lock", "--check").returncode == 0
@@ -170,6 +171,7 @@ def test_a_variant_with_a_package_twice_is_named(root: Path) -> None:
     assert any("linux-x86_64 with cuda both torchy" in problem for problem in said), said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("variant", "torchy"), [("", "torchy 2.0+cpu"), ("cuda", "torchy 2.0+cu1")])
 def test_one_variant_is_installed_and_verified_as_that(root: Path, variant: str, torchy: str) -> None:
     done = installation.install(choice.backend_for(root, variant=variant), root, root / ".venv", progress=quiet)
@@ -180,6 +182,7 @@ def test_one_variant_is_installed_and_verified_as_that(root: Path, variant: str,
     assert Uv().installed(Uv().read(root), root / ".venv") == ()
 
 
+@pytest.mark.slow
 def test_an_environment_that_says_it_is_the_other_variant_is_not_the_lock(root: Path) -> None:
     done = installation.install(Uv(), root, root / ".venv", progress=quiet)
     (root / ".venv" / installation.STAMP).write_text(f"{done.lock} cuda\n")
@@ -223,6 +226,7 @@ def test_a_bundle_installs_where_no_index_answers(root: Path, tmp_path: Path, na
     assert Uv().installed(Uv().read(root), root / ".venv") == ()
 
 
+@pytest.mark.slow
 def test_a_bundle_replaces_what_was_altered_in_the_environment_and_records_nothing_of_it(
     root: Path, tmp_path: Path
 ) -> None:

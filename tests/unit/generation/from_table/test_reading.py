@@ -58,6 +58,7 @@ def test_names_that_differ_in_case_alone_are_two_columns_to_sql_too(tmp_path: Pa
     assert list(open_file(tmp_path / "copy.parquet").columns) == [header.name for header in headers]
 
 
+@pytest.mark.slow
 def test_types_hold_for_rows_that_the_first_thousands_say_nothing_of(tmp_path: Path) -> None:
     write_csv(tmp_path / "x.csv", ["a", "b"], [*["1"] * 60_000, "stuck"], [2] * 60_001)
     copy_table(tmp_path / "x.csv", tmp_path / "copy.parquet")

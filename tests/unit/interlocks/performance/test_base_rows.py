@@ -129,6 +129,7 @@ def relabel(project: Project, acquisition: str) -> None:
         file.write(f"{acquisition},BPM.3,X,false,Ada,2026-02-02T10:00:00Z,seen,0.9\n")
 
 
+@pytest.mark.slow
 def test_labels_that_people_corrected_may_differ_and_are_counted(changed: Project, alter: Any) -> None:
     alter("test", RELABELLED)
     assert "1 of 8 rows are changed" in rows(changed).problem
@@ -155,6 +156,7 @@ def test_what_a_signal_is_says_the_base_branch_too(changed: Project, alter: Any)
     assert "1 of 8 rows are changed" in rows(changed).problem
 
 
+@pytest.mark.slow
 def test_a_label_that_the_base_branch_has_already_does_not_let_a_row_change(changed: Project, alter: Any) -> None:
     changed.git("switch", "--quiet", "main")
     relabel(changed, "a03-2")
@@ -186,6 +188,7 @@ def test_a_version_that_falls_is_no_new_one(changed: Project, alter: Any) -> Non
     assert "4 of 8 rows are missing" in rows(changed).problem
 
 
+@pytest.mark.slow
 def test_where_rows_are_added_the_earlier_ones_are_judged_by_themselves_too(changed: Project, alter: Any) -> None:
     """Easy rows in plenty would hide those that the model misjudges."""
     new = "UNION ALL SELECT * REPLACE ('n' || acquisition AS acquisition) FROM read_parquet('{file}')"

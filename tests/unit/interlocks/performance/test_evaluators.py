@@ -20,6 +20,8 @@ from support.attacks import attack_case
 from support.dvc_repositories import replace
 from support.planted_models import write_table
 
+pytestmark = pytest.mark.slow
+
 TEST = "data/dataset/test.parquet"
 EVALUATE = """\
 import json, pathlib, sys, yaml

@@ -14,6 +14,8 @@ from support.attacks import attack_case
 from support.dvc_repositories import replace
 from support.in_service import CURRENT, FIELD, LOCK, TEST, Service, service, service_once
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["service", "service_once"]
 
 INPUT = "    - {name: field, source: derived, unit: T, range: [-9, 9]}\n"

@@ -15,6 +15,8 @@ from support.attacks import attack_case
 from support.dvc_repositories import replace
 from support.in_service import FIELD, METRICS, SIGNALS, Service, service, service_once
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["service", "service_once"]
 
 WHY = "Labels are by a beam loss now."

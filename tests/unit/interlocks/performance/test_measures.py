@@ -105,6 +105,7 @@ def test_a_better_number_in_the_file_of_metrics_has_no_effect(branch: Project, s
     assert "recall is committed as 1 and evaluates to 0.92" in told.reason
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="PRF001",
     tried="the project's evaluation writes a better number for a metric with a measure",
@@ -252,6 +253,7 @@ def test_a_target_that_is_no_column_fails_and_names_the_nearest(branch: Project)
     assert "target 'faulty' is no column of test.parquet; is it 'fault'?" in verdict.reason
 
 
+@pytest.mark.slow
 @pytest.mark.plants("PRF003")
 def test_subgroups_are_measured_without_a_command_and_the_limit_holds_to_the_row(branch: Project) -> None:
     verdict = checked(branch, "PRF003")
@@ -266,6 +268,7 @@ def test_subgroups_are_measured_without_a_command_and_the_limit_holds_to_the_row
     assert verdict.reason == "false_alarm_rate where plane is Y is 0.06 on 50 rows, the gate is at most 0.05"
 
 
+@pytest.mark.slow
 def test_a_subgroup_of_another_measure_under_the_same_name_is_judged_beside_the_base_branchs(branch: Project) -> None:
     replace(branch.root / "contract.yaml", "measure: false_positive_rate", "measure: log_loss")
     verdict = checked(branch, "PRF003")
@@ -278,6 +281,7 @@ def test_a_subgroup_of_another_measure_under_the_same_name_is_judged_beside_the_
     assert "plane is Y is 0.06" in checked(branch, "PRF003", scores).reason, "the base branch's gate"
 
 
+@pytest.mark.slow
 def test_champion_and_challenger_are_measured_on_the_same_resamples(arena: Any) -> None:
     from support.planted_models import NONE, SOME
 

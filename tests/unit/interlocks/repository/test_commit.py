@@ -293,6 +293,7 @@ def records_in_dvc(project: Project) -> None:
     remake(project.root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "plant",
     [linked_cache, linked_parameters, hidden_from_both, compiled, outputs_that_never_ran, records_in_dvc],

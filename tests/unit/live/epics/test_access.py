@@ -177,6 +177,7 @@ for text in sys.stdin.read().split("\\0"):
 DUMPED = re.compile(r"^\tRULE\((\d+),(\w+),(\w+)\)", re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_rules_are_those_that_epics_reads() -> None:
     pytest.importorskip("epicscorelibs")
     texts = [f"UAG(u) {{ada}}\nASG(LIMITS) {{ {spelling}\n }}\n" for spelling in SPELLINGS]

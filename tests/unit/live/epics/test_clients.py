@@ -87,6 +87,7 @@ def test_what_a_client_of_pva_sees_beside_the_value(served: Records, pvapy: Clie
     assert pvapy.get(UNTOUCHED)["fields"]["display"]["description"] == "Fault score - of a beam position moni..."
 
 
+@pytest.mark.slow
 def test_who_is_connected_is_named_with_protocol_host_and_user(served: Records, aioca: Client, pvapy: Client) -> None:
     aioca.get(SCORE)
     pvapy.get(UNTOUCHED)

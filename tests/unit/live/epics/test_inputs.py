@@ -69,6 +69,7 @@ def machine(epics: Network) -> Iterator[Machine]:
 NUMBERS = ("FLOAT", "INTEGER", "LONG", "TURNS", "RAW", "PART", "ONE")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "protocol"), [("pvapy", "pva://"), ("caproto", "ca://")])
 def test_values_and_times_are_those_that_other_clients_read(
     epics: Network, machine: Machine, kind: str, protocol: str
@@ -234,6 +235,7 @@ def served_from(epics: Network, serve: Serve, pvs: Mapping[str, Any] = SOUND, **
             source.close()
 
 
+@pytest.mark.slow
 @pytest.mark.truth("half-open")
 def test_a_connection_to_a_stopped_ioc_is_stale_then_disconnected_then_sound(
     epics: Network, serve: Serve, over: str, truth: Situation
@@ -253,6 +255,7 @@ def test_a_connection_to_a_stopped_ioc_is_stale_then_disconnected_then_sound(
         _until_says(served, (Severity.NO_ALARM, Status.NO_ALARM, ""))
 
 
+@pytest.mark.slow
 def test_an_ioc_that_starts_again_is_read_again_whatever_its_types_are(epics: Network, serve: Serve, over: str) -> None:
     with served_from(epics, serve, signals=signals_over(over)) as (served, ioc):
         served.cycle()
@@ -265,6 +268,7 @@ def test_an_ioc_that_starts_again_is_read_again_whatever_its_types_are(epics: Ne
         _until_says(served, (Severity.NO_ALARM, Status.NO_ALARM, ""), of="B2:FAULT")
 
 
+@pytest.mark.slow
 @pytest.mark.truth("no snapshot")
 def test_rows_are_made_as_the_snapshot_changes_and_none_are_true_without_it(
     epics: Network, serve: Serve, truth: Situation

@@ -19,6 +19,7 @@ from support.served import NOW, SIGNALS, Serve
 MONITORS, TURNS = 120, 250
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LCLS.is_file(), reason="the PVs of LCLS are not on this machine")
 def test_two_thousand_pvs_of_lcls_are_read_back_over_both_protocols(epics: Network) -> None:
     values: dict[str, Any] = json.loads(LCLS.read_text())
@@ -36,6 +37,7 @@ def test_two_thousand_pvs_of_lcls_are_read_back_over_both_protocols(epics: Netwo
     assert {one.fault for one in read.values()} == {Fault.NONE}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not LHC.is_file(), reason="the LHC's acquisitions are not on this machine")
 def test_the_turns_of_120_monitors_of_the_lhc_are_one_batch(epics: Network, serve: Serve) -> None:
     query = f"select turns_2um from '{LHC}' where plane = 'X' order by acquired_at, bpm limit {MONITORS}"

@@ -219,6 +219,7 @@ def test_a_filter_hides_no_put(served: Records, aioca: Client, said: str) -> Non
     assert aioca.get("B2:FAULT")["limits"]["hihi"] == 90.0
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="serve",
     tried="writes an alarm limit from an account that the access security file does not name",
@@ -232,6 +233,7 @@ def test_who_is_not_in_the_access_file_writes_no_limit(served: Records, epics: N
     one.kill()
 
 
+@pytest.mark.slow
 def test_a_file_that_epics_cannot_read_starts_nothing(start: dict[str, Any], epics: Network, tmp_path: Path) -> None:
     file = tmp_path / "bad.acf"
     file.write_text("ASG(LIMITS) {\n    RULE(0, WRITE, TRAPWRITE) { UAG(unknown) }\n}\n")
@@ -260,6 +262,7 @@ def test_other_pvs_are_other_records(served: Records, contract_text: str) -> Non
         assert served.ask(same={"text": changed}) is same, change
 
 
+@pytest.mark.slow
 def test_a_restart_keeps_changed_limits_and_another_promotion_ends_them(
     start: dict[str, Any], epics: Network, contract_text: str, tmp_path: Path
 ) -> None:
@@ -314,6 +317,7 @@ def test_a_switch_shows_no_number_with_the_alarm_of_the_other_version(
     assert set(seen) == {(12.5, 0, "", NOW + 20), (3.0, MINOR, "HIGH", NOW + 21)}
 
 
+@pytest.mark.slow
 def test_what_the_monitor_says_is_shown_with_its_severity(
     served: Records, aioca: Client, start: dict[str, Any]
 ) -> None:

@@ -132,6 +132,7 @@ def test_a_connection_that_is_used_again_stays(
             time.sleep(1.8)
 
 
+@pytest.mark.slow
 def test_half_requests_do_not_stop_the_others(serving: Served, browse: Browse, monkeypatch: pytest.MonkeyPatch) -> None:
     http = browse(serving)
     assert http.get("/healthz").status_code == 200

@@ -114,6 +114,7 @@ def test_small_batches_become_few_groups(tmp_path: Path, monkeypatch: pytest.Mon
     assert file.num_row_groups == 3
 
 
+@pytest.mark.slow
 def test_killed_with_the_whole_process_the_log_has_all_that_it_had_written(
     serving: Served, logged: Logged, tmp_path: Path, contract_text: str
 ) -> None:

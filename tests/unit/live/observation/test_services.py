@@ -78,6 +78,7 @@ def status(*words: str) -> tuple[int, list[str]]:
     return result.exit_code, result.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_a_service_is_found_by_its_pvs(beating: Beating, project: Project) -> None:
     beating.go(input_age=0.25, latency_p99=0.0031)
     code, lines = status("--project", str(project.root))
@@ -135,6 +136,7 @@ def test_a_service_that_does_not_answer_has_an_exit_code_of_its_own() -> None:
     assert "refused" in service["error"]
 
 
+@pytest.mark.slow
 def test_a_service_is_found_by_http(serving: Served, browse: Browse) -> None:
     http = browse(serving)
     url = f"http://127.0.0.1:{http.server.address[1]}"
@@ -203,6 +205,7 @@ def test_a_service_that_drips_is_waited_for_no_longer_than_one_that_is_silent(be
             over.set()
 
 
+@pytest.mark.slow
 def test_text_of_a_service_is_not_obeyed(tmp_path: Path) -> None:
     hostile = {"name": "x\x1b[2J", "status": "SERVING\n", "alive": True, "reason": "\x1b]0;gone\x07\u202e" + "y" * 5000}
     with listening(answering(json.dumps(hostile).encode())) as port:
@@ -225,6 +228,7 @@ def answering(body: bytes, code: int = 200) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+@pytest.mark.slow
 def test_who_is_connected_is_listed_and_no_text_of_theirs_is_obeyed(serving: Served, browse: Browse) -> None:
     http = browse(serving)
     connected = Peer("CA", "10.0.0.5:42642", "ada\x1b[2J", ("B1:FAULT", "B2:FAULT"))

@@ -37,6 +37,7 @@ def process_id(process: ModelProcess) -> int:
     return process._loading.process_id
 
 
+@pytest.mark.slow
 def test_a_process_is_given_to_its_version_alone_and_ends_where_nobody_takes_it(
     contract_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

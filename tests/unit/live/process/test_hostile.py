@@ -35,6 +35,7 @@ DEFECTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "defect",
     [
@@ -107,6 +108,7 @@ def test_what_is_no_answer_ends_the_process(
     assert asked.reason(0.0).endswith(AGAIN), "nothing of it is asked again"
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_while_nobody_asks_is_there_again_before_anybody_does(plant: Plant) -> None:
     asked = plant(before=TELLS)
     asked.until_ready()
@@ -169,6 +171,7 @@ def test_what_must_not_be_loaded_is_not_started_until_it_may(plant: Plant, tmp_p
     assert asked.answers()
 
 
+@pytest.mark.slow
 def test_a_folder_for_temporary_files_that_comes_back_is_waited_for(
     plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +213,7 @@ def test_an_environment_that_is_not_there_is_said(plant: Plant, tmp_path: Path) 
 LEAKS = "held = globals().setdefault('held', []); held.append(b'x' * (160 * 2**20))"
 
 
+@pytest.mark.slow
 @pytest.mark.truth("leaks")
 @pytest.mark.parametrize(("budget", "replaced"), [(60, True), (200, False)])
 def test_a_process_that_leaks_is_replaced_and_no_answer_is_missing(
@@ -235,6 +239,7 @@ FORKS = "child = os.fork() or time.sleep(600); open(options['--model'] + '/pid',
 """It writes the number of a process that it starts into the model's folder."""
 
 
+@pytest.mark.slow
 def test_a_restart_loses_no_answer_and_leaves_nothing_of_the_former_process(plant: Plant) -> None:
     asked = plant(before=FORKS)
     asked.until_ready()
@@ -276,6 +281,7 @@ def test_closing_does_not_wait_for_a_model_that_is_being_loaded(plant: Plant) ->
     assert not runs(int((asked.folder / "pid").read_text()))
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_ended_at_once_also_while_another_is_loaded(plant: Plant) -> None:
     second_sleeps = f"os.path.exists(options['--model'] + '/pid') and time.sleep(600); {TELLS}"
     asked = plant("time.sleep(600)", before=second_sleeps, sections=SHORT)

@@ -121,6 +121,7 @@ def test_answers_that_cannot_be_true_pass_to_be_judged(served: Asked) -> None:
     assert served.ask(5.0, rows=9)["score"].shape == (8,)
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_says_why(ask: Plant, tmp_path: Path) -> None:
     asked = ask(saved(tmp_path / "model", load="raise OSError('no weights')"))
     reason = asked.reason_for_not_starting()
@@ -128,6 +129,7 @@ def test_a_model_that_cannot_be_loaded_says_why(ask: Plant, tmp_path: Path) -> N
     assert not asked.process.ready
 
 
+@pytest.mark.slow
 def test_nothing_of_a_model_runs_before_it_was_verified(contract_text: str, tmp_path: Path) -> None:
     said = "this file differs from the one that the permit binds"
     folder = saved(tmp_path / "model", load="open(__file__ + '.ran', 'w').close()")
@@ -161,6 +163,7 @@ def reason(process: ModelProcess) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_environment_without_the_packages_of_the_model_is_said(ask: Plant, tmp_path: Path) -> None:
     asked = ask(tmp_path, inside=Environment(Path(sys.base_prefix)))
     assert "No module named" in asked.reason_for_not_starting()
@@ -223,6 +226,7 @@ def mean(turns):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.gpu
 def test_a_served_model_computes_on_the_gpu(request: pytest.FixtureRequest, ask: Plant, tmp_path: Path) -> None:
     try:

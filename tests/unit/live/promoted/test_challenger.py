@@ -39,6 +39,7 @@ def register(lab: Laboratory, weight: float) -> None:
         Promotion(lab.project, lab.ledger, lab.registry, lab.sign(), refuse, lab.said.append).run()
 
 
+@pytest.mark.slow
 def test_a_signed_version_that_is_not_champion_can_be_shadowed(lab: Laboratory, promotions: Promotions) -> None:
     register(lab, 3)
     declared = promotions.challenger()
@@ -54,6 +55,7 @@ def test_a_signed_version_that_is_not_champion_can_be_shadowed(lab: Laboratory, 
         promotions.verify_permit(challenger)
 
 
+@pytest.mark.slow
 def test_a_former_champion_can_be_a_challenger_and_a_retired_one_cannot(
     lab: Laboratory, followed: Followed, promotions: Promotions
 ) -> None:
@@ -80,6 +82,7 @@ def test_without_the_alias_there_is_none(lab: Laboratory, promotions: Promotions
         promotions.challenger()
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="serve",
     tried="gives the alias challenger to a version whose permit another key signed",
@@ -92,6 +95,7 @@ def test_a_challenger_that_another_key_signed_is_refused(lab: Laboratory, promot
         promotions.challenger()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "weight", "until"),
     [
@@ -139,6 +143,7 @@ def test_a_challenger_of_another_commit_or_model_or_of_a_former_key_is_refused(
         promotions.challenger()
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="serve",
     tried="puts a permit of gigabytes beside a challenger in the registry",

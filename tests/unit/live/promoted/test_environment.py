@@ -48,6 +48,7 @@ def test_cuda_is_for_a_contract_that_has_it_on_a_machine_with_a_gpu(
         assert machine_variant(parse_contract(contract_text)) == ""
 
 
+@pytest.mark.slow
 def test_a_lock_for_one_kind_of_machine_needs_no_variant_unless_one_is_asked_for(
     followed: Followed, declared: Declared, contract_text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_lock_that_the_permit_does_not_bind_is_not_installed(followed: Followe
         install_environment(followed.promotions.mirror.git, replace(declared, statement=other), followed.wanted, silent)
 
 
+@pytest.mark.slow
 def test_only_an_environment_in_which_nothing_was_changed_is_there_already(
     followed: Followed, declared: Declared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

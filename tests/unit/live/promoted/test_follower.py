@@ -29,6 +29,8 @@ from support.permits import KEY
 from support.promoted_project import Followed
 from support.registry_project import Laboratory, sign_promotion
 
+pytestmark = pytest.mark.slow
+
 GOES_ON = "version 1 goes on"
 
 

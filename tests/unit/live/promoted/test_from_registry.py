@@ -15,6 +15,7 @@ from beampermit.live.promoted import Repository, Wanted, from_registry
 from beampermit.processes import Finished, run
 
 
+@pytest.mark.slow
 def test_what_logs_in_at_the_registry_is_no_variable_that_its_process_starts_with(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -51,6 +51,7 @@ def mirror_of(origin: Path, *settings: tuple[str, str]) -> Mirror:
     return Mirror(Repository(str(origin), settings), state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [(), (("protocol.version", "0"),)], ids=["single commits", "branches only"])
 def test_a_project_in_a_folder_is_found_by_its_contract(origin: Path, settings: tuple[tuple[str, str], ...]) -> None:
     commit = Git(origin)("rev-parse", "HEAD~1")

@@ -25,6 +25,7 @@ def candidate(state: Path, name: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_they_are_in_dvc_and_on_the_remote_once(dvc_project: Project, storage: Path, tmp_path: Path) -> None:
     before = len([*storage.rglob("*")])
     candidate(tmp_path / "state", "2027-01-15T090002Z-v3")

@@ -105,6 +105,7 @@ def test_without_a_log_an_alarm_is_told_all_the_same(responding: Respond, tmp_pa
     assert len(monitor.github.issues) == 1
 
 
+@pytest.mark.slow
 def test_there_are_not_more_than_a_disk_holds(log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "MOST", 2)
     for number in range(2):

@@ -86,6 +86,7 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]
         yield count
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_step_is_finished_and_nothing_is_done_twice(
     responding: Respond, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +162,7 @@ def test_a_damaged_journal_is_said_with_its_file(tmp_path: Path) -> None:
         load_journal(tmp_path)
 
 
+@pytest.mark.slow
 def test_what_waits_for_an_outlet_that_this_run_lacks_is_done_by_a_later_one(
     responding: Respond, receiver: Receiver, tmp_path: Path
 ) -> None:
@@ -210,6 +212,7 @@ def test_a_monitor_with_a_damaged_journal_starts_anew_and_keeps_it(
     assert monitor.states == ["open"], "its issue is found again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_flood_of_alarms_is_no_flood_of_entries_and_posts(
     responding: Respond, receiver: Receiver, tmp_path: Path, at_once: bool
