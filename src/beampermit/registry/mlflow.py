@@ -153,10 +153,15 @@ class Registry:
             return _parse(version) if version else None
 
     def alias(self, model: str, alias: str) -> int | None:
+        """The number of the version of an alias, or None."""
+        version = self.aliased(model, alias)
+        return version.number if version else None
+
+    def aliased(self, model: str, alias: str) -> Version | None:
         """The version of an alias, or None."""
         with self._outside(f"return alias {alias} of {model}"):
             version = self._or_none(lambda: self._client.get_model_version_by_alias(model, alias))
-            return int(version.version) if version else None
+            return _parse(version) if version else None
 
     def set_alias(self, model: str, alias: str, number: int) -> None:
         with self._outside(f"move alias {alias} of {model}"):

@@ -70,7 +70,7 @@ def states_until_stable(ledger: Ledger, model: str) -> Iterator[ModelState]:
         state = ledger.state(model)
 
 
-def require_same_registry(ledger: Ledger, registry: Registry, model: str, state: ModelState) -> int | None:
+def require_same_registry(ledger: Ledger, registry: Registry, model: str, state: ModelState) -> Version | None:
     """The version with alias `champion`, or None.
 
     Raises `Conflict` where this is not the registry that the ledger names, or where it has shown events that the ledger
@@ -81,11 +81,10 @@ def require_same_registry(ledger: Ledger, registry: Registry, model: str, state:
     return require_same_ledger(ledger, registry, model, tags)
 
 
-def require_same_ledger(ledger: Ledger, registry: Registry, model: str, tags: Mapping[str, str]) -> int | None:
+def require_same_ledger(ledger: Ledger, registry: Registry, model: str, tags: Mapping[str, str]) -> Version | None:
     """As `require_same_registry`, whatever the registry's identity."""
-    current = registry.alias(model, CHAMPION)
-    version = registry.version(model, current) if current else None
-    line = _parse_line(version.tags.get("sequence", "") if version else "")
+    current = registry.aliased(model, CHAMPION)
+    line = _parse_line(current.tags.get("sequence", "") if current else "")
     if _lacks(ledger, model, line, tags.get(MARK, "")):
         # Somebody else may have appended and shown an event since the ledger was fetched.
         ledger.fetch()
@@ -128,8 +127,8 @@ def _lacks(ledger: Ledger, model: str, line: int, mark: str) -> str:
     return ""
 
 
-def _other_ledger(registry: Registry, model: str, current: int | None, why: str) -> Conflict:
-    champion = f"has champion version {current} of {model}" if current else f"knows {model}"
+def _other_ledger(registry: Registry, model: str, current: Version | None, why: str) -> Conflict:
+    champion = f"has champion version {current.number} of {model}" if current else f"knows {model}"
     return Conflict(
         f"the registry {registry.name} {champion}, but {why}, or another project promotes a model of the same name; "
         f"the ledger was not changed",
@@ -181,14 +180,15 @@ def reconcile_once(
     checked: Event | None = None,
 ) -> Iterator[str]:
     """One pass, a line for each change. Raises as `reconcile`."""
-    current = require_same_registry(ledger, registry, model, state)
+    shown = require_same_registry(ledger, registry, model, state)
+    current = shown.number if shown else None
     if state.last_in_service is None:
         if current is not None:
             progress("remove an alias without a promotion")
             registry.delete_alias(model, CHAMPION)
             yield f"alias champion removed from version {current}: no version was ever promoted"
         return
-    recent = _recent_versions(registry, model, state, current) if incremental else None
+    recent = _recent_versions(registry, model, state, shown) if incremental else None
     versions = {version.number: version for version in recent or registry.versions(model)}
     champion = state.champion
     if champion:
@@ -224,17 +224,19 @@ def verify_bytes(registry: Registry, event: Event) -> None:
         download_verified(registry, event.model, event.version, event.digest, Path(scratch))
 
 
-def _recent_versions(registry: Registry, model: str, state: ModelState, current: int | None) -> list[Version] | None:
-    """The versions in events since the current champion was tagged, which is the last write of a pass.
+def _recent_versions(registry: Registry, model: str, state: ModelState, shown: Version | None) -> list[Version] | None:
+    """The versions in events since the champion that is `shown` was tagged, which is the last write of a pass.
 
     None where that tag is missing or is not of this ledger.
     """
-    version = registry.version(model, current) if current else None
-    line = _parse_line(version.tags.get("sequence", "") if version and version.tags.get("status") == CHAMPION else "")
+    if shown is None or shown.tags.get("status") != CHAMPION:
+        return None
+    line = _parse_line(shown.tags.get("sequence", ""))
     numbers = state.versions_since(line) if line else None
     if numbers is None:
         return None
-    return [version for number in sorted(numbers) if (version := registry.version(model, number))]
+    read = (shown if number == shown.number else registry.version(model, number) for number in sorted(numbers))
+    return [version for version in read if version]
 
 
 def _set_tags(

@@ -371,7 +371,9 @@ def test_what_somebody_else_appended_and_showed_meanwhile_is_no_other_ledger(sec
     ledger.fetch()
     state = ledger.state(MODEL)
     second.rollback()
-    assert require_same_registry(ledger, second.registry, MODEL, state) == 1
+    shown = require_same_registry(ledger, second.registry, MODEL, state)
+    assert shown
+    assert shown.number == 1
 
 
 def test_history_shows_what_is_not_believed_and_which_times_are_wrong(second: Laboratory) -> None:
