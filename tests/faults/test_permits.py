@@ -148,6 +148,9 @@ DEFECTS: dict[str, tuple[Callable[[Laboratory, Signed], bytes | None], int, str]
     "the signature of another statement": (_another_payload, 1, "the signature is invalid"),
 }
 
+IN_THE_WAY = {"model bytes changed after the gate", "another environment", "an expired key"}
+"""After these it is also seen that the right permit promotes; the others change no more than the permit."""
+
 
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_a_permit_that_does_not_match_promotes_nothing(second: Laboratory, command: Command, defect: str) -> None:
@@ -162,10 +165,12 @@ def test_a_permit_that_does_not_match_promotes_nothing(second: Laboratory, comma
     assert words in found.err
     assert "\n      next: " in found.err
     assert (second.statuses(), second.events()) == ({1: "champion"}, [("promote", 1)])
+    if defect not in IN_THE_WAY:
+        return
     second.git("reset", "--quiet", "--hard")
     shutil.rmtree(second.root / "model")
     second.trust(second.public)
-    second.model(int(second.git("log", "-1", "--format=%s").split()[-1]))
+    second.model(2)
     _sign(second)
     assert command(second, "promote").code == 0
     assert (second.statuses(), second.events()[-1]) == ({1: "former", 2: "champion"}, ("promote", 2))
