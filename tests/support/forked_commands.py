@@ -28,6 +28,9 @@ from functools import cache
 from pathlib import Path
 
 MODULES = ("beampermit.cli.main", "beampermit.interlocks.families", "rich.console", "httpx")
+STORES = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
+MLFLOW = ("mlflow", *STORES)
+"""What commands import that use a registry whose store is a database."""
 PATIENCE = 300.0
 """Seconds that a command may take."""
 LONGEST = 2**20
@@ -47,7 +50,7 @@ def beampermit(
         return subprocess.CompletedProcess(["beampermit", *given], code, out.read(), err.read())
 
 
-def executable(folder: Path) -> Path:
+def executable(folder: Path, needs: Sequence[str] = ()) -> Path:
     """Write `folder/beampermit`, which hands its words, folder, variables and streams to the process that forks."""
     file = folder / "beampermit"
     file.write_text(
@@ -55,7 +58,7 @@ def executable(folder: Path) -> Path:
         "import os, sys\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from forked_commands import ask\n"
-        f"code = ask({_server()!r}, sys.argv[1:], os.getcwd(), dict(os.environ), (0, 1, 2))\n"
+        f"code = ask({_server()!r}, sys.argv[1:], os.getcwd(), dict(os.environ), (0, 1, 2), {list(needs)!r})\n"
         "os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)\n"
     )
     file.chmod(0o755)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
+import itertools
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from beampermit.files import write_json
 from beampermit.project import Project
 from beampermit.rehearsal import Rehearsal, act_log, rehearse, runner, stage
 from beampermit.rehearsal.plan import make_plan
+from support.forked_commands import executable
 from support.shared import shared_folder
 
+RUNS = itertools.count(1)
 HEAD = "name: Pull request\non: pull_request\npermissions: {}\njobs:\n"
 """The beginning of a workflow file, up to its jobs."""
 
@@ -35,30 +38,32 @@ def shared_tools(factory: pytest.TempPathFactory) -> Path:
     return shared_folder(factory) / "cache/beampermit/tools"
 
 
-AS_WRITTEN = "as-written"
-ALIKE = (
+EDITS = (
     ('os.environ.get("FRESH") == "true"', "False"),
-    ("for name in files]", 'for name in files if not name.startswith(".github/")]'),
-    ("copyfile(ROOT / name,", f'copyfile(ROOT / name.replace(".github/workflows/ml-", "{AS_WRITTEN}/ml-"),'),
+    ('{"checker": checker,', '{{"checker": lambda: append("GITHUB_PATH", {folder!r}),'),
 )
-"""Edits of `actions/setup/setup.py` with which a checker is the same, whatever a test plants in our workflows."""
+"""Edits of `actions/setup/setup.py`: the checker is a command that is there, and the environment is shared."""
 
 
-def reuse_checker(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every rehearsal take a checker that another one of these tests installed: to install one takes a minute.
+def lend_checker(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, needs: Sequence[str] = ()) -> None:
+    """Give the jobs of every rehearsal this Python's `beampermit`, forked from a process that has imported it.
+
+    To install a checker takes a quarter of a minute, and each of its starts seconds. How jobs install one is proved by
+    `test_setup.py`, `test_demo.py` and the rehearsal of a copy in `tests/test_mirror.py`. `needs` is imported once too.
 
     A test that plants something in our workflows calls this first, and edits what `stage.lay_out` gives then.
     """
     tools, lay_out, prepare, lines = shared_tools(factory), stage.lay_out, runner.prepare, runner.lines
+    folder = factory.mktemp("lent")
+    executable(folder, needs)
 
     def laid_out(into: Path) -> Path:
         ours = lay_out(into)
-        shutil.copytree(ours / ".github/workflows", ours / AS_WRITTEN)
         setup = ours / "actions/setup/setup.py"
         text = setup.read_text()
-        for old, new in ALIKE:
+        for old, new in EDITS:
             assert text.count(old) == 1, old
-            text = text.replace(old, new)
+            text = text.replace(old, new.format(folder=str(folder)))
         setup.write_text(text)
         return ours
 
@@ -90,7 +95,7 @@ def run_workflow(
         work=work,
         artifacts=work / "kept",
         repository=repository,
-        run="7",
+        run=f"{os.getpid()}{next(RUNS)}",  # what is left of a run is ended by its number: no two have the same
         repositories=plan.repositories,
         labels=(),
         secrets=secrets,

@@ -16,7 +16,7 @@ from beampermit.rehearsal import act_log
 from beampermit.verdicts.merge import MergedVerdicts
 from support.github_stand_in import GitHub, Token
 from support.paths import ROOT
-from support.rehearsals import reuse_checker, run_workflow
+from support.rehearsals import lend_checker, run_workflow
 from support.zip_archives import archive
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -39,7 +39,7 @@ def comment(
     (project.root / WORKFLOW).write_text((TEMPLATE / WORKFLOW).read_text())
     Git(project.root)("remote", "add", "github", f"https://github.com/{github.repository}")
     github.tokens["s3cret"] = Token(rights=frozenset({"actions:read", "pull-requests:write"}))
-    reuse_checker(tmp_path_factory, monkeypatch)
+    lend_checker(tmp_path_factory, monkeypatch)
     return lambda ended: run_workflow(
         project.root,
         tmp_path / "work",

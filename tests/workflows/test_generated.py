@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from beampermit.project import Project
-from beampermit.rehearsal import Rehearsal, rehearse, stage
-from support.rehearsals import log_of, reuse_checker
+from beampermit.rehearsal import rehearse, stage
+from support.rehearsals import lend_checker, log_of
 from support.shared import shared_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -18,23 +18,9 @@ JOBS = ("environment", "data", "tests", "reproduce", "documents", "permit")
 
 @pytest.fixture(autouse=True)
 def _tools(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checker and environment are shared by the rehearsals of these tests, whichever worker runs them."""
+    """The environment is shared by the rehearsals of these tests, whichever worker runs them."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared_folder(tmp_path_factory) / "cache"))
-    reuse_checker(tmp_path_factory, monkeypatch)
-
-
-@pytest.fixture
-def topic(trained_copy: Project) -> Project:
-    """A trained project with a branch that is one harmless commit ahead of main."""
-    trained_copy.git("checkout", "--quiet", "-b", "topic")
-    readme = trained_copy.root / "README.md"
-    readme.write_text(readme.read_text() + "\nA word more.\n")
-    trained_copy.git("commit", "--quiet", "--all", "--message", "A word more")
-    return trained_copy
-
-
-def results(found: Rehearsal) -> dict[str, str]:
-    return {job.name: str(job.result) for job in found.jobs}
+    lend_checker(tmp_path_factory, monkeypatch)
 
 
 @pytest.fixture
@@ -60,42 +46,31 @@ def without_jobs(_tools: None, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
     return plant
 
 
-def test_a_verdict_that_nobody_made_fails_the_permit(topic: Project, without_jobs: Callable[..., None]) -> None:
-    without_jobs("interlocks: GIT\n", "interlocks: GIT001 GIT002 GIT004\n")
-    found = rehearse(topic, "pull-request", timeout=300)
-    assert results(found) == {"ml / documents": "success", "ml / permit": "failure"}
-    assert "GIT003 has no verdict" in log_of(found, "ml / permit")
-    assert "DOC001 has no verdict" not in log_of(found, "ml / permit")
-
-
-def test_a_job_that_fails_makes_the_permit_fail_whatever_its_verdicts_say(
-    topic: Project, without_jobs: Callable[..., None]
-) -> None:
-    without_jobs('run: |\n          echo "::error::environment', 'run: |\n          echo "::error::jobs')
-    contract = topic.root / "contract.yaml"
-    contract.write_text(contract.read_text().replace("review_by: 20", "review_by: 19"))
-    topic.git("commit", "--quiet", "--all", "--message", "Long ago")
-    found = rehearse(topic, "pull-request", timeout=300)
-    assert results(found) == {"ml / documents": "failure", "ml / permit": "failure"}
-    assert any("DOC004" in line for line in found.jobs[0].tail)
-    assert "DOC004 failed" in log_of(found, "ml / permit")
-
-
-def test_a_ruleset_that_is_too_weak_is_seen_before_anybody_applies_it(
+def test_what_nobody_judged_or_what_failed_fails_the_permit_by_the_rules_of_the_main_branch(
     trained_copy: Project, without_jobs: Callable[..., None]
 ) -> None:
-    without_jobs("job: documents\n", "job: documents\n")
-    ruleset = trained_copy.root / ".github/rulesets/main.json"
+    """One run for all: a verdict that is missing, one that failed, and a ruleset that is too weak."""
+    without_jobs("interlocks: GIT\n", "interlocks: GIT001 GIT002 GIT004\n")
+    ruleset, contract = (trained_copy.root / name for name in (".github/rulesets/main.json", "contract.yaml"))
     strong = ruleset.read_text()
     ruleset.write_text(strong.replace('"require_code_owner_review": true', '"require_code_owner_review": false'))
     trained_copy.git("commit", "--quiet", "--all", "--message", "Nobody has time")
     trained_copy.git("push", "--quiet", "origin", "main")
     trained_copy.git("checkout", "--quiet", "-b", "topic")
     ruleset.write_text(strong)  # A pull request does not choose the rules that it is merged under.
-    trained_copy.git("commit", "--quiet", "--all", "--message", "As it was")
+    contract.write_text(contract.read_text().replace("review_by: 20", "review_by: 19"))
+    trained_copy.git("commit", "--quiet", "--all", "--message", "As it was, and long ago")
     found = rehearse(trained_copy, "pull-request", timeout=300)
-    assert results(found) == {"ml / documents": "failure", "ml / permit": "failure"}
-    log = log_of(found, "ml / permit")
+    documents, permit = found.jobs
+    assert [(job.name, str(job.result)) for job in found.jobs] == [
+        ("ml / documents", "failure"),
+        ("ml / permit", "failure"),
+    ]
+    assert any("DOC004" in line for line in documents.tail)
+    log = log_of(found, permit.name)
+    assert "GIT003 has no verdict" in log
+    assert "DOC001 has no verdict" not in log
+    assert "DOC004 failed" in log
     assert "GIT001 failed: main is not protected, according to a stand-in for GitHub (http://127.0.0.1:" in log
     assert "a pull request can be merged without the approval of a code owner" in log
     assert "GIT002 failed" not in log

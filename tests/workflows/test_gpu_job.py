@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from beampermit.project import Project
 from beampermit.rehearsal import payloads, rehearse, stage
-from support.rehearsals import log_of, reuse_checker
+from support.rehearsals import lend_checker, log_of
 from support.shared import shared_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -19,9 +19,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 @pytest.fixture(autouse=True)
 def _only_gpu_and_permit(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out the other jobs of the reusable workflow at hand, and share the checker of the rehearsals."""
+    """Leave out the other jobs of the reusable workflow at hand, and share the environment of the rehearsals."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(shared_folder(tmp_path_factory) / "cache"))
-    reuse_checker(tmp_path_factory, monkeypatch)
+    lend_checker(tmp_path_factory, monkeypatch)
     whole = stage.lay_out
 
     def edited(into: Path) -> Path:

@@ -27,7 +27,7 @@ from support.forked_commands import executable
 from support.image_registry import Images, images
 from support.paths import ROOT
 from support.registry_project import Laboratory, database, laboratory, prepared
-from support.rehearsals import log_of, reuse_checker
+from support.rehearsals import lend_checker, log_of
 
 __all__ = ["database", "images", "laboratory", "prepared"]
 WORKFLOW = ".github/workflows/ml-image.yml"
@@ -192,7 +192,7 @@ def test_the_action_records_what_the_registry_holds(laboratory: Laboratory, imag
 def test_a_rehearsal_goes_through_both_jobs_and_pushes_nothing(
     laboratory: Laboratory, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reuse_checker(tmp_path_factory, monkeypatch)
+    lend_checker(tmp_path_factory, monkeypatch)
     laboratory.promote()
     file = laboratory.root / ".github/workflows/image.yml"
     file.parent.mkdir(parents=True, exist_ok=True)

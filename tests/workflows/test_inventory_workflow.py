@@ -10,10 +10,11 @@ from ruamel.yaml import YAML
 
 from beampermit.project import Project
 from beampermit.rehearsal import rehearse
+from support.forked_commands import MLFLOW
 from support.paths import ROOT
 from support.promoted_project import IN_SERVICE
 from support.registry_project import Laboratory, database, prepared
-from support.rehearsals import log_of, reuse_checker
+from support.rehearsals import lend_checker, log_of
 
 __all__ = ["database", "prepared"]
 WORKFLOW = ".github/workflows/inventory.yml"
@@ -25,7 +26,7 @@ TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
 def test_it_fails_with_what_is_wrong_and_keeps_the_page(
     prepared: Callable[..., Laboratory], tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reuse_checker(tmp_path_factory, monkeypatch)
+    lend_checker(tmp_path_factory, monkeypatch, needs=MLFLOW)
     lab = prepared("served", *IN_SERVICE)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", lab.uri)
     (lab.root / WORKFLOW).parent.mkdir(parents=True, exist_ok=True)

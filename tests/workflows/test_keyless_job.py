@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from beampermit.permit.sigstore import TRUST_IN_PROJECT
 from beampermit.workflows.lint import lint
 from beampermit.workflows.workflow import own_workflows
+from support.forked_commands import executable
 from support.github_stand_in import GitHub, environment
 from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
 from support.sigstore_stand_in import Job, running
@@ -53,7 +54,7 @@ def test_the_action_signs_and_publishes_what_the_run_released_and_nothing_in_a_r
     (released / "permit.dsse.json").write_bytes(signed.content)
 
     def run(script: str, **more: str) -> str:
-        path = os.pathsep.join([str(BIN), os.environ["PATH"]])
+        path = os.pathsep.join([str(executable(tmp_path).parent), os.environ["PATH"]])
         env = {**os.environ, "PATH": path, "RELEASE": str(released), "GITHUB_ACTION_PATH": str(ACTION.parent), **more}
         command = [str(shutil.which("bash")), "-eo", "pipefail", "-c", script]
         return subprocess.run(command, cwd=laboratory.root, env=env, check=True, capture_output=True, text=True).stdout

@@ -15,7 +15,7 @@ from beampermit.rehearsal import act_log, payloads, stage
 from support.git_repositories import add_origin
 from support.github_stand_in import GitHub, environment
 from support.paths import ROOT
-from support.rehearsals import reuse_checker, run_workflow
+from support.rehearsals import lend_checker, run_workflow
 from support.responses import HOUR, result, trip
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -33,7 +33,7 @@ def looked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[[str], list[act_log.Line]]:
     """Run the workflow; what act wrote."""
-    reuse_checker(tmp_path_factory, monkeypatch)
+    lend_checker(tmp_path_factory, monkeypatch)
     (project.root / WORKFLOW).parent.mkdir(parents=True, exist_ok=True)
     (project.root / WORKFLOW).write_text((TEMPLATE / WORKFLOW).read_text())
     git("add", "--all")

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 from beampermit.cli.main import app
 from beampermit.project import Project
 from beampermit.rehearsal import FILES, Rehearsal, rehearse
+from support.forked_commands import MLFLOW
 from support.paths import ROOT
 from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
-from support.rehearsals import log_of, reuse_checker
+from support.rehearsals import lend_checker, log_of
 
 __all__ = ["database", "laboratory", "prepared"]
 CHECK = ".github/workflows/registry-check.yml"
@@ -43,8 +44,8 @@ def two(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
 
 @pytest.fixture
 def dispatch(two: Laboratory, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Dispatch:
-    """Run a workflow of the laboratory's; the checker may be one that another rehearsal of these tests installed."""
-    reuse_checker(tmp_path_factory, monkeypatch)
+    """Run a workflow of the laboratory's."""
+    lend_checker(tmp_path_factory, monkeypatch, needs=MLFLOW)
 
     def run(workflow: str = FILES["registry"], **inputs: str) -> Rehearsal:
         return rehearse(Project(two.root), "registry", workflow=workflow, inputs=inputs, timeout=540)

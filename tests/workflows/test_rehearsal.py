@@ -17,6 +17,7 @@ import pytest
 
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.rehearsal import Result, rehearse, runner
+from support.forked_commands import beampermit, executable
 from support.rehearsals import HEAD, log_of, run
 
 pytestmark = pytest.mark.slow
@@ -220,8 +221,10 @@ def test_jobs_see_the_merge_of_committed_work_and_nothing_else(repository, git) 
     tried="a pull request and a release run under act, with a tag that is called origin/main",
     said='"base": ',
 )
-def test_jobs_of_a_run_agree_on_run_and_base_whatever_a_tag_is_called(repository, git, said: str) -> None:
-    checker = f"'{sys.executable}' -m beampermit.cli.main check DOC001 --out v.json"
+def test_jobs_of_a_run_agree_on_run_and_base_whatever_a_tag_is_called(
+    repository, git, said: str, tmp_path: Path
+) -> None:
+    checker = f"'{executable(tmp_path)}' check DOC001 --out v.json"
     steps = ("uses: " + CHECKOUT, "run: git tag origin/main HEAD", f'run: "{checker} || true; cat v.json"')
     job = "  runs-on: ubuntu-latest\n  steps:\n" + "".join(f"    - {step}\n" for step in steps)
     jobs = f"one:\n{job}two:\n{job}"
@@ -406,13 +409,12 @@ def test_a_name_that_is_no_commit_is_bad_input(repository) -> None:
 
 def test_the_command_says_what_failed_and_what_is_not_proven(repository) -> None:
     project = repository("one: {runs-on: ubuntu-latest, steps: [{run: 'echo [red]no[/red] beam; exit 1'}]}")
-    command = [sys.executable, "-m", "beampermit.cli.main", "rehearse", "pull-request"]
-    found = subprocess.run(command, cwd=project.root, capture_output=True, text=True, check=False)
+    found = beampermit("rehearse", "pull-request", cwd=project.root)
     assert found.returncode == 1
     assert "[red]no[/red] beam" in found.stdout
     assert "log: " in found.stdout
     assert "Not tested here, because only GitHub applies it: permissions" in found.stdout
     assert "GIT001 and GIT002 used a stand-in for GitHub that applies .github/rulesets/main.json" in found.stdout
     assert "one: running" in found.stderr
-    as_json = subprocess.run([*command, "--json"], cwd=project.root, capture_output=True, text=True, check=False)
+    as_json = beampermit("rehearse", "pull-request", "--json", cwd=project.root)
     assert json.loads(as_json.stdout)["jobs"][0]["result"] == "failure"

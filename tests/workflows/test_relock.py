@@ -14,7 +14,7 @@ from support.conda_channel import PYTHON, QUIET, Channel, laboratory, serving
 from support.git_repositories import add_origin, committed
 from support.github_stand_in import GitHub
 from support.paths import ROOT
-from support.rehearsals import reuse_checker, run_workflow
+from support.rehearsals import lend_checker, run_workflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WORKFLOW = ".github/workflows/relock.yml"
@@ -55,7 +55,7 @@ def relock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Relock:
     """Run the workflow for one package, or for all; what act wrote."""
-    reuse_checker(tmp_path_factory, monkeypatch)
+    lend_checker(tmp_path_factory, monkeypatch)
 
     def run(package: str) -> list[act_log.Line]:
         work = tmp_path / f"work{package}"

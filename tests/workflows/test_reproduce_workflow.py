@@ -13,7 +13,7 @@ from beampermit.project import Project
 from beampermit.rehearsal import Rehearsal, rehearse
 from support.conda_channel import Channel, laboratory, serving
 from support.paths import ROOT
-from support.rehearsals import log_of, reuse_checker
+from support.rehearsals import lend_checker, log_of
 from support.toy_project import descent, in_service, on_conda, trainable, trained_once
 
 __all__ = ["trainable", "trained_once"]
@@ -49,8 +49,8 @@ def served(trainable: Project, channel: Channel, tmp_path: Path) -> Project:
 def weekly(
     served: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], Rehearsal]:
-    """Run the workflow; the checker may be one that another rehearsal of these tests installed."""
-    reuse_checker(tmp_path_factory, monkeypatch)
+    """Run the workflow."""
+    lend_checker(tmp_path_factory, monkeypatch)
     return lambda: rehearse(served, "rollback", workflow=WORKFLOW, inputs={"seeds": "all"}, timeout=240)
 
 

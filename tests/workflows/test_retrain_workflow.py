@@ -26,7 +26,7 @@ from support.dvc_repositories import replace
 from support.git_repositories import add_origin
 from support.github_stand_in import GitHub
 from support.paths import ROOT
-from support.rehearsals import reuse_checker, run_workflow
+from support.rehearsals import lend_checker, run_workflow
 from support.toy_project import HERE, on_conda, trainable, trained_once
 
 __all__ = ["trainable", "trained_once"]
@@ -94,7 +94,7 @@ def lab(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Laboratory:
-    reuse_checker(tmp_path_factory, monkeypatch)
+    lend_checker(tmp_path_factory, monkeypatch)
     root, machine = trainable.root, tmp_path / "machine"
     machine.write_text("-1.0 2.0 3.0\n")
     (root / "fetch.py").write_text(FETCH.format(machine=machine))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
 from beampermit.project import Project
 from beampermit.rehearsal import rehearse
+from support.forked_commands import MLFLOW, executable
 from support.paths import ROOT
 from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
 from support.rehearsals import log_of
@@ -41,7 +41,7 @@ jobs:
       MLFLOW_TRACKING_URI: ${{{{ vars.MLFLOW_TRACKING_URI }}}}
     steps:
       - uses: {CHECKOUT}
-      - run: echo "{Path(sys.executable).parent}" >> "$GITHUB_PATH"
+      - run: echo "COMMAND" >> "$GITHUB_PATH"
 """
 
 
@@ -54,12 +54,13 @@ def _step(call: str, key: Path) -> str:
     return f"      - uses: ./actions/{verb}\n        with:\n{words}"
 
 
-def test_each_action_is_its_command(laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_action_is_its_command(laboratory: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     laboratory.promote()
     file = laboratory.root / ".github/workflows/service.yml"
     file.parent.mkdir(parents=True)
     shutil.copytree(ROOT / "actions", laboratory.root / "actions")
-    file.write_text(HEAD + "".join(_step(call, laboratory.key) for call in CALLS))
+    head = HEAD.replace("COMMAND", str(executable(tmp_path, needs=MLFLOW).parent))
+    file.write_text(head + "".join(_step(call, laboratory.key) for call in CALLS))
     laboratory.change(2)
     laboratory.promote()
     laboratory.registry.set_alias(MODEL, "champion", 1)

@@ -22,6 +22,7 @@ from beampermit.interlocks import runner
 from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from beampermit.rehearsal.runner import lay_out_programs
+from support.forked_commands import executable
 from support.package_index import index, uv_project, uv_settings
 from support.paths import ROOT, module_at
 
@@ -267,9 +268,9 @@ def test_the_checker_is_deaf_to_the_project(setup: ModuleType, tmp_path: Path) -
 
 
 @pytest.fixture
-def own_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`beampermit` of the tests' own environment, as the step before would have put it on the path."""
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+def own_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`beampermit` of the tests, as the step before would have put it on the path."""
+    monkeypatch.setenv("PATH", f"{executable(tmp_path).parent}:{os.environ['PATH']}")
 
 
 @pytest.mark.slow

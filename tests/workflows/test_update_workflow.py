@@ -13,7 +13,7 @@ from beampermit.rehearsal import payloads, stage
 from beampermit.updating.recorded import ANSWERS, RENDERED
 from support.git_repositories import add_origin
 from support.github_stand_in import GitHub
-from support.rehearsals import reuse_checker, run_workflow
+from support.rehearsals import lend_checker, run_workflow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WORKFLOW, PAGE = ".github/workflows/update.yml", "docs/how-it-works.md"
@@ -42,7 +42,7 @@ def test_a_newer_template_is_a_branch_and_a_pull_request(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    reuse_checker(tmp_path_factory, monkeypatch)
+    lend_checker(tmp_path_factory, monkeypatch)
     work, git = tmp_path / "work", Git(root)
     clone = stage.clone_for_push(git, work / "clone", None)
     Git(clone.root)("remote", "add", "github", f"https://github.com/{github.repository}")
