@@ -89,7 +89,9 @@ class Subject:
         path = f"{self.files.prefix}{FILE_NAME}"
         text = self.files.read(path)
         if text is None:
-            raise BadInput("there is no contract", file=path, hint="beampermit init")
+            init = "beampermit init"
+            hint = self.project.where_contracts_are(init) if self.project else init
+            raise BadInput("there is no contract", file=path, hint=hint)
         return parse_contract(text, path)
 
     @cached_property

@@ -15,6 +15,7 @@ from beampermit.datasets.configuration import settings_in
 from beampermit.environments.choice import backend_of
 from beampermit.environments.conda_lock import CondaLock
 from beampermit.errors import BadInput
+from beampermit.project import Project
 from beampermit.template import PACKAGE, PROJECT, template_folder
 from beampermit.updating.recorded import ANSWERS, FORMAT, Recorded, read_record
 
@@ -45,11 +46,12 @@ def _from_files(root: Path) -> Recorded:
     """Format 0 to 1: the answers that the project's files give; the others are asked."""
     folders = sorted(root.glob(PIPELINE))
     if not folders:
+        init, project = "beampermit init --dry-run", Project(root)
         raise BadInput(
             f"this project has no {ANSWERS} and no pipeline of Beampermit's: it was not generated, so there is no "
             "template to merge. What `beampermit init` adds, it adds again where it is missing",
             file=root,
-            hint="beampermit init --dry-run",
+            hint=init if project.has_contract else project.where_contracts_are(init),
         )
     answers = {key: value for key, value in _answers(root, folders[0].parent.name) if value}
     pin = PIN.search(_workflows(root))

@@ -62,7 +62,7 @@ def propose(root: Path, client: Client, progress: Progress) -> Proposed:
             commit = _commit(git, changes, files, title)
         if not changes:
             return Proposed(None, 0, staged.conflicts)
-        lines = changes_between(source.changes, recorded.version, source.version)
+        lines = changes_between(source.changes, recorded.since, source.version)
     progress(f"pushing {BRANCH}")
     try:
         push_branch(git, commit, BRANCH)

@@ -72,6 +72,8 @@ class Recorded:
     answers: Mapping[str, str]
     version: str = ""
     digest: str = ""
+    since: str = ""
+    """The version, or where cruft has updated since, the one before: what changed is told from there on."""
 
     @property
     def name(self) -> str:
@@ -107,6 +109,7 @@ def _recorded(content: Any, file: Path | str) -> Recorded:
         answers=answers,
         version=(current.version or "") if current else "",
         digest=current.template if current else "",
+        since=(own.version or "") if own else "",
     )
 
 

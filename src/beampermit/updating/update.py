@@ -136,7 +136,7 @@ def _update(git: Git, revision: str, given: Mapping[str, str], ask: Asker | None
 def _outcome(
     recorded: Recorded, source: Source, difference: Difference, staged: Staged, defaults: Mapping[str, str]
 ) -> Outcome:
-    changes = tuple(changes_between(source.changes, recorded.version, source.version))
+    changes = tuple(changes_between(source.changes, recorded.since, source.version))
     return Outcome(recorded.name, source.name, difference, staged, changes, defaults)
 
 

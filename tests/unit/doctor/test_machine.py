@@ -49,6 +49,16 @@ def commit(subject: Subject) -> None:
     subject.project.git("commit", "--quiet", "--message", "More")
 
 
+def test_above_a_project_the_mend_is_the_folder_and_not_a_contract_more(here: Subject) -> None:
+    root = root_of(here)
+    (root / "models").mkdir()
+    (root / "contract.yaml").rename(root / "models/contract.yaml")
+    commit(here)
+    project = Project(root)
+    found = committed.contract(Subject("here", files_here(project), "main", project=project))
+    assert (found.state, found.mend) == (FAILED, "a project of this repository is in models: run the command there")
+
+
 def test_programs_are_said() -> None:
     found = machine.programs(Subject("here", files=None, branch="main"))  # type: ignore[arg-type]
     assert (found.state, "dvc 3" in found.said) == (PASSED, True)

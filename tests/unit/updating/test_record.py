@@ -126,10 +126,11 @@ def test_after_cruft_has_updated_it_the_base_is_rendered_again_from_the_commit(
     _commit(git)
     record = read_record(git.root)
     assert record
-    assert (record.digest, record.commit) == ("", commit)
+    assert (record.digest, record.commit, record.version) == ("", commit, "")
     done = update(git, EDITED)
     assert done.staged
     assert (done.staged.conflicts, done.staged.notes) == ((), ())
+    assert done.changes[-1] == "- A page moves, and a file goes.", "from the version that we wrote, not from the first"
     assert not (git.root / "docs/how-it-works.md").exists()
 
 
@@ -186,6 +187,15 @@ def test_a_repository_that_was_never_generated_is_told_what_to_run(tmp_path: Pat
     with pytest.raises(BadInput, match="it was not generated") as refused:
         check(Git(tmp_path))
     assert refused.value.hint == "beampermit init --dry-run"
+
+
+def test_above_a_project_is_told_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "models/orbit").mkdir(parents=True)
+    (tmp_path / "models/orbit/contract.yaml").write_text("model: {}\n")
+    committed(tmp_path)
+    with pytest.raises(BadInput, match="it was not generated") as refused:
+        check(Git(tmp_path))
+    assert refused.value.hint == "a project of this repository is in models/orbit: run the command there"
 
 
 @pytest.mark.parametrize("revision", ["--upload-pack=touch", "a b", "", "../x"])
