@@ -20,12 +20,15 @@ class By(StrEnum):
 
 
 def validate(
-    folds: Annotated[int, typer.Option("--folds", metavar="N", help="How many.")] = 5,
+    folds: Annotated[
+        int | None,
+        typer.Option("--folds", metavar="N", help="How many.", show_default="reproducibility.folds, else 5"),
+    ] = None,
     by: Annotated[
         By | None,
         typer.Option(
             help="Groups of dataset.split.by, each in one fold; or dataset.split.time: fitted on all before a fold.",
-            show_default="time where the contract has one",
+            show_default="reproducibility.folds, else time where there is one",
         ),
     ] = None,
     variant: Annotated[str, typer.Option(help="Accelerator variant to train in.", show_default="none")] = "",
@@ -52,6 +55,9 @@ def validate(
 
     resources = where.resources_of(on, cores, gpus, memory, time, partition, at_once, nodes, work)
     found = Project.find(project.resolve())
+    asked = found.contract.reproducibility.folds
+    chosen = by.value if by else asked and asked.by
+    count = folds or (asked.count if asked else 5)
     with ended_by_signals(), shown_progress() as progress:
-        done = cross_validate(found, folds, by.value if by else None, resources, progress, variant=variant)
+        done = cross_validate(found, count, chosen, resources, progress, variant=variant)
     show(done.model_dump(mode="json"), lambda: console().print(plain_lines(text(done))), as_json)

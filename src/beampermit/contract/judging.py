@@ -108,6 +108,9 @@ class Metric(Part):
     committed value. Of zero, a percentage allows nothing."""
     seed_tolerance: Annotated[Difference | None, Loosens.WHEN_LARGER, Absent("tolerance")] = None
     """Largest spread over the seeds (REP002), in percent of the largest value; `tolerance` where absent."""
+    fold_tolerance: Annotated[Difference | None, Loosens.WHEN_LARGER] = None
+    """Largest spread over `reproducibility.folds` (REP004), a percentage being of the largest value; any where absent.
+    Of metrics with a `measure`: any other is a number of the project's own."""
     subgroups: tuple[Subgroups, ...] = ()
     """Gates for groups of rows, such as each plane or device family (PRF003). Combinations of two columns with gates
     are measured too."""
@@ -171,6 +174,18 @@ class Incomparable(Part):
     """Why its targets are not those of the versions to come. Reports of what is not compared begin with it."""
 
 
+class Folds(Part):
+    """Cross-validation (REP004): the model is fitted as often as there are folds of the splits `train` and
+    `validation`, and measured on the rows that each holds out."""
+
+    count: Annotated[int, Field(ge=2, le=100), Loosens.WHEN_SMALLER]
+    """How many."""
+    by: Annotated[Literal["time", "group"], Loosens.WHEN_CHANGED]
+    """By `dataset.split.time`, fitted on what came before; or by the groups of `dataset.split.by`."""
+    at: Annotated[Literal["pull-request", "release"], Loosens.WHEN_LATER_CHOICE] = "release"
+    """When they are fitted."""
+
+
 class Reproducibility(Part):
     """How far two trainings of the same commit may differ."""
 
@@ -187,6 +202,14 @@ class Reproducibility(Part):
     """When the model is trained again (REP001): in each pull request, or at the release."""
     spread: Annotated[Literal["pull-request", "release"], Loosens.WHEN_LATER_CHOICE] = "release"
     """When the model is trained with each seed (REP002)."""
+    folds: Folds | None = None
+    """Where a model must be good on more than one cut of its data."""
+
+    def put_off(self, key: str) -> bool:
+        """Whether `retrain`, `spread` or `folds.at` has its check wait for the release."""
+        part, _, below = key.partition(".")
+        value = getattr(self, part)
+        return (getattr(value, below, None) if below else value) == "release"
 
     @model_validator(mode="after")
     def _different(self) -> Reproducibility:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Literal
 
@@ -125,6 +126,8 @@ class Contract(Part):
             )
         if self.monitoring.reference not in self.dataset.splits:
             raise ValueError(f"monitoring.reference {self.monitoring.reference!r} is not a split of the dataset")
+        for problem in self._problems_of_folds():
+            raise ValueError(problem)
         self.dataset.request.resolved(self.signals.inputs)
         if self.serving.event and self.serving.event not in {signal.name for signal in self.signals.inputs}:
             raise ValueError(f"serving.event {self.serving.event!r} is not an input")
@@ -133,3 +136,17 @@ class Contract(Part):
             if without:
                 raise ValueError(f"the fallback serves a default, but output {without[0]!r} has none")
         return self
+
+    def _problems_of_folds(self) -> Iterator[str]:
+        folds, dataset = self.reproducibility.folds, self.dataset
+        if folds and "validation" not in dataset.splits:
+            yield "reproducibility.folds are of the splits train and validation, and dataset.splits has no validation"
+        if folds and folds.by == "time" and not dataset.split.time:
+            yield "reproducibility.folds are by time, and dataset.split has no time"
+        for metric in self.metrics:
+            if metric.fold_tolerance is None:
+                continue
+            if not folds:
+                yield f"metric {metric.name!r} has a fold_tolerance, and there are no reproducibility.folds"
+            if metric.measure is None:
+                yield f"metric {metric.name!r} has a fold_tolerance, which needs a measure: the checker's own numbers"

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from beampermit.contract import Contract
+import tempfile
+from typing import TYPE_CHECKING
+
+from beampermit.contract import FILE_NAME, Contract, Metric
 from beampermit.contract.judging import SAME, Evaluation
+from beampermit.contract.tolerance import allowed, in_words
 from beampermit.environments import Environment
-from beampermit.errors import BadInput, counted, several
+from beampermit.errors import BadInput, Failed, counted, several
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, each, failed, passed, skipped
 from beampermit.interlocks.model import Evaluators, Examined
 from beampermit.models.metrics import format_number, read_project_metrics
+from beampermit.progress import silent
 from beampermit.project import Project
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.verdicts.verdict import Location
+
+if TYPE_CHECKING:
+    from beampermit.trials.cross_validation import CrossValidation, Spread
 
 IN_REASON = 3
 """Metrics in a reason."""
@@ -126,3 +134,75 @@ def _difference(name: str, committed: float | None, evaluated: float | None, rul
     before, now = format_number(committed, evaluated), format_number(evaluated, committed)
     relative = rules.tolerance.relative if rules.tolerance else SAME
     return f"{name} is committed as {before} and evaluates to {now}, more than {relative:g} of it apart"
+
+
+@provides
+def validated(project: Project, contract: Contract, base_contract: Contract) -> CrossValidation | None:
+    """The model of the work tree fitted on each fold of `reproducibility.folds`; None where the contract has none.
+
+    Here and now: units that an earlier command kept lie where the project's own code could write them.
+    """
+    from beampermit.compute.local import gpus_here
+    from beampermit.compute.resources import Resources
+    from beampermit.trials.cross_validation import AGAIN, cross_validate
+
+    folds = base_contract.reproducibility.folds
+    if folds is None:
+        return None
+    gpus = int("cuda" in contract.environment.accelerators and bool(gpus_here()))
+    with project.apart() as apart, tempfile.TemporaryDirectory(prefix="beampermit-folds-") as work:
+        place = Resources(work=work, gpus=gpus)
+        try:
+            return cross_validate(apart, folds.count, folds.by, place, silent, rules=base_contract)
+        except BadInput as error:  # its hint is about options of the command
+            raise Failed(error.message, file=error.file or FILE_NAME, line=error.line) from None
+        except Failed as error:
+            hint = "" if error.hint == AGAIN else error.hint
+            raise Failed(error.message, file=error.file, line=error.line, hint=hint) from None
+
+
+class REP004(Interlock):
+    "Cross-validation was done, and scores vary within tolerance"
+
+    requires = frozenset({"ENV005", "MDL002"})
+    decided_by = PROJECT_CODE
+    put_off_by = "folds.at"
+
+    def check(self, base_contract: Contract, validated: CrossValidation | None) -> Finding:
+        """Run `beampermit validate` to see each fold's metrics, and the rows that no fold holds out. Where a fold is
+        much worse, look at what is special in its groups or its time, and request more data of this kind. What is wrong
+        with the folds themselves, such as fewer groups than folds, is corrected in `reproducibility.folds`."""
+        if validated is None:
+            return passed("the contract asks for no cross-validation: it has no reproducibility.folds")
+        count = len(validated.folds)
+        problems = [
+            problem
+            for metric in base_contract.metrics
+            if metric.fold_tolerance is not None
+            and (problem := _too_wide(metric, metric.fold_tolerance, validated.metrics.get(metric.name), count))
+        ]
+        evidence = validated.model_dump(mode="json")
+        where = f"{count} folds by {validated.by}"
+        if problems:
+            return failed(f"{where}: {several(problems, IN_REASON)}", *each(problems, FILE_NAME), **evidence)
+        said = [_fold_text(metric, validated.metrics.get(metric.name), count) for metric in base_contract.metrics]
+        left = f"; {validated.never_held_out} of {validated.rows} rows are never held out"
+        return passed(f"{where}: {', '.join(said)}{left if validated.never_held_out else ''}", **evidence)
+
+
+def _too_wide(metric: Metric, tolerance: float | str, spread: Spread | None, folds: int) -> str:
+    if spread is None or spread.folds < folds:
+        return f"{metric.name} is defined in {spread.folds if spread else 0} of {folds} folds, which cannot be compared"
+    scale = max(abs(spread.low), abs(spread.high))
+    if spread.high - spread.low <= allowed(tolerance, scale):
+        return ""
+    low, high = format_number(spread.low, spread.high), format_number(spread.high, spread.low)
+    return f"{metric.name} from {low} to {high}, {in_words(tolerance, scale)} allowed"
+
+
+def _fold_text(metric: Metric, spread: Spread | None, folds: int) -> str:
+    if spread is None:
+        return f"{metric.name} is not measured"
+    low, high = format_number(spread.low, spread.high), format_number(spread.high, spread.low)
+    own = "" if metric.measure else " by the project's own code"
+    return f"{metric.name} {low} to {high}{own}" + (f" in {spread.folds} folds" if spread.folds < folds else "")

@@ -52,6 +52,7 @@ def run(
     by_id = {cls.id(): cls for cls in interlocks}
     graph = {id: cls.requires & by_id.keys() for id, cls in by_id.items()}
     verdicts: dict[str, Verdict] = {}
+    inputs.give(asked=frozenset(by_id))
     try:
         for id in TopologicalSorter(graph).static_order():
             progress(id, len(verdicts), len(by_id))
@@ -103,7 +104,7 @@ def _put_off(cls: type[Interlock], inputs: Inputs) -> Finding | None:
         rules, merged = inputs["base_contract"].reproducibility, inputs["project"].merged
     except BeampermitError:
         return None
-    if getattr(rules, cls.put_off_by) != "release" or merged:
+    if not rules.put_off(cls.put_off_by) or merged:
         return None
     reason = f"put off until the release: reproducibility.{cls.put_off_by} in the base branch's contract"
     return Finding(Outcome.SKIPPED, reason, until="release")

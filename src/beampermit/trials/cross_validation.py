@@ -40,6 +40,7 @@ from beampermit.trials.tree import TREES, cut_tree
 SPLITS = ("train", "validation")
 MOST = 100
 """Folds."""
+AGAIN = "type the command again: folds that ended are kept"
 
 
 class FoldResult(Record):
@@ -67,6 +68,8 @@ class Spread(Record):
 class CrossValidation(Record):
     """The result."""
 
+    bound: dict[str, str]
+    """Digests of the data, code, lock and parameters that were fitted."""
     by: str
     rows: Count
     """Of the splits train and validation together."""
@@ -80,14 +83,23 @@ class CrossValidation(Record):
 
 
 def cross_validate(
-    project: Project, count: int, by: By | None, resources: Resources, progress: Progress, *, variant: str = ""
+    project: Project,
+    count: int,
+    by: By | None,
+    resources: Resources,
+    progress: Progress,
+    *,
+    variant: str = "",
+    rules: Contract | None = None,
 ) -> CrossValidation:
     """By the groups of `dataset.split`, or by its time, which is the default where it has one.
 
+    `rules` is the contract whose split and metrics judge, by default the project's own.
     Raises `BadInput` for more folds than there are groups, and for one that nothing can be fitted on; `Failed` for a
     fold whose fit fails, when all others are done; and as `subject_of` and the executor.
     """
-    contract = project.contract
+    rules = rules or project.contract
+    contract = _judged_by(project.contract, rules)
     chosen = _way(contract, by, count)
     work = resources.folder()
     opening = open_executor(resources.on, resources, work)  # says what is wrong with --on before anything is done
@@ -105,7 +117,7 @@ def cross_validate(
     for fold in folds:
         unit = _unit(subject, _laid_out(subject, tree, rows, fold, chosen, count, work), fold, environment)
         units[unit.digest] = unit, fold
-    measured = measured_metrics(contract, contract.signals)
+    measured = measured_metrics(rules, contract.signals)
     results, failed = list[FoldResult](), list[tuple[int, str]]()
     with opening as executor:
         each = iter([unit for unit, _ in units.values()])
@@ -119,16 +131,19 @@ def cross_validate(
     if failed:
         number, reason = min(failed)
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise Failed(f"fold {number}{more}: {reason}", hint="type the command again: folds that ended are kept")
+        raise Failed(f"fold {number}{more}: {reason}", hint=AGAIN)
     results.sort(key=lambda one: one.number)
     because = never_held_out(folds, rows.groups, rows.times if chosen == "time" else None)
+    values = digest_json({"fixed": subject.bound.parameters, "all": subject.params({})})
+    bound = subject.bound.model_dump(include={"code", "lock"})
     return CrossValidation(
+        bound={**bound, "data": digest_json(subject.bound.data), "parameters": values},
         by=", ".join((contract.dataset.split.time or "",) if chosen == "time" else contract.dataset.split.by),
         rows=len(folds[0].held_out),
         never_held_out=sum(because.values()),
         because=because,
         folds=tuple(results),
-        metrics=spreads(results, [metric.name for metric in contract.metrics]),
+        metrics=spreads(results, [metric.name for metric in rules.metrics]),
         notes=tuple(notes),
     )
 
@@ -144,6 +159,11 @@ def spreads(results: Sequence[FoldResult], first: Sequence[str]) -> dict[str, Sp
             mean=statistics.fmean(values), deviation=deviation, low=min(values), high=max(values), folds=len(values)
         )
     return found
+
+
+def _judged_by(contract: Contract, rules: Contract) -> Contract:
+    dataset = contract.dataset.model_copy(update={"split": rules.dataset.split})
+    return contract.model_copy(update={"dataset": dataset})
 
 
 def _way(contract: Contract, by: By | None, count: int) -> By:
