@@ -32,6 +32,7 @@ from beampermit.monitoring.truth_archive import TruthArchive
 from beampermit.registry.bypassing import bypass
 from beampermit.verdicts.monitoring import Reading, Trip
 from support.archiver import Archiver, sample
+from support.forked_commands import beampermit
 from support.github_stand_in import GitHub
 from support.monitored_log import write_log
 from support.permits import KEY
@@ -43,6 +44,8 @@ HOUR = 3600.0
 BYTES = {"weights.safetensors": f"sha256:{'1' * 64}"}
 BEFORE = 400
 """Rows of the reference."""
+NEEDED = ("duckdb", "pyarrow.compute", "pyarrow.parquet")
+"""What a monitor imports for most of its time."""
 
 
 def turns(rows: int, seed: int, wide: float = 1.0) -> np.ndarray:
@@ -468,20 +471,20 @@ def test_the_process_ends_in_order_and_no_second_one_takes_its_folder(with_limit
     watched = with_limits
     watched.now = time.time()
     watched.write(2, watched.now - HOUR, watched.now)
-    words = [sys.executable, "-m", "beampermit.cli.main", "monitor", "--project", str(watched.lab.root)]
-    words += ["--log", str(watched.log), "--state", str(watched.folder)]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    words = ["monitor", "--project", str(watched.lab.root), "--log", str(watched.log), "--state", str(watched.folder)]
+    command = [sys.executable, "-m", "beampermit.cli.main", *words]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         end = time.monotonic() + 120
         while not (watched.folder / "page.html").exists() and process.poll() is None and time.monotonic() < end:
             time.sleep(0.1)
         assert read_result(watched.folder).window.version == 2
-        second = subprocess.run([*words, "--once"], check=False, capture_output=True, text=True, timeout=120)
+        second = beampermit(*words, "--once", cwd=watched.lab.root, needs=NEEDED)
         assert (second.returncode, "another monitor uses this state folder" in second.stderr) == (2, True)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     finally:
         process.kill()
         process.communicate()
-    again = subprocess.run([*words, "--once"], capture_output=True, text=True, timeout=120, check=False)
+    again = beampermit(*words, "--once", cwd=watched.lab.root, needs=NEEDED)
     assert again.returncode == 0, again.stderr

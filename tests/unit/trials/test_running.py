@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from beampermit.trials.settings import FILE
 from beampermit.trials.storage import JOURNAL, folder_of
 from beampermit.trials.study import list_studies, open_study, others, read_study
 from support.dvc_repositories import remake, replace
+from support.forked_commands import beampermit
 from support.searched_project import resources
 
 
@@ -290,11 +292,12 @@ def test_data_that_are_not_here_are_asked_for(searched: Project, search: Callabl
     assert caught.value.hint == "beampermit data pull"
 
 
-COMMAND = [sys.executable, "-m", "beampermit", "trials", "run", "--no-mlflow", "--json"]
+WORDS = ("trials", "run", "--no-mlflow", "--json")
 
 
 def start(project: Project, work: Path, trials: int) -> subprocess.Popen[str]:
-    command = [*COMMAND, "--trials", str(trials), "--at-once", "1", "--work", str(work)]
+    options = ["--trials", str(trials), "--at-once", "1", "--work", str(work)]
+    command = [sys.executable, "-m", "beampermit", *WORDS, *options]
     return subprocess.Popen(command, cwd=project.root, stdout=-1, stderr=-1, text=True, start_new_session=True)
 
 
@@ -313,14 +316,17 @@ def lines_of(project: Project) -> int:
 @pytest.mark.slow
 def test_two_runs_at_once_share_the_trials(searched: Project, tmp_path: Path) -> None:
     does(searched, "slow")
-    runs = [start(searched, tmp_path / "work", 12) for _ in range(2)]
-    answers = [json.loads(run.communicate(timeout=240)[0]) for run in runs]
+    words = [*WORDS, "--trials", "8", "--at-once", "1", "--work", tmp_path / "work"]
+    with ThreadPoolExecutor() as both:
+        begun = [both.submit(beampermit, *words, cwd=searched.root, needs=("optuna",)) for _ in range(2)]
+        runs = [one.result() for one in begun]
     assert [run.returncode for run in runs] == [0, 0]
+    answers = [json.loads(run.stdout) for run in runs]
     study = read_study(searched)
-    assert len(study.trials) == 12
+    assert len(study.trials) == 8
     assert {trial.state for trial in study.trials} == {State.COMPLETE}
-    assert sum(answer["run"]["complete"] for answer in answers) == 12
-    assert len({json.dumps(trial.params) for trial in study.trials}) == 12
+    assert sum(answer["run"]["complete"] for answer in answers) == 8
+    assert len({json.dumps(trial.params) for trial in study.trials}) == 8
 
 
 @pytest.mark.slow
