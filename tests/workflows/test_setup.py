@@ -177,6 +177,34 @@ def test_what_signs_as_a_workflow_or_serves_or_stores_is_installed_by_hash_on_to
     assert all("--hash=sha256:" in block for block in re.split(r"\n(?=\w)", more))
 
 
+IMPORT = re.compile(r"^ *(?:from (\w+)[\w.]* import |import (\w+))", re.MULTILINE)
+OTHERWISE_CALLED = {
+    "markdown-it": "markdown-it-py",
+    "mlflow": "mlflow-skinny",
+    "rattler": "py-rattler",
+    "ruamel": "ruamel-yaml",
+    "yaml": "pyyaml",
+}
+OF_THE_PROJECT = {
+    *("beampermit-pytest", "ipykernel", "jupyter-client", "nbclient", "nbformat"),
+    *("pandas", "pre-commit", "pytest", "torch"),
+}
+"""What code imports that runs in the project's environment."""
+
+
+def test_whatever_the_checker_imports_is_in_a_lock_of_its_own_or_an_extra() -> None:
+    """Most rehearsals of these tests run with the packages of a developer, who has more."""
+    locks = [ROOT / "requirements.lock", *(ROOT / "actions/setup").glob("*.lock")]
+    held = {name for lock in locks for name in re.findall(r"^([\w.-]+)==", lock.read_text(), re.MULTILINE)}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    held |= {Requirement(line).name for extra in extras.values() for line in extra}
+    texts = (file.read_text() for file in (ROOT / "src/beampermit").rglob("*.py"))
+    names = {one or other for text in texts for one, other in IMPORT.findall(text)} - sys.stdlib_module_names
+    packages = {OTHERWISE_CALLED.get(name, name) for name in (name.replace("_", "-") for name in names)}
+    assert packages - held - OF_THE_PROJECT - {"beampermit"} == set()
+    assert {"httpx", "sigstore"} <= held
+
+
 def test_which_object_store_is_said_by_the_base_branch_alone(setup: ModuleType, monkeypatch, tmp_path: Path) -> None:
     def commit(url: str, folder: str = "") -> None:
         config = tmp_path / "project" / folder / ".dvc/config"
