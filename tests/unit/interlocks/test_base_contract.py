@@ -317,6 +317,7 @@ CASES = {
 ELSEWHERE = {
     "dataset.in_git": "tests/unit/interlocks/data/test_strays.py",
     "dataset.labels": "tests/unit/interlocks/data/test_labels.py",
+    "reproducibility.folds": "tests/unit/interlocks/test_folds.py",
     "serving.deployment": "tests/unit/interlocks/test_operations.py",
     "incomparable": "tests/unit/interlocks/performance/test_incomparable.py",
     "tests": "tests/unit/interlocks/test_unrun_tests.py",

@@ -175,7 +175,8 @@ def test_the_folds_are_fitted_by_the_contract_of_the_base_branch(dated: Project,
     # One more is missed, and the pull request widens what is allowed, moves the folds and drops the time.
     replace(root / "params.yaml", "depth: 4", "depth: 5")
     eased = text.replace("fold_tolerance: 0.2", "fold_tolerance: 0.9").replace("count: 3", "count: 2")
-    (root / "contract.yaml").write_text(eased.replace("by: time", "by: group"))
+    eased = eased.replace("by: time", "by: group").replace("by: [acquisition], time: acquired_at", "by: [plane]")
+    (root / "contract.yaml").write_text(eased)
     verdict = judged(Project(root, base="base"))
     assert (verdict.outcome, verdict.exit_code) == (Outcome.FAILED, 1)
     assert verdict.reason == f"3 folds by acquired_at: recall from 0.75 to 1, {said}"
