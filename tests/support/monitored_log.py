@@ -12,7 +12,7 @@ import numpy as np
 from beampermit.contract import Contract
 from beampermit.live.log.columns import Columns
 from beampermit.live.log.prediction_log import PERIOD
-from beampermit.live.log.stream import ROWS_OF_A_GROUP
+from beampermit.live.log.stream import BYTES_OF_A_GROUP, ROWS_OF_A_GROUP
 from beampermit.live.wiring import wire
 
 Arrays = Mapping[str, np.ndarray]
@@ -24,7 +24,7 @@ def write_log(
     """Rows of one version in `folder`, which is returned: a row of each device at each time `at`, s since 1970.
 
     `signals` are inputs and outputs by name, shape (rows, *shape), devices running fastest; `columns` replace those
-    that say that all was well, with `__` for the dot of a name. An hour is a file, as in service.
+    that say that all was well, with `__` for the dot of a name. Files and their groups of rows are as in service.
     """
     import pyarrow.parquet as pq
 
@@ -32,12 +32,13 @@ def write_log(
     schema = Columns(wiring, version).schema
     times = np.repeat(at, len(wiring.rows))
     table = _table(schema, contract, wiring.rows, times, signals, version, columns)
+    group = max(1, min(ROWS_OF_A_GROUP, BYTES_OF_A_GROUP * len(times) // max(table.nbytes, 1)))
     hours = (times // PERIOD).astype(int)
     for hour in np.unique(hours):
         first = datetime.fromtimestamp(times[hours == hour][0], UTC)
         file = folder / contract.model.name / str(version) / f"{first:%Y-%m-%dT%H%M%S.%fZ}.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table.filter(hours == hour), file, compression="zstd", row_group_size=ROWS_OF_A_GROUP)
+        pq.write_table(table.filter(hours == hour), file, compression="zstd", row_group_size=group)
     return folder
 
 

@@ -15,15 +15,19 @@ from beampermit.datasets.tables import quoted
 from beampermit.monitoring.log_rows import LogRows
 
 VALUES_OF_A_SLICE = 2**20
+SIGNALS_AT_ONCE = 50
+"""duckdb holds a result beside what numpy is given of it: of all signals at once, twice the window."""
 
 
 def read_scalars(rows: LogRows, signals: Sequence[Signal]) -> dict[str, np.ndarray]:
     """Shape (rows,) each; NaN where a row has no number."""
-    if not signals:
-        return {}
-    columns = [f"TRY_CAST({quoted(signal.name)} AS DOUBLE) AS c{number}" for number, signal in enumerate(signals)]
-    found = rows.asked(columns).fetchnumpy()
-    return {signal.name: np.ma.filled(found[f"c{number}"], np.nan) for number, signal in enumerate(signals)}
+    read = dict[str, np.ndarray]()
+    for first in range(0, len(signals), SIGNALS_AT_ONCE):
+        part = signals[first : first + SIGNALS_AT_ONCE]
+        columns = [f"TRY_CAST({quoted(signal.name)} AS DOUBLE) AS c{number}" for number, signal in enumerate(part)]
+        found = rows.asked(columns).fetchnumpy()
+        read |= {signal.name: np.ma.filled(found[f"c{number}"], np.nan) for number, signal in enumerate(part)}
+    return read
 
 
 def read_slices(rows: LogRows, signal: Signal) -> Iterator[np.ndarray]:

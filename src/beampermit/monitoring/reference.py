@@ -83,7 +83,8 @@ def edges_of(values: np.ndarray) -> np.ndarray:
 
 def counts_of(edges: np.ndarray, values: np.ndarray) -> np.ndarray:
     """How many finite values are in each bin."""
-    values = values[np.isfinite(values)]
+    finite = np.isfinite(values)
+    values = values if finite.all() else values[finite]
     below = [np.count_nonzero(values < edge) for edge in edges]  # faster than sorting into a few bins
     return np.diff(np.array([0, *below, len(values)]))
 
@@ -113,18 +114,23 @@ def largest(shares: np.ndarray, window: int, rows: int | None = None) -> float:
 
 def beyond(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Whether any value of a row is below `low` or above `high`, shape (rows,); NaN is neither."""
-    return np.any(flat((values < low) | (values > high)), axis=1)
+    return _any_of_row((values < low) | (values > high))
 
 
 def flagged(values: np.ndarray, low: float | None, high: float | None) -> np.ndarray:
     """Whether any value of a row is at an alarm limit or beyond, shape (rows,); without a limit, none is."""
     lowest, highest = -np.inf if low is None else low, np.inf if high is None else high
-    return np.any(flat((values <= lowest) | (values >= highest)), axis=1)
+    return _any_of_row((values <= lowest) | (values >= highest))
 
 
 def missing(values: np.ndarray) -> np.ndarray:
     """Whether any value of a row is not finite, shape (rows,)."""
-    return np.any(flat(~np.isfinite(values)), axis=1)
+    return _any_of_row(~np.isfinite(values))
+
+
+def _any_of_row(marked: np.ndarray) -> np.ndarray:
+    """Shape (rows,), from (rows, *shape of one row)."""
+    return marked if marked.ndim == 1 else np.any(flat(marked), axis=1)
 
 
 def window_of(rows: int) -> int:
@@ -236,7 +242,8 @@ def fit(matrix: np.ndarray) -> dict[str, Any] | None:
 
 def standardised(matrix: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Of mean 0 and standard deviation 1 in the reference; 0 in columns that do not vary there."""
-    found = (matrix - centre) * np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
+    found = matrix - centre
+    found *= np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
     return np.clip(found, -FARTHEST_VALUE, FARTHEST_VALUE, out=found)
 
 
