@@ -47,6 +47,9 @@ class Inputs:
             raise made.error
         return made
 
+    def give(self, **given: Any) -> None:
+        self._made.update(given)
+
     def of(self, names: tuple[str, ...]) -> dict[str, Any]:
         return {name: self[name] for name in names}
 
@@ -62,6 +65,12 @@ def _provider(name: str) -> Provider:
     if name not in PROVIDERS:
         load_interlocks()  # it belongs to a family that was not asked for
     return PROVIDERS[name]
+
+
+@provides
+def asked() -> frozenset[str]:
+    """The ids of the interlocks that run; none where an input is made without a run."""
+    return frozenset()
 
 
 @provides

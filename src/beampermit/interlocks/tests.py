@@ -18,6 +18,7 @@ from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, Mi
 from beampermit.interlocks.notebooks import TST005
 from beampermit.interlocks.pytest_run import Ran, run_tests
 from beampermit.interlocks.style import TST004
+from beampermit.interlocks.tests_together import INTEGRATION, UNIT, TestRuns
 from beampermit.interlocks.written_tests import (
     BaseTests,
     find_marks,
@@ -46,7 +47,6 @@ def find_shortfall(required: Gpu, driver: str, seen: Gpus) -> str:
     return ""
 
 
-UNIT, INTEGRATION = "tests/unit", "tests/integration"
 MOST = 20
 
 
@@ -68,14 +68,14 @@ class TST001(Interlock):
     requires = frozenset({"ENV005"})
     decided_by = PROJECT_CODE
 
-    def check(self, project: Project, environment: Environment) -> Finding:
+    def check(self, project: Project, environment: Environment, test_runs: TestRuns) -> Finding:
         """Run `beampermit env run -- python -m pytest tests/unit` and fix what fails.
 
         A test that stands in a file must run: take out the option or hook that leaves it out. To leave a test out in
         sight of all, mark it with `@pytest.mark.skip(reason="...")`; it is then shown as skipped. Marks and folders
         that need not run stand in `tests.left_out` of the base branch's contract.
         """
-        return _tests(project, environment, UNIT)
+        return _tests(project, environment, test_runs, UNIT)
 
 
 class TST002(Interlock):
@@ -84,12 +84,12 @@ class TST002(Interlock):
     requires = frozenset({"ENV005"})
     decided_by = PROJECT_CODE
 
-    def check(self, project: Project, environment: Environment) -> Finding:
+    def check(self, project: Project, environment: Environment, test_runs: TestRuns) -> Finding:
         """Run `beampermit env run -- python -m pytest tests/integration` and fix what fails.
 
         A test that stands in a file must run, as for TST001.
         """
-        return _tests(project, environment, INTEGRATION)
+        return _tests(project, environment, test_runs, INTEGRATION)
 
 
 class TST003(Interlock):
@@ -148,13 +148,20 @@ def _gpu_tests(project: Project, environment: Environment, machine: dict[str, An
     return replace(finding, reason=reason)
 
 
-def _tests(project: Project, environment: Environment, folder: str) -> Finding:
+def _tests(project: Project, environment: Environment, test_runs: TestRuns, folder: str) -> Finding:
     if not (project.root / folder).is_dir():
         return failed(f"there are no tests: {folder} is missing", folder)
     if problem := _shadowed(project, environment):
         return problem
+    if together := test_runs.part(folder):
+        finding = _finding(project, folder, together)
+        if finding.outcome is Outcome.PASSED:
+            return finding
+    return _finding(project, folder, run_tests(project, environment, [folder]))
+
+
+def _finding(project: Project, folder: str, ran: Ran) -> Finding:
     rules, base, written = _rules(project), BaseTests(project), find_tests(project.root, folder)
-    ran = run_tests(project, environment, [folder])
     left = [
         *unrun(ran, rules, gpu=False, gpu_elsewhere=rules.gpu is not None),
         *unfound(ran, rules, written),
