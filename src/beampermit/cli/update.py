@@ -57,7 +57,7 @@ def update(
     given = parse(answer or [])
     if check:
         outcome = look(git, to, given=given)
-        show(_as_json(outcome), lambda: _print_check(outcome), as_json)
+        show(_as_json(outcome), lambda: _print_check(outcome, to), as_json)
         raise typer.Exit(1 if outcome.staged and (outcome.unfinished or outcome.staged.changes) else 0)
     kept: dict[str, str] = {}
     ask = None if no_input or as_json else partial(ask_and_keep, kept)
@@ -106,20 +106,23 @@ def _proposed(proposed: Proposed) -> list[str]:
     return ["the template is up to date"]
 
 
-def _print_check(outcome: Outcome) -> None:
+def _print_check(outcome: Outcome, to: str = "") -> None:
     out, staged, old, new = console(), outcome.staged, plain(outcome.old), plain(outcome.new)
+    command = f"beampermit update --to {plain(shlex.quote(to))}" if to else "beampermit update"
     if outcome.unfinished:
         out.print(f"an update to the template of {new} was interrupted; beampermit update finishes it")
-    elif outcome.difference == "older":
+    elif outcome.difference == "older" and not to:
         out.print(f"nothing newer here: the project has the template of {old}, this installation {new}")
         return
     elif not staged or not staged.changes:
         out.print(f"up to date: the template of {new}")
         return
     elif outcome.difference == "same":
-        out.print(f"the template of {new} is there; with these answers it changes files: beampermit update")
+        out.print(f"the template of {new} is there; with these answers it changes files: {command}")
+    elif outcome.difference == "older":
+        out.print(f"the template of {old} can be set back to {new}; {command}")
     else:
-        out.print(f"the template of {old} can be updated to {new}; beampermit update")
+        out.print(f"the template of {old} can be updated to {new}; {command}")
     _print_files(outcome)
 
 

@@ -94,7 +94,9 @@ def parse_record(text: str, file: str) -> Recorded:
 
 
 def _recorded(content: Any, file: Path | str) -> Recorded:
-    own = content.get("beampermit") if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        raise BadInput("it is no JSON object", file=file, hint=f"git log -- {ANSWERS}")
+    own = content.get("beampermit")
     refuse_newer(own.get("format") if isinstance(own, dict) else None, FORMAT, file)
     try:
         found = _File.model_validate(content)

@@ -526,7 +526,7 @@ def test_a_lock_that_does_not_pin_is_refused_with_the_line(text: str, said: str)
 
 
 def test_who_has_no_hash_is_told_why_uv_writes_none_and_what_does() -> None:
-    with pytest.raises(BadInput, match="uv writes one only for what an index over HTTP") as refused:
+    with pytest.raises(BadInput, match="uv writes one only where an index over HTTP") as refused:
         parse_lock("lab-x==1.0", FILE)
     assert refused.value.hint.endswith("for a wheel in a folder write what `pip hash FILE.whl` prints")
 

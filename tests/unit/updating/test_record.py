@@ -13,7 +13,7 @@ from beampermit.errors import BadInput
 from beampermit.git import Git
 from beampermit.updating.changelog import changes_between
 from beampermit.updating.migrations import current_record
-from beampermit.updating.recorded import ANSWERS, RENDERED, read_record, unpack_render
+from beampermit.updating.recorded import ANSWERS, RENDERED, parse_record, read_record, unpack_render
 from beampermit.updating.source import at, rules
 from beampermit.updating.update import check, update
 from support.git_repositories import committed
@@ -106,6 +106,9 @@ def test_a_record_of_a_later_format_is_refused_with_the_command(git: Git) -> Non
     with pytest.raises(BadInput, match="this file has format 2") as refused:
         check(git)
     assert refused.value.hint == "pip install --upgrade beampermit"
+    for odd in ("[]", "null", '"x"'):
+        with pytest.raises(BadInput, match="it is no JSON object"):
+            parse_record(odd, ANSWERS)
     rewrite(git.root / ANSWERS, beampermit=own, context={"cookiecutter": []})
     with pytest.raises(BadInput, match=r"context\.cookiecutter"):
         check(git)

@@ -80,3 +80,20 @@ def test_what_a_template_says_is_plain_and_commands_can_be_typed(
     assert f"When each is right: git -C '{tmp_path}/not here' add 'a b.yaml'\n" in printed
     _print_check(Outcome("1", "2", "newer", STAGED, unfinished=True))
     assert "an update to the template of 2 was interrupted; beampermit update finishes it" in capsys.readouterr().out
+
+
+def test_a_version_that_is_asked_for_is_named_in_the_command_also_an_older_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for difference, to, said in (
+        ("newer", "", "the template of 1 can be updated to 2; beampermit update\n"),
+        ("newer", "v2 x", "the template of 1 can be updated to 2; beampermit update --to 'v2 x'\n"),
+        ("older", "v2", "the template of 1 can be set back to 2; beampermit update --to v2\n"),
+        ("same", "v2", "the template of 2 is there; with these answers it changes files: beampermit update --to v2\n"),
+    ):
+        _print_check(Outcome("1", "2", difference, STAGED), to)  # pyright: ignore[reportArgumentType]
+        printed = capsys.readouterr().out
+        assert printed.startswith(said), printed
+        assert "  conflict a b.yaml\n" in printed
+    _print_check(Outcome("2", "1", "older"))
+    assert capsys.readouterr().out == "nothing newer here: the project has the template of 2, this installation 1\n"

@@ -83,7 +83,7 @@ def _package(line: str, name: str, number: int) -> InterlockPackage:
         raise BadInput(what, file=name, line=number, hint=MADE_BY)
     words = found[3].split()
     if not words:
-        why = f"{found[1]}=={found[2]} has no --hash=sha256:...; uv writes one only for what an index over HTTP(S) has"
+        why = f"{found[1]}=={found[2]} has no --hash=sha256:...; uv writes one only where an index over HTTP(S) says it"
         raise BadInput(why, file=name, line=number, hint=HASHED_BY)
     hashes = [HASH.fullmatch(word) for word in words]
     if not all(hashes):
