@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -32,14 +32,13 @@ def _read(text: str, file: str) -> Mapping[Any, Any]:
     from ruamel.yaml import YAML
 
     with naming_yaml_errors(file):
-        for line, oddity in _oddities(text):
-            raise BadInput(
-                f"{oddity}, which GitHub may read in another way; write the file without it", file=file, line=line
-            )
+        for number, line in enumerate(text.split("\n"), 1):
+            if any(mark in line for mark in _BREAKS):
+                raise _unclear("there is a Unicode line separator in this line", file, number)
         if "*" in text and (fault := alias_fault(text, allowed=True)):
             raise BadInput(fault[0], file=file, line=fault[1])
-        yaml = YAML(typ="rt")
-        yaml.Constructor = _constructor(file)
+        yaml = YAML(typ="rt", pure=True)
+        yaml.Parser, yaml.Constructor = _parser(file), _constructor(file)
         tree = yaml.load(text)
     if not isinstance(tree, Mapping):
         raise BadInput("not a mapping, so neither a workflow nor an action", file=file, line=1)
@@ -81,27 +80,50 @@ _BREAKS = "\x85\u2028\u2029"
 """Line ends of YAML 1.1 that are none in YAML 1.2."""
 
 
-def _oddities(text: str) -> Iterator[tuple[int, str]]:
-    """Line and name of what two YAML readers may take for different values."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.events import AliasEvent, DocumentStartEvent, NodeEvent, ScalarEvent
+def _parser(file: str) -> Any:
+    """Refuses what two YAML readers may take for different values, before anything is made of it.
 
-    for number, line in enumerate(text.split("\n"), 1):
-        if any(mark in line for mark in _BREAKS):
-            yield number, "there is a Unicode line separator in this line"
-    anchors: set[str] = set()
-    for event in YAML(typ="safe", pure=True).parse(text):
-        line = event.start_mark.line + 1
-        if isinstance(event, DocumentStartEvent) and (event.version or event.tags):
-            yield line, "there is a YAML directive (`%...`)"
-        if isinstance(event, NodeEvent) and not isinstance(event, AliasEvent):
-            if tag := getattr(event, "tag", None):
-                yield line, f"there is the YAML tag {tag.replace('tag:yaml.org,2002:', '!!')!r}"
-            if event.anchor in anchors:
-                yield line, f"the YAML anchor {event.anchor!r} is given twice"
-            anchors |= {event.anchor} if event.anchor else set()
-        if isinstance(event, ScalarEvent) and event.value == "<<" and not event.style:
-            yield line, "there is a YAML merge key (`<<`)"
+    In the one pass that reads the file: a pass of its own takes as long again.
+    """
+    from ruamel.yaml.events import AliasEvent, DocumentStartEvent, NodeEvent, ScalarEvent
+    from ruamel.yaml.parser import RoundTripParser
+
+    class Parser(RoundTripParser):
+        def __init__(self, loader: Any) -> None:
+            self._looked_at: Any = None
+            self._anchors: set[str] = set()
+            super().__init__(loader)
+
+        def peek_event(self) -> Any:
+            return self._sound(super().peek_event())
+
+        def get_event(self) -> Any:
+            return self._sound(super().get_event())
+
+        def _sound(self, event: Any) -> Any:
+            if event is not self._looked_at and (oddity := self._oddity(event)):
+                raise _unclear(oddity, file, event.start_mark.line + 1)
+            self._looked_at = event
+            return event
+
+        def _oddity(self, event: Any) -> str:
+            if isinstance(event, DocumentStartEvent) and (event.version or event.tags):
+                return "there is a YAML directive (`%...`)"
+            if isinstance(event, NodeEvent) and not isinstance(event, AliasEvent):
+                if tag := getattr(event, "tag", None):
+                    return f"there is the YAML tag {str(tag).replace('tag:yaml.org,2002:', '!!')!r}"
+                if event.anchor in self._anchors:
+                    return f"the YAML anchor {event.anchor!r} is given twice"
+                self._anchors |= {event.anchor} if event.anchor else set()
+            if isinstance(event, ScalarEvent) and event.value == "<<" and not event.style:
+                return "there is a YAML merge key (`<<`)"
+            return ""
+
+    return Parser
+
+
+def _unclear(oddity: str, file: str, line: int) -> BadInput:
+    return BadInput(f"{oddity}, which GitHub may read in another way; write the file without it", file=file, line=line)
 
 
 def line_of(holder: Any, key: Any) -> int:

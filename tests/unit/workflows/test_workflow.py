@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from time import sleep
@@ -72,18 +71,18 @@ def test_a_file_that_is_no_mapping_is_named() -> None:
 
 
 def test_threads_that_ask_for_one_file_at_once_read_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, read, reads = Barrier(3), tree._oddities, list[str]()
+    start, read, reads = Barrier(3), tree._parser, list[str]()
 
-    def slow(text: str) -> Iterator[tuple[int, str]]:
-        reads.append(text)
+    def slow(file: str) -> object:
+        reads.append(file)
         sleep(0.05)
-        return read(text)
+        return read(file)
 
     def ask(_: int) -> object:
         start.wait()
         return read_tree("a: read by three\n", "w.yml")
 
-    monkeypatch.setattr(tree, "_oddities", slow)
+    monkeypatch.setattr(tree, "_parser", slow)
     with ThreadPoolExecutor(3) as pool:
         first, *others = pool.map(ask, range(3))
     assert (len(reads), all(other is first for other in others)) == (1, True)
