@@ -135,11 +135,15 @@ class Git:
 
         `rev-parse` would go on to a tag called `refs/heads/main`.
         """
-        listed = self.try_("for-each-ref", "--format=%(refname) %(objectname) %(*objectname)", name)
+        return self.refs(name).get(name)
+
+    def refs(self, *names: str) -> dict[str, str]:
+        """The commits of exactly these refs, in this order, without those that are not there."""
+        listed = self.try_("for-each-ref", "--format=%(refname) %(objectname) %(*objectname)", *names)
         commits = {
             ref: peeled or commit for ref, commit, peeled in (line.split(" ") for line in listed.out.splitlines())
         }
-        return commits.get(name)
+        return {name: commits[name] for name in names if name in commits}
 
     def default_branch(self) -> str | None:
         """The default branch of origin, as this clone knows it; None where it does not.
@@ -274,7 +278,7 @@ def _resolve_start(git: Git, name: str, local: bool) -> str | None:
     if name in ("origin/HEAD", f"{OF_ORIGIN}HEAD"):
         branch = git.default_branch()
         return git.ref(OF_ORIGIN + branch) if branch else None
-    meanings = {ref: commit for ref in dict.fromkeys(_meanings(name)) if (commit := git.ref(ref))}
+    meanings = git.refs(*_meanings(name))
     allowed = (OF_ORIGIN, LOCAL) if local else (OF_ORIGIN,)
     chosen = next((ref for ref in meanings if ref.startswith(allowed)), None)
     if chosen is None:

@@ -171,10 +171,10 @@ class Reuse:
         own, shared = ((root, DECIDING), (git.top.root, SHARED))
         deciding = [path for folder, patterns in (own, shared) for pattern in patterns for path in folder.glob(pattern)]
         deciding.append(dvc_home(self._project).root / ".dvc/config.local")
-        listed = [git.top("ls-files", "--stage", "-z"), self._git_configuration()]
+        listed = [git.top("ls-files", "--stage", "-z"), self._state("configuration", inputs)]
         return [self._state("tree", inputs), git.resolve("HEAD"), digest_json(listed), state_of(deciding)]
 
-    def _git_configuration(self) -> str:
+    def _configuration(self, _inputs: Inputs) -> str:
         """Where origin is, and what git ignores and converts besides what `.gitignore` and `.gitattributes` say."""
         git, files = self._project.git, []
         for key, own, usual in (("excludesFile", "exclude", "ignore"), ("attributesFile", "attributes", "attributes")):
@@ -240,13 +240,14 @@ class Reuse:
             self._watched = _watch(inputs["dvc"], pipeline)
         return self._watched
 
-    def _pipeline(self, _inputs: Inputs) -> str:
+    def _pipeline(self, inputs: Inputs) -> str:
         """What DVC reads before it knows of any stage, and which files there are: git ignoring them hides none."""
         from beampermit.datasets.configuration import dvc_home
         from beampermit.datasets.repository import READ
 
         git = dvc_home(self._project)
-        root, files = git.root, git.work_files()
+        at_top = git.root.resolve() == self._project.git.top.root.resolve()
+        root, files = git.root, self._state("files", inputs) if at_top else git.work_files()
         folders = {folder for name in files for folder in Path(name).parents} | {Path(".dvc")}
         read = [
             Path(entry.path)
@@ -255,7 +256,7 @@ class Reuse:
             for entry in os.scandir(root / folder)
             if entry.name == ".gitignore" or READ.search(f"{folder}/{entry.name}")
         ]
-        return digest_json([files, self._git_configuration(), state_of(sorted(read), below=False)])
+        return digest_json([files, self._state("configuration", inputs), state_of(sorted(read), below=False)])
 
     def _prefix(self, _inputs: Inputs) -> tuple[str, str]:
         """Every file of the environment with the Python that it starts, and those that our Pythons read: they keep
