@@ -20,6 +20,7 @@ from beampermit.environments.uv.pytorch import cpu_index
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.generation.answers import AGAIN, complete, rendered
 from beampermit.generation.begun import begun_in
+from beampermit.generation.compiled import compiled
 from beampermit.generation.template import copied, filled
 from beampermit.git import Git
 from beampermit.processes import run
@@ -115,7 +116,11 @@ def render_template(
     from cookiecutter.generate import generate_files
     from jinja2 import TemplateError
 
-    context = {"cookiecutter": {**answers, "_copy_without_render": [*copied(template), *_plain(template)]}}
+    how = {
+        "_copy_without_render": [*copied(template), *_plain(template)],
+        "_jinja2_env_vars": {"bytecode_cache": compiled()},
+    }
+    context = {"cookiecutter": {**answers, **how}}
     given = {**answers, "_repo_dir": str(template), **({} if commit else {"_uncommitted": "true"})}
     try:
         project = Path(generate_files(template, context, output_dir=folder, accept_hooks=False))
