@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,17 +28,27 @@ ROWS = 240
 SPLIT, LIMITS, CALIBRATION = "data/dataset/validation.parquet", "metrics/limits.json", "calibration.json"
 
 
-@pytest.fixture
-def monitored(project: Project, git: Callable[..., str], contract_text: str) -> Project:
-    """A project with a reference split and its limits, committed on `main`; this is a branch `change`."""
-    (project.root / "contract.yaml").write_text(monitored_text(contract_text))
+@pytest.fixture(scope="session")
+def monitored_once(contract_repository: Path, contract_text: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of `monitored`, to be copied."""
+    root = shutil.copytree(contract_repository, tmp_path_factory.mktemp("monitored") / "project")
+    (root / "contract.yaml").write_text(monitored_text(contract_text))
     inputs = drawn(ROWS)
     inputs["turns"] = inputs["turns"].astype(np.float32)
-    write_split(project.root, inputs)
-    write_json(project.root / LIMITS, content_of(inputs, monitored_contract(contract_text)))
+    write_split(root, inputs)
+    write_json(root / LIMITS, content_of(inputs, monitored_contract(contract_text)))
+    git = Project(root).git
     git("add", "--all")
     git("commit", "--quiet", "--message", "The first limits")
     git("switch", "--quiet", "--create", "change")
+    return root
+
+
+@pytest.fixture
+def monitored(project: Project, monitored_once: Path) -> Project:
+    """A project with a reference split and its limits, committed on `main`; this is a branch `change`."""
+    shutil.rmtree(project.root)
+    shutil.copytree(monitored_once, project.root)
     return Project(project.root, base="main")
 
 
@@ -185,7 +196,6 @@ def test_limits_of_something_else_than_the_reference_fail(monitored: Project, de
     assert verdict.locations[0].file == LIMITS
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("by", [0.995, 1.005])
 def test_limits_may_differ_as_much_as_two_machines_do(monitored: Project, by: float) -> None:
     assert change(monitored, _scaled(by)).passed
@@ -203,7 +213,6 @@ def test_a_limit_of_nan_is_no_json(monitored: Project) -> None:
     assert "NaN is not a JSON number" in verdict.reason
 
 
-@pytest.mark.slow
 def test_new_data_need_new_limits(monitored: Project, contract_text: str) -> None:
     inputs = drawn(ROWS, 1)
     write_split(monitored.root, inputs)
@@ -212,7 +221,6 @@ def test_new_data_need_new_limits(monitored: Project, contract_text: str) -> Non
     assert judge(monitored).passed
 
 
-@pytest.mark.slow
 def test_a_reference_without_an_input_fails(monitored: Project) -> None:
     inputs = drawn(ROWS)
     write_split(monitored.root, {name: values for name, values in inputs.items() if name != "current"})
@@ -370,7 +378,6 @@ def test_a_time_of_a_backtest_is_no_command(monitored: Project, said: str) -> No
     assert said in judge(monitored).reason
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "inside", "outside"),
     [
@@ -391,7 +398,6 @@ def test_a_calibrated_limit_that_nothing_exceeds_fails(
     assert verdict.locations[0].file == CALIBRATION
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("apart", "shuffled", "said"),
     [(1200.0, False, ""), (1300.0, False, "10.5 h"), (600.0, True, "h"), (None, False, "")],
@@ -415,7 +421,6 @@ def test_a_reference_that_is_far_sparser_than_a_window_is_said(
     assert "sound windows" not in calibrate(monitored, MON001_current=0.5).reason
 
 
-@pytest.mark.slow
 def test_limits_that_the_reference_puts_out_of_reach_are_said(monitored: Project, contract_text: str) -> None:
     inputs = drawn(ROWS)
     inputs["turns"] = inputs["turns"].astype(np.float32)
