@@ -73,9 +73,9 @@ class SignalRows:
             *(np.concatenate([getattr(part, name) for part in every]) for name in ("values", "missing", "beyond")),
         )
 
-    def take(self, kept: np.ndarray) -> SignalRows:
-        found = {name: values[kept] for name, values in self.numbers.items()}
-        return SignalRows(found, self.values[kept], self.missing[kept], self.beyond[kept])
+    def take(self, places: np.ndarray | slice) -> SignalRows:
+        found = {name: values[places] for name, values in self.numbers.items()}
+        return SignalRows(found, self.values[places], self.missing[places], self.beyond[places])
 
 
 @dataclass(frozen=True)
@@ -116,13 +116,15 @@ class LogWindow:
 
     def take(self, kept: np.ndarray) -> LogWindow:
         """The rows that are marked."""
+        places = np.flatnonzero(kept)
+        of = _without_copies(places)
         return replace(
             self,
-            window=self.window.model_copy(update={"rows": int(np.count_nonzero(kept))}),
-            inputs={name: rows.take(kept) for name, rows in self.inputs.items()},
-            outputs={name: rows.take(kept) for name, rows in self.outputs.items()},
-            device=self.device[kept],
-            **{name: getattr(self, name)[kept] for name in OF_ROW},
+            window=self.window.model_copy(update={"rows": len(places)}),
+            inputs={name: rows.take(of) for name, rows in self.inputs.items()},
+            outputs={name: rows.take(of) for name, rows in self.outputs.items()},
+            device=self.device[of],
+            **{name: getattr(self, name)[of] for name in OF_ROW},
         )
 
 
@@ -242,6 +244,12 @@ def _keys(rows: LogRows, contract: Contract) -> dict[str, tuple[str, ...]]:
     unknown = [""] * len(present)
     devices = [found.get(number, unknown) for number in range(len(rows.devices))]
     return {name: tuple(str(texts[place]) for texts in devices) for place, name in enumerate(present)}
+
+
+def _without_copies(places: np.ndarray) -> np.ndarray | slice:
+    """Of rows one after another, as those of most windows are, a view is enough."""
+    whole = len(places) and places[-1] - places[0] == len(places) - 1
+    return slice(int(places[0]), int(places[-1]) + 1) if whole else places
 
 
 def _twice(found: LogWindow) -> np.ndarray:
