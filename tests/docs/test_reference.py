@@ -16,6 +16,7 @@ from beampermit.live.limits import Limits
 from beampermit.live.status_pvs import STATUS_PVS
 from beampermit.live.wiring import wire
 from support.markdown_pages import ROOT
+from support.paths import module_at
 from support.served import served_contract
 
 PAGES = ("commands.md", "actions.md", "pvs.md", "exit-codes.md")
@@ -78,15 +79,14 @@ jobs:
     ("permissions", "of_two"),
     [("", "those of the caller's job"), ("permissions: {}", "none"), ("permissions: read-all", "read-all")],
 )
-def test_a_workflow_says_what_its_caller_must_know(tmp_path: Path, permissions: str, of_two: str) -> None:
+def test_a_workflow_says_what_its_caller_must_know(
+    tmp_path: Path, permissions: str, of_two: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / ".github/workflows").mkdir(parents=True)
     (tmp_path / ".github/workflows/ml-planted.yml").write_text(WORKFLOW.format(permissions=permissions))
-    script = "import sys, pathlib, actions_page; sys.stdout.write(actions_page.page(pathlib.Path(sys.argv[1])))"
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path], cwd=ROOT / "scripts/reference", capture_output=True, check=False
-    )
-    page = done.stdout.decode()
-    assert "### ml-planted.yml\n\nWhat it does, in two lines.\n\nAnd a paragraph.\n" in page, done.stderr.decode()
+    monkeypatch.syspath_prepend(ROOT / "scripts/reference")
+    page = module_at(ROOT / "scripts/reference/actions_page.py").page(tmp_path)
+    assert "### ml-planted.yml\n\nWhat it does, in two lines.\n\nAnd a paragraph.\n" in page
     assert "| `a` | `x\\|y` | Such as &lt;this&gt; |" in page
     assert "| `one` | `contents: read` to check out |" in page
     assert f"| `two` | {of_two} |" in page
