@@ -21,9 +21,8 @@ from beampermit.permit.statement import Statement
 from beampermit.permit.verification import verify_software
 from support.conda_channel import PYTHON, QUIET, serving
 from support.conda_channel import laboratory as channel_of
-from support.registry_project import INTERLOCKS, Laboratory, found_laboratory, verdicts
-
-pytestmark = pytest.mark.slow
+from support.registry_project import INTERLOCKS, Laboratory, found_laboratory, laboratory_in, verdicts
+from support.shared import made_once, shared_folder
 
 LOCK = """\
 version = 1
@@ -38,14 +37,23 @@ VIRTUAL = 'subdirs: {{linux-64: {{packages: {{__unix: "0", __glibc: "2.28"{}}}}}
 
 
 @pytest.fixture
-def laboratory(tmp_path: Path, contract_text: str) -> Laboratory:
+def founded(tmp_path_factory: pytest.TempPathFactory, contract_text: str) -> Path:
+    """The folder of `laboratory`, to be copied."""
+
+    def make(folder: Path) -> None:
+        (folder / "none.db").touch()
+        made = found_laboratory(folder, contract_text, folder / "none.db")
+        (made.root / "uv.lock").write_text(LOCK)
+        (made.root / "pyproject.toml").write_text('[project]\nname = "faults"\nversion = "1"\n')
+        made.change(1)
+
+    return made_once(shared_folder(tmp_path_factory) / "laboratory-with-a-lock", make)
+
+
+@pytest.fixture
+def laboratory(founded: Path, tmp_path: Path) -> Laboratory:
     """A project with a lock and a model; no registry is needed here."""
-    (tmp_path / "none.db").touch()
-    made = found_laboratory(tmp_path, contract_text, tmp_path / "none.db")
-    (made.root / "uv.lock").write_text(LOCK)
-    (made.root / "pyproject.toml").write_text('[project]\nname = "faults"\nversion = "1"\n')
-    made.change(1)
-    return made
+    return laboratory_in(founded).copied(tmp_path)
 
 
 @pytest.fixture
@@ -55,17 +63,27 @@ def software(laboratory: Laboratory, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def variants(laboratory: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Laboratory:
+def variants(
+    founded: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Laboratory:
     """The same with conda locks, one for machines with a GPU and one for those without."""
+
+    def make(folder: Path) -> None:
+        lab = laboratory_in(founded).copied(folder)
+        with pytest.MonkeyPatch.context() as patch, serving(channel_of(folder / "lab")) as channel:
+            patch.setenv("BEAMPERMIT_CACHE", str(folder / "cache"))
+            asked = (
+                f"channels: [{channel.url}]\nplatforms: [linux-64]\ndependencies:\n  - python {PYTHON}.*\n  - torch\n"
+            )
+            (lab.root / "environment.yml").write_text(asked)
+            (lab.root / "virtual-packages.yml").write_text(VIRTUAL.format(""))
+            (lab.root / "cuda.virtual-packages.yml").write_text(VIRTUAL.format(', __cuda: "12.4"'))
+            CondaLock().lock(lab.root, progress=QUIET)
+        lab.change(2)
+
+    made = made_once(shared_folder(tmp_path_factory) / "laboratory-with-variants", make)
     monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
-    with serving(channel_of(tmp_path / "lab")) as channel:
-        asked = f"channels: [{channel.url}]\nplatforms: [linux-64]\ndependencies:\n  - python {PYTHON}.*\n  - torch\n"
-        (laboratory.root / "environment.yml").write_text(asked)
-        (laboratory.root / "virtual-packages.yml").write_text(VIRTUAL.format(""))
-        (laboratory.root / "cuda.virtual-packages.yml").write_text(VIRTUAL.format(', __cuda: "12.4"'))
-        CondaLock().lock(laboratory.root, progress=QUIET)
-    laboratory.change(2)
-    return laboratory
+    return laboratory_in(made).copied(tmp_path)
 
 
 def written(laboratory: Laboratory, file: Path, *words: str) -> Path:
