@@ -80,6 +80,8 @@ def main() -> None:
             sys.exit(
                 f"{getattr(options, name)!r} is no {name} of a repository; of https://HOST/OWNER/NAME give each alone"
             )
+    if options.to.resolve() == Path.cwd():  # also where nothing is named
+        sys.exit(f"TO={shlex.quote(str(options.to))} is this folder: name that of the copy, such as TO=../copy")
     place = Place(options.owner, options.name, options.host)
     commit = mirror(place, options.to.resolve(), enterprise_server=options.enterprise_server)
     if not options.no_rehearsal:

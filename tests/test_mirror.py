@@ -238,6 +238,14 @@ def test_a_place_that_is_none_is_refused(words: tuple[str, ...], said: str, tmp_
     assert not (tmp_path / "copy").exists()
 
 
+def test_a_copy_needs_a_folder_of_its_own(tmp_path: Path) -> None:
+    for named in ("", ".", str(tmp_path)):
+        command = [sys.executable, ROOT / "scripts/mirror.py", "--owner", "lab", "--to", named]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, "is this folder: name that of the copy" in done.stderr) == (1, True), done.stderr
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.fixture
 def small(tmp_path: Path, scripts: dict[str, ModuleType]) -> tuple[Git, ModuleType]:
     """A copy of one workflow, pinned as it must be."""

@@ -68,12 +68,12 @@ def _apply_to_organization(
 ) -> list[Applied]:
     from beampermit.errors import BadInput
     from beampermit.github.context import organization_client
-    from beampermit.github.rulesets import apply_ruleset, read_rulesets
+    from beampermit.github.rulesets import COPY, apply_ruleset, read_rulesets
 
     if repository:
         raise BadInput("--organization and --repository name two places", hint="give one of them")
     client = organization_client(organization)
-    rulesets = read_rulesets(file or Path(OF_ORGANIZATION))
+    rulesets = read_rulesets(file or Path(OF_ORGANIZATION), COPY)
     return [apply_ruleset(client, ruleset, organization, dry_run=dry_run) for ruleset in rulesets]
 
 

@@ -20,6 +20,8 @@ from beampermit.record import Record
 FOLDER = ".github/rulesets"
 MAIN, LEDGER = f"{FOLDER}/main.json", f"{FOLDER}/ledger.json"
 LEDGER_BRANCH = "beampermit-ledger"
+ADD = "run `beampermit init` to add one, or name another with --file"
+COPY = "name a file or a folder with --file; deploy/organization of Beampermit's repository has them to copy"
 GITHUB_ACTIONS = 15368
 """Id of the GitHub Actions app. A required check pinned to it cannot be reported by any other app or user."""
 ADMINISTRATOR = "a token of a repository administrator (fine-grained: the permission Administration, write)"
@@ -215,21 +217,17 @@ class Ruleset(Record):
         return matches(names.include) and not matches(names.exclude)
 
 
-def read_ruleset(path: Path) -> Ruleset:
-    """Raises `BadInput` with file and key."""
+def read_ruleset(path: Path, hint: str = ADD) -> Ruleset:
+    """Raises `BadInput` with file and key; `hint` is for a file that is not there."""
     if not path.is_file():
-        raise BadInput(
-            "this ruleset does not exist",
-            file=path,
-            hint="run `beampermit init` to add one, or name another with --file",
-        )
+        raise BadInput("this ruleset does not exist", file=path, hint=hint)
     return _validate(read_json(path), path)
 
 
-def read_rulesets(path: Path) -> tuple[Ruleset, ...]:
-    """The ruleset of a file, or all of a folder. Raises `BadInput` with file and key."""
+def read_rulesets(path: Path, hint: str = ADD) -> tuple[Ruleset, ...]:
+    """The ruleset of a file, or all of a folder. Raises as `read_ruleset`."""
     if not path.is_dir():
-        return (read_ruleset(path),)
+        return (read_ruleset(path, hint),)
     files = sorted(path.glob("*.json"))
     if not files:
         raise BadInput("there is no ruleset in this folder", file=path, hint="name another with --file")

@@ -193,5 +193,6 @@ def test_an_organizations_rulesets_are_applied_and_audited(run: Run, root: Proje
         (("apply", *words, "--repository", "lab/faults"), "name two places"),
         (("audit", *words[2:]), "--file goes with --organization"),
     ):
-        with pytest.raises(BadInput, match=said):
+        with pytest.raises(BadInput, match=said) as refused:
             run(*wrong)
+        assert "beampermit init" not in refused.value.hint, "which adds none of an organization"
