@@ -24,7 +24,7 @@ from support.csx_table import write_what_only_a_person_knows
 from support.forked_commands import beampermit
 from support.paths import CSX
 from support.permits import permitted
-from support.trained_project import PEOPLE, dvc
+from support.trained_project import PEOPLE, dvc, run_stages
 
 pytestmark = pytest.mark.slow
 LINES, FILES = 60, 4
@@ -122,7 +122,11 @@ def test_a_strangers_table_gets_a_permit_after_a_few_lines(tmp_path: Path, monke
     changed = [line.split("\t") for line in project.git("diff", "--numstat").splitlines()]
     assert len(changed) <= FILES
     assert sum(int(added) + int(removed) for added, removed, _ in changed) <= LINES
-    dvc(project, "repro", "--quiet")
+    contract = root / "contract.yaml"
+    assert "seeds: [0, 1, 2]" in contract.read_text()
+    contract.write_text(contract.read_text().replace("seeds: [0, 1, 2]", "seeds: [0]"))  # three are the demo's
+    run_stages(project)
+    dvc(project, "commit", "--force", "--quiet")
     project.git("add", "--all")
     project.git("commit", "--quiet", "--message", "The first model")
     dvc(project, "push", "--quiet")
