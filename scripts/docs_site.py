@@ -175,6 +175,8 @@ def build(out: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         lay_out(Path(temporary) / "laid-out")
         built = _built(Path(temporary) / "laid-out")
+        # Its links begin at the top of a host, and the site may be anywhere: a server's own page is better.
+        (built / "404.html").unlink(missing_ok=True)
         for page in built.rglob("*.html"):
             page.write_text(_with_copies(page.read_text(encoding="utf-8"), page.parent, built))
         shutil.rmtree(out, ignore_errors=True)
