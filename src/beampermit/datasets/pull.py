@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import stat
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +50,39 @@ def pull(repository: Repository, targets: Iterable[str] = (), progress: Progress
     _check_safe(repository, outputs)
     fetched, present = _fetch(repository, outputs, progress)
     return Pulled(fetched, present, _checkout(repository, outputs))
+
+
+def pull_into(tree: Path, repository: Repository, targets: Iterable[str]) -> None:
+    """Fetch data that `repository` names, and copy them into another checkout of its commit.
+
+    What DVC would read is what it has read there: to read it again takes a third of a second. Raises as `pull` does.
+    """
+    targets = tuple(targets)
+    outputs = _selected(repository, targets)
+    if any(os.path.lexists(tree / output.path) for output in outputs):  # git has it too, which DVC refuses or replaces
+        pull(Repository(Project(tree), home=repository.home), targets)
+        return
+    _check_safe(repository, outputs, tree.resolve())
+    _fetch(repository, outputs, silent)
+    for output in outputs:
+        (tree / output.path).parent.mkdir(parents=True, exist_ok=True)
+        if output.folder:
+            (tree / output.path).mkdir(exist_ok=True)
+        for path, oid in repository.files(output).items():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            _copy(repository.cached(oid, output.hash_name), tree / path)
+            if output.executable:
+                (tree / path).chmod((tree / path).stat().st_mode | stat.S_IXUSR)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A copy that shares its blocks with the cache where the file system can, as DVC's."""
+    from dvc_objects.fs.system import reflink
+
+    try:
+        reflink(str(source), str(target))
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def way_to_get(project: Project, path: str, named_in: str = CONTRACT) -> str:
@@ -114,12 +149,14 @@ def _matches(output: Output, name: str) -> bool:
     return name in (output.stage, output.path) or output.path.startswith(f"{name}/")
 
 
-def _check_safe(repository: Repository, outputs: list[Output]) -> None:
+def _check_safe(repository: Repository, outputs: list[Output], root: Path | None = None) -> None:
+    """`root`: the checkout that is written to, where it is not that of the repository."""
+    root = root or repository.root
     faults = manifest_faults(repository, outputs)
     faults += [
         Problem(f"{path} is {kind}", output.file)
         for output in outputs
-        for path, kind in irregular_files(repository.root / output.path, repository.root, repository.cache)
+        for path, kind in irregular_files(root / output.path, root, repository.cache)
     ]
     _refuse(faults, "beampermit data check")
     _refuse(absent_manifests(repository, outputs), PUSH)

@@ -47,6 +47,7 @@ class Output:
     size: int | None = None
     """Bytes of a file, by the lock."""
     imported: bool = False
+    executable: bool = False
 
     @property
     def folder(self) -> bool:
@@ -77,7 +78,7 @@ class Repository:
         home = home or project
         own, cached = (configuration.dvc_home(one).root.resolve() for one in (project, home))
         self.repo = _open(own, cached, configuration.base_config(home))
-        self._home = home
+        self.home = home
         self._remotes: dict[str | None, Remote | Source] = {}
         self._imports: dict[str, Any] = {}
         self._manifests: dict[str, Manifest | None] = {}
@@ -147,7 +148,7 @@ class Repository:
         return self._remotes[name]
 
     def _source(self, file: str, dependency: Any) -> Source:
-        for _, fault in new_sources(self._home, {file: dependency.def_repo}):
+        for _, fault in new_sources(self.home, {file: dependency.def_repo}):
             raise Failed(fault, file=file, hint="let a maintainer push the first import from it to the base branch")
         return Source.open(file, dependency)
 
@@ -225,8 +226,8 @@ class Repository:
         if stage.is_repo_import:
             self._imports[file] = stage.deps[0]
             remote, pushed = file, True
-        name = self.name(stage)
-        return Output(path, name, lock, oid, out.hash_name, remote, pushed, size, stage.is_repo_import)
+        name, executable = self.name(stage), bool(out.meta and out.meta.isexec)
+        return Output(path, name, lock, oid, out.hash_name, remote, pushed, size, stage.is_repo_import, executable)
 
     def name(self, stage: Any) -> str:
         """A stage's name in `dvc.yaml`, or the path of its `.dvc` file."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from beampermit.contract import Contract, load_contract
-from beampermit.datasets.pull import pull
+from beampermit.datasets.pull import pull, pull_into
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import Repository, is_below, overlap
 from beampermit.datasets.stale_stages import stage_changes
@@ -47,6 +47,8 @@ class Prepared:
     commit: str
     contract: Contract
     plan: Plan
+    repository: Repository
+    """The commit's data, as DVC read of them before anything ran."""
     tree: Path
     """Where the training with the committed seed runs."""
     results: Path
@@ -120,7 +122,7 @@ class Prepared:
     def committed(self, pulled: Iterable[str]) -> Iterator[Path]:
         """The committed files, with the outputs `pulled`, to compare with; nothing runs there."""
         with exported(self.project.git, self.commit, self.results.parent / TREES / "compared") as tree:
-            pull(Repository(Project(tree), home=self.project), tuple(dict.fromkeys(pulled)))
+            pull_into(tree, self.repository, dict.fromkeys(pulled))
             yield tree
 
     def _training(self, seed: int, tree: Path, name: str, own: ExitStack | None = None) -> Training:
@@ -165,7 +167,7 @@ class Prepared:
         """A tree with the data `pulled`, cut off, and then with what a training wrote into the folder `given`."""
         with exported(self.project.git, self.commit, self.results.parent / TREES / name) as tree:
             if pulled:
-                pull(Repository(Project(tree), home=self.project), pulled)
+                pull_into(tree, self.repository, pulled)
             cut_off(tree, without)
             for path in self.plan.trained if given else ():
                 copy_output((given or tree) / path, tree / path)
@@ -230,6 +232,7 @@ def _prepare(
         commit=commit,
         contract=contract,
         plan=plan,
+        repository=repository,
         tree=tree,
         results=results,
         seed=committed_seed(tree, contract.reproducibility.seed_at),

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import pytest
 
 from beampermit.datasets import manifests
 from beampermit.datasets import pull as pull_module
-from beampermit.datasets.pull import PULL, PUSH, absence, pull
+from beampermit.datasets.pull import PULL, PUSH, absence, pull, pull_into
 from beampermit.datasets.repository import Repository
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.project import Project
+from beampermit.reproduction.tree import exported
 from support.attacks import attack_case
 from support.dvc_repositories import leaf, plant_manifest, without_data
 
@@ -95,6 +97,51 @@ def test_no_target_makes_dvc_read_the_pipeline_again(dvc_project: Project, monke
         times.append(len(read))
     assert len(outputs) > 1
     assert times[0] == times[1]
+
+
+@pytest.fixture
+def checkout(dvc_project: Project, tmp_path: Path) -> Iterator[Path]:
+    """Another checkout of the commit, without data."""
+    with exported(dvc_project.git, dvc_project.git.head(), tmp_path / "checkout") as tree:
+        yield tree
+
+
+def test_another_checkout_of_the_commit_gets_its_data_and_dvc_reads_nothing_again(
+    dvc_project: Project, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dvc import dvcfile
+
+    without_data(dvc_project)
+    lock = dvc_project.root / "dvc.lock"
+    lock.write_text(
+        lock.read_text().replace("path: data/raw.parquet\n", "path: data/raw.parquet\n      isexec: true\n")
+    )
+    repository = Repository.of(dvc_project)
+    pull(repository)
+    monkeypatch.setattr(dvcfile.FileMixin, "_load", lambda *_: pytest.fail("DVC reads its files again"))
+    pull_into(checkout, repository, ["data/dataset", "data/raw.parquet"])
+    for path in FILES:
+        assert (checkout / path).read_bytes() == (dvc_project.root / path).read_bytes()
+        assert (checkout / path).stat().st_mode == (dvc_project.root / path).stat().st_mode
+        assert (checkout / path).stat().st_mode & 0o100 == (0o100 if path == FILES[0] else 0)
+    assert not (checkout / "data/labels.parquet").exists()
+
+
+def test_another_checkout_gets_nothing_through_a_link(dvc_project: Project, checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    shutil.rmtree(checkout / "data", ignore_errors=True)
+    (checkout / "data").symlink_to(tmp_path / "outside")
+    with pytest.raises(Failed, match="nothing was checked out: data is a link to"):
+        pull_into(checkout, Repository.of(dvc_project), ["data/raw.parquet"])
+    assert not [*(tmp_path / "outside").iterdir()]
+
+
+def test_what_git_has_in_the_place_of_data_is_judged_by_dvc(dvc_project: Project, checkout: Path) -> None:
+    (checkout / "data").mkdir(exist_ok=True)
+    (checkout / "data/raw.parquet").write_bytes(b"planted")
+    with pytest.raises(BadInput, match=r"local changes would be lost: data/raw\.parquet"):
+        pull_into(checkout, Repository.of(dvc_project), ["data/raw.parquet"])
+    assert (checkout / "data/raw.parquet").read_bytes() == b"planted"
 
 
 def test_an_unknown_target_is_named(dvc_project: Project) -> None:
