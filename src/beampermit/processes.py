@@ -200,11 +200,17 @@ def signal_name(number: int) -> str:
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
     """SIGTERM interrupts the block as Ctrl-C does, so that it cleans up."""
+    hear_signals()
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def hear_signals() -> None:
+    """Have this thread, and what it starts, end by SIGTERM. procServ blocks it in its children, as others may."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
 
 
 def stop(child: subprocess.Popen[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from beampermit.environments.distributions import describe
 from beampermit.environments.environment import python_in
 from beampermit.errors import Outside
 from beampermit.git import Git
-from beampermit.processes import clean_variables, hide_memory, run
+from beampermit.processes import clean_variables, ended_by_signals, hide_memory, run
 
 
 def test_invalid_utf8_in_output_is_replaced(tmp_path: Path) -> None:
@@ -129,6 +130,7 @@ def test_a_projects_code_gets_no_variable_that_is_not_on_the_list(
 
 PEEK = """
 import os
+import signal
 from pathlib import Path
 for file in ("environ", "mem", "auxv", "maps"):
     try:
@@ -218,3 +220,13 @@ def test_the_python_of_an_environment_is_started_without_our_variables(
     python.chmod(0o755)
     monkeypatch.setenv("BEAMPERMIT_SIGNING_KEY", "beam")
     assert describe(tmp_path) == {"seen": ""}
+
+
+def test_a_command_is_ended_by_sigterm_where_whoever_started_it_blocks_it() -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        with pytest.raises(KeyboardInterrupt), ended_by_signals():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.sigtimedwait({signal.SIGTERM}, 0)  # not heard, it would end the tests
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -40,6 +40,7 @@ from beampermit.live.status_pvs import STATUS_PVS, status_pv
 from beampermit.live.switch import Switch
 from beampermit.live.update import Sink, Update, Value
 from beampermit.live.wiring import Wiring, wire
+from beampermit.processes import hear_signals
 from beampermit.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def serve(options: Options, progress: Progress = silent) -> None:
     somebody else serves one of the output PVs already; `LoopEnded`. A ledger or a registry that does not answer is no
     error: what was verified before is served, and else every output is INVALID.
     """
+    hear_signals()
     require_live()
     load_source(options.inputs)
     with Promotions(options.wanted) as promotions, ExitStack() as stack:
