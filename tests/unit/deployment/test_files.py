@@ -17,7 +17,7 @@ import yaml
 from typer.main import get_command
 
 from beampermit.cli.main import app
-from beampermit.deployment import command, files, kubernetes
+from beampermit.deployment import command, files, kubernetes, units
 from beampermit.deployment.deployment import Deployment, deployment_of
 from beampermit.deployment.statements import compare
 from beampermit.deployment.xml_lines import Element, read_xml
@@ -228,6 +228,16 @@ def test_the_monitor_gets_the_truth_that_the_contract_names_and_a_file_without_i
         (problem,) = compare(file, read(former, file), read(judged[file], file), surrogate.is_gone)
         assert problem.message == "--truth of the monitor is missing"
     assert "--truth" not in made["bpm-faults-monitor.service"] + made["kubernetes.yaml"]
+
+
+def test_a_monitor_that_reads_truth_pvs_may_ask_for_network_interfaces(surrogate: Deployment) -> None:
+    outputs = tuple(one.model_copy(update={"target_pv": "LATER"}) for one in surrogate.contract.signals.outputs)
+    signals = surrogate.contract.signals.model_copy(update={"outputs": outputs})
+    reading = replace(surrogate, contract=surrogate.contract.model_copy(update={"signals": signals}))
+    for deployment, families in ((surrogate, ""), (reading, " AF_NETLINK")):
+        lines = units.monitor(deployment).splitlines()
+        assert f"RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6{families}" in lines
+        assert "SystemCallArchitectures=native" in lines
 
 
 def test_the_monitor_alone_gets_what_tells_others_and_runs_without(made: dict[str, str]) -> None:
