@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from beampermit.contract.signals import Signals
-from beampermit.datasets.tables import connect, quoted
+from beampermit.datasets.tables import connect_to_read, quoted
 from beampermit.digest import digest_file, manifest
 from beampermit.environments import Environment
 from beampermit.errors import Failed
@@ -85,7 +85,7 @@ def score(environment: Environment, model: Path, rows: Path, out: Path, signals:
     needs = outputs.pop("needs", None)
     if needs and environment.prefix.name != needs:
         raise Failed(f"the saved model cannot be used: No module named '{needs}'")
-    with connect() as connection:
+    with connect_to_read() as connection:
         table = connection.read_parquet(str(rows))
         if missing := [signal.name for signal in signals.inputs if signal.name not in table.columns]:
             raise Failed(f"{rows.name} has no column {missing[0]!r}")

@@ -7,11 +7,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pytest
 
 from beampermit.contract.measure import measured_metrics
+from beampermit.datasets.tables import connect_to_read
 from beampermit.environments import Environment
 from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.model import Evaluators, Examined
@@ -123,6 +123,8 @@ def write_table(file: Path, **columns: np.ndarray) -> None:
     lists = ", ".join(
         f"unnest(?::{kinds[column.dtype.kind]}{'[]' * column.ndim}) AS {name}" for name, column in columns.items()
     )
-    with duckdb.connect() as connection:
-        connection.execute(f"CREATE TABLE found AS SELECT {lists}", [column.tolist() for column in columns.values()])
+    with connect_to_read() as connection:  # a database of its own takes longer than what is written
+        connection.execute(
+            f"CREATE TEMP TABLE found AS SELECT {lists}", [column.tolist() for column in columns.values()]
+        )
         connection.execute(f"COPY found TO '{file}' (FORMAT parquet)")
