@@ -3,7 +3,6 @@ ledger does not know, and the next run finishes."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from beampermit.errors import Outside
 from beampermit.registry.mlflow import Registry
+from beampermit.verdicts.verdict import Where
 from support.registry_project import MODEL, Laboratory
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -64,9 +64,6 @@ def lose(monkeypatch: pytest.MonkeyPatch) -> Lose:
     return set_to
 
 
-TWICE = (Laboratory.promote, lambda made: made.change(2), Laboratory.promote)
-
-
 def _there_and_back(act: Act) -> Act:
     """Done and undone once, so that the ledger has seen it before."""
 
@@ -82,18 +79,21 @@ VERBS: dict[str, tuple[Act, Act, str | None, tuple[str, ...]]] = {
     "reconcile": (Laboratory.change_the_registry, Laboratory.reconcile, None, ("",)),
     "promote": (lambda lab: lab.change(3), Laboratory.promote, "promote", WRITES),
     "rollback": (_there_and_back(Laboratory.rollback), Laboratory.rollback, "rollback", ("",)),
-    "retire": (_there_and_back(Laboratory.retire), Laboratory.retire, "retire", ("",)),
+    # It asks as `rollback` does.
+    "retire": (_there_and_back(Laboratory.retire), Laboratory.retire, "retire", WRITES),
 }
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_lost_reply(prepared: Callable[..., Laboratory], lose: Lose, verb: str, tmp_path: Path) -> None:
+def test_a_lost_reply(
+    prepared: Callable[..., Laboratory], lose: Lose, verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ready, act, kind, counted = VERBS[verb]
-    calls, removed, lost, seen = 0, 0, True, set()
+    calls, removed, lost, seen, here = 0, 0, True, set(), Where.here()
     while lost:
         calls += 1
         # Each in a copy: what earlier calls left would be tried again and again.
-        lab = prepared(f"ready to {verb}", *TWICE, ready, into=tmp_path / str(calls))
+        lab = prepared(f"ready to {verb}", ready, since="twice", into=tmp_path / str(calls))
         before = lab.events()
         was_lost, written = lose(calls, counted)
         error = None
@@ -110,7 +110,7 @@ def test_a_lost_reply(prepared: Callable[..., Laboratory], lose: Lose, verb: str
             assert ("the ledger was updated" in error.message) == (lab.events() != before)
         elif lost:
             # Whether the registry is the ledger's is not asked of one that is down.
-            assert verb in {"retire", "rollback"}
+            assert verb == "rollback"
         if error and state in seen:
             continue  # A reply to a question was lost: all is as after the call that wrote last, which was lost before.
         seen.add(state)
@@ -118,7 +118,7 @@ def test_a_lost_reply(prepared: Callable[..., Laboratory], lose: Lose, verb: str
         if error:
             if verb == "promote":
                 # A permit has the time in seconds; signed again in the same one, both would have one run.
-                time.sleep(1 - time.time() % 1)
+                monkeypatch.setattr(Where, "here", lambda host=f"ci-{calls}": here.model_copy(update={"host": host}))
             act(lab)
         events = lab.events()
         assert events[: len(before)] == before
@@ -130,5 +130,5 @@ def test_a_lost_reply(prepared: Callable[..., Laboratory], lose: Lose, verb: str
         )
         removed += len(done)
         assert not done or lab.reconcile() == ()
-    assert calls > 5, "each verb reads, tags and moves"
+    assert calls > 4, "each verb tags and moves"
     assert (removed > 0) == (verb == "promote"), "a permit that is signed again has a run of its own"

@@ -15,7 +15,7 @@ Fill = Callable[..., tuple[int, str]]
 @pytest.fixture
 def second(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory whose first version is champion, and whose second is to be promoted."""
-    return prepared("second", Laboratory.promote, lambda made: made.change(2))
+    return prepared("second", lambda made: made.change(2), since="once")
 
 
 @pytest.mark.parametrize(

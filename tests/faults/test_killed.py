@@ -56,14 +56,13 @@ Kill = Callable[..., None]
 @pytest.fixture
 def second(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory whose first version is champion, and whose second is to be promoted."""
-    return prepared("second", Laboratory.promote, lambda made: made.change(2))
+    return prepared("second", lambda made: made.change(2), since="once")
 
 
 @pytest.fixture
 def third(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory with two versions promoted and a third prepared."""
-    steps = (lambda made: made.change(2), Laboratory.promote, lambda made: made.change(3))
-    return prepared("third", Laboratory.promote, *steps)
+    return prepared("third", lambda made: made.change(3), since="twice")
 
 
 def test_the_steps_below_are_all_there_are(second: Laboratory) -> None:

@@ -32,7 +32,7 @@ PUBLIC = ".github/permit.pub"
 @pytest.fixture
 def second(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory whose first version is champion, and whose second is to be promoted."""
-    return prepared("second", Laboratory.promote, lambda made: made.change(2))
+    return prepared("second", lambda made: made.change(2), since="once")
 
 
 @pytest.fixture

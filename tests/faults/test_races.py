@@ -22,7 +22,7 @@ Race = Callable[..., list[int]]
 @pytest.fixture
 def laboratory(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory whose first version is champion."""
-    return prepared("once", Laboratory.promote)
+    return prepared("once")
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def second(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory with two versions promoted."""
-    return prepared("twice", Laboratory.promote, lambda made: made.change(2), Laboratory.promote)
+    return prepared("twice")
 
 
 def test_an_alias_moved_by_hand_is_moved_back(second: Laboratory) -> None:

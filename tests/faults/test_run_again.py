@@ -19,8 +19,7 @@ TWICE = [("promote", 1), ("promote", 2)]
 @pytest.fixture
 def third(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A laboratory with two versions promoted and a third prepared."""
-    steps = (lambda made: made.change(2), Laboratory.promote, lambda made: made.change(3))
-    return prepared("third", Laboratory.promote, *steps)
+    return prepared("third", lambda made: made.change(3), since="twice")
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def first(prepared: Callable[..., Laboratory], command: Command, monkeypatch: py
     monkeypatch.setattr("beampermit.live.deployment.require_served", lambda *_: None)
     monkeypatch.setattr(scoring, "score", lambda _, model, *__: tried.append(model) or scored)
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: _measured(tried[-1]))
-    return prepared("once", Laboratory.promote)
+    return prepared("once")
 
 
 def test_metrics_of_another_commit_are_found_by_the_test_deployment(first: Laboratory, command: Command) -> None:

@@ -324,8 +324,10 @@ def _move_places(database: Path, before: Path, after: Path) -> None:
 def found_laboratory(folder: Path, contract: str, database: Path, seen_at: Path | None = None) -> Laboratory:
     """A project that was never promoted, its bare origin and its key, all in `folder`; `database` is a fresh MLflow."""
     root, origin = folder / "project", folder / "origin.git"
-    subprocess.run(["git", "init", "--quiet", "--bare", origin], check=True)
-    subprocess.run(["git", "clone", "--quiet", origin, root], check=True, capture_output=True)
+    # Without git's samples of hooks, which were a third of the files of each copy.
+    subprocess.run(["git", "init", "--quiet", "--bare", "--template=", origin], check=True)
+    subprocess.run(["git", "clone", "--quiet", "--template=", origin, root], check=True, capture_output=True)
+    (origin / "hooks").mkdir()
     _, public = keys.generate_keys(folder / "keys")
     shutil.copy(database, folder / "mlflow.db")
     (root / "contract.yaml").write_text(contract)
@@ -335,6 +337,15 @@ def found_laboratory(folder: Path, contract: str, database: Path, seen_at: Path 
     (root / ".github").mkdir()
     shutil.copy(public, root / ".github/permit.pub")
     return laboratory_in(folder, seen_at)
+
+
+Step = Callable[[Laboratory], object]
+BEGUN: dict[str, tuple[str, Sequence[Step]]] = {
+    "first": ("", ()),
+    "once": ("", (Laboratory.promote,)),
+    "twice": ("once", (lambda made: made.change(2), Laboratory.promote)),
+}
+"""Laboratories that others are made of: since which one, and by what steps."""
 
 
 @pytest.fixture(scope="session")
@@ -349,19 +360,27 @@ def prepared(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, contract_text: str, database: Path
 ) -> Callable[..., Laboratory]:
     """A copy of the laboratory `name`, by default in `tmp_path`: with a first model and `steps`, prepared once for all
-    tests. Of several copies in a test, the registry of the last is at hand."""
+    tests, of the one that is called `since`. Of several copies in a test, the registry of the last is at hand."""
     links = tmp_path_factory.getbasetemp()
 
-    def give(name: str, *steps: Callable[[Laboratory], object], into: Path = tmp_path) -> Laboratory:
+    def give(name: str, *steps: Step, since: str = "", into: Path = tmp_path) -> Laboratory:
+        made = _prepared(name, since, steps) if steps else _prepared(name, *BEGUN[name])
+        return made.copied(into, link_to(into, links / "registry"))
+
+    def _prepared(name: str, since: str, steps: Sequence[Step]) -> Laboratory:
         def make(folder: Path) -> None:
             # Another address than that of the copies: a ledger that is copied does not name the registry beside it.
-            made = found_laboratory(folder, contract_text, database, link_to(folder, links / "registry-of-the-first"))
-            for step in (lambda lab: lab.change(1), *steps):
+            link = links / "registry-of-the-first"
+            if since:
+                made = _prepared(since, *BEGUN[since]).copied(folder, link_to(folder, link))
+            else:
+                made = found_laboratory(folder, contract_text, database, link_to(folder, link))
+                made.change(1)
+            for step in steps:
                 step(made)
             _move_places(folder / "mlflow.db", made.home, folder)
 
-        folder = made_once(shared_folder(tmp_path_factory) / f"laboratory-{name}", make)
-        return laboratory_in(folder).copied(into, link_to(into, links / "registry"))
+        return laboratory_in(made_once(shared_folder(tmp_path_factory) / f"laboratory-{name}", make))
 
     return give
 

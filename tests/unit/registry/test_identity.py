@@ -38,7 +38,7 @@ WORDS: tuple[tuple[str, ...], ...] = (
 @pytest.fixture
 def second(prepared: Callable[..., Laboratory]) -> Laboratory:
     """Two versions promoted."""
-    return prepared("twice", Laboratory.promote, lambda made: made.change(2), Laboratory.promote)
+    return prepared("twice")
 
 
 @pytest.fixture

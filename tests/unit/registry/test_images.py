@@ -39,7 +39,7 @@ REPOSITORY = "ghcr.io/lab/bpm-faults"
 @pytest.fixture
 def two(prepared: Callable[..., Laboratory]) -> Laboratory:
     """Two versions promoted, the second is champion."""
-    return prepared("twice", Laboratory.promote, lambda made: made.change(2), Laboratory.promote)
+    return prepared("twice")
 
 
 def commits(lab: Laboratory) -> list[str]:

@@ -20,18 +20,16 @@ def frozen(prepared: Callable[..., Laboratory]) -> Laboratory:
     """Two versions promoted, a third prepared, and a freeze."""
     return prepared(
         "frozen",
-        Laboratory.promote,
-        lambda made: made.change(2),
-        Laboratory.promote,
         lambda made: made.change(3),
         lambda made: made.freeze(reason="physics run until Friday"),
+        since="twice",
     )
 
 
 @pytest.fixture
 def once(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A version promoted."""
-    return prepared("once", Laboratory.promote)
+    return prepared("once")
 
 
 def test_a_frozen_promotion_is_refused_with_who_and_why(frozen: Laboratory) -> None:
@@ -108,7 +106,7 @@ def test_thaw_is_for_what_is_frozen(once: Laboratory) -> None:
 @pytest.fixture
 def two(prepared: Callable[..., Laboratory]) -> Laboratory:
     """Two versions promoted, the second is champion."""
-    return prepared("twice", Laboratory.promote, lambda made: made.change(2), Laboratory.promote)
+    return prepared("twice")
 
 
 def test_a_retired_champion_has_no_successor(two: Laboratory) -> None:

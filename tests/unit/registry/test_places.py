@@ -32,7 +32,7 @@ def require(source: str) -> None:
 def test_no_login_is_sent_to_a_host_that_a_version_names(
     prepared: Callable[..., Laboratory], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str
 ) -> None:
-    lab = prepared("once", Laboratory.promote)
+    lab = prepared("once")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "release")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a password")
     logins: list[str | None] = []

@@ -25,7 +25,7 @@ FORGED = {"event": "promote", "expected": 2, "permit": digest_bytes(b"none"), "b
 @pytest.fixture
 def second(prepared: Callable[..., Laboratory]) -> Laboratory:
     """Two versions promoted."""
-    return prepared("twice", Laboratory.promote, lambda lab: lab.change(2), Laboratory.promote)
+    return prepared("twice")
 
 
 def rebuilt(lab: Laboratory) -> tuple[str, ...]:

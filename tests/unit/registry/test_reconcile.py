@@ -23,7 +23,7 @@ HOURS = 3600 * 1000
 @pytest.fixture
 def once(prepared: Callable[..., Laboratory]) -> Laboratory:
     """A version promoted."""
-    return prepared("once", Laboratory.promote)
+    return prepared("once")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ UNTIL = "2027-01-31T00:00:00Z"
 @pytest.fixture
 def two(prepared: Callable[..., Laboratory]) -> Laboratory:
     """Version 1 of a model in service, and another model of the same repository that is not promoted yet."""
-    return prepared("two-models", Laboratory.promote, _rename, lambda made: made.change(2))
+    return prepared("two-models", _rename, lambda made: made.change(2), since="once")
 
 
 def _rename(made: Laboratory) -> None:
@@ -112,7 +112,7 @@ def test_an_event_of_the_old_model_meanwhile_wins(two: Laboratory) -> None:
 
 
 def test_the_version_before_is_ruled_out(prepared: Callable[..., Laboratory]) -> None:
-    made = prepared("once-and-a-second", Laboratory.promote, lambda lab: lab.change(2))
+    made = prepared("second", lambda lab: lab.change(2), since="once")
     assert _replace(made).new
     assert made.statuses() == {1: "retired", 2: "champion"}
     assert not _replace(made).new
@@ -123,7 +123,7 @@ def test_the_version_before_is_ruled_out(prepared: Callable[..., Laboratory]) ->
 def test_a_successor_and_a_last_day_are_added_to_a_retirement(prepared: Callable[..., Laboratory]) -> None:
     from beampermit.registry.operations import retire
 
-    made = prepared("once", Laboratory.promote)
+    made = prepared("once")
     made.retire(reason="the monitors are gone")
     session = made._change(None)
     told = retire(session, reason="there is a successor", successor=NEW)

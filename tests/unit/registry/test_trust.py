@@ -43,7 +43,7 @@ def second(prepared: Callable[..., Laboratory]) -> Laboratory:
         lab.git("checkout", "--quiet", "--", ".")
         lab.model(2)
 
-    return prepared("planted", Laboratory.promote, lambda lab: lab.change(2), Laboratory.promote, register)
+    return prepared("planted", register, since="twice")
 
 
 def planted(lab: Laboratory, **changes: object) -> Event:

@@ -281,7 +281,7 @@ def test_the_monitor_does_not_go_back_after_the_alarm_cleared(responding: Respon
 @pytest.fixture
 def twice(prepared: Callable[..., Laboratory]) -> Laboratory:
     """Two versions promoted, the second in service."""
-    return prepared("twice", Laboratory.promote, lambda made: made.change(2), Laboratory.promote)
+    return prepared("twice")
 
 
 def session(lab: Laboratory) -> Session:
@@ -335,7 +335,7 @@ def test_a_fall_back_never_takes_back_a_version_that_was_promoted_meanwhile(
 
 @pytest.mark.slow
 def test_the_only_version_stays(prepared: Callable[..., Laboratory]) -> None:
-    lab = prepared("once", Laboratory.promote)
+    lab = prepared("once")
     with pytest.raises(Suppressed, match="there is no former champion to go back to"):
         fall_back(session(lab), trip("MON007", "score", version=1), "ioc-7")
     assert lab.champion() == 1
