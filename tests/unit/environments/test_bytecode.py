@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
+import py_compile
+import sys
 from pathlib import Path
 
 import pytest
 
 from beampermit.environments.bytecode import bytecode_folder, forget_gone
+from beampermit.environments.environment import Environment
 
 
 @pytest.fixture
@@ -45,3 +49,16 @@ def test_a_link_among_them_is_not_followed(compiled: Path, tmp_path: Path) -> No
 def test_without_a_cache_there_is_nothing_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
     forget_gone()
+
+
+def test_what_somebody_compiled_beside_a_source_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
+    source, other = tmp_path / "src/part.py", tmp_path / "other.py"
+    source.parent.mkdir()
+    source.write_text("print('the source')\n")
+    other.write_text("print('planted')\n")
+    planted = importlib.util.cache_from_source(str(source))
+    py_compile.compile(str(other), planted, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    for _ in range(2):  # the second time from what the first compiled
+        assert Environment(Path(sys.prefix)).run(["-c", "import part"], project=tmp_path).out == "the source\n"
+    assert list(bytecode_folder().rglob("part.*.pyc"))
