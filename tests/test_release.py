@@ -139,6 +139,7 @@ OLDER = "0.0.9 is older than"
 """What is said after origin was asked, and before anything is made."""
 
 
+@pytest.mark.slow
 def test_origin_is_asked_as_it_is_now_and_nothing_is_fetched(clone: Git, tmp_path: Path) -> None:
     origin = Git(tmp_path / "origin")
     subprocess.run(["git", "clone", "--quiet", "--bare", "--shared", clone.root, origin.root], check=True)

@@ -62,6 +62,7 @@ def copied(objects: ModuleType, folder: Path) -> list[str]:
     return ended.value.code.splitlines()
 
 
+@pytest.mark.slow
 def test_an_object_without_a_place_is_named_and_the_rest_is_copied(
     objects: ModuleType, bucket: Any, tmp_path: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_name_that_leads_elsewhere_is_no_file(objects: ModuleType, key: str, t
         objects.place(tmp_path / "copy", key)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_outside_of_the_copy(objects: ModuleType, bucket: Any, tmp_path: Path) -> None:
     put(bucket, **{"../out": "x", "..a/b..": "y", f"{tmp_path}/absolute": "z"})
     said = copied(objects, tmp_path / "copy")

@@ -35,6 +35,7 @@ IN_CLEAR = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 ADMINISTRATION = {"setup", "backup-database", "backup-objects", "restore-objects", "restore-database"}
 
 
+@pytest.mark.slow
 def test_the_compose_file_follows_the_compose_specification() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", FOLDER / "compose.yaml"],

@@ -69,6 +69,7 @@ def test_nothing_of_the_site_is_loaded_from_another_host(site: Path, built: dict
         assert not [part for part in text.split("url(")[1:] if part.lstrip("'\"").startswith(("http", "//"))]
 
 
+@pytest.mark.slow
 def test_every_link_of_the_site_leads_to_a_file_and_an_anchor_of_it(built: dict[Path, Page]) -> None:
     dead = [f"{file.name}: {address}" for file, address in _inner(built) if not _there(file, address, built)]
     assert not dead

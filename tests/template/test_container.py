@@ -20,6 +20,8 @@ from beampermit.project import Project
 from beampermit.rehearsal.runner import lay_out_programs
 from support.filled_projects import project_to_read
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -41,7 +43,6 @@ def stage(root: Path, name: str = "") -> list[tuple[str, str]]:
     return next((one for one in stages if one[0][1].endswith(f" AS {name}")), stages[-1])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "answers", [{"python_version": one} for one in questions()["python_version"]] + [{"environment": "uv"}], ids=str
 )
@@ -60,7 +61,6 @@ def test_stages_on_one_pinned_base_and_nobody_is_root(
     assert "--from=environment /opt/environment /opt/environment" in [rest for word, rest in last if word == "COPY"]
 
 
-@pytest.mark.slow
 def test_the_service_runs_the_checker_with_the_extra_as_nobody_in_particular(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -85,7 +85,6 @@ def test_hadolint_has_nothing_to_say(tmp_path_factory: pytest.TempPathFactory) -
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.slow
 def test_its_steps_make_the_environment_of_the_lock(trained_copy: Project, tmp_path: Path) -> None:
     image, bin = tmp_path / "image", tmp_path / "bin"
     lay_out_programs(bin)

@@ -146,6 +146,7 @@ def test_who_runs_the_containerfile_sees_no_key_and_who_signs_runs_nothing_of_th
     assert set(record["steps"][1]["with"]) == {"fresh"}, "the project's environment is not installed"
 
 
+@pytest.mark.slow
 def test_a_project_that_names_no_image_has_no_such_jobs(tmp_path: Path) -> None:
     own, artifacts = stage.lay_out(tmp_path / "own"), stage.lay_out_artifacts(tmp_path / "artifacts")
     file = tmp_path / FILES["release"]

@@ -28,6 +28,7 @@ ACTION = ROOT / "actions/keyless/action.yml"
 RELEASE = ROOT / "template/{{cookiecutter.project_slug}}/.github/workflows/release.yml"
 
 
+@pytest.mark.slow
 def test_the_job_on_the_page_is_clean_in_a_projects_release(tmp_path: Path) -> None:
     (shown,) = re.findall(r"```yaml\n(  keyless:\n.*?)```", (ROOT / "docs/releases.md").read_text(), re.DOTALL)
     text = RELEASE.read_text() + "\n" + shown.replace("<40 hex>", "a" * 40)

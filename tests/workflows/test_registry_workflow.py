@@ -152,6 +152,7 @@ def test_what_fits_together_goes_on_to_the_action_of_its_name(
     assert dispatched["reason"]["required"]
 
 
+@pytest.mark.slow
 def test_the_command_fills_in_the_form(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     filled: list[Any] = []
 

@@ -59,6 +59,7 @@ def installs(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return found
 
 
+@pytest.mark.slow
 def test_a_second_job_finds_what_the_first_installed(setup: ModuleType, installs: list[Path], tmp_path: Path) -> None:
     setup.checker()
     setup.checker()
@@ -66,6 +67,7 @@ def test_a_second_job_finds_what_the_first_installed(setup: ModuleType, installs
     assert (tmp_path / "GITHUB_PATH").read_text().splitlines() == [f"{installs[0]}/bin"] * 2
 
 
+@pytest.mark.slow
 def test_jobs_at_once_install_once(setup: ModuleType, installs: list[Path]) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: setup.checker(), range(4)))
@@ -108,6 +110,7 @@ def test_an_installation_that_fails_is_not_stamped(setup: ModuleType, monkeypatc
     assert not (tmp_path / "GITHUB_PATH").exists()
 
 
+@pytest.mark.slow
 def test_fresh_uses_nothing_of_another_run(setup: ModuleType, installs: list[Path], monkeypatch) -> None:
     setup.checker()
     monkeypatch.setenv("FRESH", "true")
@@ -119,6 +122,7 @@ def test_fresh_uses_nothing_of_another_run(setup: ModuleType, installs: list[Pat
     assert {path.startswith(str(setup.shelf())) for path in setup.cache().values()} == {True}
 
 
+@pytest.mark.slow
 def test_what_old_runs_installed_is_removed(setup: ModuleType, installs: list[Path], monkeypatch) -> None:
     monkeypatch.setenv("FRESH", "true")
     setup.checker()
@@ -130,6 +134,7 @@ def test_what_old_runs_installed_is_removed(setup: ModuleType, installs: list[Pa
     assert not old.exists()
 
 
+@pytest.mark.slow
 def test_what_no_job_uses_any_more_is_removed(setup: ModuleType, installs: list[Path]) -> None:
     setup.checker()
     unused = installs[0].parent / "unused"
@@ -142,6 +147,7 @@ def test_what_no_job_uses_any_more_is_removed(setup: ModuleType, installs: list[
     assert installs[0].exists()
 
 
+@pytest.mark.slow
 def test_other_sources_are_another_checker(
     setup: ModuleType, installs: list[Path], monkeypatch, tmp_path: Path
 ) -> None:

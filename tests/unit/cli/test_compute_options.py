@@ -46,6 +46,7 @@ def test_what_is_wrong_with_a_place_is_said_first(
     assert [*(tmp_path / "work").iterdir()] == []
 
 
+@pytest.mark.slow
 def test_a_fold_is_trained_on_several_machines_as_a_trial_is(
     searched: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

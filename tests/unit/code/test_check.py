@@ -280,6 +280,7 @@ def test_what_cannot_be_read_is_bad_input_with_file_and_line(fitting: Project) -
         check_code(fitting)
 
 
+@pytest.mark.slow
 def test_nothing_of_the_project_is_run(fitting: Project, git: Callable[..., str]) -> None:
     (fitting.root / "src/bpm_faults/__init__.py").write_text("open('ran', 'w')\n")
     (fitting.root / "params.py").write_text("open('ran', 'w')\n")

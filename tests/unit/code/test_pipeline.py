@@ -69,6 +69,7 @@ def test_a_checkout_with_other_line_ends_is_not_edited(piped: Project) -> None:
     assert only(piped) == Pipeline(folder=FOLDER)
 
 
+@pytest.mark.slow
 def test_what_is_edited_removed_and_added_is_named_in_report_and_check(piped: Project, tmp_path: Path) -> None:
     append(piped.root / FOLDER / "train.py")
     (piped.root / FOLDER / "trial.py").unlink()

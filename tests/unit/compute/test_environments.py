@@ -93,6 +93,7 @@ def test_it_is_installed_from_a_bundle_without_a_network(
     assert result["python"].startswith(str(tmp_path / "cache"))
 
 
+@pytest.mark.slow
 def test_a_lock_that_is_another_one_is_refused(elsewhere: Unit, work: Path) -> None:
     unit = replace(elsewhere, lock="sha256:" + "0" * 64)
     perform([folder_of(unit, work)])

@@ -129,6 +129,7 @@ def test_what_a_cluster_has_is_asked(slurm: Slurm, tmp_path: Path) -> None:
         assert bad.value.hint == "pip install 'beampermit[slurm]'"
 
 
+@pytest.mark.slow
 def test_what_sbatch_refuses_is_said_in_its_words(slurm: Slurm, work: Path, tree: Path) -> None:
     with pytest.raises(Outside, match=r"sbatch refuses the job: .*invalid partition specified: gpu") as error:
         performed(work, units(tree, 2), partition="gpu")
@@ -138,6 +139,7 @@ def test_what_sbatch_refuses_is_said_in_its_words(slurm: Slurm, work: Path, tree
     assert not slurm("squeue", "--noheader")
 
 
+@pytest.mark.slow
 def test_arrays_get_shorter_until_the_cluster_takes_them(
     slurm: Slurm, work: Path, tree: Path, submitted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def test_sbatch_gets_the_login_at_slurm_and_its_script_drops_it(
     assert slurm_job._dropping([]) == []
 
 
+@pytest.mark.slow
 def test_an_array_is_as_long_as_the_cluster_takes() -> None:
     folders = [Path(str(number)) for number in range(10_000)]
     for at_once, longest, elements in ((0, 1000, 1000), (0, 25, 25), (5, 1000, 20), (300, 1000, 1000)):

@@ -17,6 +17,7 @@ from beampermit.files import remove
 Make = Callable[..., Unit]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [False, True])
 def test_a_folder_in_the_place_of_a_file_fails_its_unit_alone(
     unit_of: Make, work: Path, tmp_path: Path, again: bool
@@ -40,6 +41,7 @@ def test_a_folder_in_the_place_of_a_file_fails_its_unit_alone(
     assert (target / "kept").exists()
 
 
+@pytest.mark.slow
 def test_a_unit_that_puts_a_link_in_the_place_of_its_folder_fails_alone(
     unit_of: Make, work: Path, tmp_path: Path
 ) -> None:

@@ -99,6 +99,7 @@ def test_forks_draw_other_numbers(worker: Worker, unit_of: Callable[..., Unit], 
     assert first != second
 
 
+@pytest.mark.slow
 def test_a_unit_with_a_gpu_is_started_anew(prepared: Callable[..., Path], tree: Path) -> None:
     """A module that looks for GPUs when it is imported makes them useless in forks of its process."""
     folder, failing = prepared(3, who=True), prepared(4, signal=9)
@@ -186,6 +187,7 @@ def test_what_a_unit_detached_ends_with_it(prepared: Callable[..., Path], tmp_pa
         assert read_result(after) == {"x": 16}
 
 
+@pytest.mark.slow
 def test_what_a_unit_detached_ends_with_the_worker(prepared: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "held").touch()
     folder = prepared(3, detached=True, hold=str(tmp_path / "held"))
@@ -273,6 +275,7 @@ def test_its_process_ends_with_the_worker(prepared: Callable[..., Path], tmp_pat
     assert read_result(folder) == {"x": 9}
 
 
+@pytest.mark.slow
 def test_a_unit_ends_with_its_process_where_nobody_can_end_it(prepared: Callable[..., Path], tmp_path: Path) -> None:
     (tmp_path / "held").touch()
     folder = prepared(3, hold=str(tmp_path / "held"))

@@ -22,6 +22,7 @@ def read(reference: str, login: Login = NOBODY, naps: list[float] | None = None)
     return read_image(ImageRegistry(parse_reference(reference), login, sleep))
 
 
+@pytest.mark.slow
 def test_an_index_of_two_machines_says_its_commit_and_its_bills(images: Images) -> None:
     reference = images.push(COMMIT, "amd64", "arm64")
     found = read(reference)
@@ -63,6 +64,7 @@ def test_no_login_goes_to_a_place_without_tls(images: Images, realm: str) -> Non
     assert images.seen == [""]
 
 
+@pytest.mark.slow
 def test_a_storage_that_the_registry_leads_to_gets_no_token(images: Images) -> None:
     images.account = "ada:s3cret"
     image = images.image(COMMIT)

@@ -113,6 +113,7 @@ def test_a_copy_in_single_precision_is_found_in_double(look: Callable[..., Equal
     assert copy.count == 1
 
 
+@pytest.mark.slow
 def test_rows_that_are_not_finite_are_left_to_dat004(look: Callable[..., EqualRows]) -> None:
     rows = planted()
     rows["train"][11, 2] = rows["test"][7, 2] = np.nan
@@ -245,6 +246,7 @@ def test_nested_lists_and_flat_ones_have_the_same_values(tmp_path: Path) -> None
     assert [overlap.examples for overlap in found.overlaps] == [("test 19 is train 19",)]
 
 
+@pytest.mark.slow
 def test_empty_splits_share_nothing_and_unreadable_ones_are_named(
     look: Callable[..., EqualRows], tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ def test_the_fast_check_of_entries_agrees_with_the_full_one(entries: list[object
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", [b"{}", b"[]", b"0,0,0,0"], ids=["mappings", "lists", "numbers"])
 def test_ten_million_entries_are_refused_without_parsing(entry: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("it was parsed"))
@@ -58,6 +59,7 @@ PARTS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(PARTS, min_size=1, max_size=4).map("/".join))
 def test_the_fast_check_of_paths_agrees_with_the_full_one(path: str) -> None:
     if manifests.PLAIN.fullmatch(path) and len(path) <= 255:
@@ -69,6 +71,7 @@ def test_the_fast_check_of_paths_agrees_with_the_full_one(path: str) -> None:
         assert path[1:2] != ":"
 
 
+@pytest.mark.slow
 @given(st.text(max_size=12))
 def test_folding_is_idempotent_and_knows_ascii(text: str) -> None:
     assert manifests.fold_path(manifests.fold_path(text)) == manifests.fold_path(text)

@@ -88,6 +88,7 @@ ALIKE: dict[str, np.ndarray] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ALIKE)
 def test_similar_signals_are_no_copies(tmp_path: Path, kind: str) -> None:
     train = np.vstack([beam(1), ALIKE[kind]]) if kind != "the same motion" else beam(1)
@@ -114,6 +115,7 @@ def test_empty_splits_and_short_signals_are_not_compared(tmp_path: Path) -> None
     assert list(overlap.duplicates(tables, (short,), ("device",))) == []
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_keeping_fewer_windows_of_each_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

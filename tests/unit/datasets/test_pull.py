@@ -30,6 +30,7 @@ def here(project: Project) -> list[str]:
     return [path for path in FILES if (project.root / path).exists()]
 
 
+@pytest.mark.slow
 def test_a_fresh_clone_gets_its_data_and_a_second_pull_fetches_nothing(dvc_project: Project) -> None:
     without_data(dvc_project)
     seen: list[tuple[int, int]] = []
@@ -64,6 +65,7 @@ def test_the_current_folder_makes_no_difference(
     assert Path.cwd() == elsewhere
 
 
+@pytest.mark.slow
 def test_what_was_checked_is_what_is_checked_out(dvc_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     lock, fetch = dvc_project.root / "dvc.lock", pull_module._fetch
     oids = {output.path: output.oid for output in Repository.of(dvc_project).outputs}
@@ -149,6 +151,7 @@ def test_an_unknown_target_is_named(dvc_project: Project) -> None:
         pull(Repository.of(dvc_project), ["data/row"])
 
 
+@pytest.mark.slow
 def test_nothing_is_written_for_a_manifest_that_leaves_its_folder(dvc_project: Project, storage: Path) -> None:
     without_data(dvc_project)
     content = b"outside"

@@ -37,6 +37,7 @@ def test_no_schema_states_no_units() -> None:
     )
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 511), st.integers(0, 255)), min_size=1, max_size=8))
 def test_a_damaged_schema_does_no_harm(changes: list[tuple[int, int]]) -> None:
     content = bytearray(base64.b64decode(SCHEMA))

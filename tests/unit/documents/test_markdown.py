@@ -74,6 +74,7 @@ def test_a_list_item_and_a_quote_keep_their_shape(value: str) -> None:
     assert kinds(f"> x {prose(value)}\n\nafter")[-2:] == ["paragraph_open", "inline"]
 
 
+@pytest.mark.slow
 @given(values)
 def test_nothing_ends_a_block(value: str) -> None:
     found = tokens(f"{block(value, 'text')}\n\nafter")
@@ -82,6 +83,7 @@ def test_nothing_ends_a_block(value: str) -> None:
     assert found[0].content.rstrip("\n") == visible(value, lines=True, limit=20_000).rstrip()
 
 
+@pytest.mark.slow
 @given(values)
 def test_nothing_hides_in_what_is_shown(value: str) -> None:
     made = visible(value)

@@ -210,6 +210,7 @@ def test_the_file_stays_within_its_bound_whatever_the_project_holds() -> None:
     assert len(read_report(text.encode(), {}).judged.verdicts) == 300, "a verdict is never cut"
 
 
+@pytest.mark.slow
 def test_a_long_curve_is_thinned_and_keeps_its_ends(results: Project, folder: Path) -> None:
     roc = [[place / 4_999, place / 4_999] for place in range(5_000)]
     write(results, "metrics/plots.json", {"roc": roc})

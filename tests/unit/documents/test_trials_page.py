@@ -28,6 +28,7 @@ from support.studies import AUC, LOSS, complete, failed, large, study
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)> | `x` ]]> &amp; \u202e\x1b[31m'
 
 
+@pytest.mark.slow
 def test_the_page_has_history_importance_parameters_and_all_trials() -> None:
     made = trials_page(large(60))
     for part in (

@@ -46,6 +46,7 @@ def test_a_skipped_interlock_warns_and_a_passed_one_is_a_plain_line() -> None:
     assert lines[1] == "passed  DOC001  looked at"
 
 
+@pytest.mark.slow
 @given(hostile, st.sampled_from(Outcome))
 def test_one_verdict_is_one_line_and_at_most_one_command(value: str, outcome: Outcome) -> None:
     fix = "" if outcome is Outcome.PASSED else value

@@ -22,6 +22,7 @@ with begun_in(Path(sys.argv[1])) as folder:
 """
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_goes_with_the_next_and_what_is_in_use_stays(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", MAKER, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

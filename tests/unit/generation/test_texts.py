@@ -83,6 +83,7 @@ def written() -> Template:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(text=TEXTS)
 def test_yaml_toml_json_markdown_and_python_read_each_character(text: str) -> None:

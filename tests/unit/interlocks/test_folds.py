@@ -105,6 +105,7 @@ def test_a_fold_without_the_metric_cannot_be_compared(folded: str) -> None:
     assert "recall 0.1 to 0.9 in 2 folds" in finding.reason
 
 
+@pytest.mark.slow
 def test_what_cannot_be_folded_is_refused_in_the_contract(folded: str) -> None:
     def refused(text: str, message: str) -> None:
         with pytest.raises(BadInput, match=message):
@@ -191,6 +192,7 @@ def test_the_folds_are_fitted_by_the_contract_of_the_base_branch(dated: Project,
     assert "there is no src/toy/trial.py" in verdict.reason
 
 
+@pytest.mark.slow
 def test_the_folds_wait_for_the_release_unless_the_contract_says_otherwise(
     project: Project, git: Callable[..., str]
 ) -> None:

@@ -858,6 +858,7 @@ def table(file: Path, columns: str, *rows: tuple[float, ...]) -> None:
         connection.sql(f"SELECT * FROM (VALUES {str(list(rows))[1:-1]}) AS t({columns})").write_parquet(str(file))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("apart", "tolerance", "outcome"),
     [(0.9e-4, 1e-4, Outcome.PASSED), (1.1e-4, 1e-4, Outcome.FAILED), (1.1e-4, 1, Outcome.FAILED)],
@@ -876,6 +877,7 @@ def test_scores_are_compared_within_the_tolerance_of_the_base_branch(
     assert MDL005().check(project, parse_contract(head), parse_contract(base), seen).outcome is outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [

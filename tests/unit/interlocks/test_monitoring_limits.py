@@ -106,6 +106,7 @@ def of_current(content: dict[str, Any]) -> dict[str, Any]:
     return content["inputs"]["current"]["numbers"]["current"]
 
 
+@pytest.mark.slow
 def test_limits_that_the_pipeline_made_pass(monitored: Project) -> None:
     verdict = judge(monitored)
     assert verdict.passed, verdict.reason

@@ -160,6 +160,7 @@ def test_ops002_fails_for_what_the_contract_decides_otherwise(deployed: Project,
     assert "`beampermit deployment`" in verdict.fix
 
 
+@pytest.mark.slow
 def test_each_difference_is_told_with_its_line(deployed: Project) -> None:
     lines = [
         (UNIT, change(deployed, UNIT, "MemoryMax=6656M", "MemoryMax=4G")),
@@ -221,6 +222,7 @@ LABORATORY = {
 }
 
 
+@pytest.mark.slow
 def test_what_a_laboratory_makes_its_own_is_no_difference(deployed: Project) -> None:
     for file, edits in LABORATORY.items():
         for before, after in edits:
@@ -237,6 +239,7 @@ def test_memory_is_at_least_that_of_the_server_and_of_a_model_that_is_replaced(
     assert judge(deployed).passed is passes
 
 
+@pytest.mark.slow
 def test_a_contract_that_decides_otherwise_is_held_against_files_that_stayed(deployed: Project) -> None:
     change(deployed, "contract.yaml", "hihi: 0.9", "hihi: 0.8")
     change(deployed, "contract.yaml", "memory: 2048", "memory: 4096")
@@ -248,6 +251,7 @@ def test_a_contract_that_decides_otherwise_is_held_against_files_that_stayed(dep
     }
 
 
+@pytest.mark.slow
 def test_pvs_of_what_has_gone_are_told_where_they_stayed(deployed: Project) -> None:
     change(deployed, "devices.csv", "BPM2,X\n", "")
     change(deployed, "contract.yaml", "deployment: deploy", "deployment: deploy, prefix: FAULTS")
@@ -275,6 +279,7 @@ def test_devices_may_have_colons(deployed: Project) -> None:
     assert "SR:BPM3:X:FAULT is no PV of this model" in told(judge(deployed), ALARMS)
 
 
+@pytest.mark.slow
 def test_a_renamed_output_leaves_no_pv_of_its_old_name(deployed: Project) -> None:
     change(deployed, "contract.yaml", "{plane}:FAULT", "{plane}:BROKEN")
     reasons = [place.reason for place in judge(deployed).locations if place.file == ARCHIVER]

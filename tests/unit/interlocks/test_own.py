@@ -328,6 +328,7 @@ def test_a_class_that_is_no_interlock_is_an_error_with_the_package_s_name(projec
         assert why in found[id].reason
 
 
+@pytest.mark.slow
 def test_a_check_that_does_not_end_is_ended_and_the_others_judge(
     project: Project, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,6 +121,7 @@ def test_where_the_service_would_ask_for_nothing_that_is_said(rows_of: Recording
     assert rows.differently_served(judged, scores(1, 1), Mean()) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
@@ -135,6 +136,7 @@ def test_what_is_served_is_what_was_scored(rows_of: Recording, more: float, prob
     assert rows.differently_served(judged, scores(1, 2), Mean(more), devices=2) == problem
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_answer_is_said_with_the_row(rows_of: Recording) -> None:
     rows = rows_of(row(1, 1, 1), row(7, 7, 7))
     said = rows.differently_served(rows.judge(), scores(1, 7), Mean())
@@ -158,6 +160,7 @@ def test_rows_are_asked_in_batches_of_the_devices_from_the_whole_table(
     assert rows.differently_served(judged, {"score": expected}, Mean(), devices=4) == ""  # only the fewest batches
 
 
+@pytest.mark.slow
 def test_images_integers_and_constants_are_asked_as_numbers(rows_of: Recording) -> None:
     image = {**TURNS, "shape": [2, 2]}
     mode = {"name": "mode", "pv": "MODE", "unit": "1", "range": [0, 3]}

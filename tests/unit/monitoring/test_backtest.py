@@ -230,6 +230,7 @@ def test_a_replayed_table_is_a_record_too(recorded: Callable[..., Path], project
     assert said["now"]["episodes"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

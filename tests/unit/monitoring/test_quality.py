@@ -67,6 +67,7 @@ def judge(tmp_path: Path, log: Path, contract: Contract, contract_text: str) -> 
     return made
 
 
+@pytest.mark.slow
 def test_the_distance_from_the_truth_is_that_of_the_rows_it_is_about(judge: Judge) -> None:
     _, found = judge(table())
     assert found["score"].value == pytest.approx(0.1)
@@ -77,6 +78,7 @@ def test_the_distance_from_the_truth_is_that_of_the_rows_it_is_about(judge: Judg
     assert not found["truth"].exceeded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("judged", "ends", "rows"),
     [
@@ -108,12 +110,14 @@ def test_of_truth_that_comes_after_months_the_newest_windows_are_judged() -> Non
     assert (len(ends), ends[0], ends[-1]) == (MOST_WINDOWS, 1e9 - 60 * (MOST_WINDOWS - 1), 1e9)
 
 
+@pytest.mark.slow
 def test_predictions_far_from_the_truth_are_seen(judge: Judge, contract_text: str) -> None:
     limit = usual_limits(contract_text).limit("MON007 score")
     assert not judge(table(limit * 0.999))[1]["score"].exceeded
     assert judge(table(limit * 1.001))[1]["score"].exceeded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("after", "rows"), [(0.99, 600), (-0.99, 600), (1.01, 597), (-1.01, 597)])
 def test_truth_is_that_of_the_nearest_row_within_the_bound(judge: Judge, after: float, rows: int) -> None:
     """Beyond half of the 2 s between rows, the nearest row is another one: its truth is not this one's."""
@@ -122,23 +126,27 @@ def test_truth_is_that_of_the_nearest_row_within_the_bound(judge: Judge, after: 
     assert (found["score"].value == pytest.approx(0.1)) == (rows == 600)
 
 
+@pytest.mark.slow
 def test_truth_of_other_devices_does_not_count(judge: Judge) -> None:
     _, found = judge(table(device=["B9", "B2", "B3"] * (ROWS // 3)))
     assert found["score"].detail.startswith("mean distance of 400 rows")
 
 
+@pytest.mark.slow
 def test_of_truth_that_comes_twice_the_last_one_counts(judge: Judge) -> None:
     truth, found = judge(pa.concat_tables([table(50.0), table(0.1)]))
     assert len(truth.time) == ROWS
     assert found["score"].value == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_truth_that_is_not_known_is_left_out(judge: Judge) -> None:
     fault = (answers(drawn(ROWS))["score"] + 0.1).tolist()
     fault[:90] = [None] * 60 + [float("nan")] * 30
     assert judge(table(fault=fault))[1]["score"].detail.startswith("mean distance of 510 rows")
 
 
+@pytest.mark.slow
 def test_too_few_rows_with_truth_are_not_judged(judge: Judge) -> None:
     assert judge(table(rows=19))[1].keys() == {"truth"}
     assert judge(table(rows=21))[1].keys() == {"truth", "score"}
@@ -151,15 +159,18 @@ def test_truth_that_never_comes_is_an_alarm(judge: Judge) -> None:
     assert found.keys() == {"truth"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("age", "beyond"), [(86_399, False), (86_401, True)])
 def test_truth_that_does_not_come_any_more_is_an_alarm(judge: Judge, age: float, beyond: bool) -> None:
     assert judge(table(), until=BEGAN + 398 + age)[1]["truth"].exceeded == beyond
 
 
+@pytest.mark.slow
 def test_truth_of_the_future_does_not_count(judge: Judge) -> None:
     assert len(judge(table(), until=BEGAN + 100)[0].time) == 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "time with a zone", "time without a zone"])
 def test_truth_is_read_in_each_form(judge: Judge, tmp_path: Path, log: Path, contract: Contract, form: str) -> None:
     usual = table()

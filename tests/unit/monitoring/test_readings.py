@@ -260,6 +260,7 @@ def test_limits_of_other_inputs_cannot_judge(judge: Judge, limits: Limits) -> No
     assert "MON001 current" in found
 
 
+@pytest.mark.slow
 def test_a_calibrated_limit_counts_in_a_window_of_any_size(judge: Judge, limits: Limits) -> None:
     own = {"MON001 current": 1e-9, "MON002": 77.0, "MON003 current.outside": 0.5, "MON004 score.flagged": 1e-9}
     for rows in (ROWS, 90):
@@ -282,6 +283,7 @@ def test_an_alarm_is_cleared_on_the_way_to_what_was_usual_where_its_limit_is_fro
     assert moved.digest != moved.model_copy(update={"calibrated_usual": {}}).digest, "an edit is seen"
 
 
+@pytest.mark.slow
 def test_a_window_of_few_rows_has_wider_limits(judge: Judge) -> None:
     many, few = judge(), judge(drawn(60))
     for key in ("MON001 current", "MON002", "MON003 current.outside", "MON004 score.flagged"):

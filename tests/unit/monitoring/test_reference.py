@@ -179,6 +179,7 @@ def test_inputs_that_are_exact_copies_are_compared_too() -> None:
     assert reference.distances(np.stack([current, 2 * current], axis=1), found).mean() < found["limit"]
 
 
+@pytest.mark.slow
 def test_of_many_inputs_as_many_are_compared_together_as_a_file_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference, "MOST_COLUMNS", 50)
     draw = np.random.default_rng(0)

@@ -111,6 +111,7 @@ def test_of_several_versions_the_last_in_service_is_judged(write: Callable[..., 
     assert (found.window.version, len(found), len(found.shown.at)) == (9, 0, 0)
 
 
+@pytest.mark.slow
 def test_versions_that_share_a_file_are_told_apart(write: Callable[..., Path], contract: Contract) -> None:
     log = write(served__version=np.where(np.arange(ROWS) < 150, 2, 3))
     found = window(log, contract)

@@ -108,6 +108,7 @@ def test_an_expired_key_signs_nothing_and_a_new_one_has_a_last_day(tmp_path: Pat
     assert not (tmp_path / "more").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="beampermit",
     tried="a workflow gives the signing key to the job of a pull request, whose tests could read it",
@@ -126,6 +127,7 @@ def test_a_signing_key_in_a_job_of_a_pull_request_is_refused(
     assert "BEGIN" not in str(result.exception)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("event", "key"), [("push", "a key"), ("workflow_dispatch", "a key"), ("pull_request", "")])
 def test_a_release_has_its_key_and_a_pull_request_none(monkeypatch: pytest.MonkeyPatch, event: str, key: str) -> None:
     monkeypatch.setenv("BEAMPERMIT_SIGNING_KEY", key)

@@ -32,6 +32,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SPOILED)
 def test_a_changed_file_is_named(laboratory: Laboratory, case: str) -> None:
     spoil, message = SPOILED[case]
@@ -100,6 +101,7 @@ def test_the_folder_may_be_a_link_and_hold_none_but_those_of_the_dvc_cache(
         verification.verify_model(permit, link, root)
 
 
+@pytest.mark.slow
 def test_a_model_that_was_loaded_where_it_lies_passes_once_what_python_wrote_is_deleted(laboratory: Laboratory) -> None:
     permit, model = laboratory.sign().statement, laboratory.root / "model"
     (model / "__pycache__").mkdir()

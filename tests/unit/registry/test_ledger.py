@@ -34,6 +34,7 @@ def test_no_remote_reads_as_empty_and_refuses_to_append(project: Project, event:
     assert caught.value.hint == "git remote add origin URL"
 
 
+@pytest.mark.slow
 def test_an_appended_event_is_read_in_another_clone(ledger: Ledger, other: Ledger, event: Make) -> None:
     ledger.append(event(), permit=b'{"permit": 1}\n')
     other.fetch()
@@ -154,6 +155,7 @@ def test_an_unreachable_remote_is_exit_4(ledger: Ledger, origin: Path, event: Ma
         ledger.append(event())
 
 
+@pytest.mark.slow
 def test_a_lost_reply_is_not_a_conflict(
     ledger: Ledger, other: Ledger, event: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +265,7 @@ def test_a_remote_without_a_protected_branch_has_no_keys(ledger: Ledger, origin:
     assert caught.value.file == ".github/permit.pub"
 
 
+@pytest.mark.slow
 def test_a_protected_branch_that_is_rewritten_meanwhile_is_exit_4(ledger: Ledger, other: Ledger, origin: Path) -> None:
     """Between the look at the remote's branches and the fetch of their commits."""
     before = other.git.head()

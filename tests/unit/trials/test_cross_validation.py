@@ -22,6 +22,8 @@ from beampermit.trials.folds import Fold
 from support.dated_project import ROWS, TRIAL, dated, write_rows
 from support.dvc_repositories import remake, replace
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["dated"]
 
 
@@ -156,7 +158,6 @@ def test_the_command_prints_folds_mean_and_spread(dated: Project, tmp_path: Path
     }
 
 
-@pytest.mark.slow
 def test_a_project_of_the_template_is_validated_as_it_is(trained_project: Project, tmp_path: Path) -> None:
     """Its contract has crossing groups and a time; the checker's metrics and the project's own are there."""
     place = Resources(work=str(tmp_path / "work"))

@@ -76,6 +76,7 @@ def test_a_sidecar_of_the_function_is_kept_if_its_sha256_is_right(own: Project) 
         ask(own)
 
 
+@pytest.mark.slow
 def test_a_function_that_fails_changes_nothing(own: Project) -> None:
     (own.root / "src/own/request.py").write_text("raise SystemExit('no beam today')\n")
     with pytest.raises(Failed, match=r"python -m own\.request failed: no beam today"):

@@ -70,6 +70,7 @@ def test_the_hashes_of_each_conda_lock_since_2_are_those_of_the_same_requirement
         assert changed(tmp_path, release) == ["linux-64", "osx-64"]
 
 
+@pytest.mark.slow
 def test_what_a_file_says_of_machines_is_never_taken_for_an_earlier_assumption(tmp_path: Path) -> None:
     (tmp_path / "environment.yml").write_text(ENVIRONMENT)
     (tmp_path / "virtual-packages.yml").write_text(MACHINES)

@@ -45,6 +45,7 @@ def test_uv_accepts_the_completed_lock_and_keeps_it(uv_project: Project) -> None
     assert (uv_project.root / "uv.lock").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_local_wheel_that_was_exchanged_is_refused_by_its_hash(uv_project: Project) -> None:
     make_wheel(uv_project.root / "wheels", "local-part", "1.0+cpu", files={"local_part/more.py": "EVIL = True\n"})
     with pytest.raises(Failed, match="a file has a wrong hash"):

@@ -242,6 +242,7 @@ def test_a_bundle_replaces_what_was_altered_in_the_environment_and_records_nothi
     assert backend.installed(lock, prefix) == ()
 
 
+@pytest.mark.slow
 def test_a_bundle_with_another_file_or_without_one_is_refused(root: Path, tmp_path: Path) -> None:
     choice.bundle(root, tmp_path / "bundle", progress=quiet)
     wheel = next((tmp_path / "bundle/wheels").glob("torchy-*"))

@@ -49,6 +49,7 @@ def test_a_quantity_is_measured_by_r2_and_rmse_and_gated_by_the_constant_answer(
     assert rmse.gate <= np.std(values) < rmse.gate * 1.01, "an answer that is always the mean misses the gate"
 
 
+@pytest.mark.slow
 def test_two_texts_are_one_probability_of_the_rarer_one(
     drafted: Drafts, contract_of: Contracts, tmp_path: Path
 ) -> None:
@@ -66,6 +67,7 @@ def test_two_texts_are_one_probability_of_the_rarer_one(
     assert drafted(file, "state").classes == (("state-bad",),)
 
 
+@pytest.mark.slow
 def test_several_classes_and_several_outputs_have_metrics_of_their_own(
     drafted: Drafts, contract_of: Contracts, tmp_path: Path
 ) -> None:
@@ -114,6 +116,7 @@ def test_an_output_may_have_a_name_that_yaml_takes_for_something_else(
     assert {metric.output for metric in contract.metrics} == {output}
 
 
+@pytest.mark.slow
 def test_the_truth_of_a_class_is_no_input_and_no_group(contract_of: Contracts, tmp_path: Path) -> None:
     header = ["fault", "fault_is_1", "Fault_is_0", "Shift", "SHIFT [mm]"]
     columns = ([*[0, 1] * 20], numbers(1), numbers(2), [*range(4)] * 10, numbers(3))

@@ -45,6 +45,7 @@ def test_text_among_numbers_is_found_with_its_row(surveyed: Surveyed, tmp_path: 
     assert (x.kind, x.numbers, x.text, x.text_row) == ("text", ROWS - 1, "stuck", 7)
 
 
+@pytest.mark.slow
 def test_the_step_is_that_of_all_rows_not_of_the_first(surveyed: Surveyed, tmp_path: Path) -> None:
     on, off = np.arange(30_000) % 97 / 100, np.arange(30_000) % 97 / 100
     off[29_000] = 0.1234

@@ -90,6 +90,7 @@ def test_dat007_asks_for_what_no_table_can_tell(dvc_project: Project) -> None:
     assert "dataset.about is missing" in dat007(dvc_project).reason
 
 
+@pytest.mark.slow
 def test_dat006_and_dat007_are_skipped_where_data_were_not_pulled(dvc_project: Project) -> None:
     without_data(dvc_project)
     verdicts = check(dvc_project, select_interlocks(["DAT006", "DAT007"]))

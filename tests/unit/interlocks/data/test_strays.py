@@ -102,6 +102,7 @@ def test_dat008_sees_a_model_whatever_its_name_is(
 KEPT = "  in_git:\n    tests/data/tiny.npz: A table of two rows, for the tests of reading.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.plants("DAT008")
 @pytest.mark.attack(
     guard="DAT008",

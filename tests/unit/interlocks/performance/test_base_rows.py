@@ -147,6 +147,7 @@ def test_a_label_by_a_person_does_not_let_the_signal_change(changed: Project, al
     assert "1 of 8 rows are changed" in rows(changed).problem
 
 
+@pytest.mark.slow
 def test_what_a_signal_is_says_the_base_branch_too(changed: Project, alter: Any) -> None:
     """The pull request calls its input otherwise, so that `turns` is a column like any other."""
     replace(changed.root / "contract.yaml", "name: turns", "name: others")
@@ -167,6 +168,7 @@ def test_a_label_that_the_base_branch_has_already_does_not_let_a_row_change(chan
     assert "1 of 8 rows are changed" in rows(changed).problem
 
 
+@pytest.mark.slow
 def test_a_new_version_of_the_dataset_may_have_other_rows_and_is_judged_on_the_earlier_ones_as_well(
     changed: Project, alter: Any
 ) -> None:
@@ -220,6 +222,7 @@ def test_a_row_that_is_there_twice_is_a_new_row(changed: Project, alter: Any) ->
     assert found.binding
 
 
+@pytest.mark.slow
 def test_rows_of_the_base_branch_that_are_nowhere_cannot_be_compared(
     changed: Project, alter: Callable[..., None]
 ) -> None:

@@ -86,6 +86,7 @@ def test_the_checker_computes_every_metric_and_nothing_of_the_project_runs(branc
     assert verdict.evidence.measured["recall"] == 0.96
 
 
+@pytest.mark.slow
 @pytest.mark.plants("PRF001")
 @pytest.mark.attack(
     guard="PRF001",
@@ -125,6 +126,7 @@ def test_a_better_number_that_the_command_writes_has_no_effect(branch: Project, 
     assert checked(branch, "REP003", scores).passed, "a file without the checker's metrics is complete"
 
 
+@pytest.mark.slow
 def test_without_a_file_of_metrics_there_is_nothing_to_compare(branch: Project) -> None:
     said = "the checker computes every metric: auc, false_alarm_rate, recall"
     assert checked(branch, "REP003").reason == said
@@ -173,6 +175,7 @@ ATTACKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_the_base_branchs_measures_decide(branch: Project, attack: tuple[str, str], said: str) -> None:
     scores = SCORES.copy()
@@ -197,6 +200,7 @@ def test_a_value_at_the_gate_passes_and_one_just_outside_fails(branch: Project, 
     assert checked(branch, "PRF001").outcome is outcome
 
 
+@pytest.mark.slow
 def test_the_alarm_limit_that_is_served_decides_what_is_flagged_and_its_change_is_named(branch: Project) -> None:
     replace(branch.root / "contract.yaml", "high: 0.5", "high: 0.75")
     verdict = checked(branch, "PRF001")
@@ -204,6 +208,7 @@ def test_the_alarm_limit_that_is_served_decides_what_is_flagged_and_its_change_i
     assert "false_alarm_rate 0 (at most 0.05) (this pull request changes signals.outputs.score.high" in verdict.reason
 
 
+@pytest.mark.slow
 def test_a_measure_that_a_pull_request_adds_is_computed_and_gated(branch: Project) -> None:
     replace(branch.root / "contract.yaml", "metrics:\n", "metrics:\n  - {name: loss, measure: log_loss, gate: 0.1}\n")
     verdict = checked(branch, "PRF001")
@@ -211,6 +216,7 @@ def test_a_measure_that_a_pull_request_adds_is_computed_and_gated(branch: Projec
     assert "loss is 0.2428, the gate is at most 0.1" in verdict.reason
 
 
+@pytest.mark.slow
 def test_one_name_with_two_definitions_is_judged_by_both(branch: Project) -> None:
     replace(branch.root / "contract.yaml", "measure: recall, gate: 0.96", "measure: precision, gate: 0.97")
     verdict = checked(branch, "PRF001")

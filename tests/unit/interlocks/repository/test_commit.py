@@ -304,6 +304,7 @@ def test_odd_but_sound_projects_pass(dvc_project: Project, plant: Plant) -> None
     assert git005(dvc_project).reason == "every file that decides about the model is in the commit"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", ["docs/theme", "third_party/simulator"])
 def test_a_submodule_that_nothing_reads_is_only_shown(dvc_project: Project, at: str) -> None:
     submodule(at)(dvc_project)

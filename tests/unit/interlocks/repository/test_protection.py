@@ -49,6 +49,7 @@ def judged(project: Project, *ids: str) -> list[Verdict]:
     return runner.check(Project(project.root), select_interlocks(ids or ("GIT001", "GIT002")))
 
 
+@pytest.mark.slow
 def test_a_protected_branch_passes_both_and_is_asked_about_once(
     guarded: Project, ruleset: dict[str, Any], github: GitHub
 ) -> None:
@@ -162,6 +163,7 @@ def test_a_laptop_without_a_token_asks_nobody(guarded: Project, git: Callable[..
     assert "GITHUB_TOKEN is not set, which lab/faults needs; run `beampermit protect audit`" in verdict.reason
 
 
+@pytest.mark.slow
 def test_a_laptop_with_a_token_asks(guarded: Project, ruleset: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GITHUB_ACTIONS", "GITHUB_BASE_REF", "GITHUB_REF"):
         monkeypatch.delenv(name)
@@ -187,6 +189,7 @@ def test_a_github_that_is_down_is_an_error_of_both(
     assert [(verdict.outcome, verdict.exit_code) for verdict in verdicts] == [(Outcome.ERROR, 4)] * 2
 
 
+@pytest.mark.slow
 def test_owners_whom_github_does_not_know_fail_git001(
     guarded: Project, ruleset: dict[str, Any], github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

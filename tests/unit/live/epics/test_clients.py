@@ -83,6 +83,7 @@ def test_what_a_client_of_ca_sees_beside_the_value(served: Records, aioca: Clien
     assert [aioca.get(f"{UNTOUCHED}.{field}")["value"] for field in ("HHSV", "HSV", "LSV", "LLSV")] == [2, 1, 0, 0]
 
 
+@pytest.mark.slow
 def test_what_a_client_of_pva_sees_beside_the_value(served: Records, pvapy: Client) -> None:
     assert pvapy.get(UNTOUCHED)["fields"]["display"]["description"] == "Fault score - of a beam position moni..."
 

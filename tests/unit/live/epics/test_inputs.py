@@ -190,6 +190,7 @@ def test_a_faulty_name_is_refused_at_the_start() -> None:
         Inputs({"tango://a": ()})
 
 
+@pytest.mark.slow
 def test_who_is_served_already_is_known_over_both_protocols(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert living(["UNSIGNED", "FLOAT"], timeout=20) == ["UNSIGNED", "FLOAT"]
     assert living(["NOBODY", "FLOAT"], timeout=1) in (["FLOAT"], [])  # a loaded machine may be late

@@ -295,6 +295,7 @@ def test_a_restart_keeps_changed_limits_and_another_promotion_ends_them(
         assert own.left(3) == 3
 
 
+@pytest.mark.slow
 def test_a_switch_shows_no_number_with_the_alarm_of_the_other_version(
     served: Records, start: dict[str, Any], contract_text: str, pva: Context
 ) -> None:

@@ -123,6 +123,7 @@ def test_the_oldest_files_make_room(serving: Served, logged: Logged, tmp_path: P
     assert (older.exists(), newer.exists(), other.exists()) == (False, True, True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_rows_and_says_so_and_what_was_written_stays(
     serving: Served, logged: Logged, tmp_path: Path
 ) -> None:

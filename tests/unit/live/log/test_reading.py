@@ -83,6 +83,7 @@ def test_one_output_and_the_inputs_are_left(folder: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_versions_with_other_inputs_stand_in_one_log(folder: Path, serve: Serve, logged: Logged) -> None:
     inputs = [*SIGNALS["inputs"], {"name": "tune", "source": "constant", "value": 0.3, "unit": "1", "range": [0, 1]}]
     served = serve(signals={**SIGNALS, "inputs": inputs})

@@ -22,6 +22,8 @@ from support.prediction_logs import Logged
 from support.responses import trip
 from support.served import SIGNALS, Served
 
+pytestmark = pytest.mark.slow
+
 PAST = 1_780_000_000.0
 """A request's ranges have ended."""
 TURNS, CURRENT, _ = SIGNALS["inputs"]
@@ -74,7 +76,6 @@ def ask(project: Project, log: PredictionLog, tmp_path: Path, contract_text: str
     return run
 
 
-@pytest.mark.slow
 def test_rows_are_those_that_the_model_was_asked(ask: Ask, project: Project) -> None:
     said = ask().sidecar
     assert said["source"] == "predictions"
@@ -87,7 +88,6 @@ def test_rows_are_those_that_the_model_was_asked(ask: Ask, project: Project) -> 
     assert [second for device, second, *_ in table if device == "B2"] == [1, 2, 3, 5, 6, 7, 8]
 
 
-@pytest.mark.slow
 def test_the_same_request_gives_the_same_bytes_after_the_files_were_closed(ask: Ask, log: PredictionLog) -> None:
     first = ask()
     log.close()
@@ -95,7 +95,6 @@ def test_the_same_request_gives_the_same_bytes_after_the_files_were_closed(ask: 
     assert (again.changes, again.sidecar["sha256"]) == ((), first.sidecar["sha256"])
 
 
-@pytest.mark.slow
 def test_severities_worse_than_wanted_are_no_data(ask: Ask, project: Project) -> None:
     ask(gaps={"max_age": "0.5s", "worst": "NO_ALARM"})
     seconds = rows(project.root, f"epoch_us(acquired_at) / 1e6 - {PAST}", "WHERE device = 'B1' ORDER BY 1")
@@ -116,7 +115,6 @@ def test_what_the_log_does_not_have_is_said(ask: Ask, inputs: Any, words: str) -
         ask(inputs=inputs)
 
 
-@pytest.mark.slow
 def test_versions_that_were_not_served_have_no_samples(ask: Ask) -> None:
     with pytest.raises(Failed, match=r"has no samples in dataset\.request\.ranges"):
         ask({"versions": [7]})
@@ -127,7 +125,6 @@ def test_a_folder_without_a_log_is_bad_input(ask: Ask, tmp_path: Path) -> None:
         ask({"path": "nowhere"})
 
 
-@pytest.mark.slow
 def test_a_candidate_of_an_alarm_becomes_the_next_dataset(
     ask: Ask, log: PredictionLog, project: Project, tmp_path: Path
 ) -> None:

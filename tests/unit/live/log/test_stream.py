@@ -57,6 +57,7 @@ def left(tmp_path: Path) -> Path:
     return stream.path
 
 
+@pytest.mark.slow
 def test_wherever_it_is_cut_the_whole_batches_are_read(left: Path) -> None:
     content = left.read_bytes()
     header = len(SCHEMA.serialize())

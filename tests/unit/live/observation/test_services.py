@@ -185,6 +185,7 @@ def test_another_server_is_no_service() -> None:
     assert ask_by_http("nowhere", 5.0).error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begins", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "], ids=["body", "headers"])
 def test_a_service_that_drips_is_waited_for_no_longer_than_one_that_is_silent(begins: bytes) -> None:
     over = threading.Event()

@@ -87,6 +87,7 @@ def process_of(ahead: Ahead) -> int:
     return ahead._started.process.pid
 
 
+@pytest.mark.slow
 def test_the_process_started_ahead_is_the_one_that_loads_the_model(left: Path, contract_text: str) -> None:
     with started_ahead(left) as ahead:
         number, early, first = process_of(ahead), EarlyProcess(ahead), version(1, contract_text)

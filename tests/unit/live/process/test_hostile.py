@@ -58,6 +58,7 @@ def test_a_process_that_fails_is_started_again_and_says_why(
     assert "0.3" in reason or asked.answers()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "does",
     [
@@ -144,6 +145,7 @@ STARTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", STARTS)
 def test_a_process_that_cannot_be_asked_says_why(plant: Plant, monkeypatch: pytest.MonkeyPatch, defect: str) -> None:
     does, reason = STARTS[defect]
@@ -154,6 +156,7 @@ def test_a_process_that_cannot_be_asked_says_why(plant: Plant, monkeypatch: pyte
     assert said.endswith(AGAIN)
 
 
+@pytest.mark.slow
 def test_what_must_not_be_loaded_is_not_started_until_it_may(plant: Plant, tmp_path: Path) -> None:
     faults = [Failed("this file differs from the one that the permit binds", file="model.bin")]
 
@@ -196,6 +199,7 @@ def test_a_folder_for_temporary_files_that_comes_back_is_waited_for(
 SLOW = "receive = channel.receive; channel.receive = lambda: (time.sleep(0.5), receive())[1]"
 
 
+@pytest.mark.slow
 def test_first_answers_may_take_longer_than_those_of_the_service(plant: Plant) -> None:
     asked = plant(before=SLOW, sections={"serving": {"timeout": "0.2s"}})
     asked.until_ready()
@@ -251,6 +255,7 @@ def test_a_restart_loses_no_answer_and_leaves_nothing_of_the_former_process(plan
     assert asked.process.restarts == 1
 
 
+@pytest.mark.slow
 def test_what_a_process_started_ends_with_the_service(plant: Plant) -> None:
     asked = plant(before=FORKS)
     asked.until_ready()
@@ -274,6 +279,7 @@ def test_what_a_process_started_ends_with_a_process_that_ends_by_itself(
     wait_for(lambda: not runs(left))
 
 
+@pytest.mark.slow
 def test_closing_does_not_wait_for_a_model_that_is_being_loaded(plant: Plant) -> None:
     asked = plant(before=f"{TELLS}; time.sleep(600)")
     wait_for(lambda: (asked.folder / "pid").exists() and (asked.folder / "pid").read_text())

@@ -71,11 +71,13 @@ def test_a_former_champion_can_be_a_challenger_and_a_retired_one_cannot(
         promotions.challenger()
 
 
+@pytest.mark.slow
 def test_the_champion_is_no_challenger(promotions: Promotions) -> None:
     with pytest.raises(Failed, match="version 1 has the alias challenger, and is the champion"):
         promotions.challenger()
 
 
+@pytest.mark.slow
 def test_without_the_alias_there_is_none(lab: Laboratory, promotions: Promotions) -> None:
     lab.registry.delete_alias(MODEL, CHALLENGER)
     with pytest.raises(BadInput, match="no version of bpm-faults has the alias challenger in the registry sqlite"):

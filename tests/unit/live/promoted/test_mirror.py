@@ -75,6 +75,7 @@ def test_a_commit_without_that_contract_and_one_that_is_gone_are_refused(origin:
         mirror.project_of(_permit("3" * 40, f"sha256:{'3' * 64}"))
 
 
+@pytest.mark.slow
 def test_the_protected_branch_is_followed_and_kept(origin: Path) -> None:
     mirror = mirror_of(origin)
     for message in ("One", "Two"):

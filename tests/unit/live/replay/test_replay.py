@@ -67,6 +67,7 @@ ROWS = (
 )
 
 
+@pytest.mark.slow
 def test_rows_get_what_the_service_would_have_shown(serve: Serve, recording: Recording, tmp_path: Path) -> None:
     played(serve(), recording(*ROWS), tmp_path / "out.parquet")
     names = ("served.at", "served.row", "score.shown", "score.severity", "score.message")
@@ -101,6 +102,7 @@ def test_outputs_become_stale_between_two_rows(serve: Serve, recording: Recordin
     ]
 
 
+@pytest.mark.slow
 def test_a_value_is_held_as_long_as_in_service(serve: Serve, recording: Recording, tmp_path: Path) -> None:
     served = serve(fallback={"on_invalid": "hold", "hold_for": "10s"})
     rows = [(after, "B1", [1.0, 2.0, 3.0], 300.0, severity) for after, severity in ((0, 0), (4, 3), (30, 0), (100, 0))]
@@ -112,6 +114,7 @@ def test_a_value_is_held_as_long_as_in_service(serve: Serve, recording: Recordin
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_log_is_replayed_as_it_was_asked(serve: Serve, logged: Logged, tmp_path: Path) -> None:
     served = serve()
     log = logged(served)

@@ -79,6 +79,7 @@ def test_another_alarm_of_the_same_window_is_added(log: Path, tmp_path: Path) ->
     assert len([*folder.parent.iterdir()]) == 1
 
 
+@pytest.mark.slow
 def test_what_a_kill_left_half_written_is_swept_away(log: Path, tmp_path: Path) -> None:
     left = tmp_path / "state/candidates/.2027-01-15T090002Z-v3.k1ll3d/made"
     left.mkdir(parents=True)

@@ -85,6 +85,7 @@ def test_a_monitor_that_never_reported_is_silent(responding: Respond) -> None:
         looked(responding())
 
 
+@pytest.mark.slow
 def test_the_first_report_arms_the_switch(alive: Responding) -> None:
     with pytest.raises(Failed, match="has not reported"):
         looked(alive, 10 * LIMIT, required=False)
@@ -106,6 +107,7 @@ def test_a_stranger_cannot_report_for_a_monitor(responding: Respond) -> None:
     assert monitor.github.count("GET /repos/lab/faults/issues") == 2, "those of late, and then all"
 
 
+@pytest.mark.slow
 def test_who_leaves_does_not_disarm_the_switch(alive: Responding) -> None:
     """Their token reported; from the day that they leave, nothing that they wrote is believed."""
     (issue,) = alive.github.issues.values()

@@ -71,6 +71,7 @@ def olog() -> Iterator[Service]:
         yield service
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_an_entry_is_written_once(olog: Service, wrapped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     olog.wrapped = wrapped
