@@ -7,9 +7,12 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 PLACES = "/usr/lib/postgresql/*/bin"
@@ -24,16 +27,58 @@ def programs() -> Path | None:
     return found[-1].parent if found else None
 
 
+@dataclass(frozen=True)
+class Server:
+    """`address` is that of an empty database, with user and password."""
+
+    address: str
+    place: Path
+    port: int
+    programs: Path
+    who: dict[str, Any]
+
+    def start(self) -> None:
+        settings = f"-p {self.port} -k {self.place} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self._control("-o", settings, "start", check=True)
+
+    def stop(self) -> None:
+        self._control("-m", "immediate", "stop", check=False)
+
+    def kill(self) -> None:
+        """SIGKILL for all its processes, as where the machine is gone."""
+        first = psutil.Process(int((self.place / "data/postmaster.pid").read_text().split()[0]))
+        processes = [first, *first.children(recursive=True)]
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(processes, timeout=30)
+
+    def _control(self, *words: str, check: bool) -> None:
+        command = [self.programs / "pg_ctl", "-D", self.place / "data", "-w", "-l", self.place / "log", *words]
+        subprocess.run(command, cwd=self.place, capture_output=True, check=check, **self.who)
+
+
 @pytest.fixture
-def postgresql() -> Iterator[str]:
+def postgresql(postgresql_server: Server) -> str:
     """The address of an empty database, with user and password."""
-    with database_server() as address:
-        yield address
+    return postgresql_server.address
+
+
+@pytest.fixture
+def postgresql_server() -> Iterator[Server]:
+    with running_server() as server:
+        yield server
 
 
 @contextmanager
 def database_server() -> Iterator[str]:
     """As the fixture `postgresql`, for whoever shares a server between tests."""
+    with running_server() as server:
+        yield server.address
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
     folder = programs()
     if folder is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
@@ -47,15 +92,13 @@ def database_server() -> Iterator[str]:
             os.chown(path, UNPRIVILEGED, UNPRIVILEGED)
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
-    data = place / "data"
-    quiet = {"capture_output": True, "cwd": place}
-    settings = f"-p {port} -k {place} -c listen_addresses=127.0.0.1 -c fsync=off"
-    control = [folder / "pg_ctl", "-D", data, "-w", "-l", place / "log"]
+    server = Server(f"postgresql://ada:{PASSWORD}@127.0.0.1:{port}/postgres", place, port, folder, who)
     try:
         options = ["--auth=scram-sha-256", "--username=ada", f"--pwfile={place / 'password'}", "--no-sync"]
-        subprocess.run([folder / "initdb", "-D", data, *options], check=True, **quiet, **who)
-        subprocess.run([*control, "-o", settings, "start"], check=True, **quiet, **who)
-        yield f"postgresql://ada:{PASSWORD}@127.0.0.1:{port}/postgres"
+        command = [folder / "initdb", "-D", place / "data", *options]
+        subprocess.run(command, check=True, capture_output=True, cwd=place, **who)
+        server.start()
+        yield server
     finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], cwd=place, capture_output=True, check=False, **who)
+        server.stop()
         shutil.rmtree(place, ignore_errors=True)

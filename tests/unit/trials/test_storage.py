@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,10 @@ from beampermit.trials.records import State
 from beampermit.trials.session import run_study
 from beampermit.trials.storage import JOURNAL, address_of, folder_of, opened
 from beampermit.trials.study import open_study, read_study
-from support.postgresql import PASSWORD, postgresql
+from support.postgresql import PASSWORD, Server, postgresql, postgresql_server
 from support.searched_project import resources
 
-__all__ = ["postgresql"]
+__all__ = ["postgresql", "postgresql_server"]
 
 
 @pytest.mark.slow
@@ -226,3 +227,30 @@ def test_two_runs_share_a_real_database_and_nothing_shows_its_password(
     with pytest.raises(Outside, match="password authentication failed") as caught:
         run_study(Project(searched.root), 9, resources(tmp_path), silent, storage=wrong, mlflow=False)
     assert "wr0ng-pass" not in caught.value.message
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_after_its_database_was_killed_and_repeats_no_trial(
+    searched: Project, tmp_path: Path, postgresql_server: Server
+) -> None:
+    address, trials = postgresql_server.address, 40
+    command = [sys.executable, "-m", "beampermit", "trials", "run", "--no-mlflow", "--trials", str(trials)]
+    command += ["--at-once", "2", "--work", str(tmp_path / "work")]
+    variables = {**os.environ, "BEAMPERMIT_STORAGE": address}
+    first = subprocess.Popen(command, cwd=searched.root, env=variables, stderr=subprocess.PIPE, text=True)
+    while len(list((tmp_path / "work").glob("units/*/ended.json"))) < 4:
+        time.sleep(0.05)
+    postgresql_server.kill()
+    assert first.stderr
+    said = first.stderr.read()
+    assert first.wait(60) == Outside.exit_code
+    assert "postgresql+psycopg://127.0.0.1:" in said
+    assert PASSWORD not in said
+    assert "Traceback" not in said
+
+    postgresql_server.start()
+    done = {file: file.stat().st_mtime_ns for file in (tmp_path / "work").glob("units/*/result.json")}
+    assert len(done) < trials, "it was killed in the middle"
+    session = run_study(searched, trials, resources(tmp_path), silent, storage=address, mlflow=False)
+    assert len(session.study.of_state(State.COMPLETE)) == trials
+    assert {file: file.stat().st_mtime_ns for file in done} == done, "no trial was done twice"
