@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,16 +18,18 @@ from beampermit.github.client import Client
 from beampermit.github.context import find_client
 from beampermit.monitoring.backtest.backtest import backtest, calibration_of
 from beampermit.monitoring.backtest.recorded import Recording, opened, span_of
-from beampermit.monitoring.limits import read_limits
+from beampermit.monitoring.limits import Limits, read_limits
 from beampermit.monitoring.response import kept
 from beampermit.monitoring.response.fall_back import fall_back, fell_back
 from beampermit.monitoring.response.logbook import load_logbook
 from beampermit.monitoring.response.proposals import NewLimits, Suppressed
 from beampermit.monitoring.response.respond import Outlets, Responder, nothing_done
 from beampermit.monitoring.response.webhook import Webhook
+from beampermit.monitoring.watched import Watch
 from beampermit.progress import silent
 from beampermit.project import Project
 from beampermit.registry.event import Event
+from beampermit.registry.ledger import Ledger
 from beampermit.registry.operations import Session
 from beampermit.verdicts.monitoring import Trip
 
@@ -40,6 +43,8 @@ def responder_of(
     *,
     log: Path | None = None,
     project: Project | None = None,
+    watch: Watch | None = None,
+    registry: str = "",
     contract: Contract | None = None,
     logbook: str = "",
     repository: str = "",
@@ -48,8 +53,11 @@ def responder_of(
 ) -> Iterator[Responder]:
     """The responder of a monitor's state folder; its thread is not started, and ends with the block.
 
-    Raises `Conflict` where another process has it, `BadInput` for what is set up wrong.
+    What needs the model's repository is done in the checkout of `project`, else in the copy that `watch` keeps of it.
+    `registry` is the address of its registry; where empty, `MLFLOW_TRACKING_URI`. Raises `Conflict` where another
+    process has the folder, `BadInput` for what is set up wrong.
     """
+    repository_of = Checkout(project) if project else CopyOfMonitor(watch) if watch else None
     webhook, book = Webhook.of_environment(environment), load_logbook(logbook) if logbook else None
     with kept.opened(state) as journal:
         outlets = Outlets(
@@ -58,9 +66,9 @@ def responder_of(
             client=_client(state, project, repository, environment),
             webhook=webhook,
             logbook=book,
-            new_limits=partial(new_limits, project, log) if project and log else None,
-            fall_back=partial(_fall_back, project) if project else None,
-            fell_back=partial(_fell_back, project) if project else nothing_done,
+            new_limits=partial(new_limits, repository_of.limits, log) if repository_of and log else None,
+            fall_back=partial(_fall_back, repository_of, registry) if repository_of else None,
+            fell_back=partial(_fell_back, repository_of, registry) if repository_of else nothing_done,
         )
         responder = Responder(journal, outlets, contract, clock=clock)
         try:
@@ -69,11 +77,52 @@ def responder_of(
             responder.close()
 
 
-def new_limits(project: Project, log: Path, trip: Trip) -> NewLimits:
+@dataclass(frozen=True)
+class Checkout:
+    """The repository of the model where somebody works in it."""
+
+    project: Project
+
+    def ledger(self) -> Ledger:
+        return Ledger(self.project.git)
+
+    def limits(self, _trip: Trip) -> LimitsOfContract:
+        contract = self.project.contract
+        return LimitsOfContract(contract, read_limits(self.project.root, contract), self.project.git.prefix)
+
+
+@dataclass(frozen=True)
+class CopyOfMonitor:
+    """The copy without files that a monitor keeps; limits are those of the version that tripped."""
+
+    watch: Watch
+
+    def ledger(self) -> Ledger:
+        return self.watch.another_ledger()
+
+    def limits(self, trip: Trip) -> LimitsOfContract:
+        watched = self.watch.known(trip.version)
+        if watched is None:
+            raise Suppressed(f"version {trip.version} is not watched any more")
+        if watched.limits is None:
+            raise Suppressed(f"version {trip.version} has no limits: {watched.problem}")
+        return LimitsOfContract(watched.contract, watched.limits, self.watch.folder_of(watched))
+
+
+@dataclass(frozen=True)
+class LimitsOfContract:
+    """What new limits are found with. `folder` is that of the project in its repository: `models/faults/`, or empty."""
+
+    contract: Contract
+    limits: Limits
+    folder: str = ""
+
+
+def new_limits(found_in: Callable[[Trip], LimitsOfContract], log: Path, trip: Trip) -> NewLimits:
     """As `beampermit backtest LOG --false-alarms 1 --weeks 4 --write` writes them. Raises `Suppressed`."""
-    contract = project.contract
     try:
-        limits = read_limits(project.root, contract)
+        source = found_in(trip)
+        contract, limits = source.contract, source.limits
         with opened(log, contract.model.name) as recorded:
             first, last = span_of(recorded, contract.model.name)
             since = max(first, last - WEEKS * 7 * 86400.0)
@@ -90,7 +139,7 @@ def new_limits(project: Project, log: Path, trip: Trip) -> NewLimits:
         f"{found.since} and {found.until} ({found.windows} windows), as beampermit backtest finds them. "
         f"Limit of {key}: {trip.standing.reading.limit:.4g} now, {found.limits[key]:.4g} proposed."
     )
-    file = project.git.prefix + contract.monitoring.calibration
+    file = source.folder + contract.monitoring.calibration
     return NewLimits({file: found.model_dump_json(indent=2) + "\n"}, reason)
 
 
@@ -100,19 +149,21 @@ def _client(state: Path, project: Project | None, repository: str, environment: 
     return client if client and client.token else None
 
 
-def _fall_back(project: Project, trip: Trip, host: str) -> Event:
-    return fall_back(_session(project, trip.model), trip, host)
+def _fall_back(repository: Checkout | CopyOfMonitor, registry: str, trip: Trip, host: str) -> Event:
+    return fall_back(_session(repository, registry, trip.model), trip, host)
 
 
-def _fell_back(project: Project, trip: Trip, host: str) -> Event | None:
-    return fell_back(_session(project, trip.model), trip, host)
+def _fell_back(repository: Checkout | CopyOfMonitor, registry: str, trip: Trip, host: str) -> Event | None:
+    return fell_back(_session(repository, registry, trip.model), trip, host)
 
 
-def _session(project: Project, model: str) -> Session:
-    from beampermit.registry.ledger import Ledger
-    from beampermit.registry.mlflow import Registry, registry_uri
+def _session(repository: Checkout | CopyOfMonitor, address: str, model: str) -> Session:
+    from beampermit.registry.mlflow import Registry, checked_uri, registry_uri
 
-    ledger = Ledger(project.git)
-    home = None if os.environ.get("MLFLOW_TRACKING_URI") else ledger.state(model).home
-    registry = Registry(registry_uri(home.address if home else ""), create=False)
-    return Session(project.git, ledger, registry, model, silent)
+    ledger = repository.ledger()
+    if address:
+        uri = checked_uri(address, "--registry")
+    else:
+        home = None if os.environ.get("MLFLOW_TRACKING_URI") else ledger.state(model).home
+        uri = registry_uri(home.address if home else "")
+    return Session(ledger.git, ledger, Registry(uri, create=False), model, silent)

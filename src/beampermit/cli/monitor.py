@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from beampermit.monitoring.monitor import Round
     from beampermit.monitoring.response import Responder
     from beampermit.monitoring.truth_pvs import TruthSource
+    from beampermit.monitoring.watched import Watch
     from beampermit.project import Project
     from beampermit.verdicts.monitoring import Result, Standing, Trip
 
@@ -56,6 +57,14 @@ def monitor(
     once: Annotated[bool, typer.Option("--once", help="Judge the window that ends now, and end.")] = False,
     model: Model = "",
     ledger: LedgerOf = "",
+    registry: Annotated[
+        str,
+        typer.Option(
+            metavar="URI",
+            help="The registry, for going back to the former champion by itself.",
+            show_default="MLFLOW_TRACKING_URI",
+        ),
+    ] = "",
     state: State = None,
     truth: Annotated[
         str,
@@ -91,16 +100,17 @@ def monitor(
         raise BadInput("--log is needed: the prediction log", hint="beampermit monitor --log FOLDER")
     found = None if model else Project.find(project.resolve())
     wanted, root = monitored(model, ledger, project, state), found.root if found else None
-    answering, known = Answering(found, log.absolute(), logbook, repository), truth_options(truth)
+    answering = Answering(found, log.absolute(), logbook, repository, registry)
+    known = truth_options(truth)
     if once:
         require_log(log)
         with (
             Monitor(wanted, log.absolute(), answering.take, root=root, **known) as made,
-            answering.opened(wanted.state) as responder,
+            answering.opened(wanted.state, made.watch) as responder,
         ):
             done = made.judge()
             responder.work()
-        write_page(wanted.state, done)
+        write_page(wanted.state, done, responder)
         print_json(done.result.model_dump(mode="json")) if as_json else _print(done)
         raise typer.Exit(1 if done.in_alarm else 0)
     _run(wanted, log.absolute(), known, root, answering)
@@ -142,14 +152,21 @@ class Answering:
     log: Path
     logbook: str
     repository: str
+    registry: str
     responder: Responder | None = None
 
     @contextmanager
-    def opened(self, state: Path) -> Iterator[Responder]:
+    def opened(self, state: Path, watch: Watch) -> Iterator[Responder]:
         from beampermit.alarm_outlets import responder_of
 
         with responder_of(
-            state, log=self.log, project=self.project, logbook=self.logbook, repository=self.repository
+            state,
+            log=self.log,
+            project=self.project,
+            watch=watch,
+            registry=self.registry,
+            logbook=self.logbook,
+            repository=self.repository,
         ) as self.responder:
             yield self.responder
 
@@ -171,22 +188,22 @@ def _run(wanted: Wanted, log: Path, known: TruthOptions, root: Path | None, answ
         signal.signal(number, lambda *_: end.set())
     with (
         Monitor(wanted, log, answering.take, root=root, **known) as made,
-        answering.opened(wanted.state) as responder,
+        answering.opened(wanted.state, made.watch) as responder,
     ):
         responder.start()
         logger.info("monitoring %s by %s", wanted.model, log)
-        made.run(end, lambda done: _tell(wanted.state, done))
+        made.run(end, lambda done: _tell(wanted.state, done, responder))
 
 
-def write_page(folder: Path, done: Round) -> None:
+def write_page(folder: Path, done: Round, responder: Responder) -> None:
     from beampermit.documents.monitoring_page import monitoring_page
     from beampermit.files import write_text
 
-    write_text(folder / PAGE, monitoring_page(done.result, done.contract, done.pictures))
+    write_text(folder / PAGE, monitoring_page(done.result, done.contract, done.pictures, responder.kept.journal.alarms))
 
 
-def _tell(folder: Path, done: Round) -> None:
-    write_page(folder, done)
+def _tell(folder: Path, done: Round, responder: Responder) -> None:
+    write_page(folder, done, responder)
     for trip in done.trips:
         standing = trip.standing
         said = "cleared" if trip.cleared else standing.level

@@ -35,9 +35,10 @@ def serve(name: str, state: str, access: str, http: str, registry: str, ledger: 
     )
 
 
-def monitor(name: str, state: str, ledger: str, truth: str | None = None) -> tuple[str, ...]:
+def monitor(name: str, state: str, registry: str, ledger: str, truth: str | None = None) -> tuple[str, ...]:
     """The same of what watches it, by its log; `state` is the service's folder, `truth` the contract's table."""
-    options = {MODEL: name, "--ledger": ledger, "--log": f"{state}/log", "--state": f"{state}/monitor"}
+    options = {MODEL: name, "--registry": registry, "--ledger": ledger}
+    options |= {"--log": f"{state}/log", "--state": f"{state}/monitor"}
     if truth:
         options[TRUTH] = f"{state}/{TRUTHS}/{PurePosixPath(truth).name}"
     return (PROGRAM, "monitor", *(word for option in options.items() for word in option))

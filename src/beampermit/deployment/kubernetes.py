@@ -30,7 +30,8 @@ def manifest(deployment: Deployment) -> str:
         registry="$(REGISTRY)",
         ledger="$(LEDGER)",
     )
-    watch = command.monitor(deployment.name, STATE, "$(LEDGER)", deployment.contract.monitoring.truth)
+    truth = deployment.contract.monitoring.truth
+    watch = command.monitor(deployment.name, STATE, "$(REGISTRY)", "$(LEDGER)", truth)
     gpu = "cpu" not in deployment.contract.environment.accelerators
     return render("kubernetes.yaml.j2", deployment, words=words, watch=watch, state=STATE, port=command.PORT, gpu=gpu)
 

@@ -25,7 +25,7 @@ def systemd(deployment: Deployment) -> str:
 def monitor(deployment: Deployment) -> str:
     """The unit of what watches the service: the same user, who reads its prediction log."""
     truth = deployment.contract.monitoring.truth
-    words = command.monitor(deployment.name, f"/var/lib/{deployment.name}", "${LEDGER}", truth)
+    words = command.monitor(deployment.name, f"/var/lib/{deployment.name}", "${REGISTRY}", "${LEDGER}", truth)
     return render("monitor.service.j2", deployment, words=words)
 
 

@@ -43,6 +43,7 @@ class AlarmTexts:
         parts = [
             f"**{text(_title(reading))}** ({reading.check}).",
             text(reading.detail) if reading.detail else "",
+            text(fall_back_of(alarm), limit=900),
             "\n".join(("| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows))),
             *self._what_to_do(reading.check),
             "This issue is updated while the alarm is on, and closed when it has been clear for "
@@ -58,16 +59,19 @@ class AlarmTexts:
             standing, window = now.model_copy(update={"since": standing.since}), result.window
         bypassed = _bypassed(now)
         again = f", for the {alarm.episode}. time" if alarm.episode > 1 else ""
+        went = f" {text(said, limit=900)}" if (said := fall_back_of(alarm)) else ""
         return (
             f"{text(standing.level)} since {moment(standing.since)}{again}: "
             f"{_against(standing.reading)}, in the window until {moment(window.until)}. "
-            f"The alarm is on at {moment(at)}{f', bypassed {bypassed}' if bypassed else ''}."
+            f"The alarm is on at {moment(at)}{f', bypassed {bypassed}' if bypassed else ''}.{went}"
         )
 
     def cleared(self, alarm: Alarm) -> str:
         trip = alarm.cleared or alarm.trip
         reading = trip.standing.reading
-        return f"The alarm has cleared: {_against(reading)}, in the window until {moment(trip.window.until)}."
+        said = f"The alarm has cleared: {_against(reading)}, in the window until {moment(trip.window.until)}."
+        done = alarm.fall_back and alarm.fall_back.state == "done"
+        return f"{said} {text(fall_back_of(alarm), limit=900)}" if done else said
 
     def gathered_title(self, model: str) -> str:
         return visible(f"{model}: many alarms of the monitor", limit=200)
@@ -139,6 +143,20 @@ class AlarmTexts:
         if alarm := alarm_of(self.contract, check):
             return alarm.action
         return GUIDES[check].steps if check in GUIDES else ()
+
+
+def fall_back_of(alarm: Alarm) -> str:
+    """What became of going back to the former champion, and what a person can do, plain; empty where nothing did."""
+    if alarm.fall_back is None:
+        return ""
+    said, version = alarm.fall_back.text, alarm.trip.version
+    if alarm.fall_back.state == "done":
+        undo = f"beampermit rollback --to {version} --reason WHY"
+        return f"The monitor went back from version {version} to the former champion: {said}. To undo it: {undo}"
+    if alarm.fall_back.state == "left":
+        return f"The monitor did not go back to the former champion: {said}."
+    by_hand = "beampermit rollback --reason WHY"
+    return f"The monitor could not go back to the former champion, and tries again: {said}. By hand: {by_hand}"
 
 
 def _title(reading: Reading) -> str:

@@ -9,12 +9,14 @@ from datetime import datetime
 from beampermit.contract import Contract
 from beampermit.contract.alarms import alarm_of
 from beampermit.documents import rendering
+from beampermit.documents.alarm_texts import fall_back_of
 from beampermit.documents.markdown import Markdown, duration, moment, number
 from beampermit.documents.monitoring_guide import GUIDES
 from beampermit.documents.page import drawing, page
 from beampermit.errors import counted
 from beampermit.live.severity import Severity
 from beampermit.live.status_pvs import status_pv
+from beampermit.monitoring.response.journal import Alarm
 from beampermit.verdicts.monitoring import CHECKS, Picture, Result, Standing
 
 ICONS = {"NO_ALARM": "✅", "MINOR": "⚠️", "MAJOR": "❌", "INVALID": "❔"}
@@ -84,10 +86,17 @@ class _Row:
         return f"until {moment(standing.bypassed_until)} by {standing.bypassed_by}: {standing.bypass_reason}"
 
 
-def monitoring_page(result: Result, contract: Contract | None, pictures: Sequence[Picture] = ()) -> str:
-    """HTML; drawings are made for alarms alone. `contract` is that of the version that was judged."""
+def monitoring_page(
+    result: Result, contract: Contract | None, pictures: Sequence[Picture] = (), told: Sequence[Alarm] = ()
+) -> str:
+    """HTML; drawings are made for alarms alone. `contract` is that of the version that was judged.
+
+    `told` are the alarms of the last days, also of other versions: of them the page says where the monitor went back.
+    """
     drawings = _drawings(pictures)
-    text = rendering.join(rendering.blocks("monitoring.md.j2", _values(result, contract, drawings)))
+    went_back = [f"{alarm.trip.standing.key}: {said}" for alarm in told if (said := fall_back_of(alarm))]
+    values = {**_values(result, contract, drawings), "went_back": went_back}
+    text = rendering.join(rendering.blocks("monitoring.md.j2", values))
     return page(text, TITLE, drawings)
 
 

@@ -99,7 +99,8 @@ class Monitor:
         except BaseException:
             self.folder.close()
             raise
-        self._watch = Watch(self._promotions)
+        self.watch = Watch(self._promotions)
+        """What of the ledger is known here."""
 
     def __enter__(self) -> Monitor:
         return self
@@ -117,11 +118,11 @@ class Monitor:
 
         Raises `Outside` where the ledger was never read here, `BadInput` where it cannot be read.
         """
-        state, at = self._watch.look(), self._clock()
-        notes = tuple(filter(None, [self._watch.note]))
+        state, at = self.watch.look(), self._clock()
+        notes = tuple(filter(None, [self.watch.note]))
         if state.champion is None:
             return self._of_none(state, at, notes)
-        known, doubt = self._watch.believed(state, state.champion)
+        known, doubt = self.watch.believed(state, state.champion)
         if known is None:
             return self._of_no_permit(state.champion, at, doubt, notes)
         watched, window, found, rows = self._measured(state, known, at)
@@ -168,7 +169,7 @@ class Monitor:
         if state.last_in_service is None:
             return None
         try:
-            return self._watch.watched(state.last_in_service).contract
+            return self.watch.watched(state.last_in_service).contract
         except BeampermitError as error:
             logger.warning("%s", plain(error))
             return None
@@ -192,7 +193,7 @@ class Monitor:
             if rows.window.version != watched.version:
                 other = state.promoted.get(rows.window.version)
                 if other and len(rows) and other.version not in state.retired:
-                    watched = self._watch.watched(other)
+                    watched = self.watch.watched(other)
                 rows = read_window(self._log, watched.contract, since, until, version=watched.version)
             window = rows.window.model_copy(update={"version": watched.version})
             return watched, window, self._readings(watched, rows), rows

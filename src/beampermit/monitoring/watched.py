@@ -16,6 +16,7 @@ from beampermit.monitoring.limits import Limits, limits_of_bytes
 from beampermit.monitoring.trip_rules import Bypassed
 from beampermit.registry.bypasses import Bypass, find_bypass
 from beampermit.registry.event import Event
+from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from beampermit.verdicts.monitoring import Reading
 
@@ -46,6 +47,18 @@ class Watch:
         self._known: dict[tuple[int, str], Watched] = {}
         self.note = ""
         """Why the ledger cannot be followed; the one that was last read counts meanwhile."""
+
+    def another_ledger(self) -> Ledger:
+        """To append to, in another thread. Raises `Outside` where the ledger was never read here."""
+        return self._promotions.mirror.another_ledger()
+
+    def known(self, version: int) -> Watched | None:
+        """A version whose files were verified before; for other threads too."""
+        return next((one for one in tuple(self._known.values()) if one.version == version), None)
+
+    def folder_of(self, watched: Watched) -> str:
+        """That of its project in the repository, such as `models/faults/`; empty at the top. Raises as `watched`."""
+        return self._promotions.folder_of(watched.declared)
 
     def look(self) -> ModelState:
         """Raises `Outside` where the ledger was never read here, `BadInput` where it cannot be read."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from beampermit.alarm_outlets import new_limits
+from beampermit.alarm_outlets import Checkout, new_limits
 from beampermit.cli.main import app
 from beampermit.contract.service import Monitoring
 from beampermit.errors import BadInput
@@ -257,13 +258,17 @@ def test_limits_that_the_monitor_proposes_are_those_of_a_backtest(
     recorded: Callable[..., Path], project: Project
 ) -> None:
     log = recorded(20, current=0.5)
-    new = new_limits(Project(project.root), log, responses.trip("MON001", "current"))
+    source = Checkout(Project(project.root)).limits
+    new = new_limits(
+        lambda trip: replace(source(trip), folder="models/field/"), log, responses.trip("MON001", "current")
+    )
     ((file, text),) = new.files.items()
-    assert file == Project(project.root).contract.monitoring.calibration
+    calibration = Project(project.root).contract.monitoring.calibration
+    assert file == f"models/field/{calibration}"
     assert "Limit of MON001 current: 0.25 now, " in new.reason
     assert json.loads(text)["limits"]["MON001 current"] > 0.25
-    assert not (project.root / file).exists()
+    assert not (project.root / calibration).exists()
     with pytest.raises(Suppressed, match="recorded data give no limit of MON003 field"):
-        new_limits(Project(project.root), log, responses.trip("MON003", "field"))
+        new_limits(source, log, responses.trip("MON003", "field"))
     with pytest.raises(Suppressed, match="recorded data give no limits: "):
-        new_limits(Project(project.root), log.parent / "none", responses.trip("MON001", "current"))
+        new_limits(source, log.parent / "none", responses.trip("MON001", "current"))

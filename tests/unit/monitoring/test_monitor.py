@@ -19,6 +19,7 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+from beampermit.alarm_outlets import Checkout, CopyOfMonitor
 from beampermit.cli.main import app
 from beampermit.contract import Contract, load_contract
 from beampermit.errors import BadInput, Failed, Outside
@@ -28,9 +29,11 @@ from beampermit.live.promoted.promotions import Promotions
 from beampermit.monitoring import reference
 from beampermit.monitoring.monitor import Monitor, Respond, Round
 from beampermit.monitoring.response.candidates import load_candidate
+from beampermit.monitoring.response.proposals import Suppressed
 from beampermit.monitoring.truth_archive import TruthArchive
 from beampermit.registry.bypassing import bypass
 from beampermit.verdicts.monitoring import Reading, Trip
+from support import responses
 from support.archiver import Archiver, sample
 from support.forked_commands import beampermit
 from support.github_stand_in import GitHub
@@ -127,6 +130,18 @@ def test_a_shift_trips_after_m_of_n_windows_is_kept_and_clears(with_limits: Watc
     watched.judge()
     told = [(trip.name, trip.standing.level) for trip in watched.told]
     assert len(set(told)) == len(told)
+
+
+@pytest.mark.slow
+def test_without_a_checkout_limits_are_proposed_from_those_of_the_version_that_tripped(with_limits: Watched) -> None:
+    watched = with_limits
+    with Monitor(watched.wanted, watched.log, watched.respond, lambda: watched.now) as monitor:
+        monitor.judge()
+        copy, tripped = CopyOfMonitor(monitor.watch), responses.trip(version=2)
+        found, expected = copy.limits(tripped), Checkout(watched.lab.project).limits(tripped)
+        assert (found.contract, found.folder, found.limits.keys) == (expected.contract, "", expected.limits.keys)
+        with pytest.raises(Suppressed, match="version 9 is not watched any more"):
+            copy.limits(responses.trip(version=9))
 
 
 @pytest.mark.slow

@@ -25,6 +25,17 @@ BEGUN = ".begun-"
 FETCH = ("fetch", "--quiet", "--refmap=", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
 
 
+class LedgerOfModel(Ledger):
+    """A ledger that has a bad line of `model` is never taken over, whoever fetches."""
+
+    def __init__(self, git: Git, model: str | None):
+        super().__init__(git)
+        self._model = model
+
+    def fetch(self, readable: str | None = None) -> None:
+        super().fetch(readable or self._model)
+
+
 class Mirror:
     """A clone without files, of single commits. Not for two processes at once; threads may share it.
 
@@ -54,6 +65,10 @@ class Mirror:
         if self._ledger is None or not self._complete:
             raise Outside("the ledger was never read on this machine", hint=f"git ls-remote {self._repository.name}")
         return self._ledger
+
+    def another_ledger(self) -> Ledger:
+        """The same ledger, for a thread that appends to it and must keep nobody else waiting. Raises as `ledger`."""
+        return LedgerOfModel(self.git, self._model)
 
     def look(self, patience: float = PATIENCE) -> None:
         """Fetch ledger and keys. Raises as `Ledger.fetch`; what was fetched before stays.

@@ -129,6 +129,11 @@ class Promotions:
             git = self.mirror.project_of(declared.statement)
             return git.read(declared.statement.predicate.commit, path)
 
+    def folder_of(self, declared: Declared) -> str:
+        """That of its project in the repository, such as `models/faults/`; empty at the top."""
+        with self._lock:
+            return self.mirror.project_of(declared.statement).prefix
+
     def challenger(self) -> Declared:
         """The version with the alias `challenger` in the registry, if a permit that is valid today is signed for it.
 

@@ -178,7 +178,9 @@ class AlarmIssues:
 
 
 def _state_of(alarm: Alarm) -> str:
-    return f"{alarm.episode} {alarm.trip.standing.level}"
+    """What readers are told once each. Why a fall-back fails may change with each try, that it fails is news once."""
+    state = f"{alarm.episode} {alarm.trip.standing.level}"
+    return f"{state}, fall-back {alarm.fall_back.state}" if alarm.fall_back else state
 
 
 def _all(alarms: list[Alarm]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from beampermit.monitoring.response.proposals import Suppressed
 from beampermit.registry.event import Event
 from beampermit.registry.operations import Session, rollback
+from beampermit.registry.reconcile import require_same_registry
 from beampermit.verdicts.monitoring import Trip
 
 BY = "beampermit monitor"
@@ -30,8 +31,11 @@ def fall_back(session: Session, trip: Trip, host: str) -> Event:
     if champion.event == "rollback":
         # Back and back again, each time on the same fault of the machine, would end with the oldest model.
         raise Suppressed(f"version {champion.version} is in service by a rollback; only people go back further")
-    if not any(number != champion.version and number not in state.retired for number in state.promoted):
-        raise Suppressed("there is no former champion to go back to")
+    if state.rollback_target(session.ledger.believes) is None:
+        raise Suppressed("there is no former champion to go back to that is believed and not retired")
+    # Whoever may only read the registry would leave it behind the ledger.
+    require_same_registry(session.ledger, session.registry, session.model, state)
+    session.registry.set_tags(session.model, monitor=session.by)
     return rollback(session, of=trip.version, reason=reason).event
 
 

@@ -46,6 +46,14 @@ class Issue(Record):
     """By us."""
 
 
+class FallBack(Record):
+    """What became of going back to the former champion, or that it failed and is tried again."""
+
+    state: Literal["done", "failed", "left"]
+    text: str
+    """The event, or why there is none."""
+
+
 class Alarm(Record):
     """An alarm by its check and subject, from its first raise until its issue is closed."""
 
@@ -56,6 +64,8 @@ class Alarm(Record):
     """Names of its earlier episodes' trips."""
     cleared: Trip | None = None
     cleared_at: Number = 0.0
+    fall_back: FallBack | None = None
+    """Of this episode; None where it starts none, or none was tried yet."""
     issue: Issue | None = None
     quiet: bool = False
     """It was raised while many were on: no logbook and no webhook hears of it."""

@@ -97,6 +97,7 @@ def _told(alarm: Alarm, trip: Trip, at: float) -> Alarm:
         "issue": _reawakened(alarm),
         "cleared": None,
         "cleared_at": 0.0,
+        "fall_back": None,
     }
     return alarm.model_copy(update={"trip": trip, **again})
 

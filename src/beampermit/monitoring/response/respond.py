@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Literal
 
 from beampermit.contract import Contract
 from beampermit.contract.service import Monitoring
@@ -25,7 +26,7 @@ from beampermit.monitoring.response import heartbeat
 from beampermit.monitoring.response.alarm_issues import AlarmIssues, forget
 from beampermit.monitoring.response.candidates import store_candidate
 from beampermit.monitoring.response.issues import Issues
-from beampermit.monitoring.response.journal import Kind, Proposal, Task, key_of, name_of
+from beampermit.monitoring.response.journal import FallBack, Kind, Proposal, Task, key_of, name_of
 from beampermit.monitoring.response.kept import Kept
 from beampermit.monitoring.response.logbook import Entry, InTime, Logbook
 from beampermit.monitoring.response.policy import refusal, take, tasks_of
@@ -182,18 +183,21 @@ class Responder:
             "fall-back": self._fall_back,
         }
         if at - task.asked > GIVE_UP and task.tries >= TRIES:
+            self._tell_fall_back(task, "left", f"given up after a day: {task.error}")
             self.kept.finish(task, f"{task.id}: given up: {task.error or 'it was not done in time'}")
             logger.warning("%s: given up after a day: %s", task.id, task.error)
             return
         try:
             line = steps[task.kind](task)
         except Suppressed as error:
+            self._tell_fall_back(task, "left", str(error))
             self.kept.finish(task, f"{task.id}: not done: {error}")
         except _Absent as error:
             self._wait_for_outlet(task, str(error), at)
         except BeampermitError as error:
             self._try_later(task, error, at)
         else:
+            self._tell_fall_back(task, "done", line)
             proposal = Proposal(kind=task.kind, at=at, address=line)
             done = (*self.kept.journal.proposals, proposal)[-20:]
             more = {"proposals": done} if task.kind in PROPOSALS else {}
@@ -211,10 +215,18 @@ class Responder:
         wait = max(_wait(task.tries), error.seconds if isinstance(error, Limited) else 0.0)
         failed = {"tries": task.tries + 1, "due": at + wait, "error": error.message[:500]}
         begun = next((one for one in self.kept.journal.tasks if one.id == task.id), task)
+        self._tell_fall_back(task, "failed", error.message)
         self.kept.put_task(begun.model_copy(update=failed))
         if task.kind in ("logbook", "webhook"):  # what does not answer once is not asked for each alarm of a flood
             self.kept.postpone(task.kind, at + wait)
-        logger.warning("%s: %s; tried again in %.0f s", task.id, error.message, wait)
+        level = logging.INFO if failed["error"] == task.error else logging.WARNING
+        logger.log(level, "%s: %s; tried again in %.0f s", task.id, error.message, wait, extra={"hint": error.hint})
+
+    def _tell_fall_back(self, task: Task, state: Literal["done", "failed", "left"], text: str) -> None:
+        """On the page and in the issue of the alarm; before the task is finished, so that a kill loses nothing."""
+        alarm = self.kept.journal.find(key_of(task.trip))
+        if task.kind == "fall-back" and alarm and alarm.trip.name == task.trip.name:  # and not that of an earlier raise
+            self.kept.put(alarm.key, fall_back=FallBack(state=state, text=text[:500]))
 
     def _store(self, task: Task) -> str:
         if self.outlets.log is None:

@@ -10,6 +10,7 @@ import pytest
 
 from beampermit.errors import Conflict, Outside
 from beampermit.monitoring.response.fall_back import fall_back, fell_back
+from beampermit.monitoring.response.journal import FallBack
 from beampermit.monitoring.response.proposals import NewLimits, Suppressed
 from beampermit.registry.event import Event
 from beampermit.registry.operations import Session
@@ -276,6 +277,20 @@ def test_the_monitor_does_not_go_back_after_the_alarm_cleared(responding: Respon
     monitor.work(trip("MON004", "score", cleared=True), after=30)
     journal = monitor.work(after=10 * HOUR)
     assert (len(calls), len(looks), journal.tasks, journal.proposals) == (1, 1, (), ())
+
+
+def test_what_became_of_an_earlier_raise_is_not_said_of_the_next(responding: Respond) -> None:
+    def down(trip: Trip, host: str) -> Event:
+        raise Outside("the registry does not answer")
+
+    monitor = responding(fall_back="MAJOR", outlets={"fall_back": down})
+    first, again = (trip("MON004", "score", level="MAJOR", since=NOW + seconds) for seconds in (0, 20))
+    monitor.work(first)
+    monitor.work(trip("MON004", "score", cleared=True), again, after=30)
+    journal = monitor.work(after=35)
+    assert [one.trip for one in journal.tasks] == [again], "the first one's is not done: its alarm has cleared"
+    (alarm,) = journal.alarms
+    assert alarm.fall_back == FallBack(state="failed", text="the registry does not answer")
 
 
 @pytest.fixture
