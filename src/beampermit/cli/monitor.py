@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -109,8 +110,8 @@ def monitor(
             answering.opened(wanted.state, made.watch) as responder,
         ):
             done = made.judge()
+            answering.show(wanted.state, done)
             responder.work()
-        write_page(wanted.state, done, responder)
         print_json(done.result.model_dump(mode="json")) if as_json else _print(done)
         raise typer.Exit(1 if done.in_alarm else 0)
     _run(wanted, log.absolute(), known, root, answering)
@@ -170,6 +171,12 @@ class Answering:
         ) as self.responder:
             yield self.responder
 
+    def show(self, state: Path, done: Round) -> None:
+        """Write the page of a round, and again when the monitor goes back: whoever looks must see it."""
+        if self.responder:
+            self.responder.on_fall_back = partial(write_page, state, done, self.responder)
+            self.responder.on_fall_back()
+
     def take(self, trips: Sequence[Trip], result: Result, contract: Contract | None) -> None:
         if self.responder:
             self.responder.take(trips, result, contract)
@@ -192,7 +199,7 @@ def _run(wanted: Wanted, log: Path, known: TruthOptions, root: Path | None, answ
     ):
         responder.start()
         logger.info("monitoring %s by %s", wanted.model, log)
-        made.run(end, lambda done: _tell(wanted.state, done, responder))
+        made.run(end, lambda done: _tell(wanted.state, done, answering))
 
 
 def write_page(folder: Path, done: Round, responder: Responder) -> None:
@@ -202,8 +209,8 @@ def write_page(folder: Path, done: Round, responder: Responder) -> None:
     write_text(folder / PAGE, monitoring_page(done.result, done.contract, done.pictures, responder.kept.journal.alarms))
 
 
-def _tell(folder: Path, done: Round, responder: Responder) -> None:
-    write_page(folder, done, responder)
+def _tell(folder: Path, done: Round, answering: Answering) -> None:
+    answering.show(folder, done)
     for trip in done.trips:
         standing = trip.standing
         said = "cleared" if trip.cleared else standing.level

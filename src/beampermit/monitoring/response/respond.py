@@ -103,6 +103,8 @@ class Responder:
         self.kept, self.outlets, self.contract = kept, outlets, contract
         self.result: Result | None = None
         """The newest, which GitHub hears of."""
+        self.on_fall_back: Callable[[], None] = lambda: None
+        """Called when the journal says what became of one; by the thread that works."""
         self._clock, self._every = clock, every
         self._closed, self._wake = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="respond to alarms", daemon=True)
@@ -227,6 +229,7 @@ class Responder:
         alarm = self.kept.journal.find(key_of(task.trip))
         if task.kind == "fall-back" and alarm and alarm.trip.name == task.trip.name:  # and not that of an earlier raise
             self.kept.put(alarm.key, fall_back=FallBack(state=state, text=text[:500]))
+            self.on_fall_back()
 
     def _store(self, task: Task) -> str:
         if self.outlets.log is None:

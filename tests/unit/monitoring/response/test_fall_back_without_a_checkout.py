@@ -106,7 +106,12 @@ def test_the_command_without_a_checkout_goes_back_once_and_people_can_undo_it(
     (tmp_path / "log").mkdir()
     with site.started() as responder:
         responder.take([TRIPPED])
-    words = {"--model": MODEL, "--registry": twice.uri, "--ledger": str(site.origin), "--state": str(site.state)}
+    # Its own login is in variables of git: they have to reach what fetches and what pushes.
+    address = "https://git.lab.example/ml/bpm-faults.git"
+    git = {"COUNT": "1", "KEY_0": f"url.{site.origin}.insteadOf", "VALUE_0": address}
+    for name, value in git.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    words = {"--model": MODEL, "--registry": twice.uri, "--ledger": address, "--state": str(site.state)}
     app(
         ["monitor", "--once", "--log", str(tmp_path / "log"), *(word for pair in words.items() for word in pair)],
         standalone_mode=False,
