@@ -24,7 +24,7 @@ from beampermit.registry import operations
 from beampermit.registry.ledger import Ledger
 from support.github_stand_in import GitHub
 from support.registry_project import MODEL, Laboratory
-from support.responses import DAY, HOUR, NOW, result, trip
+from support.responses import HOUR, NOW, result, trip
 
 pytestmark = pytest.mark.slow
 TRIPPED = trip("MON007", "score", version=2, level="MAJOR")
@@ -156,19 +156,6 @@ def test_where_the_push_is_refused_it_is_said_once_and_nothing_is_half_done(
     (comment,) = site.github.comments.values()
     assert "The monitor went back from version 2 to the former champion" in comment["body"]
     assert twice.events() == WENT_BACK
-
-
-def test_rights_that_never_come_are_waited_for_a_day_and_then_it_is_said_to_be_left(
-    site: Site, twice: Laboratory
-) -> None:
-    site.refuse_pushes()
-    for after in (0, HOUR, HOUR, DAY):
-        left = site.work(after)
-    assert left is not None
-    assert (left.state, left.text[:24]) == ("left", "given up after a day: or")
-    site.hook.unlink()
-    site.work(HOUR)
-    assert twice.events() == PROMOTED
 
 
 def test_whoever_may_only_read_the_registry_changes_no_ledger(site: Site, twice: Laboratory) -> None:

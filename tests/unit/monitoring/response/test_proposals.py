@@ -293,6 +293,20 @@ def test_what_became_of_an_earlier_raise_is_not_said_of_the_next(responding: Res
     assert alarm.fall_back == FallBack(state="failed", text="the registry does not answer")
 
 
+def test_rights_that_never_come_are_waited_for_a_day_and_then_it_is_said_to_be_left(responding: Respond) -> None:
+    calls: list[Trip] = []
+
+    def refused(trip: Trip, host: str) -> Event:
+        calls.append(trip)
+        raise Outside("origin refused the push")
+
+    monitor = responding(fall_back="MAJOR", outlets={"fall_back": refused})
+    for after in (0, HOUR, HOUR, DAY, HOUR):
+        journal = monitor.work(trip("MON004", "score", level="MAJOR"), after=after)
+    assert (len(calls), journal.tasks) == (3, ())
+    assert journal.alarms[0].fall_back == FallBack(state="left", text="given up after a day: origin refused the push")
+
+
 @pytest.fixture
 def twice(prepared: Callable[..., Laboratory]) -> Laboratory:
     """Two versions promoted, the second in service."""
