@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from table import code, table
+from markdown_table import code, table
 
 HEAD = """# Actions and workflows
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from table import code, table
+from markdown_table import code, table
 from typer.main import get_command
 
 from beampermit.cli.main import PANELS, app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 
-from table import table
+from markdown_table import table
 
 from beampermit import errors
 from beampermit.errors import BeampermitError

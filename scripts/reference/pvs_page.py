@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from table import code, table
+from markdown_table import code, table
 
 from beampermit.contract.causes import SEVERITIES
 from beampermit.live.epics.definitions import DESCRIPTION, LIMIT_FIELDS, LONGEST_TEXT, MOST_DECIMALS, UNIT
