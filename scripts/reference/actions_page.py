@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from markdown_table import code, table
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from markdown_table import code, table
 
 HEAD = """# Actions and workflows
 
