@@ -42,6 +42,7 @@ class Beating:
     def go(self, **health: Any) -> None:
         """Cycles from here on, of such a health."""
         self.stop()
+        self.publish(100, **health)  # before anybody asks
         self._goes_on.clear()
         self._thread = threading.Thread(target=self._run, args=(health,))
         self._thread.start()
