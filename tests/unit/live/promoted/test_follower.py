@@ -235,11 +235,10 @@ def test_retired_is_said_with_who_when_and_why(serving: Followed) -> None:
 
 
 def test_a_bypass_is_told_until_it_ends_and_no_longer_than_the_contract_allows(serving: Followed) -> None:
+    serving.write("bypass", reason="a study\x1b[2J", alarm="score.high", until="9999-12-31T00:00:00Z")
     at = serving.lab.last().moment
     serving.follower._now = lambda: at
-    serving.write("bypass", reason="a study\x1b[2J", alarm="score.high", until="9999-12-31T00:00:00Z")
     (bypassed,) = serving.look().bypassed
-    at = serving.lab.last().moment
     end = at + timedelta(days=7)
     assert bypassed.words == (
         f"bypassed until {end:%Y-%m-%dT%H:%M:%SZ} by Ada Operator <ada@lab.example>: a study⟨U+001B⟩[2J"
