@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,22 @@ PATIENCE = 60.0
 
 @pytest.fixture(scope="session")
 def epics() -> Iterator[Network]:
-    """The network of this process. An EPICS library reads the variables once, so it is one for the whole run."""
-    network = Network()
+    """The network of this process. An EPICS library reads the variables once, so it is one for the whole run.
+
+    Each module that imports this fixture has one of its own, in between those of others: the network is the same.
+    """
+    network = _network()
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("EPICS_")]:
             patch.delenv(name)
         for name, value in network.variables.items():
             patch.setenv(name, value)
         yield network
+
+
+@cache
+def _network() -> Network:
+    return Network()
 
 
 class Child:

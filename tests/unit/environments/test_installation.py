@@ -691,7 +691,8 @@ def test_a_uv_that_a_killed_installer_left_behind_writes_no_more(uv_project: Pro
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout
     next(line for line in child.stdout if line.startswith("installing the lock"))
-    while not (started := psutil.Process(child.pid).children()):
+    # Before it is uv, it is a fork of the installer, and has its lock.
+    while not (started := [one for one in psutil.Process(child.pid).children() if one.name() == "uv"]):
         time.sleep(0.001)
     (uv,) = started
     uv.suspend()
