@@ -60,12 +60,18 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In a parallel run the tests with the longest time limit come first: none of them is left for one worker alone."""
+    """In a parallel run the files with the longest time limit come first: none of them is left for one worker alone.
+
+    The tests of a file stay together, as what they share is made once.
+    """
     for item in items:
         if item.get_closest_marker("attack") and "said" not in getattr(item, "fixturenames", ()):
             raise pytest.UsageError(f"{item.nodeid} is an attack: take the fixture `said` and find it in the message")
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=_time_limit, reverse=True)
+        longest: dict[Path, float] = {}
+        for item in items:
+            longest[item.path] = max(_time_limit(item), longest.get(item.path, 0))
+        items.sort(key=lambda item: longest[item.path], reverse=True)
 
 
 def _time_limit(item: pytest.Item) -> float:
