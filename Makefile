@@ -31,7 +31,7 @@ demo: $(VENV)/.installed ## Play the whole loop in demo/ (elsewhere with DEMO_DI
 test: $(VENV)/.installed $(if $(T),,lint) ## Lint, then all tests; a part of them, and no lint, with T=tests/unit/registry
 	$(PYTEST) $(T)
 
-unit: $(VENV)/.installed ## The fast tests alone, in four minutes on two cores
+unit: $(VENV)/.installed ## The fast tests alone, in under five minutes on two cores
 	$(PYTEST) -m "not slow and not bench"
 
 PYTEST = $(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)))') --dist worksteal
