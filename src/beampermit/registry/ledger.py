@@ -44,12 +44,13 @@ LOCKED = re.compile(r"cannot lock ref|failed to update ref|\.lock': File exists"
 class Ledger:
     """The ledger of one repository, on its `remote`: of every project in it.
 
-    What was read stays until the next `fetch`, whatever another process fetches into the same clone meanwhile.
+    What was read stays until the next `fetch`, whatever another process fetches into the same clone meanwhile. One with
+    a bad line of the model `readable` is never taken over, so that none has to go on from a text that nobody can read.
     """
 
-    def __init__(self, git: Git, remote: str = "origin"):
+    def __init__(self, git: Git, remote: str = "origin", readable: str | None = None):
         self.git = git.top
-        self.remote = remote
+        self.remote, self.readable = remote, readable
         self.patience = PATIENCE
         self._tracking = f"refs/remotes/{remote}/beampermit-ledger"
         self._has_remote = False
@@ -68,12 +69,11 @@ class Ledger:
         self._cached_states: dict[str | None, tuple[str, LedgerState]] = {}
         """Model, or None for all models -> the text that was read last, and the state after it."""
 
-    def fetch(self, readable: str | None = None) -> None:
+    def fetch(self) -> None:
         """Fetch the remote's ledger. Without a remote, or a ledger on it, the ledger is empty.
 
         Raises `Outside` where the remote does not answer, `Conflict` where it lost or rewrote lines read here before,
-        `BadInput` where it has a bad line of the model `readable`, if given. What was fetched before then stays: a text
-        that nobody could read is never what a later one has to go on from.
+        `BadInput` where it has a bad line of `readable`. What was fetched before then stays.
         """
         if not self.has_remote():
             return
@@ -93,8 +93,8 @@ class Ledger:
         self._get(BRANCH, head)
         if before and not self._goes_on(before, head):
             raise self._rewritten()
-        if readable is not None:
-            parse_lines(self._text(head), LedgerState(readable))
+        if self.readable is not None:
+            parse_lines(self._text(head), LedgerState(self.readable))
         moved = self._git("update-ref", self._tracking, head, before or "")
         # Another process may have fetched this or a later one meanwhile.
         if moved.code and self.git.try_("merge-base", "--is-ancestor", head, self._tracking).code:

@@ -196,18 +196,20 @@ def test_a_bad_line_of_a_model_is_not_taken_over_for_it_and_its_repair_is(
     text = f"{git.read(sound, 'ledger.jsonl')}not a line of bpm-faults\n"
     tree = git("mktree", stdin=f"100644 blob {git('hash-object', '-w', '--stdin', stdin=text)}\tledger.jsonl\n")
     bad = git("commit-tree", tree, "-p", sound, "-m", "x")
-    other.fetch("bpm-faults")
+    other.readable = "bpm-faults"
+    other.fetch()
     git("push", "--quiet", "origin", f"{bad}:{BRANCH}")
     for _ in range(2):
         with pytest.raises(BadInput, match="JSON") as refused:
-            other.fetch("bpm-faults")
+            other.fetch()
         assert refused.value.place == "ledger.jsonl:2"
         assert (other.git.ref(tracking), other.state("bpm-faults").champion) == (sound, event())
     git("push", "--quiet", "--force", "origin", f"{sound}:{BRANCH}")
-    other.fetch("bpm-faults")
+    other.fetch()
     assert other.state("bpm-faults").champion == event()
     git("push", "--quiet", "origin", f"{bad}:{BRANCH}")
-    other.fetch("losses")
+    other.readable = "losses"
+    other.fetch()
     assert other.git.ref(tracking) == bad
 
 

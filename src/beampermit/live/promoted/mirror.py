@@ -25,17 +25,6 @@ BEGUN = ".begun-"
 FETCH = ("fetch", "--quiet", "--refmap=", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
 
 
-class LedgerOfModel(Ledger):
-    """A ledger that has a bad line of `model` is never taken over, whoever fetches."""
-
-    def __init__(self, git: Git, model: str | None):
-        super().__init__(git)
-        self._model = model
-
-    def fetch(self, readable: str | None = None) -> None:
-        super().fetch(readable or self._model)
-
-
 class Mirror:
     """A clone without files, of single commits. Not for two processes at once; threads may share it.
 
@@ -68,7 +57,7 @@ class Mirror:
 
     def another_ledger(self) -> Ledger:
         """The same ledger, for a thread that appends to it and must keep nobody else waiting. Raises as `ledger`."""
-        return LedgerOfModel(self.git, self._model)
+        return Ledger(self.git, readable=self._model)
 
     def look(self, patience: float = PATIENCE) -> None:
         """Fetch ledger and keys. Raises as `Ledger.fetch`; what was fetched before stays.
@@ -79,7 +68,7 @@ class Mirror:
             ledger = self._ledger or self._clone()
             ledger.patience = patience if self._complete else PATIENCE
             try:
-                ledger.fetch(self._model)
+                ledger.fetch()
             except (BadInput, Conflict):
                 if self._complete:
                     self._keep_keys(ledger)  # whoever spoils the ledger does not stop that keys are taken out
@@ -142,7 +131,7 @@ class Mirror:
         for name, value in settings:
             git("config", "--add", name, value)
         git("symbolic-ref", f"{OF_ORIGIN}HEAD", PROTECTED)
-        self._ledger, self._complete = Ledger(git), git.ref(PROTECTED) is not None
+        self._ledger, self._complete = Ledger(git, readable=self._model), git.ref(PROTECTED) is not None
         return self._ledger
 
     def _require(self, git: Git, commit: str, name: str) -> None:
