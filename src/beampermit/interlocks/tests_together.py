@@ -70,8 +70,10 @@ def part_of(ran: Ran, folder: str) -> Ran | None:
 
 
 def _divided(cases: Sequence[Case], places: dict[str, str], folder: str) -> tuple[list[Case], list[Case]]:
-    here = [case for case in cases if is_below(places[case.id], folder)]
-    return here, [case for case in cases if case not in here]
+    here, elsewhere = list[Case](), list[Case]()
+    for case in cases:
+        (here if is_below(places[case.id], folder) else elsewhere).append(case)
+    return here, elsewhere
 
 
 def can_run_together(root: Path) -> bool:
