@@ -160,7 +160,10 @@ class _Reader:
 
     def take(self, sample: Sample) -> None:
         value = column_of(sample.value, self._column)
-        number, fault, why = (None, 1, value.words) if isinstance(value, Unreadable) else self._number(value)
+        if isinstance(value, Unreadable):
+            self.refuse(value.words)
+            return
+        number, fault, why = as_number(value, self.pv.output.shape)
         if fault:
             self.refuse(why)
             return
@@ -179,9 +182,6 @@ class _Reader:
 
     def lose(self) -> None:
         self._fail("is disconnected")
-
-    def _number(self, value: object) -> tuple[object, int, str]:
-        return as_number(value, self.pv.output.shape)
 
     def _odd(self, sample: Sample, number: object) -> str:
         """Why a sample is no truth."""
