@@ -11,6 +11,7 @@ import logging
 import queue
 import re
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import count
@@ -23,7 +24,7 @@ LOG = logging.getLogger("beampermit.puts")
 BEYOND_FIELD = re.compile(r"[^A-Z0-9_]")
 CLOSED = None
 PATIENCE = 10.0
-"""Seconds for what was written before the end."""
+"""Seconds for what was written before the end, and for a client that writes."""
 
 
 class _Message(ctypes.Structure):
@@ -61,7 +62,8 @@ class Puts:
     def __init__(self, base: Base, judge: Callable[[Put], str]):
         self._base, self._judge = base, judge
         self._numbers = count(1)
-        self._old: dict[int, float | None] = {}
+        self._begun: dict[int, tuple[str, float | None, float]] = {}
+        """Record, old value and begin of puts whose new value has not been read yet."""
         self._waiting: queue.SimpleQueue[Put | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="puts", daemon=True)
         self._thread.start()
@@ -71,6 +73,14 @@ class Puts:
         self._waiting.put(CLOSED)
         self._thread.join(PATIENCE)
 
+    def begun(self, record: str) -> bool:
+        """Whether a client is writing to it: what it wrote has not been read yet, and must not be written over.
+
+        A client that was lost while it wrote holds up nobody for long.
+        """
+        since = time.monotonic() - PATIENCE
+        return any(record == other and begin > since for other, _, begin in tuple(self._begun.values()))
+
     def _hear(self, pointer: Any, after: int) -> None:
         """Called by a thread of a server, which waits: the work is done elsewhere."""
         message = pointer[0]
@@ -78,11 +88,11 @@ class Puts:
         value = self._base.number(f"{record}.{field}")
         if not after:
             message.ours = number = next(self._numbers)
-            self._old[number] = value
+            self._begun[number] = record, value, time.monotonic()
             return
         user, host = (text.decode(errors="replace") for text in (message.user, message.host))
-        put = Put(user, host, record, field, self._old.pop(message.ours, None), value)
-        self._waiting.put(put)
+        _, old, _ = self._begun.pop(message.ours, (record, None, 0.0))
+        self._waiting.put(Put(user, host, record, field, old, value))
 
     def _work(self) -> None:
         while put := self._waiting.get():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,8 +179,9 @@ class Records:
             return refused
         if put.pv != status_pv(self._contract, "RESTART"):
             return "only alarm limits may be changed"
-        with self._lock:
-            self._slots[put.pv].show(0)
+        with self._lock, self._unless_written(put.pv) as free:
+            if free:
+                self._slots[put.pv].show(0)
         if put.new != 1:
             return "only 1 starts the model's process again"
         self._restart()
@@ -189,13 +191,23 @@ class Records:
         refused = "only alarm limits may be changed"
         if put.field in LIMIT_OF:
             refused = self._changed.set(put.pv, LIMIT_OF[put.field], math.nan if put.new is None else put.new)
-            fields = limit_fields(self._limits.of(put.pv))
-            for field, value in fields.items():
+        fields = limit_fields(self._limits.of(put.pv))
+        with self._unless_written(put.pv) as free:
+            for field, value in fields.items() if free else ():
                 self._base.set_field(put.pv, field, value)
-            definition = self._definitions[put.pv]
-            self._definitions[put.pv] = replace(definition, fields={**definition.fields, **fields})
+        definition = self._definitions[put.pv]
+        self._definitions[put.pv] = replace(definition, fields={**definition.fields, **fields})
         self._show(put.pv, self._shown[put.pv])
         return refused
+
+    @contextmanager
+    def _unless_written(self, record: str) -> Iterator[bool]:
+        """Hold a record; whether no client is writing to it. If one is, its put is judged next, and sets it right."""
+        self._base.lock(self._base.address(record))
+        try:
+            yield not self._puts.begun(record)
+        finally:
+            self._base.unlock(self._base.address(record))
 
 
 def _definitions(contract: Contract, wiring: Wiring, limits: Limits) -> dict[str, Definition]:

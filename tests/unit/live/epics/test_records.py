@@ -252,6 +252,20 @@ def test_restart_calls_back(served: Records, aioca: Client) -> None:
     assert aioca.get("FAULTS:RESTART")["value"] == 0
 
 
+def test_puts_in_quick_succession_are_each_judged_by_what_they_wrote(served: Records, pva: Context) -> None:
+    """What is set back after one of them is not taken for what the next one wrote."""
+    restarts, puts = served.restarts, len(served.puts())
+    written = [(field, value) for value in range(50, 100) for field, value in (("HIHI", value), ("HIGH", value - 20))]
+    for field, value in written:
+        pva.put(f"{SCORE}.{field}", value)
+        pva.put("FAULTS:RESTART", 2)
+        pva.put("FAULTS:RESTART", 1)
+    until(lambda: len(served.puts()) == puts + 3 * len(written))
+    heard = [(put["field"], put["new"]) for put in served.puts()[puts:]]
+    assert heard == [each for one in written for each in (one, ("VAL", 2), ("VAL", 1))]
+    assert served.restarts == restarts + len(written)
+
+
 def test_other_pvs_are_other_records(served: Records, contract_text: str) -> None:
     for same, change in (
         (True, {"high": 40, "unit": "mm"}),
