@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 from beampermit.doctor.look import Found, missing, needs, there, unseen
 from beampermit.doctor.once import permit_of
-from beampermit.doctor.patterns import ODD, example_names, lets_in, names_left_out
 from beampermit.doctor.subject import Subject, names_of
 from beampermit.errors import BadInput, Failed, several
 from beampermit.github.client import Limited, Refused
+from beampermit.github.patterns import ODD, example_names, lets_in, names_left_out
 from beampermit.github.protection import HINT, load_ledger_gaps, load_left_out, load_protection
 from beampermit.permit.keys import VARIABLE as SIGNING_KEY
 from beampermit.registry.mlflow import VARIABLE as TRACKING

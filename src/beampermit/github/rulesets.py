@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import unified_diff
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +13,7 @@ from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
 from beampermit.errors import BadInput, Outside
 from beampermit.github.client import Client, Refused, Unsure
+from beampermit.github.patterns import lets_in
 from beampermit.reading import first_fault, parse_json, read_json
 from beampermit.record import Record
 
@@ -208,9 +208,7 @@ class Ruleset(Record):
         def matches(patterns: tuple[str, ...]) -> bool:
             default = "~DEFAULT_BRANCH" in patterns and branch == default_branch
             return (
-                default
-                or "~ALL" in patterns
-                or any(fnmatchcase(f"refs/heads/{branch}", pattern) for pattern in patterns)
+                default or "~ALL" in patterns or any(lets_in(pattern, f"refs/heads/{branch}") for pattern in patterns)
             )
 
         names = self.conditions.ref_name

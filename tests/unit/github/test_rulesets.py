@@ -88,6 +88,8 @@ def test_a_missing_ruleset_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("include", "exclude", "covers"),
     [
+        (["refs/heads/*"], ["refs/heads/release/*"], True),
+        (["refs/heads/[lm]ain"], [], True),
         (["~DEFAULT_BRANCH"], [], True),
         (["~ALL"], [], True),
         (["refs/heads/main"], [], True),
@@ -104,6 +106,12 @@ def test_a_ruleset_covers_the_branches_that_it_names(
 ) -> None:
     text = edited(main, None, conditions={"ref_name": {"include": include, "exclude": exclude}})
     assert parse_ruleset(text, "main.json").covers("main", "main") is covers
+
+
+@pytest.mark.parametrize(("branch", "covers"), [("release", False), ("release/2", True), ("release/2/hot", False)])
+def test_a_star_of_a_ruleset_takes_no_slash_as_on_github(main: dict[str, Any], branch: str, covers: bool) -> None:
+    text = edited(main, None, conditions={"ref_name": {"include": ["refs/heads/release/*"], "exclude": []}})
+    assert parse_ruleset(text, "main.json").covers(branch, "main") is covers
 
 
 MAIN = ROOT / "template/{{cookiecutter.project_slug}}/.github/rulesets/main.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 
 from beampermit.errors import Failed
 
@@ -23,7 +24,9 @@ def example_names(pattern: str) -> Iterator[str]:
 
 
 def lets_in(pattern: str, name: str) -> bool:
-    """Whether a pattern without `ODD` has this branch."""
+    """Whether a pattern has this branch; one with `ODD` is read as a shell does."""
+    if ODD.intersection(pattern):
+        return fnmatchcase(name, pattern)
     literal, wild = WILD.split(pattern), WILD.findall(pattern)
     middle = zip(map(re.escape, literal), [*(MEANS.get(sign, "[^/]*") for sign in wild), ""], strict=True)
     return re.fullmatch("".join(part for pair in middle for part in pair), name) is not None
