@@ -183,6 +183,7 @@ def test_families_are_chosen_by_name_prefix_or_id() -> None:
 @pytest.mark.slow
 def test_one_family_alone_is_loaded_and_finds_the_inputs_of_others() -> None:
     code = """
+import sys
 from beampermit.interlocks import inputs, runner
 from beampermit.interlocks.families import load_interlocks, select_interlocks
 assert {cls.id()[:3] for cls in select_interlocks(["performance"])} == {"PRF"}
@@ -190,6 +191,7 @@ assert "environment" not in inputs.PROVIDERS
 inputs.Inputs(environment=1).of(("environment",))
 assert "environment" not in inputs.PROVIDERS
 assert inputs._provider("environment").__name__ == "environment"
+assert not {f"beampermit.interlocks.{family}" for family in ("documents", "operations", "repository")} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
