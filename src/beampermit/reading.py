@@ -104,33 +104,46 @@ def parse_yaml(
 def alias_fault(text: str, allowed: bool) -> tuple[str, int] | None:
     """Why the aliases of a text must not be followed, and the line; None where they may."""
     from ruamel.yaml import YAML
-    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, ScalarEvent
 
-    sizes: dict[str, int] = {}
-    around: list[tuple[str | None, int]] = [(None, 0)]
-    """Anchor and size so far of the collections that are open."""
-    for event in YAML(typ="safe", pure=True).parse(text):
-        anchor, size = getattr(event, "anchor", None), 1
-        if isinstance(event, CollectionStartEvent):
-            around.append((anchor, 1))
-            continue
-        if isinstance(event, AliasEvent):
-            if not allowed:
-                return "YAML aliases are not allowed here: write the value where it is used", event.start_mark.line + 1
-            if anchor not in sizes:
-                return f"the YAML alias *{anchor} stands inside of what it repeats", event.start_mark.line + 1
-            size = sizes[anchor]
-        elif isinstance(event, CollectionEndEvent):
-            anchor, size = around.pop()
-        elif not isinstance(event, ScalarEvent):
-            continue
+    aliases = Aliases(allowed)
+    events = YAML(typ="safe", pure=True).parse(text)
+    return next(((fault, event.start_mark.line + 1) for event in events if (fault := aliases.fault(event))), None)
+
+
+class Aliases:
+    """What the aliases of a text stand for, counted while it is read."""
+
+    def __init__(self, allowed: bool = True):
+        from ruamel.yaml import events
+
+        self._allowed, self._kinds = allowed, events
+        self._sizes: dict[str, int] = {}
+        self._around: list[tuple[str | None, int]] = [(None, 0)]
+        """Anchor and size so far of the collections that are open."""
+
+    def fault(self, event: Any) -> str:
+        """Why the text must not be read on after this event; empty where it may."""
+        kinds, anchor, size = self._kinds, getattr(event, "anchor", None), 1
+        if isinstance(event, kinds.CollectionStartEvent):
+            self._around.append((anchor, 1))
+            return ""
+        if isinstance(event, kinds.AliasEvent):
+            if not self._allowed:
+                return "YAML aliases are not allowed here: write the value where it is used"
+            if anchor not in self._sizes:
+                return f"the YAML alias *{anchor} stands inside of what it repeats"
+            size = self._sizes[anchor]
+        elif isinstance(event, kinds.CollectionEndEvent):
+            anchor, size = self._around.pop()
+        elif not isinstance(event, kinds.ScalarEvent):
+            return ""
         if anchor:
-            sizes[anchor] = size
-        outer, before = around[-1]
-        around[-1] = (outer, before + size)
-        if before + size > MOST_NODES and sizes:
-            return f"its YAML aliases stand for more than {MOST_NODES} values", event.start_mark.line + 1
-    return None
+            self._sizes[anchor] = size
+        outer, before = self._around[-1]
+        self._around[-1] = (outer, before + size)
+        if before + size > MOST_NODES and self._sizes:
+            return f"its YAML aliases stand for more than {MOST_NODES} values"
+        return ""
 
 
 @contextmanager

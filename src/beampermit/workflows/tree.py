@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Any
 
 from beampermit.errors import BadInput
-from beampermit.reading import alias_fault, naming_yaml_errors
+from beampermit.reading import Aliases, naming_yaml_errors
 
 _one_reader = Lock()
 
@@ -19,8 +19,8 @@ def read_tree(text: str, file: str) -> Mapping[Any, Any]:
 
     Raises `BadInput` with file and line.
 
-    YAML aliases are allowed, as on GitHub, up to the limit of `alias_fault`. What GitHub
-    reads in another way than this reader, or not at all, is refused.
+    YAML aliases are allowed, as on GitHub, up to the limit of `Aliases`. What GitHub reads in another way than this
+    reader, or not at all, is refused.
     """
     # Checks that run side by side ask for the same files at the same moment: one reads, the others wait for it.
     with _one_reader:
@@ -35,8 +35,6 @@ def _read(text: str, file: str) -> Mapping[Any, Any]:
         for number, line in enumerate(text.split("\n"), 1):
             if any(mark in line for mark in _BREAKS):
                 raise _unclear("there is a Unicode line separator in this line", file, number)
-        if "*" in text and (fault := alias_fault(text, allowed=True)):
-            raise BadInput(fault[0], file=file, line=fault[1])
         yaml = YAML(typ="rt", pure=True)
         yaml.Parser, yaml.Constructor = _parser(file), _constructor(file)
         tree = yaml.load(text)
@@ -92,6 +90,7 @@ def _parser(file: str) -> Any:
         def __init__(self, loader: Any) -> None:
             self._looked_at: Any = None
             self._anchors: set[str] = set()
+            self._aliases = Aliases()
             super().__init__(loader)
 
         def peek_event(self) -> Any:
@@ -101,8 +100,12 @@ def _parser(file: str) -> Any:
             return self._sound(super().get_event())
 
         def _sound(self, event: Any) -> Any:
-            if event is not self._looked_at and (oddity := self._oddity(event)):
+            if event is self._looked_at:
+                return event
+            if oddity := self._oddity(event):
                 raise _unclear(oddity, file, event.start_mark.line + 1)
+            if fault := self._aliases.fault(event):
+                raise BadInput(fault, file=file, line=event.start_mark.line + 1)
             self._looked_at = event
             return event
 
