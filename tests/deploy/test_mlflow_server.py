@@ -7,7 +7,6 @@ import re
 import shutil
 import ssl
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,17 +32,6 @@ from support.registry_project import MODEL, Laboratory
 IN_CLEAR = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For requests without TLS: httpx would read all certificates of the machine for each one."""
 ADMINISTRATION = {"setup", "backup-database", "backup-objects", "restore-objects", "restore-database"}
-
-
-@pytest.mark.slow
-def test_the_compose_file_follows_the_compose_specification() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", FOLDER / "compose.yaml"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
 
 
 def test_only_the_proxy_is_reached_from_elsewhere_and_only_services_start_by_themselves() -> None:

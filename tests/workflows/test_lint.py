@@ -110,6 +110,11 @@ def test_forms_of_a_generated_project(generated: Path) -> None:
     fits("vendor.github-issue-forms", *sorted(forms))
 
 
+def test_the_compose_file_of_the_mlflow_server() -> None:
+    """Here, where what judges schemas is imported already, which takes three seconds."""
+    fits("vendor.compose-spec", ROOT / "deploy/mlflow/compose.yaml")
+
+
 @pytest.mark.parametrize("text", ["jobs: []", "on: push"])
 def test_what_a_schema_refuses_is_seen(text: str, tmp_path: Path) -> None:
     (tmp_path / "workflow.yml").write_text(f"name: Lacks something\n{text}\n")
