@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from beampermit.changes.base_and_head import BaseAndHead
@@ -107,5 +108,7 @@ def _before(base_and_head: BaseAndHead, name: str) -> Any:
         return {}
 
 
+@lru_cache(maxsize=2)  # what a pull request leaves as it was is read once
 def _parse(text: str | None, name: str) -> Any:
+    """To be read only. Raises `BadInput`."""
     return (parse_yaml(text, name, aliases=True) if text is not None else None) or {}

@@ -17,16 +17,19 @@ def compare_packages(base_and_head: BaseAndHead) -> tuple[Change, ...]:
     changes: list[Change] = []
     for backend in BACKENDS:
         for file in lock_files(base_and_head.root_files(), backend):
-            old = _versions_before(base_and_head, backend, file)
-            new = _versions(base_and_head.after(file), backend, file)
+            before, after = base_and_head.before(file), base_and_head.after(file)
+            new = _versions(after, backend, file)
+            if after == before:
+                continue
+            old = _versions_before(before, backend, file)
             variant = "" if file == backend.lock_file else f" ({file.removesuffix(f'.{backend.lock_file}')})"
             changes += [Change(f"{name}{variant}", old.get(name), new.get(name)) for name in sorted({*old, *new})]
     return tuple(change for change in changes if change.before != change.after)
 
 
-def _versions_before(base_and_head: BaseAndHead, backend: Backend, file: str) -> dict[str, str]:
+def _versions_before(text: str | None, backend: Backend, file: str) -> dict[str, str]:
     try:
-        return _versions(base_and_head.before(file), backend, file)
+        return _versions(text, backend, file)
     except BadInput:
         return {}
 
