@@ -27,7 +27,7 @@ from support.timed_service import (
 )
 
 __all__ = ["epics"]
-pytestmark = pytest.mark.bench
+pytestmark = [pytest.mark.bench, pytest.mark.timeout(1800)]
 Say = Callable[[str], None]
 PVS, RATE = 500, 15.0
 SECONDS = float(os.environ.get("BENCH_SECONDS", "60"))
