@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from beampermit.project import Project
 from beampermit.rehearsal import Rehearsal, act_log, rehearse, runner, stage
 from beampermit.rehearsal.plan import make_plan
 from support.forked_commands import executable
-from support.shared import shared_folder
+from support.shared import made_once, shared_folder
 
 RUNS = itertools.count(1)
 HEAD = "name: Pull request\non: pull_request\npermissions: {}\njobs:\n"
@@ -53,12 +54,14 @@ def lend_checker(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
 
     A test that plants something in our workflows calls this first, and edits what `stage.lay_out` gives then.
     """
-    tools, lay_out, prepare, lines = shared_tools(factory), stage.lay_out, runner.prepare, runner.lines
+    tools, prepare, lines = shared_tools(factory), runner.prepare, runner.lines
+    # The hundreds of files behind its links, which only the installation of a checker would read, are copied once.
+    whole = made_once(shared_folder(factory) / "laid-out", lambda made: stage.lay_out(made / "beampermit"))
     folder = factory.mktemp("lent")
     executable(folder, needs)
 
     def laid_out(into: Path) -> Path:
-        ours = lay_out(into)
+        ours = Path(shutil.copytree(whole / "beampermit", into, symlinks=True))
         setup = ours / "actions/setup/setup.py"
         text = setup.read_text()
         for old, new in EDITS:

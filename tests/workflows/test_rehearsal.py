@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from beampermit.errors import BadInput, Failed, Outside
-from beampermit.rehearsal import Result, rehearse, runner
+from beampermit.rehearsal import Result, rehearse, runner, stage
 from support.forked_commands import beampermit, executable
 from support.rehearsals import HEAD, log_of, run
 
@@ -25,6 +25,20 @@ pytestmark = pytest.mark.slow
 UPLOAD = "actions/upload-artifact@b7c566a772e6b6bfb58ed0dc250532a479d7789f"
 DOWNLOAD = "actions/download-artifact@37930b1c2abaa49bbe596cd826c3c89aef350131"
 CHECKOUT = "actions/checkout@de0fac2e4500dabe0009e67214ff5f5447ce83dd"
+
+
+@pytest.fixture(scope="module")
+def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return stage.lay_out(tmp_path_factory.mktemp("ours") / "beampermit")
+
+
+@pytest.fixture(autouse=True)
+def _laid_out_once(laid_out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What actions need of this repository is copied once, where none of ours is used: it is half of such a rehearsal.
+
+    The commands below, in processes of their own, each make their copy.
+    """
+    monkeypatch.setattr(stage, "lay_out", lambda _: laid_out)
 
 
 def test_a_good_workflow_succeeds_and_leaves_logs(repository, results) -> None:
