@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,12 @@ from beampermit.documents.runbook import runbook_page
 from beampermit.documents.trials_page import trials_page
 from beampermit.project import Project
 from beampermit.verdicts.inventory import Entry, Finding, Inventory
+from support.browser import browser
 from support.planted_results import write
 from support.studies import SPACE, large
 
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+__all__ = ["browser"]
+
 PHONE, SHEET = {"width": 375, "height": 667}, {"width": 688, "height": 1010}
 """CSS pixels: a small telephone, and A4 less its margins."""
 LONG = "A_very_long_name_without_any_place_to_break_it_" * 4
@@ -41,24 +41,20 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium, once for all pages."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is not installed")
-    playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
-    with playwright.sync_playwright() as browsers:
-        found = browsers.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
-        yield found
-        found.close()
+def written() -> dict[str, str]:
+    return {}
 
 
 @pytest.fixture
-def pages(results: Project, contract_text: str) -> dict[str, str]:
-    """Card and runbook of a project with long words and a hostile one."""
-    text = contract_text.replace("Look at its neighbours.", LONG).replace("{device}:{plane}:FAULT", f"{LONG}:FAULT")
-    write(results, "contract.yaml", text.replace("The plane.", '"<img src=x onerror=document.title=1>"'))
-    known = gather_facts(Project(results.root))
-    return {"card": card_page(known), "runbook": runbook_page(known)}
+def pages(written: dict[str, str], contract_text: str, request: pytest.FixtureRequest) -> dict[str, str]:
+    """Card and runbook of a project with long words and a hostile one; made once, as they take half a second."""
+    if not written:
+        results = request.getfixturevalue("results")
+        text = contract_text.replace("Look at its neighbours.", LONG).replace("{device}:{plane}:FAULT", f"{LONG}:FAULT")
+        write(results, "contract.yaml", text.replace("The plane.", '"<img src=x onerror=document.title=1>"'))
+        known = gather_facts(Project(results.root))
+        written.update(card=card_page(known), runbook=runbook_page(known))
+    return written
 
 
 def opened(browser: Any, tmp_path: Path, text: str, size: dict[str, int]) -> tuple[Any, list[str]]:

@@ -6,7 +6,6 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,12 +17,10 @@ from beampermit.datasets.labels.queue import Queue
 from beampermit.errors import BadInput, Failed
 from beampermit.project import Project
 from support.annotations import saved
+from support.browser import browser
 
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
+__all__ = ["browser"]
+
 ROW = ("a02-1", "BPM.2", "Y")
 
 
@@ -42,21 +39,16 @@ def server(dvc_project: Project) -> Iterator[Server]:
 
 
 @pytest.fixture
-def page(server: Server) -> Iterator[Any]:
+def page(browser: Any, server: Server) -> Iterator[Any]:
     """The page, opened; anything that it writes to the console as an error fails the test."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is not installed")
-    playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
     errors: list[str] = []
-    with playwright.sync_playwright() as browsers:
-        browser = browsers.chromium.launch(executable_path=str(CHROMIUM), args=list(QUIET))
-        found = browser.new_page(viewport={"width": 1280, "height": 800})
-        found.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-        found.on("pageerror", lambda error: errors.append(str(error)))
-        found.goto(server.url)
-        found.wait_for_selector("#values button")
-        yield found
-        browser.close()
+    found = browser.new_page(viewport={"width": 1280, "height": 800})
+    found.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    found.on("pageerror", lambda error: errors.append(str(error)))
+    found.goto(server.url)
+    found.wait_for_selector("#values button")
+    yield found
+    found.close()
     assert [error for error in errors if "status of 400" not in error] == []
 
 
