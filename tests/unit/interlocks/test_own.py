@@ -168,6 +168,8 @@ BODIES = (
     ("import asyncio; raise asyncio.CancelledError('stop')", "error", 4, f"{INTERNAL}CancelledError: stop"),
     ("import os; os._exit(0)", "error", 4, ENDED.format("exit status 0")),
     ("import os; os.kill(os.getpid(), 9)", "error", 4, ENDED.format("signal 9")),
+    ("import os, time; os.kill(os.getppid(), 9); time.sleep(60)", "error", 4, ENDED.format("signal 9")),
+    ("import json; json.dumps = None; return passed('x')", "error", 4, ENDED.format("exit status 1")),
     ("import sys; sys.stdout.close(); sys.stderr.close(); return passed('closed')", "passed", 0, "closed"),
     (CODE.format(99), "error", 4, "no beam"),
     (CODE.format(0), "error", 4, "no beam"),
@@ -198,6 +200,21 @@ def test_what_a_check_of_the_laboratory_does_is_its_own_verdict_alone(project: P
         assert (said in verdict.reason, verdict.until) == (True, ""), (body, verdict.reason)
         assert isinstance(verdict.evidence, dict), "no record that a document reads"
     assert found["DOC001"].passed
+
+
+@pytest.mark.slow
+def test_a_check_is_started_where_none_is_forked(
+    project: Project, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on macOS."""
+    monkeypatch.setattr(process, "_forked", process._started)
+    bodies = {"XST001": "print('seen'); raise Failed('wrong')", "XST002": ""}
+    source = "from beampermit.interlocks.api import Failed\n" + PASSES.format(id="XST001", body=bodies["XST001"])
+    project = lock(project, index, add_package(index, "lab-start", bodies, source=source))
+    unpack(asked_for(project), index)
+    found = judged(project)
+    assert (found["XST001"].outcome, found["XST001"].reason) == (Outcome.FAILED, "wrong")
+    assert "has no attribute 'XST002'" in found["XST002"].reason
 
 
 def nested(levels: int) -> dict[str, Any]:

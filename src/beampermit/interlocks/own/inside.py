@@ -1,23 +1,26 @@
 """The process of a laboratory's interlocks: `python -P -m beampermit.interlocks.own.inside REQUEST ANSWERS`.
 
-Here alone a package is imported. Whatever it does is an answer, or the lack of one: it may raise anything, close its
-streams, or end this process.
+In it alone a package is imported. Whatever it does is an answer, or the lack of one: it may raise anything, close its
+streams, or end this process. With `serve` for the words, each request on stdin gets such a process as a fork of this
+one, which has imported ours and imports no package.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib
 import inspect
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from beampermit.errors import BadInput, BeampermitError, Problem, from_os_error
+from beampermit.forking import serve
 from beampermit.interlocks.api import INPUTS, OwnInterlock
 from beampermit.interlocks.inputs import Inputs
 from beampermit.interlocks.interlock import MOST, Finding
@@ -212,5 +215,36 @@ def cut(text: str) -> str:
     return text if len(text) <= TEXT else f"{text[: TEXT - 1]}…"
 
 
+def _forked(request: Mapping[str, Any]) -> NoReturn:
+    gc.enable()
+    try:
+        for number, path, flags in (
+            (0, os.devnull, os.O_RDONLY),
+            (1, request["output"], os.O_WRONLY | os.O_APPEND),
+        ):
+            file = os.open(path, flags)
+            os.dup2(file, number)
+            os.close(file)
+        os.dup2(1, 2)
+        os.chdir(request["cwd"])
+        sys.argv[1:] = [request["request"], request["answers"]]
+        main(*sys.argv[1:])
+    except BaseException as error:
+        with suppress(BaseException):
+            sys.excepthook(type(error), error, error.__traceback__)
+            sys.stderr.flush()
+    os._exit(1)
+
+
+def _serve() -> None:
+    hide_memory()
+    gc.disable()  # of what is imported nothing goes
+    gc.freeze()
+    serve(sys.stdin, _forked)
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1:] == ["serve"]:
+        _serve()
+    else:
+        main(*sys.argv[1:])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -16,6 +18,7 @@ from pydantic import ValidationError
 
 from beampermit.errors import BeampermitError, Outside
 from beampermit.files import write_text
+from beampermit.forking import Forking
 from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.own.answers import Described, Found, Raised
 from beampermit.processes import scratch_folder, start, stop
@@ -26,6 +29,8 @@ SHOWN = 64 * 1024
 """Bytes of what a check prints that are shown: the last."""
 IMPORTING = 120.0
 """Seconds that the import of each interlock may take."""
+STARTING = 120.0
+"""Seconds that the import of ours may take."""
 UNSEEN = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\x20-\x7e\xa0-\U0010ffff]")
 
 
@@ -66,26 +71,66 @@ def _ask(name: str, request: dict[str, Any], limit: float) -> tuple[list[dict[st
 
     What it prints goes to stderr, under `name`.
     """
-    late = False
     with scratch_folder() as scratch:
         write_text(scratch / "request", json.dumps(request))
-        answers, output = scratch / "answers", scratch / "output"
-        command = [sys.executable, "-P", "-m", MODULE, scratch / "request", answers]
-        with output.open("wb") as stream:
-            child = start(command, cwd=Path.cwd(), env=os.environ, stdout=stream, stderr=stream)
-            try:
-                child.wait(limit)
-            except TimeoutExpired:
-                late = True
-            finally:
-                stop(child)  # also what it left running
-        sys.stderr.writelines(f"{name}: {line}\n" for line in _printed(output))
+        (scratch / "output").touch()
+        code = _forked(scratch, limit) if sys.platform == "linux" else _started(scratch, limit)
+        sys.stderr.writelines(f"{name}: {line}\n" for line in _printed(scratch / "output"))
+        answers = scratch / "answers"
         lines = answers.read_text(encoding="utf-8", errors="replace").splitlines() if answers.is_file() else ()
-    if late:
+    if code is None:
         return list(_parsed(lines)), f"it took longer than {limit:g} s, and was ended"
-    code = child.returncode
     how = f"exit status {code}" if code >= 0 else f"signal {-code}"
     return list(_parsed(lines)), f"it ended its process, with {how} and without an answer"
+
+
+def _forked(scratch: Path, limit: float) -> int | None:
+    """The exit status of a process that is forked from one that has imported ours; None where it took too long."""
+    command = (sys.executable, "-P", "-m", MODULE, "serve")
+    request = {name: str(scratch / name) for name in ("request", "answers", "output")} | {"cwd": str(Path.cwd())}
+    with _lock:
+        process = _process_for(command, dict(os.environ))
+        try:
+            code = process.run(request, limit, STARTING)
+        except TimeoutError:
+            return None
+        if code is None:  # it ended, as where ours cannot be imported
+            process.errors.seek(0)
+            with (scratch / "output").open("ab") as stream:
+                stream.write(process.errors.read())
+            return process.child.returncode
+        return code
+
+
+def _started(scratch: Path, limit: float) -> int | None:
+    """The same of a process that is started: a fork of what has imported so much is not safe everywhere."""
+    command = [sys.executable, "-P", "-m", MODULE, scratch / "request", scratch / "answers"]
+    with (scratch / "output").open("wb") as stream:
+        child = start(command, cwd=Path.cwd(), env=os.environ, stdout=stream, stderr=stream)
+        try:
+            child.wait(limit)
+        except TimeoutExpired:
+            return None
+        finally:
+            stop(child)  # also what it left running
+    return child.returncode
+
+
+_lock = threading.Lock()
+_processes: list[Forking] = []
+
+
+def _process_for(command: Sequence[str], variables: Mapping[str, str]) -> Forking:
+    if not (_processes and _processes[0].serves(command, variables)):
+        _close()
+        _processes.append(Forking(command, variables, Path.cwd()))
+    return _processes[0]
+
+
+@atexit.register
+def _close() -> None:
+    while _processes:
+        _processes.pop().close()
 
 
 def _parsed(lines: Any) -> Iterator[dict[str, Any]]:
