@@ -82,6 +82,11 @@ def _tree(text: str, name: Path | str) -> Any:
     return tree
 
 
+def written_alike(one: str, other: str, key: str) -> bool:
+    """Whether two contracts that have been parsed have the same value of a key at the top, as YAML has it."""
+    return _tree(one, FILE_NAME)[key] == _tree(other, FILE_NAME)[key]
+
+
 def _plain(node: Any) -> Any:
     if isinstance(node, Mapping):
         return {str(key): _plain(value) for key, value in node.items()}

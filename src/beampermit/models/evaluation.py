@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beampermit.contract import FILE_NAME, Contract
+from beampermit.contract.load import written_alike
 from beampermit.contract.measure import MeasuredMetric, measured_metrics
 from beampermit.datasets.dvc_lock import bound_outputs
 from beampermit.environments import Environment
@@ -106,17 +107,16 @@ def take_signals(tree: Path, contract: Path) -> None:
     """
     from ruamel.yaml import YAML
 
+    now, wanted = (file.read_text(encoding="utf-8") for file in (tree / FILE_NAME, contract))
+    if now == wanted or written_alike(now, wanted, "signals"):
+        return
     yaml = YAML(typ="rt", pure=True)
     yaml.preserve_quotes = True
     yaml.width = WIDEST
-    texts = [file.read_text(encoding="utf-8") for file in (tree / FILE_NAME, contract)]
-    if texts[0] == texts[1]:
-        return
-    own, other = map(yaml.load, texts)
-    if own["signals"] != other["signals"]:
-        own["signals"] = other["signals"]
-        with (tree / FILE_NAME).open("w", encoding="utf-8") as file:
-            yaml.dump(own, file)
+    own, other = yaml.load(now), yaml.load(wanted)
+    own["signals"] = other["signals"]
+    with (tree / FILE_NAME).open("w", encoding="utf-8") as file:
+        yaml.dump(own, file)
 
 
 def link_outputs(tree: Path, root: Path) -> None:

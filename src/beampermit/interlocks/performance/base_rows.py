@@ -135,11 +135,11 @@ def _metrics_on(
     table: Path, contract: Contract, environment: Environment, model: Path, evaluators: Evaluators
 ) -> dict[str, float]:
     """The metrics of a saved model on the rows of another table. Raises `Failed`."""
-    from beampermit.models.scoring import score
+    from beampermit.models.scoring import score_rows
 
     with tempfile.TemporaryDirectory(prefix="beampermit-rows-") as scratch:
         scores = Path(scratch, "scores.parquet")
-        score(environment, model, table, scores, contract.signals)
+        score_rows(environment, model, table, scores, contract.signals)
         return evaluators.judging.evaluate(scores, table)
 
 
