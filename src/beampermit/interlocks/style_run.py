@@ -71,17 +71,18 @@ def run_hooks(project: Project, environment: Environment, files: Sequence[str]) 
         copy = Git(scratch / "tree")
         copy("update-ref", "refs/heads/beampermit-style", began)
         copy("symbolic-ref", "HEAD", "refs/heads/beampermit-style")
-        before = _changed(copy, commit), _diff(copy, commit)
+        before = _diff(copy, commit)
         finished = _pre_commit(scratch, project, environment, files)
         said = _said(finished, project, copy.root, files)
         try:
-            after = _changed(copy, commit), _diff(copy, commit)
+            after = _diff(copy, commit)
+            changed = () if after == before else _changed(copy, commit)
         except GitError:
             raise Failed(
                 "a hook takes .git away from the copy that it looks at, or leaves what git cannot read",
                 file=at_top(project, CONFIG),
             ) from None
-    return said if after == before else Hooks(said.ran, said.skipped, said.failed, *after)
+    return said if after == before else Hooks(said.ran, said.skipped, said.failed, changed, after)
 
 
 def at_top(project: Project, path: str) -> str:

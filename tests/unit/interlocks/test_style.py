@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
+import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from beampermit.project import Project
 from beampermit.verdicts.verdict import Outcome, Verdict
 from support.dvc_repositories import replace
 from support.planted_processes import runs, wait_for
+from support.shared import shared_folder
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +30,8 @@ HOOKS = """\
 repos:
   - repo: local
     hooks:
-      - {id: ruff, name: ruff check, entry: python -m ruff check --no-cache, language: system, types: [python]}
-      - {id: format, name: ruff format, entry: python -m ruff format --no-cache, language: system, types: [python]}
+      - {id: ruff, name: ruff check, entry: ruff check --no-cache, language: system, types: [python]}
+      - {id: format, name: ruff format, entry: ruff format --no-cache, language: system, types: [python]}
 """
 ONE = "repos: [{repo: local, hooks: [{id: one, name: one, language: system, %s}]}]\n"
 SOUND = "VALUE = 1\n"
@@ -39,9 +40,11 @@ Judge = Callable[..., Verdict]
 
 
 @pytest.fixture
-def branch(project: Project, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+def branch(
+    project: Project, git: Git, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Project:
     """A branch of a project that asks for its style; an old file of the base does not keep it."""
-    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(shared_folder(tmp_path_factory) / "cache-of-styles"))  # compiled modules
     (project.root / ".pre-commit-config.yaml").write_text(HOOKS)
     (project.root / "old.py").write_text("import os\n")
     with (project.root / "contract.yaml").open("a") as stream:
@@ -300,7 +303,7 @@ def test_a_configuration_that_runs_nothing_does_not_pass(
 
 def test_an_environment_without_pre_commit_is_the_project_s_fault(branch: Project, git: Git, tmp_path: Path) -> None:
     (branch.root / "new.py").write_text(SOUND)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    venv.create(tmp_path / "bare", symlinks=True)
     given = Inputs(project=Project(branch.root, base="main"), environment=Environment(tmp_path / "bare"))
     (verdict,) = runner.run(select_interlocks(["TST004"]), given)
     assert verdict.outcome is Outcome.FAILED
