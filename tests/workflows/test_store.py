@@ -23,6 +23,7 @@ import pytest
 from support.loopback import answering, listening
 from support.paths import ROOT
 
+pytestmark = pytest.mark.slow
 SCRIPT = ROOT / "actions/setup/store.py"
 JOB = "job's-own-token"
 READS = ["s3:GetObject", "s3:ListBucket"]
@@ -134,7 +135,6 @@ def forked_dvc() -> Iterator[Callable[[object], int]]:
         asking.close()
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what boto and moto warn of is theirs
 def test_a_pull_request_s_role_pulls_and_cannot_push(
     aws: str, forked_dvc: Callable[[object], int], tmp_path: Path
