@@ -5,6 +5,7 @@ GitHub's token is a stand-in's, and moto believes any: whom AWS gives a role to 
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -12,19 +13,21 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
 from support.loopback import answering, listening
-from support.paths import ROOT
+from support.paths import ROOT, module_at
 
-pytestmark = pytest.mark.slow
 SCRIPT = ROOT / "actions/setup/store.py"
+STORE = module_at(SCRIPT)
 JOB = "job's-own-token"
 READS = ["s3:GetObject", "s3:ListBucket"]
 ADMINISTRATOR = {"region_name": "us-east-1", "aws_access_key_id": "ada", "aws_secret_access_key": "of-the-lab"}
@@ -69,11 +72,30 @@ def log_in(folder: Path, login: str, **variables: str) -> Ended:
             "STORE_LOGIN": login,
             **variables,
         }
-        given = {name: value for name, value in job.items() if value}
-        command = [sys.executable, "-I", SCRIPT]
-        done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
-    assert "Traceback" not in done.stderr, done.stderr
-    return Ended(done.returncode, done.stdout, dict(line.split("=", 1) for line in passed.read_text().splitlines()))
+        code, said = ended({name: value for name, value in job.items() if value})
+    return Ended(code, said, dict(line.split("=", 1) for line in passed.read_text().splitlines()))
+
+
+def ended(job: dict[str, str]) -> tuple[int, str]:
+    """Exit status and output of the script in this process; `test_the_script_is_one_of_python_s_alone` starts it."""
+    said, code = io.StringIO(), 0
+    with patch.dict(os.environ, job, clear=True), redirect_stdout(said):
+        try:
+            STORE.main()
+        except SystemExit as end:
+            code = int(str(end.code))
+    return code, said.getvalue()
+
+
+@pytest.mark.slow
+def test_the_script_is_one_of_python_s_alone(tmp_path: Path) -> None:
+    """A step's Python has no packages, and its folder is the project's."""
+    (tmp_path / "json.py").write_text("raise SystemExit('the project logs in')\n")
+    job = {"GITHUB_ENV": str(tmp_path / "passed"), "RUNNER_TEMP": str(tmp_path), "STORE_LOGIN": "minio x"}
+    words = [sys.executable, "-IS", SCRIPT]
+    done = subprocess.run(words, cwd=tmp_path, env=job, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("::error::STORE_LOGIN must be `aws ROLE [REGION]`, `google")
 
 
 @pytest.fixture
@@ -135,6 +157,7 @@ def forked_dvc() -> Iterator[Callable[[object], int]]:
         asking.close()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # what boto and moto warn of is theirs
 def test_a_pull_request_s_role_pulls_and_cannot_push(
     aws: str, forked_dvc: Callable[[object], int], tmp_path: Path
