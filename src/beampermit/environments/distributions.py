@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from beampermit.environments.bytecode import bytecode_folder
@@ -18,14 +18,21 @@ from beampermit.errors import BadInput, Outside
 from beampermit.processes import clean_variables, run
 
 DESCRIBE = """
-import json, os, platform, sys
-full = platform.python_version()
-print(json.dumps({
+import os, sys
+full, python = sys.version.split()[0], "CPython"
+if os.name == "posix" and sys.implementation.name == "cpython":
+    system, _, release, version, machine = os.uname()  # what platform says, whose import takes as long as all else
+else:
+    import platform
+    full, python = platform.python_version(), platform.python_implementation()
+    system, _, release, version, machine, _ = platform.uname()
+named = {
     "implementation_name": sys.implementation.name, "implementation_version": full, "os_name": os.name,
-    "platform_machine": platform.machine(), "platform_python_implementation": platform.python_implementation(),
-    "platform_release": platform.release(), "platform_system": platform.system(),
-    "platform_version": platform.version(), "python_full_version": full,
-    "python_version": ".".join(platform.python_version_tuple()[:2]), "sys_platform": sys.platform}))
+    "platform_machine": machine, "platform_python_implementation": python, "platform_release": release,
+    "platform_system": system, "platform_version": version, "python_full_version": full,
+    "python_version": ".".join(full.split(".")[:2]), "sys_platform": sys.platform}
+quoted = lambda text: '"%s"' % text.replace("\\\\", "\\\\\\\\").replace('"', '\\\\"')
+print("{%s}" % ", ".join(quoted(name) + ": " + quoted(value) for name, value in named.items()))
 """
 INSTALLERS = re.compile(r"[^/]+\.dist-info/(RECORD|INSTALLER|REQUESTED|direct_url\.json|uv_[a-z]+\.json)")
 
@@ -97,7 +104,25 @@ class Distribution:
 
 
 def describe(prefix: Path) -> dict[str, str]:
-    """The variables of markers for the Python at `prefix`. Raises `BadInput` where it does not start."""
+    """The variables of markers for the Python at `prefix`, asked once for as long as that is the same file.
+
+    Raises `BadInput` where it does not start.
+    """
+    python, configuration = python_in(prefix), prefix / "pyvenv.cfg"
+    try:
+        state = [python.lstat(), python.stat(), *([configuration.stat()] if configuration.exists() else [])]
+    except OSError:
+        return start_python(prefix)
+    return dict(_described(prefix, tuple((one.st_dev, one.st_ino, one.st_size, one.st_ctime_ns) for one in state)))
+
+
+@lru_cache(maxsize=64)
+def _described(prefix: Path, _: tuple[tuple[int, ...], ...]) -> dict[str, str]:
+    return start_python(prefix)
+
+
+def start_python(prefix: Path) -> dict[str, str]:
+    """What `describe` gives, of a Python that is started now."""
     try:
         # Isolated and without site: no code of the environment's packages runs here.
         options = ["-I", "-S", "-X", f"pycache_prefix={bytecode_folder()}"]

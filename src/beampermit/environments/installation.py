@@ -18,7 +18,7 @@ from beampermit.digest import digest_bytes
 from beampermit.environments.backend import Backend, Lock
 from beampermit.environments.bytecode import forget_gone
 from beampermit.environments.conda_lock import install as conda
-from beampermit.environments.distributions import describe
+from beampermit.environments.distributions import start_python
 from beampermit.environments.environment import STAMP, VARIABLE, Environment, shared_environments, stamp_of
 from beampermit.environments.uv.command import PREFIX
 from beampermit.environments.uv.installed import is_sealed
@@ -183,7 +183,7 @@ def _sound(prefix: Path) -> bool:
         if (prefix / "pyvenv.cfg").is_file():
             return is_sealed(prefix)
         # The check of conda environments covers every file of the prefix.
-        return conda.made_by_us(prefix) and bool(describe(prefix))
+        return conda.made_by_us(prefix) and bool(start_python(prefix))
     except BadInput:
         return False
 
