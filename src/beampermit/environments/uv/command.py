@@ -32,6 +32,7 @@ QUIET = {
 }
 PREFIX = "UV_PROJECT_ENVIRONMENT"
 """The variable that tells uv which environment it makes."""
+CACHE = "UV_CACHE_DIR"
 PASSED = re.compile(
     r"UV_(DEFAULT_INDEX|EXTRA_INDEX_URL|FIND_LINKS|INDEX(_\w+)?|NO_INDEX|KEYRING_PROVIDER|OFFLINE|"
     r"HTTP_\w+|REQUEST_TIMEOUT|CONCURRENT_\w+|NATIVE_TLS|SYSTEM_CERTS|LINK_MODE|COMPILE_BYTECODE)$|"
@@ -83,7 +84,7 @@ def call(arguments: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str] |
     # Packages without a wheel are built by code of their own.
     passed = clean_variables(name for name in os.environ if PASSED.match(name))
     # What lies in a cache is not hashed again: only ours is used, whatever a project or a variable names.
-    variables = {**passed, **QUIET, "UV_CACHE_DIR": str(cache_folder() / "uv"), **(env or {})}
+    variables = {**passed, **QUIET, CACHE: str(cache_folder() / "uv"), **(env or {})}
     return run([find_uv_bin(), *arguments], cwd=cwd, env=variables, clean=True)
 
 

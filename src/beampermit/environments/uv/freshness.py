@@ -11,11 +11,12 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from beampermit.cache import cache_folder
 from beampermit.environments.backend import Lock, Package, Specification
 from beampermit.environments.backend import Requirement as Asked
 from beampermit.environments.markers import Unjudged
 from beampermit.environments.uv import consistency, lockfile
-from beampermit.environments.uv.command import PREFIX, call, failure
+from beampermit.environments.uv.command import CACHE, PREFIX, call, failure
 from beampermit.environments.uv.shape import FILE, keys_at, line_of
 from beampermit.environments.uv.specification import (
     FOLDER,
@@ -118,21 +119,22 @@ def _ask_uv(specification: Specification, lock: Lock, copy: str) -> Finished:
             text = text.replace(f'registry = "{source}"', f'registry = "{place.as_posix()}"')
         (project / FILE).write_text(copy, encoding="utf-8")
         (project / lockfile.FILE).write_text(text, encoding="utf-8")
+        cache = _cache_of_pythons(Path(folder))
         return call(
-            [
-                "lock",
-                "--check",
-                "--offline",
-                "--no-build",
-                "--no-cache",
-                "--verbose",
-                *locations,
-                *_python(specification),
-            ],
+            ["lock", "--check", "--offline", "--no-build", "--verbose", *locations, *_python(specification)],
             cwd=project,
             # Offline, uv has git fetch from folders alone; what it fetched is not checked out.
-            env={PREFIX: str(Path(folder) / "none"), "RUST_LOG": "", "GIT_ALLOW_PROTOCOL": "none"},
+            env={CACHE: str(cache), PREFIX: str(Path(folder) / "none"), "RUST_LOG": "", "GIT_ALLOW_PROTOCOL": "none"},
         )
+
+
+def _cache_of_pythons(folder: Path) -> Path:
+    """An empty cache, but for what uv knows of the Pythons on this machine: to ask one takes as long as all else."""
+    cache = folder / "cache"
+    cache.mkdir()
+    for known in (cache_folder() / "uv").glob("interpreter-v*"):
+        (cache / known.name).symlink_to(known)
+    return cache
 
 
 def _copy_beside(beside: dict[str, dict[str, Any] | Path | None], project: Path) -> None:
