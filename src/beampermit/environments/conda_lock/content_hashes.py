@@ -37,7 +37,7 @@ def changed_platforms(root: Path, required: Any, repodata: Any, lock: Lock) -> l
         for platform in changed
         if not any(
             made_for.get(platform) in module.backwards_compatible_content_hashes(spelled, machines, platform)
-            for machines in offered
+            for machines in (_of_platform(one, platform) for one in offered)
             for spelled in _spellings(required, platform)
         )
     ]
@@ -78,6 +78,12 @@ class _Spelled:
         if not self.hashed and fields.get("hash") is None:
             fields.pop("hash", None)
         return fields
+
+
+def _of_platform(repodata: Any, platform: str) -> Any:
+    """All that the hash for a platform is made from. conda-lock copies it again and again, those of others with it."""
+    kept = {name: subdir for name, subdir in repodata.all_repodata.items() if name in {"noarch", platform}}
+    return repodata.model_copy(update={"all_repodata": kept})
 
 
 def _with_oldest_glibc(repodata: Any) -> Any:

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from beampermit.environments.conda_lock import worker
 from beampermit.environments.conda_lock.lockfile import FILE
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from beampermit.processes import for_tools, stop
 from beampermit.progress import Progress
 
+WORKER = Path(__file__).with_name("worker.py")
 LONGEST = 600
 AGAIN = "check the network, then run the command again"
 LOGIN = "log in: a netrc file (NETRC), or ${VARIABLE} of a token in the channel's address"
@@ -78,7 +78,7 @@ def _masked(text: str) -> str:
 
 def _answer(request: dict[str, Any], progress: Progress) -> dict[str, Any]:
     # By its file: as a module it would import our package of backends first, which takes longer than its work.
-    command = [sys.executable, "-I", Path(worker.__file__)]
+    command = [sys.executable, "-I", WORKER]
     child = subprocess.Popen(
         command,
         env=for_tools(),
