@@ -10,6 +10,7 @@ import pytest
 from beampermit.environments import installation
 from beampermit.environments.conda_lock import CondaLock
 from support.conda_channel import QUIET
+from support.kept_bytecode import keep_bytecode
 
 KEPT = ("environment", "cache")
 
@@ -18,6 +19,7 @@ def install_once(root: Path, folder: Path) -> Path:
     """Install the conda lock at `root` into `environment` in the folder, with `cache`; set both aside."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BEAMPERMIT_CACHE", str(folder / "cache"))
+        keep_bytecode(folder)
         installation.install(CondaLock(), root, folder / "environment", progress=QUIET)
     for name in KEPT:
         (folder / name).rename(folder / f"{name} as it was")

@@ -191,7 +191,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
 @pytest.fixture
 def uv_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """uv and we keep our caches in a folder of this run, and no setting of whoever runs the tests is seen."""
-    cache = tmp_path_factory.getbasetemp() / "cache"
+    return set_uv(monkeypatch, tmp_path_factory)
+
+
+def set_uv(patch: pytest.MonkeyPatch, factory: pytest.TempPathFactory) -> Path:
+    """The same for what is made once for many tests."""
+    cache = factory.getbasetemp() / "cache"
     for name in (
         "UV_FIND_LINKS",
         "UV_INDEX",
@@ -200,38 +205,39 @@ def uv_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPa
         "BEAMPERMIT_ENVIRONMENT",
         "GITHUB_ENV",
     ):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("UV_CACHE_DIR", str(cache / "uv"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(cache / "no-settings"))
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+        patch.delenv(name, raising=False)
+    patch.setenv("UV_CACHE_DIR", str(cache / "uv"))
+    patch.setenv("XDG_CACHE_HOME", str(cache))
+    patch.setenv("XDG_CONFIG_HOME", str(cache / "no-settings"))
+    patch.setenv("UV_HTTP_RETRIES", "0")
     return cache
 
 
 @pytest.fixture
-def uv_project(uv_settings: Path, index: Index, project: Project) -> Project:
+def uv_project(uv_settings: Path, index: Index, contract_repository: Path, tmp_path: Path) -> Project:
     """The project of the contract, with a lock that holds: committed, its indexes in the contract."""
-    root = project.root
-    template = index.folder / "locked"
-    if not template.exists():
-        _make_template(template, index)
-    shutil.copytree(template, root, dirs_exist_ok=True)
-    (root / ".gitignore").write_text(".venv/\n.beampermit/\n__pycache__/\n")
-    contract = (root / "contract.yaml").read_text()
-    allowed = f"  backend: uv\n  indexes:\n    - {index.url}\n    - wheels\n"
-    (root / "contract.yaml").write_text(contract.replace("  backend: uv\n", allowed))
-    for words in (("add", "--all"), ("commit", "--quiet", "--message", "The lock")):
-        subprocess.run(["git", *words], cwd=root, check=True, capture_output=True)
-    return Project(root)
+    assert uv_settings
+    return Project(shutil.copytree(locked_project(index, contract_repository), tmp_path / "project"))
 
 
-def _make_template(folder: Path, index: Index) -> None:
-    half = folder.with_name("locking")
+def locked_project(index: Index, contract_repository: Path) -> Path:
+    """The project of `uv_project`, to be copied: made by whoever asks first."""
+    root = index.folder / "locked"
+    if root.exists():
+        return root
+    half = index.folder / "locking"
     shutil.rmtree(half, ignore_errors=True)
+    shutil.copytree(contract_repository, half)
     make_wheel(half / "wheels", "local-part", "1.0+cpu")
     (half / "pyproject.toml").write_text(PYPROJECT.format(python=PYTHON, index=index.url))
     Uv().lock(half, progress=lambda _: None)
-    half.rename(folder)
+    (half / ".gitignore").write_text(".venv/\n.beampermit/\n__pycache__/\n")
+    contract = (half / "contract.yaml").read_text()
+    allowed = f"  backend: uv\n  indexes:\n    - {index.url}\n    - wheels\n"
+    (half / "contract.yaml").write_text(contract.replace("  backend: uv\n", allowed))
+    for words in (("add", "--all"), ("commit", "--quiet", "--message", "The lock")):
+        subprocess.run(["git", *words], cwd=half, check=True, capture_output=True)
+    return half.rename(root)
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,8 @@ from beampermit.errors import BadInput, Failed, Outside, Problem
 from beampermit.interlocks.file_state import state_of
 from beampermit.project import Project
 from support.attacks import attack_case
-from support.package_index import Index
+from support.forked_pythons import forked, line_of
+from support.package_index import Index, locked_project, set_uv
 
 pytestmark = pytest.mark.slow
 
@@ -44,11 +45,28 @@ def problems(root: Path) -> list[str]:
     return [problem.message for problem in Uv().installed(Uv().read(root), root / ".venv")]
 
 
+@pytest.fixture(scope="module")
+def installed_once(index: Index, contract_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a project whose `.venv` is its lock, and what was recorded of it, both set aside."""
+    folder = tmp_path_factory.mktemp("installed")
+    with pytest.MonkeyPatch.context() as patch:
+        set_uv(patch, tmp_path_factory)
+        shutil.copytree(locked_project(index, contract_repository), folder / "project")
+        build(folder / "project")
+        shutil.copytree(cache_folder() / "installed", folder / "recorded")
+    (folder / "project").rename(folder / "project as it was")
+    return folder
+
+
 @pytest.fixture
-def installed(uv_project: Project, uv_settings: Path) -> Path:
-    """The root of a project whose `.venv` is its lock."""
-    build(uv_project.root)
-    return uv_project.root
+def installed(installed_once: Path, uv_settings: Path) -> Path:
+    """The root of a project whose `.venv` is its lock, put back in the place that its files and its seal name."""
+    assert uv_settings
+    root = installed_once / "project"
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(installed_once / "project as it was", root, symlinks=True)
+    shutil.copytree(installed_once / "recorded", cache_folder() / "installed", dirs_exist_ok=True)
+    return root
 
 
 def test_what_is_installed_is_the_lock_with_its_groups_and_without_its_extras(installed: Path) -> None:
@@ -505,24 +523,19 @@ INTERRUPTED: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("moment", INTERRUPTED)
-def test_what_a_kill_leaves_is_never_reused_and_the_next_run_finishes_it(
-    uv_project: Project, tmp_path: Path, moment: str
-) -> None:
-    prefix = tmp_path / "shared"
-    build(uv_project.root, prefix, reuse=True)
+def test_what_a_kill_leaves_is_never_reused_and_the_next_run_finishes_it(installed: Path, moment: str) -> None:
+    prefix = installed / ".venv"
     (prefix / STAMP).unlink()
     INTERRUPTED[moment](prefix)
-    done = build(uv_project.root, prefix, reuse=True)
+    done = build(installed, reuse=True)
     assert not done.reused
-    assert not Uv().installed(Uv().read(uv_project.root), prefix)
+    assert problems(installed) == []
     assert (prefix / STAMP).read_text().strip() == done.lock
 
 
-def test_the_stamp_of_another_lock_is_no_reason_to_reuse(uv_project: Project, tmp_path: Path) -> None:
-    prefix = tmp_path / "shared"
-    build(uv_project.root, prefix)
-    (prefix / STAMP).write_text("sha256:of another\n")
-    assert not build(uv_project.root, prefix, reuse=True).reused
+def test_the_stamp_of_another_lock_is_no_reason_to_reuse(installed: Path) -> None:
+    (installed / ".venv" / STAMP).write_text("sha256:of another\n")
+    assert not build(installed, reuse=True).reused
 
 
 def test_a_folder_that_is_something_else_is_not_touched(uv_project: Project, tmp_path: Path) -> None:
@@ -654,6 +667,7 @@ def test_what_is_reused_on_a_laptop_hangs_on_every_installed_package(installed: 
     assert state_of([prefix_of(installed)]) != before
 
 
+INSTALLS = ("beampermit.environments.installation", "beampermit.environments.uv", "filelock")
 KILLED = """
 import sys
 from pathlib import Path
@@ -665,17 +679,11 @@ installation.install(Uv(), Path(sys.argv[1]), Path(sys.argv[2]), progress=lambda
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wait", [0.0, 0.05, 0.15, 0.3])
+@pytest.mark.parametrize("wait", [0.0, 0.03, 0.08, 0.15])
 def test_killed_while_uv_installs_the_next_run_finishes(uv_project: Project, tmp_path: Path, wait: float) -> None:
     prefix = tmp_path / "environment"
-    child = subprocess.Popen(
-        [sys.executable, "-c", KILLED, uv_project.root, prefix],
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert child.stdout
-    next(line for line in child.stdout if line.startswith("installing the lock"))
+    child = forked(KILLED, uv_project.root, prefix, needs=INSTALLS)
+    line_of(child, "installing the lock")
     time.sleep(wait)
     child.kill()
     child.wait()
@@ -687,14 +695,15 @@ def test_killed_while_uv_installs_the_next_run_finishes(uv_project: Project, tmp
 
 def test_a_uv_that_a_killed_installer_left_behind_writes_no_more(uv_project: Project, tmp_path: Path) -> None:
     prefix = tmp_path / "environment"
-    command = [sys.executable, "-c", KILLED, uv_project.root, prefix]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert child.stdout
-    next(line for line in child.stdout if line.startswith("installing the lock"))
+    child = forked(KILLED, uv_project.root, prefix, needs=INSTALLS)
+    line_of(child, "installing the lock")
     # Before it is uv, it is a fork of the installer, and has its lock.
-    while not (started := [one for one in psutil.Process(child.pid).children() if one.name() == "uv"]):
+    began = Path(f"/proc/{child.pid}/task/{child.pid}/children")  # psutil would look at every process, each time
+    while not (
+        started := [one for one in began.read_text().split() if Path(f"/proc/{one}/comm").read_text() == "uv\n"]
+    ):
         time.sleep(0.001)
-    (uv,) = started
+    (uv,) = (psutil.Process(int(one)) for one in started)
     uv.suspend()
     child.kill()
     child.wait()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +11,8 @@ import pytest
 
 from beampermit.environments.conda_lock import CondaLock
 from support.conda_channel import PYTHON, QUIET, Channel, laboratory, serving
+from support.forked_pythons import forked
+from support.kept_bytecode import keep_bytecode
 from support.shared import made_once, shared_folder
 
 ENVIRONMENT = """\
@@ -44,11 +44,13 @@ subdirs:
       __unix: "0"
       __osx: "11.0"
 """
+THEIRS = "from conda_lock.conda_lock import main; main()"
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
+    keep_bytecode(tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +125,8 @@ def judge(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     conda.chmod(0o755)
 
     def run(*arguments: str, cwd: Path, solver: bool = False) -> subprocess.CompletedProcess[str]:
-        words = [sys.executable, "-m", "conda_lock", *arguments, *(["--conda", str(conda)] if solver else [])]
-        return subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ})
+        words = [*arguments, *(["--conda", str(conda)] if solver else [])]
+        child = forked(THEIRS, *words, cwd=cwd, needs=("conda_lock.conda_lock",), apart="conda-lock")
+        return subprocess.CompletedProcess(["conda-lock", *words], *child.finish())
 
     return run

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from beampermit.environments.environment import STAMP, Environment
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from support.attacks import attack_case
 from support.conda_channel import PYTHON, QUIET, Channel
+from support.forked_pythons import forked, line_of
 from support.kept_environment import install_once, put_back
 
 pytestmark = [
@@ -229,15 +231,11 @@ installation.install(CondaLock(), Path(sys.argv[1]), Path(sys.argv[2]), progress
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["hashing", "fetching packages: 2", "linking", "comparing"])
 def test_killed_at_any_point_the_next_run_finishes(backend: CondaLock, locked: Path, prefix: Path, moment: str) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", KILLED, locked, prefix], stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert child.stdout
-    for line in child.stdout:
-        if line.startswith(moment):
-            time.sleep(0.02)
-            break
-    os.killpg(child.pid, signal.SIGKILL)
+    child = forked(KILLED, locked, prefix, needs=("beampermit.environments.installation", "filelock"))
+    line_of(child, moment)
+    time.sleep(0.02)
+    with suppress(ProcessLookupError):  # it was faster than we were
+        os.killpg(child.pid, signal.SIGKILL)
     child.wait()
     if (prefix / STAMP).exists():  # It was faster than we were.
         assert messages(backend, locked, prefix) == [], "a half environment looks whole"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from beampermit.environments.conda_lock import CondaLock
 from beampermit.environments.inventory import inventory
 from beampermit.errors import BadInput, BeampermitError, Failed, Outside
 from support.conda_channel import QUIET, Channel
+from support.forked_pythons import forked
 
 pytestmark = pytest.mark.slow
 
@@ -240,8 +240,12 @@ def test_selectors_and_a_further_category_are_read_as_conda_lock_reads_them(back
 
     file = root / "environment.yml"
     file.write_text(file.read_text() + "  - zlib >=1.2,<2 h0*  # [linux]\n  - probe=3  # [osx]\n")
-    words = [sys.executable, "-c", THEIRS, "environment.yml", "dev-environment.yml"]
-    theirs = json.loads(subprocess.run(words, cwd=root, capture_output=True, check=True).stdout)
+    needs = ("conda_lock.conda_lock",)
+    code, said, errors = forked(
+        THEIRS, "environment.yml", "dev-environment.yml", cwd=root, needs=needs, apart="conda-lock"
+    ).finish()
+    assert code == 0, errors
+    theirs = json.loads(said)
     found = backend.specification(root)
     asked = found.content["required"]
     assert theirs["platforms"] == list(PLATFORMS)

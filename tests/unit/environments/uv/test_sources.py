@@ -17,7 +17,7 @@ from beampermit.environments.platforms import world_of
 from beampermit.environments.uv import Uv, consistency
 from beampermit.environments.uv.installed import locked_for
 from beampermit.errors import Failed, Outside
-from support.package_index import PYTHON, Index, make_wheel, uv
+from support.package_index import PYTHON, Index, make_wheel, set_uv, uv
 
 pytestmark = pytest.mark.slow
 
@@ -197,8 +197,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         **_repository(folder),
     }
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("UV_FIND_LINKS", raising=False)
-        patch.setenv("BEAMPERMIT_CACHE", str(folder / "cache"))
+        set_uv(patch, tmp_path_factory)
         for number, kind in enumerate(KINDS.values()):
             root = folder / str(number) / "project"
             for place, text in {**kind.files, ".": (HEAD + kind.tables + TAIL)}.items():
