@@ -6,7 +6,9 @@
     assert (finished.returncode, finished.stderr) == (1, "...")
 
 `needs=("mlflow",)` imports more before the fork, once in a run of pytest: what takes long and several tests need.
-`executable(folder)` writes a `beampermit` that a shell, pre-commit or an action's step finds on its PATH.
+`of=folder` takes the package that is unpacked there in place of the one at hand.
+`executable(folder)` writes a `beampermit` that a shell, pre-commit or an action's step finds on its PATH, and
+`environment_of_forks()` is an environment whose `python SCRIPT WORDS` starts as fast.
 
 Folder, variables, streams, session and exit status are the command's own, and a signal ends it as any process. What
 Python reads as it starts (PYTHONPATH, PYTHONIOENCODING and the like) has no effect: a test of those starts Python, and
@@ -18,6 +20,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,6 +29,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from beampermit.environments import Environment
 
 MODULES = ("beampermit.cli.main", "beampermit.interlocks.families", "rich.console", "httpx")
 STORES = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
@@ -38,13 +45,13 @@ LONGEST = 2**20
 
 
 def beampermit(
-    *words: object, cwd: Path, env: Mapping[str, str] | None = None, needs: Sequence[str] = ()
+    *words: object, cwd: Path, env: Mapping[str, str] | None = None, needs: Sequence[str] = (), of: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run `beampermit WORDS` in `cwd` with the variables `env`, or ours."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, Path(os.devnull).open() as none:
         given = [str(word) for word in words]
         streams = (none.fileno(), out.fileno(), err.fileno())
-        code = ask(_server(), given, cwd, dict(os.environ if env is None else env), streams, needs)
+        code = ask(_server(of), given, cwd, dict(os.environ if env is None else env), streams, needs)
         for stream in (out, err):
             stream.seek(0)
         return subprocess.CompletedProcess(["beampermit", *given], code, out.read(), err.read())
@@ -63,6 +70,35 @@ def executable(folder: Path, needs: Sequence[str] = ()) -> Path:
     )
     file.chmod(0o755)
     return file
+
+
+EVALUATES = ("numpy", "duckdb", "yaml")
+"""What the scripts import by which projects of the tests evaluate."""
+PYTHON = """\
+#!{python} -IS
+import json, os, socket, sys
+given = {{"script": True, "words": sys.argv[1:], "cwd": os.getcwd(), "env": dict(os.environ), "needs": {needs}}}
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, {longest})
+    connection.connect({server!r})
+    socket.send_fds(connection, [json.dumps(given).encode()], (0, 1, 2))
+    code = int(connection.recv(64))
+os.kill(os.getpid(), -code) if code < 0 else sys.exit(code)
+"""
+
+
+@cache
+def environment_of_forks() -> Environment:
+    """An environment whose Python runs a script as a fork of one that has imported what evaluations need."""
+    from beampermit.environments import Environment
+
+    server = _server()
+    prefix = Path(server).with_name("environment")
+    (prefix / "bin").mkdir(parents=True)
+    python = prefix / "bin/python"
+    python.write_text(PYTHON.format(python=sys.executable, server=server, longest=LONGEST, needs=list(EVALUATES)))
+    python.chmod(0o755)
+    return Environment(prefix)
 
 
 def ask(
@@ -86,11 +122,12 @@ def ask(
 
 
 @cache
-def _server() -> str:
+def _server(of: str = "") -> str:
     """The socket of the process that forks, which ends with this one."""
     folder = tempfile.mkdtemp(prefix="beampermit-forks-")
     child = subprocess.Popen(
-        [sys.executable, __file__, f"{folder}/socket"],
+        [sys.executable, __file__, f"{folder}/socket", of],
+        env={**os.environ, "PYTHONPATH": of} if of else None,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd="/",
@@ -104,20 +141,20 @@ def _server() -> str:
         if os.getpid() != owner:  # a fork of ours
             return
         child.communicate()
-        Path(folder, "socket").unlink(missing_ok=True)
-        Path(folder).rmdir()
+        shutil.rmtree(folder)
 
     atexit.register(end)
     return f"{folder}/socket"
 
 
-def _serve(path: str) -> None:
+def _serve(path: str, of: str) -> None:
     """Fork for each request until standard input is closed."""
     import gc
     import select
 
     for module in MODULES:
         __import__(module)
+    assert str(sys.modules["beampermit.cli.main"].__file__).startswith(of)
     sys.modules["beampermit.interlocks.families"].load_interlocks()
     gc.freeze()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
@@ -165,10 +202,11 @@ def _become(given: dict[str, object], streams: Sequence[int]) -> None:
         os.environ.clear()
         os.environ.update(given["env"])  # pyright: ignore[reportArgumentType, reportCallIssue]
         tempfile.tempdir = None
-        sys.argv[:] = ["beampermit", *given["words"]]  # pyright: ignore[reportGeneralTypeIssues]
-        from beampermit.__main__ import run
-
-        run()
+        words: list[str] = given["words"]  # pyright: ignore[reportAssignmentType]
+        if given.get("script"):
+            _run_script(words)
+        else:
+            _run_beampermit(words)
         code = 0
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
@@ -181,5 +219,22 @@ def _become(given: dict[str, object], streams: Sequence[int]) -> None:
     os._exit(code)
 
 
+def _run_beampermit(words: Sequence[str]) -> None:
+    from beampermit.__main__ import run
+
+    sys.argv[:] = ["beampermit", *words]
+    run()
+
+
+def _run_script(words: Sequence[str]) -> None:
+    """As `python SCRIPT WORDS` does."""
+    import runpy
+
+    beside = str(Path(words[0]).absolute().parent)
+    sys.path[:1] = [beside, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    sys.argv[:] = words
+    runpy.run_path(words[0], run_name="__main__")
+
+
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(*sys.argv[1:])

@@ -34,8 +34,9 @@ from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.verdicts.verdict import Verdict
 from support.dvc_repositories import replace
+from support.forked_commands import environment_of_forks
 from support.permits import statement
-from support.planted_models import THIS_ENVIRONMENT, write_table
+from support.planted_models import write_table
 from support.registry_project import append_promotion
 from support.shared import made_once, shared_folder
 
@@ -181,12 +182,13 @@ class Service:
         scores = self.root.parent / "scores.parquet"
         scores.unlink(missing_ok=True)
         rows = project.path(project.base_contract.evaluation.inputs)
-        score(THIS_ENVIRONMENT, self.root / "model", rows, scores, project.contract.signals)
+        environment = environment_of_forks()
+        score(environment, self.root / "model", rows, scores, project.contract.signals)
         model, examined = (
             SavedModel(self.root / "model", "model", {}),
             Examined(None, None, scores, digest_file(scores)),
         )
-        inputs = Inputs(project=project, environment=THIS_ENVIRONMENT, model=model, examined=examined)
+        inputs = Inputs(project=project, environment=environment, model=model, examined=examined)
         (verdict,) = run(select_interlocks([id]), inputs)
         return verdict
 

@@ -25,6 +25,7 @@ from beampermit.models.packaged import OwnContract
 from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
+from support.forked_commands import environment_of_forks
 from support.permits import statement
 
 EVALUATE = """\
@@ -81,24 +82,26 @@ class Arena:
         """PRF002 on two models that are wrong on these rows."""
         scores, project = self.scores("champion", champion), Project(self.project.root, base="main")
         own = OwnContract(signals=project.base_contract.signals, dataset=project.base_contract.dataset)
-        in_service = InService(EVENT, statement(), self.project.root, own, THIS_ENVIRONMENT)
+        environment = environment_of_forks()
+        in_service = InService(EVENT, statement(), self.project.root, own, environment)
         self.monkeypatch.setattr(f"{champion_module.__name__}.find_in_service", lambda *_: in_service)
         self.monkeypatch.setattr(InService, "score", lambda *arguments: shutil.copy(scores, arguments[-1]))
         folder = self.project.root / "model"
         folder.mkdir(exist_ok=True)
         model, examined = SavedModel(folder, "model", {}), Examined(None, None, self.scores("challenger", challenger))
         return PRF002().check(
-            project, project.contract, project.base_contract, THIS_ENVIRONMENT, model, Ledger(project.git), EVENT,
+            project, project.contract, project.base_contract, environment, model, Ledger(project.git), EVENT,
             evaluated or self.evaluated(challenger), examined, self.evaluators(project), base_rows, on_base_rows,
         )  # fmt: skip
 
     def evaluators(self, project: Project) -> Evaluators:
         """The work tree's commands, and those of the base branch where the branch has changed something."""
         rows, root = project.path(project.base_contract.evaluation.inputs), project.root
-        own = Evaluator.of(THIS_ENVIRONMENT, root, project.contract, rows)
+        environment = environment_of_forks()
+        own = Evaluator.of(environment, root, project.contract, rows)
         changed = project.base is not None and project.contract != project.base_contract
         measured = measured_metrics(project.base_contract, project.contract.signals)
-        base = Evaluator(THIS_ENVIRONMENT, root, project.base_contract, rows, measured=measured) if changed else None
+        base = Evaluator(environment, root, project.base_contract, rows, measured=measured) if changed else None
         return Evaluators(own, base, measured)
 
     def grouped(self, wrong: np.ndarray) -> Finding:
