@@ -65,6 +65,12 @@ def third(prepared: Callable[..., Laboratory]) -> Laboratory:
     return prepared("third", lambda made: made.change(3), since="twice")
 
 
+@pytest.fixture
+def thrice(prepared: Callable[..., Laboratory]) -> Laboratory:
+    """A laboratory with three versions promoted."""
+    return prepared("thrice", lambda made: made.change(3), Laboratory.promote, since="twice")
+
+
 def test_the_steps_below_are_all_there_are(second: Laboratory) -> None:
     """Each announced step is where the verb is killed below, so a new step must be added here."""
 
@@ -133,16 +139,15 @@ def test_a_killed_promotion_is_finished_by_that_of_the_next_model(third: Laborat
 
 
 @pytest.mark.parametrize("step", ROLLBACK)
-def test_a_killed_rollback_is_finished_by_the_next_run(third: Laboratory, kill: Kill, step: str) -> None:
-    third.promote()
-    kill(third.rollback, step)
+def test_a_killed_rollback_is_finished_by_the_next_run(thrice: Laboratory, kill: Kill, step: str) -> None:
+    kill(thrice.rollback, step)
 
-    third.rollback()
+    thrice.rollback()
 
-    assert third.events() == [("promote", 1), ("promote", 2), ("promote", 3), ("rollback", 2)]
-    assert third.champion() == 2
-    assert third.statuses() == {1: "former", 2: "champion", 3: "former"}
-    again = third.rollback(to=2)
+    assert thrice.events() == [("promote", 1), ("promote", 2), ("promote", 3), ("rollback", 2)]
+    assert thrice.champion() == 2
+    assert thrice.statuses() == {1: "former", 2: "champion", 3: "former"}
+    again = thrice.rollback(to=2)
     assert (again.new, again.changes) == (False, ())
 
 
