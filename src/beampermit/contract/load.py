@@ -82,6 +82,11 @@ def _tree(text: str, name: Path | str) -> Any:
     return tree
 
 
+def values_of(text: str) -> dict[str, Any]:
+    """The keys and values of a contract of any version, which need not hold; often it is one that has been parsed."""
+    return _plain(_tree(text, FILE_NAME))
+
+
 def written_alike(one: str, other: str, key: str) -> bool:
     """Whether two contracts that have been parsed have the same value of a key at the top, as YAML has it."""
     return _tree(one, FILE_NAME)[key] == _tree(other, FILE_NAME)[key]

@@ -146,12 +146,16 @@ def evaluators(
         return Evaluators(own, measured=measured)  # of other targets, the base's code knows nothing
     if not _may_evaluate_otherwise(project, base_contract):
         return Evaluators(own, measured=measured)
+    origin = "by the base branch's evaluation"
+    if not (base_contract.evaluation.command or base_contract.evaluation.weighted):  # no code of it computes anything
+        base = Evaluator(environment, project.root, base_contract, judged_rows, origin, measured)
+        return Evaluators(own, base, measured)
     folder = Path(tempfile.mkdtemp(prefix="beampermit-base-")).resolve()
     try:
         tree = export_tree(project.git, project.base, folder)
         take_signals(tree, project.path(CONTRACT))
         link_outputs(tree, project.root)
-        base = Evaluator(environment, tree, base_contract, judged_rows, "by the base branch's evaluation", measured)
+        base = Evaluator(environment, tree, base_contract, judged_rows, origin, measured)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -7,10 +7,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from beampermit.contract.dataset import Dataset
+from beampermit.contract.load import values_of
 from beampermit.contract.model import targets_of
 from beampermit.contract.signals import Signals
 from beampermit.errors import BadInput, Failed
-from beampermit.reading import first_fault, parse_yaml
+from beampermit.reading import decode, first_fault
 from beampermit.record import Record
 
 PACKAGED_CONTRACT = "artifacts/contract.yaml"
@@ -37,9 +38,8 @@ def read_own_contract(model: Path) -> OwnContract:
     if file.is_symlink() or not file.is_file():
         raise Failed(f"it has no {PACKAGED_CONTRACT}, which says what its inputs are")
     try:
-        page = parse_yaml(file.read_bytes(), PACKAGED_CONTRACT)
-        parts = {key: page.get(key) for key in ("signals", "dataset")} if isinstance(page, dict) else {}
-        return OwnContract.model_validate(parts)
+        content = values_of(decode(file.read_bytes(), PACKAGED_CONTRACT))
+        return OwnContract.model_validate({key: content.get(key) for key in ("signals", "dataset")})
     except ValidationError as error:
         raise Failed(f"its {PACKAGED_CONTRACT} cannot be read: {first_fault(error)}") from None
     except BadInput as error:

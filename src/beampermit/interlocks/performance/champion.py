@@ -267,7 +267,7 @@ class _Comparing:
             return
         with tempfile.TemporaryDirectory(prefix="beampermit-champion-") as scratch, self.project.apart() as apart:
             commits = {own.root: commit_of_work_tree(apart.git)}
-            commits |= {base.root: str(self.project.base)} if base else {}
+            commits |= {base.root: str(self.project.base)} if base and base.root != own.root else {}
             trees: dict[Path, Path] = {}
             for number, (root, commit) in enumerate(commits.items()):
                 folder = Path(scratch).resolve() / str(number)
