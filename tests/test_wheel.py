@@ -15,6 +15,7 @@ from uv import find_uv_bin
 
 from beampermit import __version__
 from beampermit.rehearsal.stage import PARTS
+from support.forked_commands import beampermit as forked
 from support.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -38,13 +39,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def beampermit(wheel: Path, tmp_path: Path) -> Command:
     """Run the command from the wheel, in `tmp_path` or `cwd`."""
-    environment = {**os.environ, "PYTHONPATH": str(wheel), "GIT_CONFIG_GLOBAL": str(tmp_path / "gitconfig")}
-    (tmp_path / "gitconfig").write_text("[user]\n\tname = Ada Operator\n\temail = ada@lab.example\n")
 
     def run(*words: str, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        code = f"import beampermit; assert beampermit.__file__.startswith({str(wheel)!r})"
-        command = (sys.executable, "-c", f"{code}; from beampermit.cli.main import run; run()", *words)
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+        return forked(*words, cwd=cwd, of=str(wheel))
 
     return run
 
@@ -102,9 +99,18 @@ def test_a_project_is_made_whose_workflows_are_followed(beampermit: Command, tmp
     assert [verdict["evidence"].get("not_followed", []) for verdict in json.loads(judged.stdout)] == [[], []]
 
 
-def test_a_repository_that_is_there_gets_its_contract_and_workflows(beampermit: Command, tmp_path: Path) -> None:
+def test_a_repository_that_is_there_gets_its_contract_and_workflows(
+    beampermit: Command, wheel: Path, tmp_path: Path
+) -> None:
     subprocess.run(["git", "init", "--quiet", "--initial-branch", "main", "orbit"], cwd=tmp_path, check=True)
-    done = beampermit("init", "--yes", "--json", cwd=tmp_path / "orbit")
+    done = subprocess.run(
+        [sys.executable, "-m", "beampermit", "init", "--yes", "--json"],
+        cwd=tmp_path / "orbit",
+        env={**os.environ, "PYTHONPATH": str(wheel)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     added = {file["file"] for file in json.loads(done.stdout)["files"] if file["done"] == "added"}
     assert {"contract.yaml", "CODEOWNERS", ".github/workflows/pull-request.yml", ".github/rulesets/main.json"} <= added

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,7 +85,7 @@ def _inner(built: dict[Path, Page]) -> Iterator[tuple[Path, str]]:
 
 def _there(file: Path, address: str, built: dict[Path, Page]) -> bool:
     parts = urlsplit(address)
-    target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
+    target = Path(os.path.normpath(file.parent / unquote(parts.path))) if parts.path else file
     if target.is_dir():
         target /= "index.html"
     if not target.is_file():

@@ -13,6 +13,7 @@ import pytest
 
 from beampermit.generation import generate
 from support.dvc_repositories import replace
+from support.forked_commands import executable
 
 pytestmark = pytest.mark.slow
 
@@ -27,12 +28,24 @@ NOTEBOOK = {"cells": [CELL], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated project whose environment is that of the tests, with what `make environment` does last."""
     root = generate(tmp_path_factory.mktemp("hooked"), {"environment": "uv"})
-    (root / ".venv").symlink_to(sys.prefix)
+    link_environment(root / ".venv")
     (root / ".git/info").mkdir(exist_ok=True)
     (root / ".git/info/exclude").write_text("/.venv\n")
     assert call(root, "make", "hooks").returncode == 0
     assert (root / ".git/hooks/pre-commit").is_file()
     return root
+
+
+def link_environment(folder: Path) -> None:
+    """The environment of the tests, with a `beampermit` that starts at once."""
+    here = Path(sys.prefix)
+    (folder / "bin").mkdir(parents=True)
+    for program in (here / "bin").iterdir():
+        (folder / "bin" / program.name).symlink_to(program)
+    for name in ("lib", "pyvenv.cfg"):
+        (folder / name).symlink_to(here / name)
+    (folder / "bin/beampermit").unlink()
+    executable(folder / "bin")
 
 
 def call(root: Path, *words: str, **changed: str) -> subprocess.CompletedProcess[str]:
@@ -97,7 +110,7 @@ def test_without_the_checker_the_hook_says_what_to_do(project: Path) -> None:
 def test_hooks_are_installed_where_they_can_be(project: Path, tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     assert call(project, "git", "worktree", "add", "--quiet", str(tree)).returncode == 0
-    (tree / ".venv").symlink_to(sys.prefix)
+    (tree / ".venv").symlink_to(project / ".venv")
     assert "installed at" in call(tree, "make", "hooks").stdout
     assert (quiet := call(project, "make", "hooks", CI="true")).stdout + quiet.stderr == ""
     call(project, "git", "config", "core.hooksPath", "/hooks")
