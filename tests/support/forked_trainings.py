@@ -54,6 +54,7 @@ for line in sys.stdin:
         children.append(child)
     print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]), flush=True)
 """
+TESTS = "import pytest; raise SystemExit(pytest.main())"
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """As torchrun has it: the threads of each process would wait for those of the others."""
 
@@ -72,6 +73,14 @@ class Job:
 def script(project: Project, text: str) -> Finished:
     """What `python -c TEXT` does in the environment of the project, with its code."""
     (done,) = forked(Job(text, project.root, [project.root / "src"]))
+    return done
+
+
+def own_tests(project: Project, *words: str, env: Mapping[str, str] | None = None) -> Finished:
+    """What `python -m pytest WORDS` does in the environment of the project, with its code."""
+    (done,) = forked(
+        Job(TESTS, project.root, [project.root / "src"], ["-q", "-p", "no:cacheprovider", *words], env or {})
+    )
     return done
 
 

@@ -17,7 +17,9 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import chdir
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,6 +100,35 @@ def dvc(project: Project, *arguments: str) -> str:
     finished = python(project, "-m", "dvc", *arguments)
     assert finished.code == 0, finished.out + finished.err
     return finished.out
+
+
+def status(project: Project, *, commit: bool = False, cloud: bool = False) -> dict[str, Any]:
+    """Stage -> what has changed, as `dvc status` tells it; with `commit`, once DVC took what is there.
+
+    With `cloud`, what cache and remote lack.
+    """
+    from dvc.repo import Repo
+
+    with chdir(project.root), Repo() as repo:  # stages are named as seen from the working folder
+        if commit:
+            repo.commit(force=True)
+        return repo.status(cloud=cloud)
+
+
+def commit_model(project: Project) -> None:
+    """Give DVC what the stages have made, commit, and push the data."""
+    status(project, commit=True)
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--message", "The first model")
+    push(project)
+
+
+def push(project: Project) -> None:
+    """What `dvc push` does."""
+    from dvc.repo import Repo
+
+    with chdir(project.root), Repo() as repo:
+        repo.push()
 
 
 RUN = """

@@ -13,8 +13,8 @@ from beampermit.generation import generate
 from beampermit.generation.template import questions
 from beampermit.project import Project
 from support.filled_projects import project_to_read
-from support.forked_trainings import script
-from support.trained_project import PEOPLE, RUN, metrics_of, python
+from support.forked_trainings import own_tests, script
+from support.trained_project import PEOPLE, RUN, metrics_of
 
 EXAMPLES = ("injector-surrogate", "loss-anomaly")
 
@@ -45,7 +45,7 @@ def test_each_gate_says_in_a_comment_what_was_measured(generated: Project) -> No
 @pytest.mark.slow
 def test_their_simulators_pass_their_own_tests(generated: Project, environment_prefix: Path) -> None:
     tests = ("tests/unit/test_simulator.py", "tests/unit/test_source.py")
-    done = python(generated, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests)
+    done = own_tests(generated, *tests)
     assert done.code == 0, done.out
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from beampermit.environments.environment import Environment
 from beampermit.generation import generate
 from beampermit.processes import run
+from beampermit.project import Project
+from support.forked_trainings import own_tests
 from support.lume_project import lume_project
 
 pytestmark = pytest.mark.slow
@@ -29,5 +30,5 @@ def test_its_code_is_linted_and_formatted(project: Path) -> None:
 
 
 def test_its_tests_pass_and_every_stage_runs(project: Path, environment_prefix: Path) -> None:
-    finished = Environment(environment_prefix).run(("-m", "pytest", "-q", "-p", "no:cacheprovider"), project=project)
+    finished = own_tests(Project(project))
     assert finished.code == 0, finished.out

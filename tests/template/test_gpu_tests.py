@@ -18,11 +18,10 @@ from beampermit.interlocks import runner
 from beampermit.interlocks.families import select_interlocks
 from beampermit.project import Project
 from support.filled_projects import project_to_read
-from support.forked_trainings import Job, forked, team
+from support.forked_trainings import Job, forked, own_tests, team
 
 pytestmark = pytest.mark.slow
 FILE = "tests/integration/test_gpu.py"
-TESTS = "import pytest; raise SystemExit(pytest.main())"
 ON_CPU = {"GPU_TESTS_DEVICE": "cpu"}
 
 
@@ -39,8 +38,7 @@ def with_gpu_tests(trained_copy: Project, tmp_path_factory: pytest.TempPathFacto
 
 def test_they_pass_on_a_cpu_where_they_are_told_to(with_gpu_tests: Project) -> None:
     _train_briefly(with_gpu_tests)
-    root = with_gpu_tests.root
-    (done,) = forked(Job(TESTS, root, [root / "src"], ["-q", "-p", "no:cacheprovider", FILE], ON_CPU))
+    done = own_tests(with_gpu_tests, FILE, env=ON_CPU)
     assert done.code == 0, done.out
     assert done.out.splitlines()[-1].startswith("4 passed")
 

@@ -7,7 +7,7 @@ import pytest
 from beampermit.digest import digest_file
 from beampermit.project import Project
 from beampermit.reading import read_json
-from support.trained_project import dvc
+from support.trained_project import status
 
 pytestmark = pytest.mark.slow
 
@@ -20,8 +20,8 @@ def test_a_copy_is_pushed_clean_and_alone(trained_copy: Project, trained_project
 
 
 def test_nothing_of_a_copy_is_stale_or_missing_from_its_remote(trained_copy: Project) -> None:
-    assert "Data and pipelines are up to date" in dvc(trained_copy, "status")
-    assert "Cache and remote 'storage' are in sync" in dvc(trained_copy, "status", "--cloud")
+    assert status(trained_copy) == {}
+    assert status(trained_copy, cloud=True) == {}
 
 
 def test_what_was_asked_for_is_told_beside_the_data(trained_project: Project) -> None:
