@@ -22,13 +22,14 @@ pytestmark = pytest.mark.bench
 SIGNALS, RATE, HOUR = 500, 15, 3600
 BEGAN = 1_800_000_000
 CHILD = """
-import json, resource, sys, time
+import json, os, resource, sys, time
 from pathlib import Path
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as `beampermit monitor` does
 from beampermit.contract import parse_contract
 from beampermit.monitoring.limits import read_limits
 from beampermit.monitoring.readings import readings
 from beampermit.monitoring.windows import read_window
-import duckdb, pyarrow
+import duckdb, pyarrow.parquet
 def peak():  # in MiB; getrusage has that of the process that started this one, where that is larger
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,6 +94,8 @@ def monitor(
     Exit codes with --once: 0 nothing is in alarm, 1 something is, 2 an option is wrong or another monitor has the state
     folder, 4 the ledger was never read here.
     """
+    # Before numpy is there: a second thread of its products waits by computing nothing, beside the service.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from beampermit.errors import BadInput
     from beampermit.monitoring.monitor import Monitor, require_log
     from beampermit.project import Project

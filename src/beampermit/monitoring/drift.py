@@ -20,8 +20,8 @@ from beampermit.monitoring.reference import (
 from beampermit.monitoring.windows import LogWindow, SignalRows
 from beampermit.verdicts.monitoring import Reading
 
-SLICE = 4096
-"""Rows whose distance is computed at once: more take memory, fewer take time."""
+SLICE = 2048
+"""Rows whose distance is computed at once: more take memory that the system gives anew each time, fewer take time."""
 
 
 def each_input(window: LogWindow, limits: Limits) -> Iterator[Reading]:

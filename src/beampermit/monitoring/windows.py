@@ -192,10 +192,11 @@ def _read(rows: LogRows, contract: Contract, *, outputs_only: bool) -> LogWindow
     small = {output.name for output in outputs if math.prod(output.shape) <= MOST_VALUES}
     whole = small if outputs_only else compared_whole(inputs)
     inputs, outputs = ([signal for signal in of if signal.name not in lost] for of in (inputs, outputs))
+    scalars = read_scalars(rows, [signal for signal in (*inputs, *outputs) if not signal.shape]) if rows.source else {}
     found = LogWindow(
         window=Window(since=rows.since, until=rows.until, rows=len(of_rows["at"]), version=rows.version),
-        inputs=_signal_rows(rows, inputs, whole, output=False),
-        outputs=_signal_rows(rows, outputs, whole, output=True),
+        inputs=_signal_rows(rows, inputs, scalars, whole, output=False),
+        outputs=_signal_rows(rows, outputs, scalars, whole, output=True),
         devices=rows.devices,
         keys=_keys(rows, contract),
         shown=read_shown(rows, () if outputs_only else [signal.name for signal in outputs]),
@@ -206,10 +207,11 @@ def _read(rows: LogRows, contract: Contract, *, outputs_only: bool) -> LogWindow
     return replace(found.take(~twice) if twice.any() else found, notes=tuple(notes))
 
 
-def _signal_rows(rows: LogRows, signals: Sequence[Signal], whole: set[str], *, output: bool) -> dict[str, SignalRows]:
+def _signal_rows(
+    rows: LogRows, signals: Sequence[Signal], scalars: dict[str, np.ndarray], whole: set[str], *, output: bool
+) -> dict[str, SignalRows]:
     if not rows.source:
         return {}
-    scalars = read_scalars(rows, [signal for signal in signals if not signal.shape])
     found = dict[str, SignalRows]()
     for signal in signals:
         options = {"output": output, "whole": signal.name in whole}

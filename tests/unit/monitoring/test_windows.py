@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +16,8 @@ from beampermit.contract import Contract
 from beampermit.contract.signals import Signal
 from beampermit.errors import BadInput
 from beampermit.monitoring import log_arrays, reference
+from beampermit.monitoring.log_doubles import read_doubles
+from beampermit.monitoring.log_rows import open_rows
 from beampermit.monitoring.windows import LogWindow, SignalRows, compared_whole, read_window
 from support.monitored import BEGAN, DEVICES, drawn, log_rows, monitored_contract
 from support.prediction_logs import Logged, logged
@@ -211,6 +214,47 @@ def test_arrays_are_read_in_slices_and_odd_rows_are_not_finite(
     assert np.flatnonzero(found.missing).tolist() == [5, 6]
     assert np.isnan(found.numbers["turns.mean"][5:7]).all()
     assert found.numbers["turns.mean"][7] == 3.5
+
+
+def _as_float(table: pa.Table) -> pa.Table:
+    return table.set_column(_place(table, "mode"), "mode", table["mode"].cast(pa.float32()))
+
+
+def _with_nulls(table: pa.Table) -> pa.Table:
+    some = [None if number % 7 == 0 else value for number, value in enumerate(table["current"].to_pylist())]
+    return table.set_column(_place(table, "current"), "current", pa.array(some, pa.float64()))
+
+
+def _place(table: pa.Table, name: str) -> int:
+    return table.schema.get_field_index(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "plain"),
+    [
+        (lambda table: table, True),
+        (_with_nulls, True),
+        (lambda table: table.drop_columns(["lifetime"]), True),
+        (_as_float, False),
+    ],
+)
+def test_numbers_are_the_same_bits_as_those_of_sql(
+    write: Callable[..., Path], contract: Contract, change: Callable[[pa.Table], pa.Table], plain: bool
+) -> None:
+    write(served__shadow=np.arange(ROWS) % 5 == 0)
+    log = write(began=BEGAN + 1800, served__asked=np.arange(ROWS) % 3 > 0, served__version=np.arange(ROWS) // 400 + 3)
+    file = sorted(log.rglob("*.parquet"))[-1]
+    pq.write_table(change(pq.read_table(file)), file, row_group_size=130)
+    scalars = [signal for signal in (*contract.signals.inputs, *contract.signals.outputs) if not signal.shape]
+    names = [signal.name for signal in scalars]
+    with open_rows(log / contract.model.name, BEGAN + 5, BEGAN + 2100, 3) as rows:
+        assert (read_doubles(rows, names) is not None) == plain
+        read = log_arrays.read_scalars(rows, scalars)
+        for name in names:
+            (of,) = rows.asked([f"TRY_CAST({name} AS DOUBLE) AS x"]).fetchnumpy().values()
+            np.testing.assert_array_equal(read[name], np.ma.filled(of, np.nan))
+        assert 700 < len(read["current"]) < 800
 
 
 @pytest.mark.slow
