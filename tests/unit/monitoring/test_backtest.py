@@ -160,12 +160,12 @@ def test_what_is_always_zero_keeps_its_limit() -> None:
 
 @pytest.mark.slow
 def test_the_command_says_what_is_expected_and_writes_limits(recorded: Callable[..., Path], project: Project) -> None:
-    words = ["backtest", str(recorded(30)), "--project", str(project.root)]
+    words = ["backtest", str(recorded(24)), "--project", str(project.root)]
     before = read_limits(project.root, project.contract).digest
     ran = CliRunner().invoke(app, [*words, "--false-alarms", "1", "--weeks", "4", "--write", "--json"])
     assert ran.exit_code == 0, ran.output
     said = json.loads(ran.stdout)
-    assert said["windows"] >= 29 * 6 - 1
+    assert said["windows"] == 23 * 6 + 1
     assert said["now"]["episodes"] == 0
     assert {one["name"]: one["delay"] is not None for one in said["shifts"]} == {"current": True, "field": True}
     assert max(one["size"] for one in said["shifts"]) <= 1.0
@@ -207,7 +207,7 @@ def test_what_a_record_says_nothing_of_keeps_its_calibration(recorded: Callable[
     own = {"format": 1, "since": "2026-10-01", "until": "2026-11-01", "windows": 9, "alarms_per_week": 0.2}
     write_json(project.root / "calibration.json", {**own, "limits": {"MON003 field.missing": 0.05}})
     words = ["--no-shifts", "--false-alarms", "1", "--write", "--project", str(project.root)]
-    ran = CliRunner().invoke(app, ["backtest", str(recorded(30)), *words])
+    ran = CliRunner().invoke(app, ["backtest", str(recorded(24)), *words])
     assert ran.exit_code == 0, ran.output
     written = json.loads((project.root / "calibration.json").read_text())
     assert written["limits"]["MON003 field.missing"] == 0.05

@@ -218,32 +218,27 @@ def test_a_day_that_fails_is_named_and_the_others_are_kept(
     assert by_days(recording, limits)[1] == 1
 
 
-@pytest.mark.parametrize(
-    ("result", "said"),
-    [
-        ({"first": 1}, "the result is none of a backtest: "),
-        (
-            {"first": 5, "count": 1, "found": {}, "rows": 0, "notes": [], "usual": {}},
-            "the result is of other windows",
-        ),
-    ],
-)
+OTHERS = {
+    "the result is none of a backtest: ": {"first": 1},
+    "the result is of other windows": {"first": 5, "count": 1, "found": {}, "rows": 0, "notes": [], "usual": {}},
+}
+
+
 def test_a_result_of_something_else_is_refused_with_its_folder(
     recorded: Callable[..., Path],
     project: Project,
     by_days: Callable[..., tuple[Series, int]],
     tmp_path: Path,
-    result: dict[str, Any],
-    said: str,
 ) -> None:
     recording = recording_of(project, recorded(10, apart=120.0))
     limits = read_limits(project.root, project.contract)
     by_days(recording, limits)
     (folder,) = (tmp_path / "work/units").iterdir()
-    store(folder, result)
-    with pytest.raises(Failed, match=said) as raised:
-        by_days(recording, limits)
-    assert raised.value.hint == f"rm -r {folder}"
+    for said, result in OTHERS.items():
+        store(folder, result)
+        with pytest.raises(Failed, match=said) as raised:
+            by_days(recording, limits)
+        assert raised.value.hint == f"rm -r {folder}"
     # One that was killed before it wrote anything: its links lead to a folder that is gone.
     for name in (RESULT, "ended.json"):
         (folder / name).unlink()
