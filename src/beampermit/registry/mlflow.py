@@ -5,15 +5,15 @@ An alias has no compare-and-swap, so the ledger decides and aliases are set to w
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shlex
 import shutil
+import sqlite3
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from beampermit.digest import digest_folder
 from beampermit.errors import BadInput, Failed, Outside
+from beampermit.registry.client import open_client
 from beampermit.registry.places import require_known_place
 from beampermit.registry.refusals import hint_of, reason_of
 
@@ -105,8 +106,8 @@ def is_new(uri: str) -> bool:
     """Whether the registry is a database that was never used as one; MLflow would create it, which takes seconds."""
     if not DATABASE.match(uri):
         return False
-    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
-        return True
+    if uri.startswith(SQLITE):
+        return _is_new_file(Path(uri.removeprefix(SQLITE)))
     from sqlalchemy import create_engine, inspect
 
     engine = create_engine(uri)
@@ -114,6 +115,13 @@ def is_new(uri: str) -> bool:
         return not inspect(engine).has_table("registered_models")
     finally:
         engine.dispose()
+
+
+def _is_new_file(file: Path) -> bool:
+    if not file.is_file():
+        return True
+    with closing(sqlite3.connect(file)) as base:
+        return not base.execute("SELECT 1 FROM sqlite_master WHERE name = 'registered_models'").fetchone()
 
 
 class Registry:
@@ -133,11 +141,7 @@ class Registry:
                     f"there is no registry at {self.name}; the first `promote` creates one",
                     hint=export(),
                 )
-            from mlflow import MlflowClient
-
-            for logger in ("mlflow", "alembic"):
-                logging.getLogger(logger).setLevel(logging.CRITICAL)  # they print tracebacks of what we report
-            self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            self._client = open_client(uri)
 
     def versions(self, model: str, **tags: str) -> list[Version]:
         """The versions of a model with all of `tags`, lowest first."""

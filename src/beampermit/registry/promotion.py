@@ -71,9 +71,10 @@ class Promotion:
         if last:
             # A registry that lost its versions would assign their numbers again.
             require_version(self.registry, last)
+        home = self.registry.identify(self.permit.name)
         version = self._find_or_register()
         self._test_as_challenger(version)
-        event = self._event(version, champion, sequence, reason, retires, until)
+        event = self._event(version, champion, sequence, home, reason, retires, until)
         self.progress("append to the ledger")
         self._require_on_branch()
         self.ledger.append(event, permit=self.signed.content)
@@ -113,7 +114,6 @@ class Promotion:
 
     def _find_or_register(self) -> Version:
         """The version of this permit; the lowest where a lost reply made two."""
-        self.registry.identify(self.permit.name)
         version = self._find()
         if version is None:
             self.progress("store the model")
@@ -149,6 +149,7 @@ class Promotion:
         version: Version,
         champion: Event | None,
         sequence: int,
+        home: str,
         reason: str,
         retires: Retires | None,
         until: str | None,
@@ -162,7 +163,7 @@ class Promotion:
             permit=self.permit.digest,
             commit=self.permit.predicate.commit,
             expected=champion.version if champion else None,
-            registry=self.registry.identify(self.permit.name),
+            registry=home,
             address=self.registry.address,
             retires=retires,
             until=until,

@@ -180,7 +180,9 @@ def reconcile_once(
     checked: Event | None = None,
 ) -> Iterator[str]:
     """One pass, a line for each change. Raises as `reconcile`."""
-    shown = require_same_registry(ledger, registry, model, state)
+    tags = registry.tags(model)
+    require_identity(registry, model, state, tags)
+    shown = require_same_ledger(ledger, registry, model, tags)
     current = shown.number if shown else None
     if state.last_in_service is None:
         if current is not None:
@@ -202,7 +204,7 @@ def reconcile_once(
     if champion is None:
         # Tags before the alias: an identity that may set an alias may lack the permission to delete it.
         yield from _set_statuses(ledger, registry, state, versions, progress)
-        yield from _set_state(ledger, registry, model, state, progress)
+        yield from _set_state(ledger, registry, model, state, tags, progress)
         yield from _remove_champion(registry, model, current, progress)
         return
     if current != champion.version:
@@ -211,7 +213,7 @@ def reconcile_once(
         origin = "" if current is None else f"from version {current} "
         yield f"alias champion moved {origin}to version {champion.version}"
     yield from _set_statuses(ledger, registry, state, versions, progress)
-    yield from _set_state(ledger, registry, model, state, progress)
+    yield from _set_state(ledger, registry, model, state, tags, progress)
 
 
 def _is_same_version(event: Event, other: Event | None) -> bool:
@@ -281,9 +283,16 @@ def _status_tags(ledger: Ledger, state: ModelState, number: int) -> dict[str, st
     return {"status": "former" if ledger.believes(state.promoted[number]) else NOT_BELIEVED}
 
 
-def _set_state(ledger: Ledger, registry: Registry, model: str, state: ModelState, progress: Progress) -> Iterator[str]:
+def _set_state(
+    ledger: Ledger,
+    registry: Registry,
+    model: str,
+    state: ModelState,
+    tags: Mapping[str, str],
+    progress: Progress,
+) -> Iterator[str]:
+    """`tags` are those of the model, as this pass found them."""
     wanted = ("in service" if state.champion else "out of service") + (", frozen" if state.frozen else "")
-    tags = registry.tags(model)
     mark = ledger.mark(state.events[-1].sequence)
     if tags.get("state") != wanted:
         progress("tag the model")
