@@ -8,11 +8,13 @@ from beampermit.git import Git
 
 def is_ancestor(git: Git, remote: str, older: str, newer: str) -> bool:
     """Whether `newer` contains `older`; fetches commits that this clone lacks."""
-    if not all(git.resolve(commit) for commit in (older, newer)):
+    question = ("merge-base", "--is-ancestor", older, newer)
+    answer = git.try_(*question)
+    if answer.code > 1:  # it lacks one of them
         # Without the ledger, which must only be fetched by `Ledger.fetch`.
         branches = (f"+refs/heads/*:refs/remotes/{remote}/*", "^refs/heads/beampermit-ledger")
         git.try_("fetch", "--quiet", "--no-tags", remote, *branches, timeout=60.0)
-    answer = git.try_("merge-base", "--is-ancestor", older, newer)
+        answer = git.try_(*question)
     if answer.code and git("rev-parse", "--is-shallow-repository") == "true":
         raise BadInput(
             "this clone is too shallow to tell which of two commits is older",

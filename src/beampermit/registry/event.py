@@ -182,7 +182,10 @@ def _author(git: Git) -> str:
     actor = os.environ.get("GITHUB_ACTOR")
     if actor:
         return actor
-    name, mail = (git.try_("config", f"user.{key}").out.strip() for key in ("name", "email"))
+    listed = git.try_("config", "--get-regexp", r"^user\.(name|email)$").out
+    # Of several values of a key, the last counts.
+    values = {key: value.strip() for key, _, value in (line.partition(" ") for line in listed.split("\n"))}
+    name, mail = values.get("user.name", ""), values.get("user.email", "")
     if name or mail:
         return f"{name} <{mail}>".strip()
     return os.environ.get("USER") or "unknown"
