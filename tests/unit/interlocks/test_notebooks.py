@@ -205,19 +205,29 @@ def test_a_pull_request_may_be_stricter_than_its_base(judge: Judge) -> None:
 
 @pytest.mark.slow
 def test_notebooks_that_the_contract_names_run(judge: Judge, project: Project) -> None:
+    """Also a cell that asks to be skipped, or nobody would know whether it runs."""
+    skipped = json.loads(notebook("x = 1", "raise ValueError('no beam')"))
+    skipped["cells"][1]["metadata"]["tags"] = ["skip-execution"]
     files = {
         "src/mine.py": "ANSWER = 42\n",
         "notebooks/data.csv": "1\n",
         "notebooks/good.ipynb": notebook("import mine; assert mine.ANSWER == 42", "open('data.csv')", kernel="lab"),
         "notebooks/bad.ipynb": notebook("x = 0", "# halve\nraise ValueError('no\\x1b[31m beam')", "never"),
+        "notebooks/dies.ipynb": notebook("x = 1", "import os; os._exit(3)"),
+        "notebooks/skipped.ipynb": json.dumps(skipped),
         "other/unasked.ipynb": notebook("raise SystemError"),
     }
     verdict = judge("notebooks: {run: [notebooks/*.ipynb]}\n", files)
     assert (verdict.outcome, verdict.reason) == (
         Outcome.FAILED,
-        "notebooks/bad.ipynb cell 2 (# halve): ValueError: no [31m beam",
+        "notebooks/bad.ipynb cell 2 (# halve): ValueError: no [31m beam (and 2 more)",
     )
-    assert [place.file for place in verdict.locations] == ["notebooks/bad.ipynb"]
+    bad, dies, skips = verdict.locations
+    assert (bad.file, bad.reason) == ("notebooks/bad.ipynb", "cell 2 (# halve): ValueError: no [31m beam")
+    assert dies.file == "notebooks/dies.ipynb"
+    assert dies.reason.startswith("cell 2 (import os; os._exit(3)): DeadKernelError: Kernel died")
+    said = "cell 2 (raise ValueError('no beam')): ValueError: no beam"
+    assert (skips.file, skips.reason) == ("notebooks/skipped.ipynb", said)
     assert '"outputs": []' in project.path("notebooks/good.ipynb").read_text(), "what ran is not written"
 
 
@@ -232,24 +242,6 @@ def test_what_cannot_run_is_named_and_what_runs_is_counted(judge: Judge, project
     project.path("contract.yaml").write_text(project.path("contract.yaml").read_text().replace(rules, ""))
     verdict = judge(rules, {"a.ipynb": text, "old.ipynb": "{}"})
     assert verdict.reason.startswith("a.ipynb it is for R, and the locked environment has Python only (and 1 more)")
-
-
-@pytest.mark.slow
-def test_a_cell_that_asks_to_be_skipped_runs(judge: Judge) -> None:
-    """Or nobody would know whether it does."""
-    content = json.loads(notebook("x = 1", "raise ValueError('no beam')"))
-    content["cells"][1]["metadata"]["tags"] = ["skip-execution"]
-    verdict = judge("notebooks: {run: [a.ipynb]}\n", {"a.ipynb": json.dumps(content)})
-    reason = "a.ipynb cell 2 (raise ValueError('no beam')): ValueError: no beam"
-    assert (verdict.outcome, verdict.reason) == (Outcome.FAILED, reason)
-
-
-@pytest.mark.slow
-def test_a_kernel_that_dies_fails_the_notebook_with_the_cell(judge: Judge) -> None:
-    files = {"a.ipynb": notebook("x = 1", "import os; os._exit(3)")}
-    verdict = judge("notebooks: {run: [a.ipynb]}\n", files)
-    assert verdict.outcome is Outcome.FAILED
-    assert verdict.reason.startswith("a.ipynb cell 2 (import os; os._exit(3)): DeadKernelError: Kernel died")
 
 
 def test_a_name_without_a_notebook_fails(judge: Judge) -> None:
