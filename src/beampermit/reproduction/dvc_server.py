@@ -8,6 +8,7 @@ and a pipe for two lines, the process id of the fork and its exit status.
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -22,10 +23,12 @@ LONGEST = 2**20
 """Bytes of a message."""
 PR_SET_DUMPABLE = 4
 LATER = (
-    "dvc.cachemgr", "dvc.data_cloud", "dvc.lock", "dvc.repo.artifacts", "dvc.repo.datasets", "dvc.repo.metrics",
-    "dvc.repo.open_repo", "dvc.repo.params", "dvc.repo.plots", "dvc.repo.reproduce", "dvc.repo.stage", "dvc.rwlock",
-    "dvc.scm", "dvc.stage.cache", "dvc.stage.run", "dvc.utils.strictyaml", "fsspec.implementations.memory",
-    "psutil", "ruamel.yaml", "scmrepo.git.backend.dulwich", "dulwich.ignore", "dulwich.index", "dulwich.worktree",
+    "configobj", "dvc.cachemgr", "dvc.data_cloud", "dvc.dirs", "dvc.lock", "dvc.repo.artifacts", "dvc.repo.datasets",
+    "dvc.repo.graph", "dvc.repo.index", "dvc.repo.metrics", "dvc.repo.open_repo", "dvc.repo.params", "dvc.repo.plots",
+    "dvc.repo.reproduce", "dvc.repo.stage", "dvc.repo.trie", "dvc.rwlock", "dvc.scm", "dvc.stage.cache",
+    "dvc.stage.run", "dvc.utils.strictyaml", "dvc_data.hashfile.db.local", "dvc_data.hashfile.status",
+    "fsspec.implementations.memory", "networkx", "psutil", "ruamel.yaml", "ruamel.yaml.mergevalue",
+    "scmrepo.git.backend.dulwich", "dulwich.ignore", "dulwich.index", "dulwich.worktree",
 )  # fmt: skip
 """What DVC imports only when it runs stages."""
 
@@ -45,6 +48,7 @@ def main() -> int:
         with suppress(ImportError):  # another version of DVC may have no such module
             importlib.import_module(module)
     signal.signal(signal.SIGCHLD, _forget_ended)
+    gc.freeze()  # what all forks share is not looked at in each of them
     while True:
         message, files, _, _ = socket.recv_fds(channel, LONGEST, 2, socket.MSG_CMSG_CLOEXEC)
         if not message:
