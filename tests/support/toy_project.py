@@ -23,6 +23,7 @@ from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from support.conda_channel import PYTHON, QUIET, Channel
 from support.dvc_repositories import remake, replace
+from support.kept_bytecode import keep_bytecode
 from support.registry_project import append_promotion
 from support.shared import made_once, shared_folder
 
@@ -170,6 +171,8 @@ dependencies:
   - python {python}.*
   - descent
 """
+REPRODUCES = ("beampermit.reproduction.elsewhere", "beampermit.reproduction.reproduce", "duckdb")
+"""What takes a script long to import that reproduces it."""
 HERE = Environment(Path(sys.prefix))
 """The environment of the tests: it has numpy, safetensors and duckdb, which is all that the toy projects need."""
 
@@ -216,6 +219,7 @@ def trainable(trained_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A copy of the project for one test, its remote beside it, its reproductions in a folder of the test's own."""
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    keep_bytecode(tmp_path)
     monkeypatch.setattr("beampermit.models.scoring.score_rows", score)
     for name in ("project", "storage"):
         shutil.copytree(trained_once / name, tmp_path / name, symlinks=True)

@@ -28,6 +28,7 @@ from beampermit.registry.event import Event
 from beampermit.reproduction.tree import FIXED_IDENTITY
 from support.conda_channel import QUIET, Channel, laboratory, serving
 from support.dvc_repositories import replace
+from support.kept_bytecode import keep_bytecode
 from support.permits import statement
 from support.toy_project import descent, on_conda
 
@@ -55,6 +56,7 @@ def conda_once(trained_once: Path, served: Channel, tmp_path_factory: pytest.Tem
         patch.setenv("BEAMPERMIT_CACHE", str(folder / "archives"))
         patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        keep_bytecode(folder)
         for name, value in FIXED_IDENTITY.items():
             patch.setenv(name, value)
         on_conda(Project(folder / "project"), served)
@@ -79,6 +81,7 @@ def conda(conda_once: Path, channel: Channel, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "archives"))
     for name in ("project", "storage", "archives"):
         shutil.copytree(conda_once / name, tmp_path / name, symlinks=True)
+    keep_bytecode(tmp_path)
     return Project(tmp_path / "project")
 
 

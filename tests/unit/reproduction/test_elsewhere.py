@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -24,6 +22,8 @@ from beampermit.reproduction.elsewhere import trainer_on
 from beampermit.reproduction.reproduce import Reproduction
 from beampermit.reproduction.retraining import Trainer
 from support.dvc_repositories import remake, replace
+from support.forked_pythons import forked
+from support.toy_project import REPRODUCES
 
 pytestmark = pytest.mark.slow
 
@@ -175,11 +175,9 @@ with open_executor(on, resources, work) as executor:
 
 def killed(project: Project, on: str, begun: Path, *seeds: int) -> None:
     (begun.parent / "work").mkdir()
-    words = [sys.executable, "-c", KILLED, project.root, on, begun, *map(str, seeds)]
-    tests = str(Path(__file__).parents[2])
-    variables = {**os.environ, "PYTHONPATH": tests}
-    ended = subprocess.run(words, env=variables, capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    code, _, errors = forked(KILLED, project.root, on, begun, *seeds, env=variables, needs=REPRODUCES).finish()
+    assert code == -signal.SIGKILL, errors
 
 
 def test_a_run_that_was_killed_goes_on_with_what_is_missing(trainable: Project, again: Again, tmp_path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +19,8 @@ from beampermit.reproduction.tree import place_of, private_folder
 from beampermit.reproduction.weights import Likeness
 from beampermit.verdicts.verdict import Outcome
 from support.dvc_repositories import leaf, remake, replace
+from support.forked_pythons import forked
+from support.toy_project import REPRODUCES
 
 pytestmark = pytest.mark.slow
 
@@ -203,13 +203,13 @@ with ended_by_signals():
 
 def interrupted(project: Project, by: signal.Signals) -> None:
     """Begin a reproduction whose second seed takes long; end it by a signal once the first seed is done."""
-    child = subprocess.Popen([sys.executable, "-c", DRIVER], cwd=project.root, env={**os.environ, "SLOW": "600"})
+    child = forked(DRIVER, cwd=project.root, env={**os.environ, "SLOW": "600"}, needs=REPRODUCES)
     cache = Path(os.environ["XDG_CACHE_HOME"])
     deadline = time.monotonic() + 120
     while not any(cache.glob("beampermit/reproduce/*/*/results/seed-0/done.json")):
         assert child.poll() is None
         assert time.monotonic() < deadline
-        time.sleep(0.2)
+        time.sleep(0.05)
     child.send_signal(by)
     assert child.wait(60) != 0
 
