@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
-from contextlib import chdir
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -21,8 +18,9 @@ from beampermit.models.metrics import read_metrics
 from beampermit.processes import Finished
 from beampermit.project import Project
 from beampermit.trials.records import Study
-from support.forked_trainings import script
-from support.trained_project import RUN, metrics_of, python
+from support.forked_commands import executable
+from support.forked_trainings import own_tests, script
+from support.trained_project import RUN, metrics_of, python, status
 
 pytestmark = pytest.mark.slow
 HARMLESS = {".safetensors", ".json", ".yaml", ".py", ".txt", ""}
@@ -32,7 +30,7 @@ PICKLE = re.compile(rb"\A(\x80[\x02-\x05]|PK\x03\x04)")
 def hooks(project: Project) -> Finished:
     """All of them on all files, with a checker beside the environment."""
     environment = Environment(Path(os.environ[VARIABLE])).variables(project.root)
-    path = os.pathsep.join((environment["PATH"], str(Path(sys.executable).parent)))
+    path = os.pathsep.join((environment["PATH"], str(executable(project.root.parent).parent)))
     return python(project, "-m", "pre_commit", "run", "--all-files", env={"PATH": path})
 
 
@@ -88,7 +86,7 @@ def test_its_own_tests_notice_a_feature_that_looks_at_neighbours_and_a_split_tha
     _edit(
         trained_copy, "pipeline/splits.py", ".where(pd.concat(chosen, axis=1).nunique(axis=1, dropna=False) == 1)", ""
     )
-    done = python(trained_copy, "-m", "pytest", "-q", "tests/unit/test_features.py", "tests/unit/test_splits.py")
+    done = own_tests(trained_copy, "tests/unit/test_features.py", "tests/unit/test_splits.py")
     assert "FAILED tests/unit/test_features.py::test_batch_and_single_signals_agree" in done.out
     assert "FAILED tests/unit/test_splits.py::test_no_group_or_time_is_in_two_splits" in done.out
 
@@ -114,7 +112,7 @@ def test_the_first_model_passes_its_gates_and_the_one_of_its_page_is_clearly_bet
 def test_a_stage_runs_again_for_what_it_uses_and_not_for_what_it_does_not(trained_copy: Project) -> None:
     params = trained_copy.root / "params.yaml"
     params.write_text(params.read_text().replace("learning_rate: 0.003", "learning_rate: 0.004"))
-    stale = _status(trained_copy).keys()
+    stale = status(trained_copy).keys()
     assert "train" in stale
     assert not {"request", "label", "dataset"} & stale
     trained_copy.git("checkout", "--quiet", "params.yaml")
@@ -144,7 +142,7 @@ def test_a_contract_without_keys_that_may_be_left_out_and_with_an_unquoted_date_
     assert done.code == 0, done.err
     sidecar = json.loads((trained_copy.root / "data/raw.json").read_text())
     assert sidecar["first"] == "2024-01-08T00:00:00+00:00"
-    assert _status(trained_copy, commit=True) == {}
+    assert status(trained_copy, commit=True) == {}
 
 
 def test_signals_of_another_amplitude_leave_the_range_of_the_contract(trained_copy: Project) -> None:
@@ -196,13 +194,13 @@ def test_a_label_by_a_person_is_heard_over_the_injection(trained_copy: Project) 
         "print(table[table.labelled_by == 'Ada Operator'].faulty.tolist())",
     )
     assert found.strip() == "[False]"
-    assert "labels/reviewed.csv" in str(_status(trained_copy)["label"])
+    assert "labels/reviewed.csv" in str(status(trained_copy)["label"])
 
 
 def test_a_source_that_is_not_known_is_one_line(trained_copy: Project) -> None:
     contract = trained_copy.root / "contract.yaml"
     contract.write_text(contract.read_text().replace("source: simulator ", "source: archive "))
-    done = python(trained_copy, "-m", "bpm_faults.pipeline.request")
+    done = script(trained_copy, "from bpm_faults.pipeline import request; request.main()")
     assert done.code == 1
     assert done.err == "contract.yaml: dataset.request: source: 'archive' is not one of simulator, files\n"
 
@@ -263,21 +261,11 @@ def _in_one(project: Project, *statements: str) -> str:
     return done.out
 
 
-def _status(project: Project, *, commit: bool = False) -> dict[str, Any]:
-    """Stage -> what has changed, as `dvc status` tells it; with `commit`, once DVC took what is there."""
-    from dvc.repo import Repo
-
-    with chdir(project.root), Repo() as repo:  # stages are named as seen from the working folder
-        if commit:
-            repo.commit(force=True)
-        return repo.status()
-
-
 def _stale_after(project: Project, contract: str) -> set[str]:
     """The stages that a changed contract makes stale, besides stage `contract`, which has looked at it."""
     (project.root / "contract.yaml").write_text(contract)
     _in_one(project, "run('pipeline.contract')")
-    return _status(project).keys() - {"contract"}
+    return status(project).keys() - {"contract"}
 
 
 def _edit(project: Project, module: str, old: str, new: str) -> None:
