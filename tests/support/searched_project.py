@@ -89,6 +89,8 @@ LOCK = (
     'version = 1\nrequires-python = ">=3.11"\n\n[[package]]\nname = "toy"\nsource = { virtual = "." }\nversion = "1"\n'
 )
 PYPROJECT = '[project]\nname = "toy"\nversion = "1"\nrequires-python = ">=3.11"\ndependencies = []\n'
+RUNS_TRIALS = ("beampermit.cli.main", "beampermit.trials.session", "optuna")
+"""What takes `beampermit trials run` long to import."""
 CONFIG = "[core]\n    remote = storage\n['remote \"storage\"']\n    url = ../../storage\n"
 
 

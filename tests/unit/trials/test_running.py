@@ -6,11 +6,8 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +22,8 @@ from beampermit.trials.settings import FILE
 from beampermit.trials.storage import JOURNAL, folder_of
 from beampermit.trials.study import list_studies, open_study, others, read_study
 from support.dvc_repositories import remake, replace
-from support.forked_commands import beampermit
-from support.searched_project import resources
+from support.forked_pythons import COMMAND, Forked, forked
+from support.searched_project import RUNS_TRIALS, resources
 
 
 @pytest.fixture
@@ -295,10 +292,9 @@ def test_data_that_are_not_here_are_asked_for(searched: Project, search: Callabl
 WORDS = ("trials", "run", "--no-mlflow", "--json")
 
 
-def start(project: Project, work: Path, trials: int) -> subprocess.Popen[str]:
-    options = ["--trials", str(trials), "--at-once", "1", "--work", str(work)]
-    command = [sys.executable, "-m", "beampermit", *WORDS, *options]
-    return subprocess.Popen(command, cwd=project.root, stdout=-1, stderr=-1, text=True, start_new_session=True)
+def start(project: Project, work: Path, trials: int) -> Forked:
+    words = (*WORDS, "--trials", trials, "--at-once", 1, "--work", work)
+    return forked(COMMAND, *words, cwd=project.root, needs=RUNS_TRIALS)
 
 
 def wait_for(there: Callable[[], bool]) -> None:
@@ -316,12 +312,10 @@ def lines_of(project: Project) -> int:
 @pytest.mark.slow
 def test_two_runs_at_once_share_the_trials(searched: Project, tmp_path: Path) -> None:
     does(searched, "slow")
-    words = [*WORDS, "--trials", "8", "--at-once", "1", "--work", tmp_path / "work"]
-    with ThreadPoolExecutor() as both:
-        begun = [both.submit(beampermit, *words, cwd=searched.root, needs=("optuna",)) for _ in range(2)]
-        runs = [one.result() for one in begun]
-    assert [run.returncode for run in runs] == [0, 0]
-    answers = [json.loads(run.stdout) for run in runs]
+    runs = [start(searched, tmp_path / "work", 8) for _ in range(2)]
+    ended = [run.finish() for run in runs]
+    assert [code for code, _, _ in ended] == [0, 0]
+    answers = [json.loads(said) for _, said, _ in ended]
     study = read_study(searched)
     assert len(study.trials) == 8
     assert {trial.state for trial in study.trials} == {State.COMPLETE}
@@ -361,7 +355,7 @@ def test_a_run_that_is_interrupted_is_gone_on_with(
     run = start(searched, tmp_path / "work", 6)
     wait_for(lambda: lines_of(searched) > 10)
     run.send_signal(signal.SIGINT)
-    _, errors = run.communicate(timeout=60)
-    assert run.returncode in (130, -signal.SIGINT)
+    code, _, errors = run.finish()
+    assert code in (130, -signal.SIGINT)
     assert "Traceback" not in errors
     assert [trial.state for trial in search(6).study.trials] == [State.COMPLETE] * 6

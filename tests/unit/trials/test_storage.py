@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,25 @@ from beampermit.trials.records import State
 from beampermit.trials.session import run_study
 from beampermit.trials.storage import JOURNAL, address_of, folder_of, opened
 from beampermit.trials.study import open_study, read_study
-from support.postgresql import PASSWORD, Server, postgresql, postgresql_server
-from support.searched_project import resources
+from support.forked_pythons import COMMAND, forked
+from support.postgresql import PASSWORD, Server, running_server
+from support.searched_project import RUNS_TRIALS, resources
 
-__all__ = ["postgresql", "postgresql_server"]
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """One for the tests of this file, each of which has a database of its own."""
+    with running_server() as found:
+        yield found
+
+
+def database_of(server: Server, name: str) -> str:
+    """The address of a new database."""
+    from psycopg import connect
+
+    with connect(server.address, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return f"{server.address.rpartition('/')[0]}/{name}"
 
 
 @pytest.mark.slow
@@ -204,17 +220,20 @@ def test_a_run_is_dead_where_its_process_or_its_signs_are(searched: Project, mon
     ]  # fmt: skip
 
 
+RUN = ("trials", "run", "--no-mlflow")
+
+
 @pytest.mark.slow
 def test_two_runs_share_a_real_database_and_nothing_shows_its_password(
-    searched: Project, tmp_path: Path, postgresql: str
+    searched: Project, tmp_path: Path, server: Server
 ) -> None:
+    postgresql = database_of(server, "shared")
     variables = {**os.environ, "BEAMPERMIT_STORAGE": postgresql}
-    command = [sys.executable, "-m", "beampermit", "trials", "run", "--no-mlflow", "--json", "--trials", "8"]
-    command += ["--at-once", "1", "--work", str(tmp_path / "work")]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    running = [subprocess.Popen(command, cwd=searched.root, env=variables, **pipes) for _ in range(2)]
-    answers = [run.communicate(timeout=240) for run in running]
-    assert [run.returncode for run in running] == [0, 0], answers
+    words = (*RUN, "--json", "--trials", 8, "--at-once", 1, "--work", tmp_path / "work")
+    running = [forked(COMMAND, *words, cwd=searched.root, env=variables, needs=RUNS_TRIALS) for _ in range(2)]
+    ended = [run.finish() for run in running]
+    answers = [(said, errors) for _, said, errors in ended]
+    assert [code for code, _, _ in ended] == [0, 0], answers
     study = read_study(searched, storage=postgresql)
     assert len(study.trials) in (8, 9)  # two may ask for the last one at the same moment
     assert {trial.state for trial in study.trials} == {State.COMPLETE}
@@ -231,24 +250,22 @@ def test_two_runs_share_a_real_database_and_nothing_shows_its_password(
 
 @pytest.mark.slow
 def test_a_study_goes_on_after_its_database_was_killed_and_repeats_no_trial(
-    searched: Project, tmp_path: Path, postgresql_server: Server
+    searched: Project, tmp_path: Path, server: Server
 ) -> None:
-    address, trials = postgresql_server.address, 40
-    command = [sys.executable, "-m", "beampermit", "trials", "run", "--no-mlflow", "--trials", str(trials)]
-    command += ["--at-once", "2", "--work", str(tmp_path / "work")]
+    address, trials = database_of(server, "killed"), 16
+    words = (*RUN, "--trials", trials, "--at-once", 2, "--work", tmp_path / "work")
     variables = {**os.environ, "BEAMPERMIT_STORAGE": address}
-    first = subprocess.Popen(command, cwd=searched.root, env=variables, stderr=subprocess.PIPE, text=True)
+    first = forked(COMMAND, *words, cwd=searched.root, env=variables, needs=RUNS_TRIALS)
     while len(list((tmp_path / "work").glob("units/*/ended.json"))) < 4:
-        time.sleep(0.05)
-    postgresql_server.kill()
-    assert first.stderr
-    said = first.stderr.read()
-    assert first.wait(60) == Outside.exit_code
+        time.sleep(0.02)
+    server.kill()
+    code, _, said = first.finish()
+    assert code == Outside.exit_code
     assert "postgresql+psycopg://127.0.0.1:" in said
     assert PASSWORD not in said
     assert "Traceback" not in said
 
-    postgresql_server.start()
+    server.start()
     done = {file: file.stat().st_mtime_ns for file in (tmp_path / "work").glob("units/*/result.json")}
     assert len(done) < trials, "it was killed in the middle"
     session = run_study(searched, trials, resources(tmp_path), silent, storage=address, mlflow=False)
