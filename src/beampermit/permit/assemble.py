@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +71,11 @@ def assemble(
     _require_no_changes(git)
     written = contract.evaluation.metrics
     metrics = read_project_metrics(project.path(written), written, contract.metrics)
-    for name in (contract.model.manifest, *([written] if metrics else [])):
-        _require_as_committed(project, name)
+    tracked = git.tracked()
+    locks, pipelines = _locks(project, tracked), _pipelines(project, tracked)
+    read = [contract.model.manifest, *([written] if metrics else [])]
+    _require_as_committed(project, [*read, *locks, *pipelines, CONTRACT])
     listed = Manifest.read(project.path(contract.model.manifest), contract.model.manifest)
-    locks, pipelines = _locks(project), _pipelines(project)
     model, dataset = _split(listed.files, contract.model.path)
     body = {
         "subject": [{"name": contract.model.name, "digest": {"sha256": digest_json(model).removeprefix("sha256:")}}],
@@ -222,15 +224,19 @@ def _require_no_changes(git: Git) -> None:
         )
 
 
-def _require_as_committed(project: Project, file: str) -> None:
+def _require_as_committed(project: Project, files: Sequence[str]) -> None:
     """`git status` passes over files that the index says to pass over, and those that attributes write otherwise."""
-    held = project.git.try_("rev-parse", "--verify", "--quiet", f"HEAD:./{file}").out
-    if project.git.try_("hash-object", "--no-filters", "--", file).out != held:
-        raise Failed(
-            "this file is not byte by byte that of the commit, which a permit binds",
-            file=file,
-            hint=f"git checkout-index --force --ignore-skip-worktree-bits {file}",
-        )
+    there = [file for file in files if project.path(file).is_file()]  # who reads it says that it is missing
+    # Of the first that the commit does not have, git prints the question, and then nothing more.
+    held = project.git.try_("rev-parse", *(f"HEAD:./{file}" for file in there)).out.split("\n")
+    found = project.git.try_("hash-object", "--no-filters", "--", *there).out.split("\n")
+    for file, own, committed in zip_longest(there, found, held):
+        if own != committed:
+            raise Failed(
+                "this file is not byte by byte that of the commit, which a permit binds",
+                file=file,
+                hint=f"git checkout-index --force --ignore-skip-worktree-bits {file}",
+            )
 
 
 def _measured(files: Iterable[VerdictFile], contract: Contract) -> dict[str, float]:
@@ -249,21 +255,20 @@ def _split(files: dict[str, str], folder: str) -> tuple[dict[str, str], dict[str
     return model, {path: digest for path, digest in files.items() if not path.startswith(prefix)}
 
 
-def _locks(project: Project) -> tuple[str, ...]:
+def _locks(project: Project, tracked: Sequence[str]) -> tuple[str, ...]:
     """The lock, and the locks of accelerator variants that are in the commit."""
     backend = backend_of(project.root)
-    _, *variants = lock_files({backend.lock_file, *project.git.tracked()}, backend)
+    _, *variants = lock_files({backend.lock_file, *tracked}, backend)
     return (backend.lock_file, *variants)
 
 
-def _pipelines(project: Project) -> tuple[str, ...]:
+def _pipelines(project: Project, tracked: Sequence[str]) -> tuple[str, ...]:
     """The dvc.lock of each pipeline, at least one; DAT001 asks for those that are missing."""
-    locks = pipeline_locks(project.git.tracked())
+    locks = pipeline_locks(tracked)
     return tuple(lock for lock in locks if project.path(lock).is_file()) or (LOCK,)
 
 
 def _bind(project: Project, file: str) -> dict[str, str]:
     if not project.path(file).is_file():
         raise BadInput("this file is missing, and a permit must bind it", file=file)
-    _require_as_committed(project, file)
     return {"file": file, "digest": digest_file(project.path(file))}

@@ -117,7 +117,9 @@ class Ledger:
         """Whether a commit has all lines of an earlier one: no rule against force-pushes stops a commit on top."""
         if self.git.try_("merge-base", "--is-ancestor", before, head).code:
             return False
-        return self._text(head).startswith(self.git.read(before, LEDGER_FILE) or "")
+        read, text = self._cached_text
+        earlier = text if read == before else self.git.read(before, LEDGER_FILE) or ""
+        return self._text(head).startswith(earlier)
 
     def read(self, model: str | None = None) -> LedgerState:
         """The ledger as last fetched, of all models or of one; not to be modified.

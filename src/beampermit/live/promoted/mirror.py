@@ -41,6 +41,8 @@ class Mirror:
         """Whether ledger and keys were read once."""
         self._kept_keys = ""
         """The tip of the protected branch whose keys are kept."""
+        self._projects: dict[tuple[str, str], Git] = {}
+        """Commit and digest of a contract -> git in its folder: a version is declared again at each switch to it."""
         if (self._folder / ".git/HEAD").is_file():
             self._open()
 
@@ -81,17 +83,22 @@ class Mirror:
 
         Raises `Failed` where the commit has no such contract, `Outside` where the repository does not have it.
         """
-        facts, bound = statement.predicate, statement.predicate.contract
+        commit, digest = statement.predicate.commit, statement.predicate.contract.digest
         with self._lock:
-            self._require(self.git, facts.commit, f"commit {facts.commit[:12]}")
-            paths = [path for path in self.git.files_at(facts.commit) if f"/{path}".endswith(f"/{FILE_NAME}")]
-            with scratch_folder() as scratch:
-                for path in sorted(paths, key=lambda path: path.count("/")):
-                    if digest_file(self.git.export(facts.commit, scratch, path) / path) == bound.digest:
-                        folder = self._folder / Path(path).parent
-                        folder.mkdir(parents=True, exist_ok=True)
-                        return Git(folder)
-        raise Failed(f"commit {facts.commit[:12]} has no {FILE_NAME} with the digest that the permit binds")
+            if (commit, digest) not in self._projects:
+                self._projects[commit, digest] = self._find_project(commit, digest)
+            return self._projects[commit, digest]
+
+    def _find_project(self, commit: str, digest: str) -> Git:
+        self._require(self.git, commit, f"commit {commit[:12]}")
+        paths = [path for path in self.git.files_at(commit) if f"/{path}".endswith(f"/{FILE_NAME}")]
+        with scratch_folder() as scratch:
+            for path in sorted(paths, key=lambda path: path.count("/")):
+                if digest_file(self.git.export(commit, scratch, path) / path) == digest:
+                    folder = self._folder / Path(path).parent
+                    folder.mkdir(parents=True, exist_ok=True)
+                    return Git(folder)
+        raise Failed(f"commit {commit[:12]} has no {FILE_NAME} with the digest that the permit binds")
 
     def _keep_keys(self, ledger: Ledger) -> None:
         """Without a network, keys are those of the protected branch as it was last seen here."""
