@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from beampermit.environments import Environment
 from beampermit.live.loop import Standing
 from beampermit.live.promoted import Declared, Follower, Promoted, Promotions, Repository, Wanted, from_registry
 from beampermit.registry.event import Event, Kind, provenance
+from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from support.registry_project import MODEL, WHY, Laboratory
 from support.shared import shared_folder
@@ -119,8 +121,9 @@ class Followed:
         signed = self.lab.sign()
         permit = signed.statement
         facts = {"digest": permit.model_digest, "permit": permit.digest, "commit": permit.predicate.commit}
-        version = max(self._state().promoted) + 1
-        self._append("promote", self._state().promoted[1], signed.content, version=version, **facts)
+        state = self._state()
+        version = max(state.promoted) + 1
+        self._append("promote", state.promoted[1], signed.content, version=version, **facts)
 
     def write(self, kind: Kind, version: int = 0, reason: str = WHY, **own: str) -> Event:
         """An event about a version, by default the one that was last put into service."""
@@ -129,16 +132,20 @@ class Followed:
         assert of is not None
         return self._append(kind, of, None, reason=reason, **own)
 
+    @cached_property
+    def _ledger(self) -> Ledger:
+        """One, which knows what it has fetched."""
+        return self.lab.ledger
+
     def _state(self) -> ModelState:
-        ledger = self.lab.ledger
-        ledger.fetch()
-        return ledger.state(MODEL)
+        self._ledger.fetch()
+        return self._ledger.state(MODEL)
 
     def _append(self, kind: Kind, of: Event, envelope: bytes | None, reason: str = WHY, **facts: object) -> Event:
-        ledger, git = self.lab.ledger, self.lab.project.git
-        ledger.fetch()
+        """Onto what was fetched just now."""
+        ledger = self._ledger
         expected, line = ledger.state(MODEL).champion_version, ledger.read(MODEL).length + 1
-        told = {"event": kind, "sequence": line, "expected": expected, **provenance(git, reason), **facts}
+        told = {"event": kind, "sequence": line, "expected": expected, **provenance(ledger.git, reason), **facts}
         event = of.model_copy(update=told)
         ledger.append(event, permit=envelope)
         return event

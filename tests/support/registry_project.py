@@ -114,7 +114,8 @@ class Laboratory:
 
     def sign(self, ids: Sequence[str] = INTERLOCKS) -> envelope.Signed:
         """The permit of the commit that is checked out, with passed verdicts of `ids`."""
-        statement = assemble(self.project, [verdicts(self.project, ids)], ids)
+        project = self.project
+        statement = assemble(project, [verdicts(project, ids)], ids)
         key = keys.load_signing_key(str(self.key))
         return envelope.Signed(statement, envelope.sign_statement(statement, key))
 
@@ -214,7 +215,8 @@ class Laboratory:
         shutil.copytree(self.root.parent, into, dirs_exist_ok=True)
         copy = laboratory_in(into, seen_at)
         _move_places(into / "mlflow.db", self.home, copy.home)
-        copy.git("remote", "set-url", "origin", str(into / "origin.git"))
+        config = copy.root / ".git/config"  # as `git remote set-url` does it
+        config.write_text(config.read_text().replace(str(self.root.parent / "origin.git"), str(into / "origin.git")))
         return copy
 
     @property

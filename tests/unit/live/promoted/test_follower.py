@@ -686,7 +686,8 @@ def test_after_a_restart_the_version_that_answered_last_begins_and_the_champion_
     again = serving.again()
     again.follower.look()
     assert again.follower.standing.refused == "version 1 is being prepared"
-    again.look()
+    again.follower.settle(60)
+    again.follower.look()
     assert (again.version, again.standings[-1].version) == (1, 1)
     assert "version 1 begins: it answered last before this start" in caplog.text
     champion = f"version 2 is champion since {again.lab.last().at}"
