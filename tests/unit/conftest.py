@@ -111,7 +111,9 @@ def _make_template(folder: Path, contract_text: str) -> None:
     (root / "data/dataset").mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
-        _git(root, "init", "--quiet", "--initial-branch", "main")
+        _git(root, "init", "--quiet", "--template=", "--initial-branch", "main")
+        for name in ("info", "hooks"):  # as git's own template has them, without its samples
+            (root / ".git" / name).mkdir()
         (root / "contract.yaml").write_text(contract_text.replace("shape: [250]", "shape: [4]"))
         (root / "dvc.yaml").write_text(PIPELINE)
         (root / "params.yaml").write_text("rows: 8\n")
@@ -132,6 +134,7 @@ def _make_template(folder: Path, contract_text: str) -> None:
         remake(root)
         _git(root, "add", "--all")
         _git(root, "commit", "--quiet", "--message", "The data")
+        _git(root, "repack", "-a", "-d", "--quiet")  # copied as one file
 
 
 @pytest.fixture
@@ -141,7 +144,9 @@ def dvc_project(dvc_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name in ("project", "storage"):
         shutil.copytree(dvc_template / name, tmp_path / name, symlinks=True)
     root = tmp_path / "project"
-    _git(root, "switch", "--quiet", "--create", "change")
+    # As `git switch --create` does.
+    shutil.copyfile(root / ".git/refs/heads/main", root / ".git/refs/heads/change")
+    (root / ".git/HEAD").write_text("ref: refs/heads/change\n")
     return Project(root, base="main")
 
 
