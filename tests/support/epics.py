@@ -183,10 +183,11 @@ def _ended(child: Any) -> Iterator[Any]:
 
 def until(holds: Callable[[], object], patience: float = 20.0) -> None:
     """Wait until something holds; on a loaded machine that may take long, and is no failure."""
-    end = time.monotonic() + patience
+    end, pause = time.monotonic() + patience, 0.02
     while not holds():
         assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.1)  # to look is not free: what takes long is looked at less often
 
 
 def _described(pvs: Mapping[str, Any]) -> dict[str, Any]:

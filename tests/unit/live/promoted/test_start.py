@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,14 @@ def promote_with_other_pvs(followed: Followed, state: Path) -> None:
 def get(url: str) -> dict[str, Any]:
     """Nothing while nobody answers."""
     with suppress(httpx.HTTPError):
-        return httpx.get(url, timeout=20, trust_env=False).json()
+        return client().get(url).json()
     return {}
+
+
+@cache
+def client() -> httpx.Client:
+    """One, for each reads the certificates of the world."""
+    return httpx.Client(timeout=20, trust_env=False)
 
 
 def free_port() -> int:
