@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -108,6 +109,7 @@ class Child:
 
     @staticmethod
     def _run(action: Action, progress: Callable[[str], None], tell: Connection) -> None:
+        gc.disable()  # it soon ends, and a look at all that was imported would copy it
         code = 0
         try:
             action(progress)

@@ -19,7 +19,7 @@ from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.rebuild import FetchModel
-from support.registry_project import MODEL, Laboratory, append_promotion
+from support.registry_project import MODEL, Laboratory, append_promotion, laboratory_in, link_to
 
 pytestmark = pytest.mark.slow
 STEPS = (
@@ -30,8 +30,9 @@ STEPS = (
 
 
 @pytest.fixture
-def fourth(prepared: Callable[..., Laboratory]) -> Laboratory:
+def fourth(prepared: Callable[..., Laboratory], tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
     """Versions 1, 2 and 4 were promoted, 3 only registered; 2 is champion again, 1 is retired."""
+    links = tmp_path_factory.getbasetemp()
 
     def steps(made: Laboratory) -> None:
         run = made.registry.store(MODEL, made.root / "model", "another", {})
@@ -40,10 +41,12 @@ def fourth(prepared: Callable[..., Laboratory]) -> Laboratory:
         made.promote()
         made.rollback()
 
-    made = prepared("fourth", steps, since="twice")
-    # Here, so that the ledger has the address of this copy.
-    made.retire(version=1)
-    return made
+    def retire(made: Laboratory) -> None:
+        # At the address of the copies, so that the ledger has it.
+        folder = made.root.parent
+        laboratory_in(folder, link_to(folder, links / "registry")).retire(version=1)
+
+    return prepared(f"fourth-{links.name}", steps, retire, since="twice")
 
 
 @pytest.fixture
