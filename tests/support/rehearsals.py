@@ -39,6 +39,16 @@ def shared_tools(factory: pytest.TempPathFactory) -> Path:
     return shared_folder(factory) / "cache/beampermit/tools"
 
 
+def laid_out_once(factory: pytest.TempPathFactory) -> Path:
+    """What actions need of this repository, copied once for all tests: it takes half a second.
+
+    It is for rehearsals that use none of our actions. To plant something, copy it: the hundreds of files behind its
+    links, which only the installation of a checker reads, stay where they are.
+    """
+    made = made_once(shared_folder(factory) / "laid-out", lambda folder: stage.lay_out(folder / "beampermit"))
+    return made / "beampermit"
+
+
 EDITS = (
     ('os.environ.get("FRESH") == "true"', "False"),
     ('{"checker": checker,', '{{"checker": lambda: append("GITHUB_PATH", {folder!r}),'),
@@ -55,13 +65,12 @@ def lend_checker(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
     A test that plants something in our workflows calls this first, and edits what `stage.lay_out` gives then.
     """
     tools, prepare, lines = shared_tools(factory), runner.prepare, runner.lines
-    # The hundreds of files behind its links, which only the installation of a checker would read, are copied once.
-    whole = made_once(shared_folder(factory) / "laid-out", lambda made: stage.lay_out(made / "beampermit"))
+    whole = laid_out_once(factory)
     folder = factory.mktemp("lent")
     executable(folder, needs)
 
     def laid_out(into: Path) -> Path:
-        ours = Path(shutil.copytree(whole / "beampermit", into, symlinks=True))
+        ours = Path(shutil.copytree(whole, into, symlinks=True))
         setup = ours / "actions/setup/setup.py"
         text = setup.read_text()
         for old, new in EDITS:

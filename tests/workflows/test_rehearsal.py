@@ -18,7 +18,7 @@ import pytest
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.rehearsal import Result, rehearse, runner, stage
 from support.forked_commands import beampermit, executable
-from support.rehearsals import HEAD, log_of, run
+from support.rehearsals import HEAD, laid_out_once, log_of, run
 
 pytestmark = pytest.mark.slow
 
@@ -27,18 +27,11 @@ DOWNLOAD = "actions/download-artifact@37930b1c2abaa49bbe596cd826c3c89aef350131"
 CHECKOUT = "actions/checkout@de0fac2e4500dabe0009e67214ff5f5447ce83dd"
 
 
-@pytest.fixture(scope="module")
-def laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return stage.lay_out(tmp_path_factory.mktemp("ours") / "beampermit")
-
-
 @pytest.fixture(autouse=True)
-def _laid_out_once(laid_out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What actions need of this repository is copied once, where none of ours is used: it is half of such a rehearsal.
-
-    The commands below, in processes of their own, each make their copy.
-    """
-    monkeypatch.setattr(stage, "lay_out", lambda _: laid_out)
+def _laid_out_once(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands below, in processes of their own, each make their copy."""
+    whole = laid_out_once(tmp_path_factory)
+    monkeypatch.setattr(stage, "lay_out", lambda _: whole)
 
 
 def test_a_good_workflow_succeeds_and_leaves_logs(repository, results) -> None:

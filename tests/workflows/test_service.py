@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from beampermit.project import Project
-from beampermit.rehearsal import rehearse
+from beampermit.rehearsal import rehearse, stage
 from support.forked_commands import MLFLOW, executable
 from support.paths import ROOT
 from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
-from support.rehearsals import log_of
+from support.rehearsals import laid_out_once, log_of
 
 __all__ = ["database", "laboratory", "prepared"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -54,7 +54,9 @@ def _step(call: str, key: Path) -> str:
     return f"      - uses: ./actions/{verb}\n        with:\n{words}"
 
 
-def test_each_action_is_its_command(laboratory: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_action_is_its_command(
+    laboratory: Laboratory, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     laboratory.promote()
     file = laboratory.root / ".github/workflows/service.yml"
     file.parent.mkdir(parents=True)
@@ -65,6 +67,8 @@ def test_each_action_is_its_command(laboratory: Laboratory, tmp_path: Path, monk
     laboratory.promote()
     laboratory.registry.set_alias(MODEL, "champion", 1)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", laboratory.uri)
+    whole = laid_out_once(tmp_path_factory)
+    monkeypatch.setattr(stage, "lay_out", lambda _: whole)
     reason = 'tests of beam; `id` $(id) "quoted"'
     workflow = file.relative_to(laboratory.root).as_posix()
     found = rehearse(Project(laboratory.root), "rollback", workflow=workflow, inputs={"reason": reason}, timeout=240)
