@@ -406,7 +406,7 @@ def test_tests_that_run_in_several_processes_are_counted_all_the_same(judge: Jud
         "class TestMore:\n    @few\n    @given(strategies.integers())\n"
         "    def test_b(self, number): assert number == number\n"
         "def test_c(): pass\n",
-        "pytest.ini": "[pytest]\naddopts = -n 1 -p no:cacheprovider\n",
+        "pytest.ini": "[pytest]\naddopts = -n 1 -p no:cacheprovider -p no:hydra_pytest -p no:anyio\n",
     }
     verdict = judge(files, environment=Path(sys.prefix))
     assert verdict.passed, verdict.reason
