@@ -18,22 +18,30 @@ import psutil
 import pytest
 
 from beampermit.datasets.tables import connect, parquet
+from beampermit.digest import digest_folder
 from beampermit.project import Project
 from support.epics import Client, Network, client, until
+from support.registry_project import database
 from support.served_project import PATIENCE, ServedProject, machine, put_into_service
 from support.trained_project import SLUG
 
+__all__ = ["database"]
 PV = "BPM-01S1:X:FAULT"
 PREFIX = "BPM-FAULTS"
 
 
 @pytest.fixture
-def served(_trained_folder: Path, environment_prefix: Path, tmp_path: Path) -> ServedProject:
+def served(_trained_folder: Path, environment_prefix: Path, database: Path, tmp_path: Path) -> ServedProject:
+    """In service, with its bytes on this machine: that a service fetches them is shown by `promoted/test_start.py`."""
+    shutil.copy(database, tmp_path / "mlflow.db")
     for name in (SLUG, "origin.git"):
         shutil.copytree(_trained_folder / name, tmp_path / name, symlinks=True)
     project = Project(tmp_path / SLUG)
     project.git("remote", "set-url", "origin", str(tmp_path / "origin.git"))
-    return put_into_service(project, tmp_path)
+    served = put_into_service(project, tmp_path)
+    model = project.root / "model"
+    shutil.copytree(model, served.state / "models" / digest_folder(model).removeprefix("sha256:"))
+    return served
 
 
 @dataclass
