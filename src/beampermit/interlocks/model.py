@@ -146,8 +146,8 @@ def evaluators(
         return Evaluators(own, measured=measured)  # of other targets, the base's code knows nothing
     if not _may_evaluate_otherwise(project, base_contract):
         return Evaluators(own, measured=measured)
-    origin = "by the base branch's evaluation"
-    if not (base_contract.evaluation.command or base_contract.evaluation.weighted):  # no code of it computes anything
+    origin, evaluation = "by the base branch's evaluation", base_contract.evaluation
+    if not (evaluation.command or evaluation.weighted):  # no code of it computes anything
         base = Evaluator(environment, project.root, base_contract, judged_rows, origin, measured)
         return Evaluators(own, base, measured)
     folder = Path(tempfile.mkdtemp(prefix="beampermit-base-")).resolve()
