@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.forked_pythons import Forked, forked
+from support.kept_bytecode import keep_bytecode
 from support.units_of_work import wait_for
 
 APART = "from beampermit.compute import dask_worker\ndask_worker.sees = lambda folder, description: False\n"
@@ -25,12 +25,25 @@ WITHOUT = (
 """A worker in whose environment Beampermit is not."""
 
 
+DASK = """
+import os, sys
+log = os.open(sys.argv.pop(1), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+os.dup2(log, 1)
+os.dup2(log, 2)
+sys.argv[0] = "dask"
+from dask.cli import run_cli
+run_cli()
+"""
+"""`dask WORDS`, which prints into a file."""
+IMPORTED = ("dask.cli", "distributed.cli.dask_scheduler", "distributed.cli.dask_worker")
+
+
 class Cluster:
     """`address` is that of `--on`; in `folder` are logs, and caches of workers."""
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: list[Forked] = []
         self._workers = 0
         file = folder / "scheduler.json"
         self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
@@ -38,7 +51,7 @@ class Cluster:
         match = wait_for(lambda: file.exists() and re.search(r'"tcp://([^"]+)"', file.read_text()))
         self.address = f"dask://{match[1]}"
 
-    def worker(self, *, preload: str = "", threads: int = 1, path: str = "") -> subprocess.Popen[bytes]:
+    def worker(self, *, preload: str = "", threads: int = 1, path: str = "") -> Forked:
         self._workers += 1
         name = f"worker-{self._workers}"
         words = ["--no-nanny", "--nthreads", str(threads), "--name", name, "--memory-limit", "0"]
@@ -57,17 +70,16 @@ class Cluster:
         wait_for(registered)
         return child
 
-    def _start(self, *words: str, cache: Path | None = None, path: str = "") -> subprocess.Popen[bytes]:
+    def _start(self, *words: str, cache: Path | None = None, path: str = "") -> Forked:
+        cache = cache or self.folder / "cache"
+        keep_bytecode(self.folder, cache)
         paths = os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH", ""))))
-        variables = {**os.environ, "PYTHONPATH": paths, "BEAMPERMIT_CACHE": str(cache or self.folder / "cache")}
-        with (self.folder / f"log-{len(self._children) + 1}").open("wb") as log:
-            child = subprocess.Popen(
-                [Path(sys.executable).with_name("dask"), *words, "--no-dashboard"],
-                cwd=self.folder,
-                env=variables,
-                stdout=log,
-                stderr=log,
-            )
+        variables = {**os.environ, "PYTHONPATH": paths, "BEAMPERMIT_CACHE": str(cache)}
+        log = self.folder / f"log-{len(self._children) + 1}"
+        log.touch()
+        child = forked(
+            DASK, log, *words, "--no-dashboard", cwd=self.folder, env=variables, needs=IMPORTED, apart="dask"
+        )
         self._children.append(child)
         return child
 
@@ -76,7 +88,7 @@ class Cluster:
             kill(child)
 
 
-def kill(child: subprocess.Popen[bytes]) -> None:
+def kill(child: Forked) -> None:
     child.send_signal(signal.SIGKILL)
     child.wait()
 

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +20,7 @@ from beampermit.compute.resources import Resources
 from beampermit.compute.unit import Ended, Unit, prepare, read_intermediate, read_result, stop_unit
 from beampermit.compute.worker import store
 from beampermit.errors import BadInput
+from support.forked_pythons import forked, line_of
 from support.units_of_work import lines_of, wait_for
 
 Make = Callable[..., Unit]
@@ -330,18 +329,18 @@ with ended_by_signals(), Local(Resources(at_once=2)) as executor:
 def test_a_run_that_was_ended_goes_on(how: signal.Signals, work: Path, tree: Path, tmp_path: Path) -> None:
     import psutil
 
-    command = [sys.executable, "-c", SUBMITTER, str(work), str(tree), str(tmp_path / "ran"), "30"]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert child.stdout
-    done = [child.stdout.readline() for _ in range(6)]
+    words, needs = (work, tree, tmp_path / "ran", 30), ("beampermit.compute.collect", "beampermit.compute.local")
+    child = forked(SUBMITTER, *words, needs=needs)
+    done = [line_of(child) for _ in range(6)]
     below = psutil.Process(child.pid).children(recursive=True)
     child.send_signal(how)
-    rest, _ = child.communicate(timeout=60)
-    assert child.returncode != 0
+    code, rest, _ = child.finish()
+    assert code != 0
     assert not psutil.wait_procs(below, timeout=30)[1]
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    reused = [line for line in again.stdout.splitlines() if line.endswith("True")]
-    assert len([*again.stdout.splitlines()]) == 30
+    code, again, _ = forked(SUBMITTER, *words, needs=needs).finish()
+    assert code == 0
+    reused = [line for line in again.splitlines() if line.endswith("True")]
+    assert len([*again.splitlines()]) == 30
     assert {line.rsplit(" ", 1)[0] for line in [*done, *rest.splitlines()]} <= {
         line.rsplit(" ", 1)[0] for line in reused
     }

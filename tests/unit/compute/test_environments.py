@@ -18,6 +18,7 @@ from beampermit.environments import Environment, choice, installation
 from beampermit.environments.environment import STAMP
 from beampermit.environments.uv import Uv
 from beampermit.project import Project
+from support.kept_bytecode import keep_bytecode
 from support.package_index import Index
 
 QUIET = lambda *_: None  # noqa: E731
@@ -29,6 +30,7 @@ def elsewhere(
 ) -> Unit:
     """A unit of a project whose environment lies at a path that this machine does not have."""
     monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
+    keep_bytecode(tmp_path)
     for name in ("pyproject.toml", "uv.lock"):
         shutil.copy(uv_project.root / name, tree)
     shutil.copytree(uv_project.root / "wheels", tree / "wheels")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from beampermit.compute.executor import open_executor
 from beampermit.compute.resources import Resources
 from beampermit.compute.unit import Ended, Unit, prepare
 from beampermit.errors import BadInput, Outside
+from support.forked_pythons import forked
 from support.slurm import MAX_ARRAY, Slurm, slurm, slurm_session, until
 from support.slurm_units import no_patience, performed, submitted, tree, units, work
 
@@ -360,7 +360,7 @@ def test_jobs_that_no_node_could_start_are_ended_where_they_are_submitted_again(
 @contextmanager
 def killed(work: Path, tree: Path, go: Path) -> Iterator[None]:
     """A submitter of three units, which is killed at the end."""
-    first = subprocess.Popen([sys.executable, "-c", KILLED, work, tree, go])
+    first = forked(KILLED, work, tree, go, needs=("beampermit.compute.collect", "beampermit.compute.executor"))
     try:
         yield
     finally:

@@ -17,6 +17,7 @@ import pytest
 from beampermit.compute.unit import Unit, prepare, read_ended, read_intermediate, read_result, stop_unit
 from beampermit.compute.worker import Worker, dealt, perform, store, write_task
 from beampermit.errors import BadInput, Outside
+from support.forked_pythons import Forked, forked
 from support.units_of_work import lines_of, wait_for
 
 
@@ -34,6 +35,12 @@ def prepared(work: Path, unit_of: Callable[..., Unit]) -> Callable[..., Path]:
         return unit.folder(work)
 
     return make
+
+
+def command(task: Path) -> Forked:
+    """What `python -m beampermit.compute.worker TASK` does."""
+    script = "import sys; from beampermit.compute.worker import main; sys.exit(main(sys.argv[1]))"
+    return forked(script, task, needs=("beampermit.compute.worker",))
 
 
 def reason_of(folder: Path) -> str:
@@ -200,7 +207,7 @@ def test_what_a_unit_detached_ends_with_the_worker(prepared: Callable[..., Path]
 
     (folder / "detached").unlink()
     write_task(tmp_path / "task.json", [folder])
-    child = subprocess.Popen([sys.executable, "-m", "beampermit.compute.worker", str(tmp_path / "task.json")])
+    child = command(tmp_path / "task.json")
     left = wait_for(lambda: _detached(folder))
     child.kill()
     child.wait()
@@ -250,7 +257,7 @@ def test_its_process_ends_with_the_worker(prepared: Callable[..., Path], tmp_pat
     (tmp_path / "held").touch()
     folder = prepared(3, hold=str(tmp_path / "held"), background=True)
     write_task(tmp_path / "task.json", [folder])
-    child = subprocess.Popen([sys.executable, "-m", "beampermit.compute.worker", str(tmp_path / "task.json")])
+    child = command(tmp_path / "task.json")
     wait_for(lambda: (folder / "background").exists() and (folder / "background").read_text())
     below = psutil.Process(child.pid).children(recursive=True)
     assert len(below) >= 3
@@ -280,7 +287,7 @@ def test_a_unit_ends_with_its_process_where_nobody_can_end_it(prepared: Callable
     (tmp_path / "held").touch()
     folder = prepared(3, hold=str(tmp_path / "held"))
     write_task(tmp_path / "task.json", [folder])
-    child = subprocess.Popen([sys.executable, "-m", "beampermit.compute.worker", str(tmp_path / "task.json")])
+    child = command(tmp_path / "task.json")
     wait_for(lambda: [*lines_of(folder / "log.txt")])
     server, unit = psutil.Process(child.pid).children(recursive=True)
     child.send_signal(signal.SIGSTOP)
@@ -295,8 +302,8 @@ def test_a_task_is_done_by_a_command(prepared: Callable[..., Path], tmp_path: Pa
     folders = [prepared(3), prepared(4, exit=1), prepared(5)]
     shutil.rmtree(folders[0])
     write_task(tmp_path / "task.json", folders, cores=3)
-    command = [sys.executable, "-m", "beampermit.compute.worker", str(tmp_path / "task.json")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    words = [sys.executable, "-m", "beampermit.compute.worker", str(tmp_path / "task.json")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"{folders[0].name}: " in done.stderr
     assert "Traceback" not in done.stderr
@@ -309,13 +316,12 @@ def test_sigterm_ends_the_unit(prepared: Callable[..., Path], tmp_path: Path) ->
     (tmp_path / "held").touch()
     folder = prepared(3, hold=str(tmp_path / "held"), background=True)
     write_task(tmp_path / "task.json", [folder])
-    command = [sys.executable, "-m", "beampermit.compute.worker", str(tmp_path / "task.json")]
-    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    child = command(tmp_path / "task.json")
     wait_for(lambda: (folder / "background").exists() and (folder / "background").read_text())
     below = psutil.Process(child.pid).children(recursive=True)
-    child.terminate()
-    _, errors = child.communicate(timeout=60)
-    assert child.returncode == 143
+    child.send_signal(signal.SIGTERM)
+    code, _, errors = child.finish()
+    assert code == 143
     assert errors == ""
     assert not psutil.wait_procs(below, timeout=30)[1]
     assert read_ended(folder) is None
