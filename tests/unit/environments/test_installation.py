@@ -31,6 +31,7 @@ from beampermit.project import Project
 from support.attacks import attack_case
 from support.forked_pythons import forked, line_of
 from support.package_index import Index, locked_project, set_uv
+from support.small_disk import on_small_disk
 
 pytestmark = pytest.mark.slow
 
@@ -713,32 +714,11 @@ def test_a_uv_that_a_killed_installer_left_behind_writes_no_more(uv_project: Pro
     assert Uv().installed(Uv().read(uv_project.root), prefix) == ()
 
 
-FULL = """
-mount -t tmpfs -o size={size}k none "$1" || exit 77
-exec "$2" -m beampermit.cli.main env install --project "$3" --prefix "$1/environment"
-"""
-
-
 @pytest.mark.parametrize("size", [4, 24, 48])
 def test_a_full_disk_is_said_in_words(uv_project: Project, tmp_path: Path, size: int) -> None:
-    mount = tmp_path / "small"
-    mount.mkdir()
-    script = FULL.format(size=size)
-    command = [
-        "unshare",
-        "--map-root-user",
-        "--mount",
-        "sh",
-        "-c",
-        script,
-        "sh",
-        mount,
-        sys.executable,
-        uv_project.root,
-    ]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    if found.returncode in {1, 77} and "beampermit" not in found.stderr:
-        pytest.skip("no small disk can be mounted here")
-    assert found.returncode == 4, found.stderr
-    assert "no space left" in found.stderr.lower()
-    assert "Traceback" not in found.stderr
+    place = tmp_path / "small"
+    words = ("env", "install", "--project", uv_project.root, "--prefix", place / "environment")
+    code, errors = on_small_disk(place, size, *words, needs=INSTALLS)
+    assert code == 4, errors
+    assert "no space left" in errors.lower()
+    assert "Traceback" not in errors

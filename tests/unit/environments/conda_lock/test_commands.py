@@ -17,6 +17,7 @@ from beampermit.cli.main import app
 from beampermit.errors import BeampermitError
 from support.conda_channel import PYTHON, TOKEN, Channel
 from support.package_index import basic
+from support.small_disk import on_small_disk
 
 pytestmark = [
     pytest.mark.slow,
@@ -217,24 +218,14 @@ def test_a_channel_that_wants_a_login_gets_it_from_netrc(
     assert TOKEN not in "".join(path.read_text() for path in written)
 
 
-FULL = """
-mount -t tmpfs -o size={size}k none "$1" || exit 77
-exec "$2" -m beampermit.cli.main env install --project "$3" --prefix "$1/environment"
-"""
-
-
 @pytest.mark.parametrize("size", [8, 32, 48])  # at the first folder, while unpacking, while linking
 def test_a_disk_that_is_full_is_said_in_words(env: Env, locked: Path, tmp_path: Path, size: int) -> None:
-    mount = tmp_path / "small"
-    mount.mkdir()
-    script = FULL.format(size=size)
-    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", mount, sys.executable, locked]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    if found.returncode in {1, 77} and "beampermit" not in found.stderr:
-        pytest.skip("no small disk can be mounted here")
-    assert found.returncode == 4, found.stderr
-    assert "no space left" in found.stderr.lower()
-    assert "Traceback" not in found.stderr
+    place = tmp_path / "small"
+    words = ("env", "install", "--project", locked, "--prefix", place / "environment")
+    code, errors = on_small_disk(place, size, *words, needs=("beampermit.environments.installation", "filelock"))
+    assert code == 4, errors
+    assert "no space left" in errors.lower()
+    assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize(
