@@ -50,6 +50,7 @@ def window(
     return read_window(log, contract, since, until, **options)
 
 
+@pytest.mark.slow
 def test_arrays_have_what_the_service_was_asked_and_answered(write: Callable[..., Path], contract: Contract) -> None:
     found, inputs = window(write(), contract), drawn(ROWS)
     assert (found.window.rows, found.window.version, found.notes) == (ROWS, 3, ("no row for 3202 s",))
@@ -63,6 +64,7 @@ def test_arrays_have_what_the_service_was_asked_and_answered(write: Callable[...
     assert found.device[:4].tolist() == [0, 1, 2, 0]
 
 
+@pytest.mark.slow
 def test_a_real_log_is_read_while_it_is_written(
     serving: Served, logged: Logged, tmp_path: Path, contract_text: str
 ) -> None:
@@ -131,6 +133,7 @@ def test_rows_that_are_there_twice_count_once(write: Callable[..., Path], contra
     assert f"{ROWS} rows are there twice and count once" in found.notes
 
 
+@pytest.mark.slow
 def test_a_clock_that_goes_back_is_said_and_its_rows_count(write: Callable[..., Path], contract: Contract) -> None:
     write()
     log = write(began=BEGAN + 1, served__cycle=np.arange(ROWS) // 3 + ROWS)
@@ -141,6 +144,7 @@ def test_a_clock_that_goes_back_is_said_and_its_rows_count(write: Callable[..., 
     assert "the clock went back by 397 s" in found.notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("silent", "said"), [(58, False), (62, True)])
 def test_a_gap_is_said(write: Callable[..., Path], contract: Contract, silent: int, said: bool) -> None:
     write(900)
@@ -149,10 +153,12 @@ def test_a_gap_is_said(write: Callable[..., Path], contract: Contract, silent: i
     assert (f"no row for {silent} s" in found.notes) == said
 
 
+@pytest.mark.slow
 def test_a_service_that_is_asked_rarely_has_no_gaps(write: Callable[..., Path], contract: Contract) -> None:
     assert window(write(90, apart=120.0), contract).notes == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "not a table", "empty", "bytes in the middle", "bytes of an input"])
 def test_a_damaged_file_is_said_and_the_others_are_judged(
     write: Callable[..., Path], contract: Contract, damage: str
@@ -203,6 +209,7 @@ def test_there_must_be_a_log(tmp_path: Path, contract: Contract) -> None:
         window(tmp_path / "log", contract)
 
 
+@pytest.mark.slow
 def test_arrays_are_read_in_slices_and_odd_rows_are_not_finite(
     write: Callable[..., Path], contract: Contract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
