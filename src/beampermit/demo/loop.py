@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from beampermit.demo.control_room import ControlRoom
-from beampermit.demo.stage import Stage, UnexpectedError
+from beampermit.demo.pull_requests import PullRequests
+from beampermit.demo.stage import TRACKING, Stage, UnexpectedError
 from beampermit.environments.environment import environment_of
 from beampermit.files import write_text
 from beampermit.git import Git
@@ -44,15 +46,23 @@ class Step:
 
 def steps() -> Iterator[Step]:
     yield Step("Generate a project and lock its environment", generate)
-    yield Step("Install the environment from the lock", install)
+    yield Step("Install the environment from the lock; make a registry", install)
     yield Step("Create the dataset and train the first model", reproduce)
     yield Step("Check it, sign its permit, promote it", promote_first)
-    yield Step("Pull request: a better model", better_model)
-    yield Step("Pull request: a new dependency, but a stale lock", stale_lock)
-    yield Step("Pull request: data outside the contract's physical range", data_outside_range)
+    yield from pull_requests()
     yield Step("Merge the better model and release it", merge)
     yield Step("Roll back to the first model", roll_back)
     yield from in_service()
+
+
+def pull_requests() -> Iterator[Step]:
+    """Three, judged side by side."""
+    with closing(PullRequests()) as opened:
+        title = "Open three pull requests: a better model, a stale lock, data outside the contract's physical range"
+        yield Step(title, partial(open_three, opened))
+        yield Step("Judged: a better model", partial(better_model, opened))
+        yield Step("Judged: a new dependency, but a stale lock", partial(stale_lock, opened))
+        yield Step("Judged: data outside the contract's physical range", partial(data_outside_range, opened))
 
 
 def in_service() -> Iterator[Step]:
@@ -78,7 +88,9 @@ def generate(stage: Stage) -> str:
 
 
 def install(stage: Stage) -> str:
-    stage.beampermit("env", "install")
+    with closing(stage.start("mlflow", "db", "upgrade", stage.environment[TRACKING], name="registry")) as registry:
+        stage.beampermit("env", "install")
+        registry.printed_at_end(0)
     packages = (stage.project / "uv.lock").read_text().count("[[package]]")
     return f"{packages} packages, each locked with its SHA-256"
 
@@ -104,27 +116,36 @@ def promote_first(stage: Stage) -> str:
     return "every interlock passed; version 1 is the champion (a local stand-in for GitHub protects the branch)"
 
 
-def better_model(stage: Stage) -> str:
+def open_three(opened: PullRequests, stage: Stage) -> str:
+    """The workflow judges each while the next one is made."""
     before = _metric(stage, "auc")
     _branch(stage, BETTER)
     _edit(stage.project / "params.yaml", r"features: \[.*\]", f"features: [{', '.join(BETTER_FEATURES)}]")
     _pipeline(stage, "Add features for stuck, noisy and disordered signals")
-    _rehearse(stage, BETTER, expect=0)
-    return f"auc {before:.4f} → {_metric(stage, 'auc'):.4f}, every interlock passed"
-
-
-def stale_lock(stage: Stage) -> str:
+    opened.open(stage, BETTER)
+    after = _metric(stage, "auc")
     _branch(stage, STALE)
     _edit(stage.project / "pyproject.toml", r"(?m)^dependencies = \[\n", 'dependencies = [\n  "rich",\n')
     _commit(stage, "Use rich")
-    return _refused(_rehearse(stage, STALE, expect=1), "ENV002")
-
-
-def data_outside_range(stage: Stage) -> str:
+    opened.open(stage, STALE)
     _branch(stage, OUTSIDE)
     _edit(stage.project / "contract.yaml", r"amplitude: [\d.]+", "amplitude: 30.0")
     _pipeline(stage, "Simulate larger corrector kicks")
-    return _refused(_rehearse(stage, OUTSIDE, expect=1), "DAT004")
+    opened.open(stage, OUTSIDE)
+    return f"auc {before:.4f} → {after:.4f} with the better model; each is judged while the next one is made"
+
+
+def better_model(opened: PullRequests, stage: Stage) -> str:
+    opened.report(stage, BETTER, expect=0)
+    return "every interlock passed"
+
+
+def stale_lock(opened: PullRequests, stage: Stage) -> str:
+    return _refused(opened.report(stage, STALE, expect=1), "ENV002")
+
+
+def data_outside_range(opened: PullRequests, stage: Stage) -> str:
+    return _refused(opened.report(stage, OUTSIDE, expect=1), "DAT004")
 
 
 def merge(stage: Stage) -> str:
@@ -176,14 +197,6 @@ def _branch(stage: Stage, name: str) -> None:
 def _bring_data(stage: Stage) -> None:
     """The data and the model of the commit in the place of another branch's."""
     stage.beampermit("env", "run", "--", "dvc", "checkout", "--force")
-
-
-def _rehearse(stage: Stage, branch: str, *, expect: int) -> str:
-    """Push the branch, run the pull-request workflow and keep its report; returns the report where it should fail."""
-    stage.git("push", "--quiet", "origin", branch)
-    output = stage.beampermit("rehearse", "pull-request", "--head", branch, expect=expect).out
-    stage.keep("report/report.html", f"report-{branch}.html")
-    return stage.keep("report/report.md", f"report-{branch}.md").read_text(encoding="utf-8") if expect else output
 
 
 def _refused(report: str, interlock: str) -> str:

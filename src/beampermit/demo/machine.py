@@ -19,7 +19,7 @@ from beampermit.contract import FILE_NAME, load_contract
 from beampermit.datasets.tables import connect, parquet, quoted
 from beampermit.live.wiring import Wiring, wire
 
-EVERY = 0.5
+EVERY = 0.2
 """Seconds between two acquisitions."""
 
 

@@ -20,6 +20,7 @@ from beampermit.progress import Progress, silent
 
 MARK = ".beampermit-demo"
 PROJECT = "bpm-faults"
+TRACKING = "MLFLOW_TRACKING_URI"
 IDENTITY = {"name": "Demo Operator", "email": "demo@lab.example"}
 
 
@@ -85,7 +86,7 @@ class Stage:
     def environment(self) -> dict[str, str]:
         """Variables that a laptop or a runner would have."""
         return {
-            "MLFLOW_TRACKING_URI": f"sqlite:///{self.root / 'mlflow.db'}",
+            TRACKING: f"sqlite:///{self.root / 'mlflow.db'}",
             "BEAMPERMIT_SIGNING_KEY": str(self.key),
             "GIT_CONFIG_COUNT": str(len(IDENTITY)),
             **{f"GIT_CONFIG_KEY_{number}": f"user.{key}" for number, key in enumerate(IDENTITY)},
@@ -108,7 +109,7 @@ class Stage:
         """Commands to explore further."""
         variables = {
             "PATH": f"{shlex.quote(str(Path(sys.executable).parent))}:$PATH",
-            "MLFLOW_TRACKING_URI": shlex.quote(self.environment["MLFLOW_TRACKING_URI"]),
+            TRACKING: shlex.quote(self.environment[TRACKING]),
             "BEAMPERMIT_SIGNING_KEY": shlex.quote(str(self.key)),
         }
         return [
@@ -118,15 +119,6 @@ class Stage:
             "beampermit history      # the ledger as a table",
             "beampermit --help       # all commands",
         ]
-
-    def keep(self, artifact: str, name: str) -> Path:
-        """Copy an artifact of the last rehearsal to the documents."""
-        newest = max((self.project / ".beampermit/rehearsals").iterdir())
-        file = newest / "artifacts" / artifact
-        if not file.is_file():
-            raise UnexpectedError(f"the workflow did not make {artifact}", file=newest, hint=f"ls {newest / 'jobs'}")
-        self.documents.mkdir(exist_ok=True)
-        return Path(shutil.copy(file, self.documents / name))
 
     def beampermit(self, *arguments: str, expect: int = 0, env: Mapping[str, str] | None = None) -> Finished:
         return self.run("beampermit", *arguments, expect=expect, env=env)
@@ -145,13 +137,22 @@ class Stage:
             log.write(f"\n$ {shlex.join(command)}\n")
             finished = self._follow(command, folder, log, env or {})
             log.write(f"[exit {finished.code}, {time.perf_counter() - start:.1f} s]\n")
-        if finished.code != expect:
-            raise UnexpectedError(
-                f"`{shlex.join(command)}` ended with exit code {finished.code}, not {expect}: {finished.tail}",
-                file=self.log,
-                hint=f"less +G {self.log}",
+        return _expected(finished, expect, self.log)
+
+    def start(self, *command: str, name: str) -> Running:
+        """Run a command in the background; `name` is that of its two files: what it prints, and its log."""
+        self.progress(f"$ {shlex.join(command)} &")
+        log, printed = self.root / f"{name}.log", self.root / f"{name}.out"
+        with log.open("w", encoding="utf-8") as err, printed.open("w", encoding="utf-8") as out:
+            process = subprocess.Popen(
+                command,
+                cwd=self.project,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
             )
-        return finished
+        return Running(command, process, log, printed)
 
     def _follow(self, command: Sequence[str], folder: Path, log: IO[str], env: Mapping[str, str]) -> Finished:
         child = subprocess.Popen(
@@ -177,3 +178,34 @@ class Stage:
                 with suppress(OSError):
                     stop(child)
         return Finished(command=tuple(command), code=code, out="".join(lines), err="")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A command in the background: what it prints is in a file, what it says besides in its log."""
+
+    command: tuple[str, ...]
+    process: subprocess.Popen[bytes]
+    log: Path
+    printed: Path
+
+    def printed_at_end(self, expect: int) -> str:
+        """Wait for its end. Raises `UnexpectedError` unless it exits with `expect`."""
+        code = self.process.wait()
+        out, err = (file.read_text(encoding="utf-8", errors="replace") for file in (self.printed, self.log))
+        return _expected(Finished(self.command, code, out, err), expect, self.log).out
+
+    def close(self) -> None:
+        """End it. A rehearsal removes what it made, which may take a while."""
+        self.process.terminate()
+        self.process.wait()
+
+
+def _expected(finished: Finished, code: int, log: Path) -> Finished:
+    if finished.code != code:
+        raise UnexpectedError(
+            f"`{shlex.join(finished.command)}` ended with exit code {finished.code}, not {code}: {finished.tail}",
+            file=log,
+            hint=f"less +G {log}",
+        )
+    return finished

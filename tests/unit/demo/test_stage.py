@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,25 @@ def test_unexpected_exit_code_names_the_log(tmp_path: Path) -> None:
 
 def test_expected_failure_is_no_error(tmp_path: Path) -> None:
     assert Stage.prepare(tmp_path / "demo").run("false", expect=1).code == 1
+
+
+def test_a_command_in_the_background_gives_what_it_prints_or_names_its_log(tmp_path: Path) -> None:
+    stage = Stage.prepare(tmp_path / "demo")
+    stage.project.mkdir()
+    well = stage.start("sh", "-c", "echo job by job >&2; echo '{}'", name="good")
+    ill = stage.start("sh", "-c", "echo '{}'; echo no such branch >&2; exit 2", name="bad")
+    assert well.printed_at_end(0) == "{}\n"
+    with pytest.raises(UnexpectedError, match="ended with exit code 2, not 1: no such branch") as caught:
+        ill.printed_at_end(1)
+    assert caught.value.file == str(stage.root / "bad.log")
+
+
+def test_what_is_judged_in_the_background_ends_with_the_demo(tmp_path: Path) -> None:
+    stage = Stage.prepare(tmp_path / "demo")
+    stage.project.mkdir()
+    running = stage.start("sleep", "600", name="judged")
+    running.close()
+    assert running.process.returncode == -signal.SIGTERM
 
 
 def test_demo_commits_under_its_own_name(tmp_path: Path) -> None:
