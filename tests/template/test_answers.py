@@ -23,7 +23,7 @@ from beampermit.generation.template import explanation, questions
 from beampermit.project import Project
 from beampermit.template import template_folder
 from support.filled_projects import project_to_read
-from support.forked_commands import beampermit
+from support.forked_commands import beampermit, executable
 
 pytestmark = pytest.mark.slow
 
@@ -237,7 +237,7 @@ def test_nobody_to_answer_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_answers_typed_in_are_asked_again_until_they_can_be_used(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "beampermit.cli.main", "new", "--output-dir", tmp_path]
+    command = [executable(tmp_path), "new", "--no-lock", "--output-dir", tmp_path]
     typed = "\nNo good\nbeam-loss\n" + "\n" * len(questions())
     done = subprocess.run(command, input=typed, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr

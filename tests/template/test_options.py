@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import sys
 import tomllib
 from collections.abc import Callable
 from configparser import ConfigParser
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ruff import find_ruff_bin
 
 from beampermit.code.check import check_code
 from beampermit.contract import load_contract
@@ -92,11 +92,16 @@ def test_the_project_is_sound(rendered: Project) -> None:
     contract = load_contract(rendered.root)
     assert len({owner.email for owner in contract.model.owners}) == 2
     assert tomllib.loads((rendered.root / "pyproject.toml").read_text())["project"]["name"] == contract.model.name
-    for tool in (["ruff", "check", "--no-cache"], ["ruff", "format", "--check", "--no-cache"]):
-        done = run([sys.executable, "-m", *tool, "."], cwd=rendered.root)
-        assert done.code == 0, done.out
     assert _left_over(rendered.root) == []
     assert check_code(rendered).problems == ()
+
+
+def test_the_code_of_all_is_linted_and_formatted(made: Callable[[dict[str, str]], Path], tmp_path: Path) -> None:
+    """Each by the settings of its own `pyproject.toml`, which ruff looks for from a file upwards."""
+    roots = [made(answers) for answers in RENDERED]
+    for tool in (["check"], ["format", "--check"]):
+        done = run([find_ruff_bin(), *tool, "--no-cache", *roots], cwd=tmp_path)
+        assert done.code == 0, done.out
 
 
 @pytest.mark.parametrize("answers", ENVIRONMENTS, ids=str)
