@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -46,7 +46,12 @@ def texts(deployment: Deployment) -> dict[str, str]:
 
 def problems(project: Project, folder: str, deployment: Deployment) -> dict[str, tuple[Problem, ...]]:
     """For each file in `folder`, what it says otherwise than the contract; empty where it agrees."""
-    made = texts(deployment)
+    return _compared(project, folder, deployment, texts(deployment))
+
+
+def _compared(
+    project: Project, folder: str, deployment: Deployment, made: Mapping[str, str]
+) -> dict[str, tuple[Problem, ...]]:
     kinds = dict(zip(made, KINDS.values(), strict=True))
     return {
         name: tuple(_problems(project, f"{PurePosixPath(folder, name)}", kinds[name], text, deployment))
@@ -62,8 +67,8 @@ def write(project: Project, folder: str, deployment: Deployment, *, anew: bool =
     """
     if not project.path(folder).resolve().is_relative_to(project.root.resolve()):
         raise BadInput("this folder is not in the project, or a link leads out of it", file=folder)
-    found = problems(project, folder, deployment)
     made = texts(deployment)
+    found = _compared(project, folder, deployment, made)
     for name, text in made.items():
         if anew or found[name]:
             write_text(project.path(f"{PurePosixPath(folder, name)}"), text)

@@ -149,11 +149,11 @@ def _write_deployment(root: Path) -> bool:
 
 
 @cache
-def _plain(template: Path) -> tuple[str, ...]:
+def _plain(template: Path) -> dict[str, bytes]:
     """The template's files without a mark of Jinja: most of them, and quicker copied than compiled."""
     project = template / PROJECT
-    files = (path for path in project.rglob("*") if path.is_file())
-    return tuple(str(path.relative_to(project)) for path in files if not JINJA.search(path.read_bytes()))
+    contents = {str(path.relative_to(project)): path.read_bytes() for path in project.rglob("*") if path.is_file()}
+    return {name: content for name, content in contents.items() if not JINJA.search(content)}
 
 
 def _amend(project: Path) -> None:
@@ -169,10 +169,12 @@ def _read_back(project: Path, answers: Mapping[str, str]) -> None:
 
     Raises `BadInput` for one that came out otherwise.
     """
-    for name in sorted(path.relative_to(project) for path in project.rglob("*") if path.suffix in PARSERS):
-        if not name.parts[0].startswith(".git"):
-            PARSERS[name.suffix]((project / name).read_bytes(), name)
     contract = load_contract(project)
+    copied_as_it_is = {*_plain(template_folder()).values()}
+    for name in sorted(path.relative_to(project) for path in project.rglob("*") if path.suffix in PARSERS):
+        content = (project / name).read_bytes()
+        if not name.parts[0].startswith(".git") and str(name) != FILE_NAME and content not in copied_as_it_is:
+            PARSERS[name.suffix](content, name)
     model, operations = contract.model, contract.operations
     maintainer, deputy = model.owners
     described = parse_toml((project / "pyproject.toml").read_bytes(), "pyproject.toml")["project"]["description"]
