@@ -61,6 +61,8 @@ class Place:
         text = text.replace(HOME, self.url)
         short = f"gh:{self.repository}" if self.host == "github.com" else self.url
         text = text.replace(f"gh:{OURS}", short)
+        if OURS not in text:  # as in most files, in which a look behind each letter takes long
+            return text
         return re.sub(rf"(?<![\w./-]){OURS}(?![\w-])", self.repository, text)
 
 
