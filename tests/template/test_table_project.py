@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -22,9 +21,10 @@ from beampermit.project import Project
 from support.csv_tables import numbers, write_csv
 from support.csx_table import write_what_only_a_person_knows
 from support.forked_commands import beampermit
+from support.lent_bytecode import lend
 from support.paths import CSX
 from support.permits import permitted
-from support.trained_project import PEOPLE, dvc, run_stages
+from support.trained_project import PEOPLE, commit_model, push, run_stages
 
 pytestmark = pytest.mark.slow
 LINES, FILES = 60, 4
@@ -69,7 +69,7 @@ def test_the_command_makes_a_committed_project_and_says_what_it_decided(table: P
     assert TABLE not in project.git.tracked()
     assert [signal.unit for signal in load_contract(root).signals.inputs] == ["mm"]
     assert digest_file(table) == before
-    subprocess.run([sys.executable, "-m", "dvc", "push", "--quiet"], cwd=root, check=True)
+    push(project)
     assert len([path for path in (tmp_path / "dvc-storage").rglob("*") if path.is_file()]) == 1, "DVC knows the table"
     again = new("--from-table", table, "--output", "y", "--output-dir", tmp_path)
     assert again.returncode == 2
@@ -109,7 +109,9 @@ def test_a_project_is_called_after_its_table(name: str, slug: str) -> None:
 
 @pytest.mark.timeout(1200)  # for what hangs: it takes three minutes
 @pytest.mark.skipif(not CSX.is_file(), reason="the table of CSX is not on this machine")
-def test_a_strangers_table_gets_a_permit_after_a_few_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_strangers_table_gets_a_permit_after_a_few_lines(
+    environment_prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its model is of scikit-learn, served as ONNX."""
     prepared = prepare(CSX, Asked(outputs=("target",), groups=("roi",)), tmp_path)
     answers = {"example": "table", "library": "scikit-learn", "environment": "uv", "summary": "Finds odd regions."}
@@ -125,11 +127,9 @@ def test_a_strangers_table_gets_a_permit_after_a_few_lines(tmp_path: Path, monke
     contract = root / "contract.yaml"
     assert "seeds: [0, 1, 2]" in contract.read_text()
     contract.write_text(contract.read_text().replace("seeds: [0, 1, 2]", "seeds: [0]"))  # three are the demo's
+    lend(environment_prefix, tmp_path / "environment")
     run_stages(project)
-    dvc(project, "commit", "--force", "--quiet")
-    project.git("add", "--all")
-    project.git("commit", "--quiet", "--message", "The first model")
-    dvc(project, "push", "--quiet")
+    commit_model(project)
     verdicts, permit = permitted(project, without=ONLY_GITHUB)
     assert "artifacts/model.onnx" in permit.predicate.model
     assert verdicts["REP001"].reason.startswith("identical: ")
