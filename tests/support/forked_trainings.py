@@ -7,10 +7,12 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import random
 import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -86,12 +88,18 @@ def own_tests(project: Project, *words: str, env: Mapping[str, str] | None = Non
 
 def team(job: Job, count: int) -> list[Job]:
     """`count` processes that find each other as those of torchrun do."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    same = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "forked"}
+    same = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "TORCHELASTIC_RUN_ID": "forked"}
     same |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
     ranks = ({**job.variables, **same, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count))
     return [Job(job.script, job.folder, job.paths, job.words, variables) for variables in ranks]
+
+
+def _free_port() -> int:
+    """None that the system deals out, which somebody else may have been given before the first process takes it."""
+    while True:
+        port = random.randrange(20_000, 32_000)  # noqa: S311 - no secret
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def forked(*jobs: Job) -> list[Finished]:
