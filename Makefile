@@ -34,7 +34,8 @@ test: $(VENV)/.installed $(if $(T),,lint) ## Lint, then all tests; a part of the
 unit: $(VENV)/.installed ## The fast tests alone, in under five minutes on two cores
 	$(PYTEST) -m "not slow and not bench"
 
-PYTEST = $(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)))') --dist worksteal
+# One worker more than cores: for a quarter of its time one waits, for a process, a clock or the disk.
+PYTEST = $(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(len(os.sched_getaffinity(0)) + 1)') --dist worksteal
 
 lint: $(VENV)/.installed ## Style, types, and the direction of imports
 	$(BIN)/ruff check
