@@ -191,7 +191,8 @@ assert "environment" not in inputs.PROVIDERS
 inputs.Inputs(environment=1).of(("environment",))
 assert "environment" not in inputs.PROVIDERS
 assert inputs._provider("environment").__name__ == "environment"
-assert not {f"beampermit.interlocks.{family}" for family in ("documents", "operations", "repository")} & sys.modules.keys()
+others = {f"beampermit.interlocks.{family}" for family in ("documents", "operations", "repository")}
+assert not others & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", code], check=True)
 
