@@ -41,6 +41,12 @@ print(json.dumps([dict(os.environ), others]))
 """
 
 
+@pytest.fixture
+def patience(no_patience: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a loaded machine takes to queue a job again, it is not lost."""
+    monkeypatch.setattr(ours, "OVER", 60.0)
+
+
 def squares(ended: dict[str, Ended]) -> list[int]:
     return [one.result["square"] if one.result else -1 for one in ended.values()]
 
@@ -185,6 +191,7 @@ def test_a_queue_that_does_not_start_is_said_with_the_reason_and_ctrl_c_empties_
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("patience")
 def test_a_preempted_job_goes_on_by_itself(
     slurm: Slurm, work: Path, tree: Path, submitted: list[int], tmp_path: Path
 ) -> None:
@@ -206,6 +213,7 @@ def test_a_preempted_job_goes_on_by_itself(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("patience")
 def test_a_job_whose_time_is_up_is_queued_again(
     slurm: Slurm, work: Path, tree: Path, submitted: list[int], tmp_path: Path
 ) -> None:
