@@ -181,8 +181,11 @@ def _in_force(result: Result, now: float) -> list[Standing]:
 
 
 def _with_worst(age: Shown, standings: Sequence[Standing]) -> Shown:
-    """One PV for an alarm server: of all checks what is worst, and nothing of those that could not be judged."""
-    if not standings or not _severity(worst := _worst(standings)):
+    """One PV for an alarm server: of all checks what is worst, and nothing of those that could not be judged.
+
+    Where all that is wrong is bypassed, it is said without an alarm.
+    """
+    if not standings or (worst := _worst(standings)).level == "NO_ALARM":
         return age
     return Shown(age.value, _severity(worst), f"{worst.reading.check} {_message(worst)}")
 

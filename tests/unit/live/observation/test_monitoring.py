@@ -126,7 +126,8 @@ def test_a_bypassed_alarm_is_shown_without_one_until_the_bypass_ends(monitored: 
     monitored.write(result(standing(2.0, "MAJOR", **said), standing(0.6, "MINOR", subject="current")))
     assert monitored.shows() == Shown(1.2, Severity.MINOR, "current twice as wide")
     monitored.write(result(standing(2.0, "MAJOR", **said)))
-    assert monitored.shows("MONITOR") == Shown(5.0, Severity.NO_ALARM, "")
+    bypassed = "MON001 bypassed by Ada: water is off (turns.std is MAJOR)"
+    assert monitored.shows("MONITOR") == Shown(5.0, Severity.NO_ALARM, bypassed)
     assert monitored.shows() == Shown(4.0, Severity.NO_ALARM, "bypassed by Ada: water is off (turns.std is MAJOR)")
     monitored.now = AT + 60
     assert monitored.shows() == Shown(4.0, Severity.MAJOR, "turns.std twice as wide")
