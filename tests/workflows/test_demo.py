@@ -39,7 +39,9 @@ def test_the_loop_closes(tmp_path: Path) -> None:
     serves, disturbed, switched = results[-3:]
     assert serves.startswith("version 1 serves: BPM-01S1:X:FAULT is "), "operators see a number"
     assert disturbed == "an input is NaN; disconnected; model killed", "and each time the reason, and a number again"
-    assert switched.startswith("version 1 → 2 → 1; "), "no update was missing"
+    assert switched.startswith("version 1 → 2 → 1; ")
+    longest = float(switched.removesuffix(" s").rpartition(" ")[2])
+    assert longest < 4, "the model that takes over needs longer than that to begin: no update waited for it"
     assert {document.name for document in (folder / "documents").glob("*.html")} == {
         "report-better-model.html",
         "report-stale-lock.html",
