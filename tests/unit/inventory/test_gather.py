@@ -21,7 +21,7 @@ from beampermit.live.status_pvs import STATUS_PVS
 from beampermit.verdicts.inventory import Inventory
 from support.epics import Network, epics, pva_server
 from support.http_service import Browse, browse
-from support.promoted_project import IN_SERVICE
+from support.promoted_project import IN_SERVICE, LOCK, package
 from support.registry_project import MODEL, Laboratory
 
 pytestmark = pytest.mark.slow
@@ -29,6 +29,15 @@ pytestmark = pytest.mark.slow
 __all__ = ["browse", "epics"]
 QUIET = Options(services=False, schedules=False)
 OUTPUTS = ("B1:X:FAULT", "B2:Y:FAULT")
+TORCH = f"""
+[[package]]
+name = "torch"
+version = "2.4.0"
+source = {{ registry = "https://index.lab.example/simple" }}
+wheels = [
+  {{ url = "https://index.lab.example/torch-2.4.0-py3-none-any.whl", hash = "sha256:{"1" * 64}", size = 1 }},
+]
+"""
 
 
 def listing(lab: Laboratory, *more: Place, **changed: Any) -> Listing:
@@ -213,8 +222,26 @@ def test_two_models_that_promise_one_pv_are_found_without_a_network(
     assert finding.message.endswith(f"more) is also served by {MODEL} of {lab.root.parent / 'origin.git'}")
 
 
-def test_vulnerable_locks_are_found_in_what_is_in_service(lab: Laboratory, tmp_path: Path) -> None:
+def test_the_project_itself_is_no_package_that_can_be_vulnerable(lab: Laboratory, tmp_path: Path) -> None:
     record = {"id": "A", "affected": [{"package": {"ecosystem": "PyPI", "name": "faults"}, "versions": ["1"]}]}
     (tmp_path / "osv.json").write_text(json.dumps(record))
     made = make_inventory(listing(lab, vulnerabilities=(tmp_path / "osv.json",)), QUIET)
     assert made.findings == (), "the project itself is no package of the index"
+
+
+def test_a_vulnerable_package_of_the_champions_lock_is_found(
+    prepared: Callable[..., Laboratory], tmp_path: Path
+) -> None:
+    def lock(lab: Laboratory) -> None:
+        (lab.root / "uv.lock").write_text(LOCK + TORCH)
+
+    lab = prepared("with torch", package, lock, *IN_SERVICE[1:])
+    for versions, messages in ((["2.3.0"], []), (["2.4.0"], ["torch 2.4.0 has OSV-1"])):
+        record = {
+            "id": "OSV-1",
+            "affected": [{"package": {"ecosystem": "PyPI", "name": "torch"}, "versions": versions}],
+        }
+        (tmp_path / "osv.json").write_text(json.dumps(record))
+        made = make_inventory(listing(lab, vulnerabilities=(tmp_path / "osv.json",)), QUIET)
+        assert [one.message for one in made.findings] == messages
+    assert [(one.id, one.next) for one in made.findings] == [("INV013", "beampermit env lock --update torch")]
