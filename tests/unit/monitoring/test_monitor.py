@@ -130,6 +130,11 @@ def test_a_shift_trips_after_m_of_n_windows_is_kept_and_clears(with_limits: Watc
     watched.judge()
     told = [(trip.name, trip.standing.level) for trip in watched.told]
     assert len(set(told)) == len(told)
+    watched.write(2, NOW + 6 * HOUR, NOW + 12 * HOUR)
+    while watched.now < NOW + 11 * HOUR:
+        done = watched.judge(HOUR)
+    assert not done.in_alarm
+    assert not watched.levels(done)
 
 
 @pytest.mark.slow
