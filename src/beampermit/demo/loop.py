@@ -57,10 +57,10 @@ def steps() -> Iterator[Step]:
 def pull_requests() -> Iterator[Step]:
     """Three, judged side by side; the good one does not wait for the others."""
     with closing(PullRequests()) as opened:
-        title = "Open three pull requests: a better model, a stale lock, data outside the contract's physical range"
+        title = "Open three pull requests: a stale lock, a better model, data outside the contract's physical range"
         yield Step(title, partial(open_three, opened))
-        yield Step("Judged: a better model", partial(better_model, opened))
         yield Step("Judged: a new dependency, but a stale lock", partial(stale_lock, opened))
+        yield Step("Judged: a better model", partial(better_model, opened))
         yield Step("Merge the better model and release it", merge)
         yield Step("Judged: data outside the contract's physical range", partial(data_outside_range, opened))
 
@@ -118,16 +118,16 @@ def promote_first(stage: Stage) -> str:
 
 def open_three(opened: PullRequests, stage: Stage) -> str:
     """The workflow judges each while the next one is made."""
+    _branch(stage, STALE)
+    _edit(stage.project / "pyproject.toml", r"(?m)^dependencies = \[\n", 'dependencies = [\n  "rich",\n')
+    _commit(stage, "Use rich")
+    opened.open(stage, STALE)
     before = _metric(stage, "auc")
     _branch(stage, BETTER)
     _edit(stage.project / "params.yaml", r"features: \[.*\]", f"features: [{', '.join(BETTER_FEATURES)}]")
     _pipeline(stage, "Add features for stuck, noisy and disordered signals")
     opened.open(stage, BETTER)
     after = _metric(stage, "auc")
-    _branch(stage, STALE)
-    _edit(stage.project / "pyproject.toml", r"(?m)^dependencies = \[\n", 'dependencies = [\n  "rich",\n')
-    _commit(stage, "Use rich")
-    opened.open(stage, STALE)
     _branch(stage, OUTSIDE)
     _edit(stage.project / "contract.yaml", r"amplitude: [\d.]+", "amplitude: 30.0")
     _pipeline(stage, "Simulate larger corrector kicks")
@@ -135,13 +135,13 @@ def open_three(opened: PullRequests, stage: Stage) -> str:
     return f"auc {before:.4f} → {after:.4f} with the better model; each is judged while the next one is made"
 
 
+def stale_lock(opened: PullRequests, stage: Stage) -> str:
+    return _refused(opened.report(stage, STALE, expect=1), "ENV002")
+
+
 def better_model(opened: PullRequests, stage: Stage) -> str:
     opened.report(stage, BETTER, expect=0)
     return "every interlock passed"
-
-
-def stale_lock(opened: PullRequests, stage: Stage) -> str:
-    return _refused(opened.report(stage, STALE, expect=1), "ENV002")
 
 
 def data_outside_range(opened: PullRequests, stage: Stage) -> str:
