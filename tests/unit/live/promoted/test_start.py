@@ -7,10 +7,13 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -24,6 +27,7 @@ from support.registry_project import MODEL, Laboratory
 
 __all__ = ["epics"]
 PATIENCE = 120.0
+STATES = {"READY=1", "RELOADING=1", "STOPPING=1"}
 
 
 @pytest.mark.slow
@@ -35,9 +39,9 @@ def test_it_begins_from_nothing_and_starts_again_without_pvs_and_for_others(
     words = ["--model", MODEL, "--ledger", wanted.repository.address, "--registry", wanted.registry]
     words += ["--state", str(state), "--follow", "0.5", "--http", url.removeprefix("http://")]
     said = wanted.state.parent / "service.log"
-    with epics.place() as place, said.open("wb") as log:
+    with epics.place() as place, said.open("wb") as log, systemd() as (variables, told):
         command = [sys.executable, "-m", "beampermit.cli.main", "serve", *words]
-        service = subprocess.Popen(command, env=epics.server(place), stdout=log, stderr=log)
+        service = subprocess.Popen(command, env={**epics.server(place), **variables}, stdout=log, stderr=log)
         try:
             until(lambda: "B1:X:TBT has sent nothing yet" in get(f"{url}/status").get("reason", ""), PATIENCE)
             assert set(get(f"{url}/outputs")) == {"B1:X:FAULT", "B2:Y:FAULT"}
@@ -63,6 +67,30 @@ def test_it_begins_from_nothing_and_starts_again_without_pvs_and_for_others(
             service.kill()
             service.wait()
     assert said.read_text().count("the service starts again") == 1
+    assert [line for line in told if line in STATES] == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
+    assert "WATCHDOG=1" in told
+
+
+@contextmanager
+def systemd() -> Iterator[tuple[dict[str, str], list[str]]]:
+    """What systemd starts a service with, and all lines that the service tells it."""
+    told: list[str] = []
+    name = f"beampermit-{uuid4().hex}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(f"\0{name}")
+
+        def listen() -> None:
+            while said := listener.recv(4096):
+                told.extend(said.decode().split("\n"))
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield {"NOTIFY_SOCKET": f"@{name}", "WATCHDOG_USEC": "4000000"}, told
+        finally:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+                end.sendto(b"", f"\0{name}")
+            thread.join(PATIENCE)
 
 
 def promote_with_other_pvs(followed: Followed, state: Path) -> None:
