@@ -5,14 +5,16 @@ A request is a line of JSON. Two lines answer it: the process id of the fork, an
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import select
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
@@ -94,6 +96,29 @@ class Forking:
             with suppress(ProcessLookupError):
                 kill(pid, signal.SIGKILL)
         stop(self.child)
+
+
+class Kept:
+    """One process that forks, kept from request to request and asked by one thread at a time. It ends with us."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: Forking | None = None
+        atexit.register(self._close)
+
+    @contextmanager
+    def use(self, command: Sequence[str], variables: Mapping[str, str], cwd: Path) -> Iterator[Forking]:
+        """The process with this command and these variables; another one that is there ends."""
+        with self._lock:
+            if not (self._process and self._process.serves(command, variables)):
+                self._close()
+                self._process = Forking(command, variables, cwd)
+            yield self._process
+
+    def _close(self) -> None:
+        process, self._process = self._process, None
+        if process:
+            process.close()
 
 
 def serve(requests: IO[str], work: Callable[[Mapping[str, Any]], NoReturn]) -> None:

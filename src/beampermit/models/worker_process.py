@@ -6,17 +6,15 @@ shares nothing with those before and after it.
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
-import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
 from beampermit.environments import Environment
 from beampermit.errors import Outside
-from beampermit.forking import Forking
+from beampermit.forking import Forking, Kept
 from beampermit.processes import REPEATABLE, TIMEOUT, Finished
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -40,8 +38,7 @@ def run_worker(
     if sys.platform != "linux":  # a fork of what has imported so much is not safe everywhere
         words = ["-P", WORKER, *arguments]
         return environment.run(words, project=folder, env=REPEATABLE, timeout=timeout, own_code=False)
-    with _lock:
-        server = _server_for(command, {**environment.clean_variables(None), **REPEATABLE})
+    with _kept.use(command, {**environment.clean_variables(None), **REPEATABLE}, Path("/")) as server:
         return _ask(server, [str(word) for word in arguments], folder, timeout)
 
 
@@ -60,23 +57,7 @@ def _ask(server: Forking, arguments: Sequence[str], folder: Path, timeout: float
         return Finished(command, code, _end(printed), _end(complained))
 
 
-_lock = threading.Lock()
-_servers: list[Forking] = []
-
-
-def _server_for(command: Sequence[str], variables: Mapping[str, str]) -> Forking:
-    """The server with this command and these variables; another one that is there ends."""
-    if _servers and _servers[0].serves(command, variables):
-        return _servers[0]
-    _close()
-    _servers.append(Forking(command, variables, Path("/")))
-    return _servers[0]
-
-
-@atexit.register
-def _close() -> None:
-    while _servers:
-        _servers.pop().close()
+_kept = Kept()
 
 
 def _end(file: IO[bytes]) -> str:

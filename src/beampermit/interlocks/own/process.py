@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import re
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from subprocess import TimeoutExpired
@@ -18,7 +16,7 @@ from pydantic import ValidationError
 
 from beampermit.errors import BeampermitError, Outside
 from beampermit.files import write_text
-from beampermit.forking import Forking
+from beampermit.forking import Kept
 from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.own.answers import Described, Found, Raised
 from beampermit.processes import scratch_folder, start, stop
@@ -88,8 +86,7 @@ def _forked(scratch: Path, limit: float) -> int | None:
     """The exit status of a process that is forked from one that has imported ours; None where it took too long."""
     command = (sys.executable, "-P", "-m", MODULE, "serve")
     request = {name: str(scratch / name) for name in ("request", "answers", "output")} | {"cwd": str(Path.cwd())}
-    with _lock:
-        process = _process_for(command, dict(os.environ))
+    with _kept.use(command, dict(os.environ), Path.cwd()) as process:
         try:
             code = process.run(request, limit, STARTING)
         except TimeoutError:
@@ -116,21 +113,7 @@ def _started(scratch: Path, limit: float) -> int | None:
     return child.returncode
 
 
-_lock = threading.Lock()
-_processes: list[Forking] = []
-
-
-def _process_for(command: Sequence[str], variables: Mapping[str, str]) -> Forking:
-    if not (_processes and _processes[0].serves(command, variables)):
-        _close()
-        _processes.append(Forking(command, variables, Path.cwd()))
-    return _processes[0]
-
-
-@atexit.register
-def _close() -> None:
-    while _processes:
-        _processes.pop().close()
+_kept = Kept()
 
 
 def _parsed(lines: Any) -> Iterator[dict[str, Any]]:
