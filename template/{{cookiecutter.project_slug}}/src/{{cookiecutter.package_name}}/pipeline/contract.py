@@ -14,6 +14,11 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+try:
+    from yaml import CSafeLoader as SafeLoader  # ten times as fast, and knows a `?` within braces
+except ImportError:  # PyYAML was built without libyaml
+    from yaml import SafeLoader
+
 CONTRACT, PARAMS, RECORD = Path("contract.yaml"), Path("params.yaml"), Path("data/contract.json")
 TRAINED = Path("models/trained")
 """Folder of the trained model, which stage `train` writes."""
@@ -278,21 +283,8 @@ def valid(record: type[T], content: Any, where: str) -> T:
         raise SystemExit(f"{where}: {explained(error)}") from None
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own interface
-    _unquoted = False
-
-    def scan_plain(self) -> Any:
-        """PyYAML ends a text without quotes at a `?` within braces, as in `{action: Is there beam? Then stop it}`."""
-        self._unquoted = True
-        try:
-            return super().scan_plain()
-        finally:
-            self._unquoted = False
-
-    def peek(self, index: int = 0) -> str:
-        character = super().peek(index)
-        return "." if self._unquoted and character == "?" else character
 
 
 for _kind, _pattern, _first in (
