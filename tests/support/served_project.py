@@ -6,11 +6,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from beampermit.digest import digest_folder
 from beampermit.errors import Failed
 from beampermit.permit import keys
 from beampermit.permit.assemble import assemble
@@ -21,6 +22,7 @@ from beampermit.registry.promotion import Promotion
 from beampermit.verdicts.evidence import Gate, Gates
 from support.epics import Network, Place
 from support.registry_project import INTERLOCKS, Laboratory, verdicts
+from support.trained_project import SLUG
 
 PATIENCE = 120.0
 
@@ -38,11 +40,20 @@ class ServedProject:
         def refuse(_: Path) -> None:
             raise Failed("as deployed, it is slow")
 
-        lab = self.lab
-        lab.git("commit", "--quiet", "--allow-empty", "--message", "A challenger")
-        lab.git("push", "--quiet", "origin", "main")
         with suppress(Failed):
-            Promotion(lab.project, lab.ledger, lab.registry, _signed(lab), refuse, lambda *_: None).run()
+            self.promote_again(refuse)
+
+    def promote_again(self, deploy: Callable[[Path], None] = lambda _: None) -> None:
+        """The same model as the next version."""
+        lab = self.lab
+        lab.git("commit", "--quiet", "--allow-empty", "--message", "The same model again")
+        lab.git("push", "--quiet", "origin", "main")
+        Promotion(lab.project, lab.ledger, lab.registry, _signed(lab), deploy, lambda *_: None).run()
+
+    def have_the_model(self) -> None:
+        """Its bytes on this machine: that a service fetches them is shown by `promoted/test_start.py`."""
+        model = self.lab.root / "model"
+        shutil.copytree(model, self.state / "models" / digest_folder(model).removeprefix("sha256:"))
 
     @property
     def said(self) -> Path:
@@ -81,6 +92,16 @@ def machine(network: Network, root: Path) -> Iterator[subprocess.Popen[str]]:
             process.send_signal(signal.SIGCONT)
             process.kill()
             process.wait()
+
+
+def lay_out(trained: Path, database: Path, folder: Path) -> ServedProject:
+    """A copy of the trained project in `folder`, with its model promoted as version 1."""
+    shutil.copy(database, folder / "mlflow.db")
+    for name in (SLUG, "origin.git"):
+        shutil.copytree(trained / name, folder / name, symlinks=True)
+    project = Project(folder / SLUG)
+    project.git("remote", "set-url", "origin", str(folder / "origin.git"))
+    return put_into_service(project, folder)
 
 
 def put_into_service(project: Project, folder: Path) -> ServedProject:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class Only(StrEnum):
     """Parts that can be played alone."""
 
+    LOOP = "loop"
     SERVICE = "service"
 
 
@@ -25,20 +26,23 @@ def demo(
     directory: Annotated[
         Path, typer.Option("--dir", help="Folder of the demo; that of an earlier demo is replaced.")
     ] = Path("demo"),
-    only: Annotated[Only | None, typer.Option(help="Play this part alone, in the folder of an earlier demo.")] = None,
+    only: Annotated[
+        Only | None,
+        typer.Option(help="Play this part alone: all but the control room, or that, in the folder of an earlier demo."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Play the whole loop on this machine.
 
     Generate, lock, train, promote; good and bad pull requests; merge; roll back; the control room.
     """
-    from beampermit.demo.loop import in_service, steps
+    from beampermit.demo.loop import in_service, loop, steps
     from beampermit.demo.stage import Stage
 
     player = _Player()
-    stage = Stage.played(directory, player.show) if only else Stage.prepare(directory, player.show)
+    stage = (Stage.played if only is Only.SERVICE else Stage.prepare)(directory, player.show)
     start = time.perf_counter()
-    played = in_service() if only else steps()
+    played = {None: steps, Only.LOOP: loop, Only.SERVICE: in_service}[only]()
     done = [{"step": step.title, **player.play(step, stage)} for step in played]
     seconds = round(time.perf_counter() - start, 1)
     show({"steps": done, "seconds": seconds, "folder": str(stage.root)}, lambda: _summary(stage, seconds), as_json)

@@ -45,13 +45,18 @@ class Step:
 
 
 def steps() -> Iterator[Step]:
+    yield from loop()
+    yield from in_service()
+
+
+def loop() -> Iterator[Step]:
+    """All but the control room."""
     yield Step("Generate a project and lock its environment", generate)
     yield Step("Install the environment from the lock; make a registry", install)
     yield Step("Create the dataset and train the first model", reproduce)
     yield Step("Check it, sign its permit, promote it", promote_first)
     yield from pull_requests()
     yield Step("Roll back to the first model", roll_back)
-    yield from in_service()
 
 
 def pull_requests() -> Iterator[Step]:
@@ -66,7 +71,7 @@ def pull_requests() -> Iterator[Step]:
 
 
 def in_service() -> Iterator[Step]:
-    """The part that a demo that was played before can play again alone."""
+    """The control room, which can be played again in the folder of a demo whose loop was played to its end."""
     with closing(ControlRoom()) as room:
         yield Step("In the control room: the champion serves", room.open)
         yield Step("An input turns NaN, the machine is gone, the model is killed", room.disturb)

@@ -35,6 +35,19 @@ def test_a_part_alone_needs_a_demo_that_was_played_to_its_end(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["half"], "nothing was made"
 
 
+def test_the_whole_is_its_two_parts_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[str] = []
+    monkeypatch.setattr("beampermit.cli.demo._Player.play", lambda _, step, __: played.append(step.title) or {})
+    titles = {}
+    for only in (None, Only.LOOP, Only.SERVICE):
+        demo(tmp_path / "demo", only=only)
+        titles[only], played = [*played], []
+        (tmp_path / "demo/documents").mkdir(exist_ok=True)
+        (tmp_path / "demo/documents/runbook.html").touch()
+    assert titles[None] == titles[Only.LOOP] + titles[Only.SERVICE]
+    assert titles[Only.SERVICE][0] == "In the control room: the champion serves"
+
+
 def test_unexpected_exit_code_names_the_log(tmp_path: Path) -> None:
     seen: list[str] = []
     stage = Stage.prepare(tmp_path / "demo", seen.append)

@@ -6,7 +6,6 @@ What it shows when inputs or model fail, and how another champion takes over, is
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,11 +17,9 @@ import psutil
 import pytest
 
 from beampermit.datasets.tables import connect, parquet
-from beampermit.digest import digest_folder
-from beampermit.project import Project
 from support.epics import Client, Network, client, until
 from support.registry_project import database
-from support.served_project import PATIENCE, ServedProject, machine, put_into_service
+from support.served_project import PATIENCE, ServedProject, lay_out, machine
 from support.trained_project import SLUG
 
 __all__ = ["database"]
@@ -32,15 +29,8 @@ PREFIX = "BPM-FAULTS"
 
 @pytest.fixture
 def served(_trained_folder: Path, environment_prefix: Path, database: Path, tmp_path: Path) -> ServedProject:
-    """In service, with its bytes on this machine: that a service fetches them is shown by `promoted/test_start.py`."""
-    shutil.copy(database, tmp_path / "mlflow.db")
-    for name in (SLUG, "origin.git"):
-        shutil.copytree(_trained_folder / name, tmp_path / name, symlinks=True)
-    project = Project(tmp_path / SLUG)
-    project.git("remote", "set-url", "origin", str(tmp_path / "origin.git"))
-    served = put_into_service(project, tmp_path)
-    model = project.root / "model"
-    shutil.copytree(model, served.state / "models" / digest_folder(model).removeprefix("sha256:"))
+    served = lay_out(_trained_folder, database, tmp_path)
+    served.have_the_model()
     return served
 
 
