@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from beampermit.contract import Contract
 from beampermit.documents.alarm_texts import AlarmTexts
-from beampermit.errors import BadInput, Failed
+from beampermit.errors import BadInput, Failed, did_you_mean
 from beampermit.git import Git
 from beampermit.github.client import Client
 from beampermit.github.context import find_client
@@ -21,7 +24,8 @@ from beampermit.monitoring.backtest.recorded import Recording, opened, span_of
 from beampermit.monitoring.limits import Limits, read_limits
 from beampermit.monitoring.response import kept
 from beampermit.monitoring.response.fall_back import fall_back, fell_back
-from beampermit.monitoring.response.logbook import load_logbook
+from beampermit.monitoring.response.logbook import GROUP, FileLogbook, Logbook
+from beampermit.monitoring.response.olog import Olog
 from beampermit.monitoring.response.proposals import NewLimits, Suppressed
 from beampermit.monitoring.response.respond import Outlets, Responder, nothing_done
 from beampermit.monitoring.response.webhook import Webhook
@@ -35,6 +39,8 @@ from beampermit.verdicts.monitoring import Trip
 
 WEEKS, FALSE_ALARMS = 4.0, 1.0
 """Limits that are proposed come from the last so many weeks, for one false alarm in them."""
+LOGBOOKS: dict[str, Callable[[str], Logbook]] = {"file": FileLogbook, "olog": Olog}
+"""Of Beampermit; installed packages may have more."""
 
 
 @contextmanager
@@ -141,6 +147,25 @@ def new_limits(found_in: Callable[[Trip], LimitsOfContract], log: Path, trip: Tr
     )
     file = source.folder + contract.monitoring.calibration
     return NewLimits({file: found.model_dump_json(indent=2) + "\n"}, reason)
+
+
+def load_logbook(choice: str) -> Logbook:
+    """As `--logbook` names it: `NAME:WHERE`. Raises `BadInput` where no installed package has it."""
+    name, _, where = choice.partition(":")
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+        raise BadInput(f"--logbook: {choice!r} is not NAME:WHERE", hint="--logbook file:/srv/logbook/models.md")
+    installed = {point.name: point for point in entry_points(group=GROUP)}
+    if name in installed:
+        try:
+            kind: Any = installed[name].load()
+        except (ImportError, AttributeError) as error:
+            raise BadInput(f"the logbook {name!r} ({installed[name].value}) cannot be loaded: {error}") from None
+        return kind(where)
+    if name not in LOGBOOKS:
+        others = {*installed, *LOGBOOKS}
+        hint = did_you_mean(name, others) or f"; installed are {', '.join(sorted(others))}"
+        raise BadInput(f"--logbook: there is no logbook {name!r}{hint}")
+    return LOGBOOKS[name](where)
 
 
 def _client(state: Path, project: Project | None, repository: str, environment: Mapping[str, str]) -> Client | None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn
 
-from beampermit.contract.measure import Measure, MeasuredMetric
+from beampermit.contract.measure import Measure
+from beampermit.contract.measured import MeasuredMetric
 from beampermit.models.measures import Compared, measure_weighted
 
 pytestmark = pytest.mark.bench

@@ -14,7 +14,7 @@ from beampermit.digest import digest_bytes, manifest
 from beampermit.interlocks.families import load_interlocks
 from beampermit.live.deployment import deploy
 from beampermit.models import evaluation, scoring
-from beampermit.verdicts.verdict import write_verdicts
+from beampermit.verdicts.writing import write_verdicts
 from support.registry_project import Laboratory, verdicts
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from beampermit.contract.measure import measured_metrics
+from beampermit.contract.measured import measured_metrics
 from beampermit.datasets.tables import connect_to_read
 from beampermit.environments import Environment
 from beampermit.interlocks.interlock import Finding

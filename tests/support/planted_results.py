@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.project import Project
-from beampermit.verdicts.verdict import Location, Outcome, Verdict, VerdictFile, Where, write_verdicts
+from beampermit.verdicts.verdict import Location, Outcome, Verdict, VerdictFile, Where
+from beampermit.verdicts.writing import write_verdicts
 
 EXPECTED = {"DAT004": "Rows keep the contract", "PRF002": "Not worse", "DOC001": "Two owners"}
 METRICS = {"auc": 0.9712, "false_alarm_rate": 0.031, "recall_stuck": 0.91, "brier": 0.04}

@@ -6,7 +6,7 @@ from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.contract_changes import compare_contracts
 from beampermit.changes.data import compare_data
 from beampermit.contract import FILE_NAME, Contract
-from beampermit.contract.measure import output_of
+from beampermit.contract.measured import output_of
 from beampermit.datasets.dvc_lock import pipeline_locks
 from beampermit.models.manifest import Manifest
 from beampermit.models.mlmodel import FILE_NAME as MLMODEL

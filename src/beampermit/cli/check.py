@@ -49,7 +49,8 @@ def check(
     from beampermit.interlocks import runner
     from beampermit.interlocks.own.loading import select
     from beampermit.project import Project
-    from beampermit.verdicts.verdict import exit_code, write_verdicts
+    from beampermit.verdicts.verdict import exit_code
+    from beampermit.verdicts.writing import write_verdicts
 
     if list_:
         _list(select(names or [], _project_if_any(project.resolve(), base)), Format.JSON if json_ else format)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from beampermit.contract.direction import Absent, Loosens
-from beampermit.contract.measure import Better, Measure, better_of, metric_problems
+from beampermit.contract.measure import FLAGGING, OF_ARRAYS, QUANTILE, Better, Measure, better_of
 from beampermit.contract.part import InsidePath, Name, Part, Prose, Seconds, Text
+from beampermit.contract.signals import Signal
 from beampermit.contract.tolerance import SAME as SAME_METRIC
 from beampermit.contract.tolerance import Tolerance as Difference
+from beampermit.errors import did_you_mean
 
 MOST_CROSSED = 3
 """Columns whose combinations are groups; of more, each group has only a few rows."""
@@ -225,3 +229,56 @@ class Budget(Part):
     """Largest time for one row, 99th percentile."""
     memory: Annotated[float, Field(gt=0), Loosens.WHEN_LARGER]
     """Largest resident memory, MiB."""
+
+
+def metric_problems(metric: Metric) -> Iterator[str]:
+    """Keys of a metric that contradict each other."""
+    measure, what = metric.measure, f"metric {metric.name!r}"
+    if measure is None:
+        for key in ("output", "threshold", "quantile"):
+            if getattr(metric, key) is not None:
+                yield f"{what} has {key}, which only the checker's measures use, and no measure"
+        return
+    if metric.better != better_of(measure):
+        yield f"{what}: of {measure}, a {better_of(measure)} value is better, not a {metric.better} one"
+    if metric.threshold is not None and measure not in FLAGGING:
+        yield f"{what} has a threshold, and {measure} needs none"
+    if measure == QUANTILE and metric.quantile is None:
+        yield f"{what}: {measure} needs quantile, such as 0.9"
+    if measure != QUANTILE and metric.quantile is not None:
+        yield f"{what} has a quantile, and {measure} needs none"
+
+
+def output_problems(outputs: Sequence[Signal], metrics: Sequence[Metric]) -> Iterator[str]:
+    """Metrics that have no output, target or threshold, and outputs that share a target though they are not quantiles.
+
+    Two quantiles of one target are two outputs with one target; two means are not.
+    """
+    by_name = {signal.name: signal for signal in outputs}
+    for metric in metrics:
+        if metric.measure:
+            yield from _output_problems(metric, by_name)
+    quantiles = {metric.output for metric in metrics if metric.measure == QUANTILE}
+    others = [signal for signal in outputs if signal.target and signal.name not in quantiles]
+    for target, count in Counter(signal.target for signal in others).items():
+        if count > 1:
+            names = " and ".join(repr(signal.name) for signal in others if signal.target == target)
+            yield f"outputs {names} have one target, {target!r}: only quantiles, measured by {QUANTILE}, share one"
+
+
+def _output_problems(metric: Metric, outputs: dict[str, Signal]) -> Iterator[str]:
+    what = f"metric {metric.name!r}"
+    if metric.output is None and len(outputs) > 1:
+        yield f"{what}: say which output it measures: {', '.join(outputs)}"
+        return
+    name = metric.output or next(iter(outputs))
+    output = outputs.get(name)
+    if output is None:
+        yield f"{what} measures output {name!r}, which the model does not have{did_you_mean(name, outputs)}"
+    elif output.target is None:
+        yield f"{what} measures output {name!r}, which has no target to compare it with"
+    elif output.shape and metric.measure not in OF_ARRAYS:
+        shape, there = list(output.shape), ", ".join(OF_ARRAYS)
+        yield f"{what} measures output {name!r} of shape {shape}, and {metric.measure} needs one number; use {there}"
+    elif metric.measure in FLAGGING and metric.threshold is None and output.high is None:
+        yield f"{what} needs a threshold: output {name!r} has no alarm limit high to take it from"

@@ -11,8 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from beampermit.contract.dataset import Dataset
 from beampermit.contract.direction import Loosens
-from beampermit.contract.judging import Budget, Evaluation, Incomparable, Metric, Reproducibility
-from beampermit.contract.measure import output_problems
+from beampermit.contract.judging import Budget, Evaluation, Incomparable, Metric, Reproducibility, output_problems
 from beampermit.contract.part import InsidePath, Lines, Name, Part, Prose, Text
 from beampermit.contract.service import Fallback, Monitoring, Operations, Serving
 from beampermit.contract.signals import Signals

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from beampermit.contract.direction import Absent, Loosens
 from beampermit.contract.part import InsidePath, Name, Part, Seconds, Span, Text
 from beampermit.contract.tolerance import NEAR, Tolerance
+from beampermit.contract.words import MOST, Word, unit_of, with_unit_and_range
 
 PROTOCOL = re.compile("(?:pva|ca)://")
 """What may stand before a PV name; the PV has the same data without it."""
 Severity = Literal["MINOR", "MAJOR", "INVALID"]
 """Alarm severity in EPICS."""
+OF_NUMBERS = ("value", "resolution", "expected", "low", "high", "lolo", "hihi", "default")
+"""Keys that say nothing of a word."""
+
+
+def _words_or_unit(schema: dict[str, Any]) -> None:
+    """For editors: with `words`, unit and range follow."""
+    following = ["unit", "range"]
+    schema["required"] = [key for key in schema["required"] if key not in following]
+    schema |= {"if": {"required": ["words"]}, "else": {"required": following}}
 
 
 class Signal(Part):
     """One input or output of the model."""
+
+    model_config = ConfigDict(json_schema_extra=_words_or_unit)
 
     name: Name
     source: Annotated[Literal["pv", "derived", "constant"], Loosens.NEVER] = "pv"
@@ -32,10 +45,14 @@ class Signal(Part):
     shape: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Loosens.NEVER] = ()
     """Shape of one row; empty for a scalar."""
     unit: Annotated[Text, Loosens.NEVER]
-    """EGU; `1` if dimensionless."""
+    """EGU; `1` if dimensionless. Needed without `words`."""
     description: Annotated[str, Loosens.INFORMS] = ""
     range: Annotated[Span, Loosens.WHEN_WIDER]
-    """DRVL and DRVH: values outside are not physical."""
+    """DRVL and DRVH: values outside are not physical. Needed without `words`."""
+    words: Annotated[tuple[Word, ...], Field(max_length=MOST), Loosens.WHEN_CHANGED] = ()
+    """Of an input that is a text or an enum: what it may say, such as `[OUT, MOVING, IN]`. The model gets the place of
+    the word, from 0, and tables hold that number. A word that is not here makes the row INVALID. Of an enum the label
+    counts, never the IOC's number. `unit` and `range` follow, and are left out."""
     resolution: Annotated[float | None, Field(gt=0), Loosens.WHEN_CHANGED] = None
     """Two values of a scalar that differ by no more are the same: the step or the noise of what measures it. DAT005
     takes rows that are the same in all inputs for copies; without a resolution, only equal values are the same."""
@@ -65,6 +82,27 @@ class Signal(Part):
     """Of an output: the PV that gets its `target` later, as `pv` is written. `beampermit monitor` compares predictions
     with it (MON007), by device and time. Its time stamp is that of the inputs it is about, or `monitoring.truth_lag`
     later."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_words(cls, value: Any) -> Any:
+        return with_unit_and_range(value)
+
+    @model_validator(mode="after")
+    def _only_words(self) -> Signal:
+        if not self.words:
+            return self
+        if len(self.words) == 1:
+            raise ValueError(f"signal {self.name!r} has one word, which says nothing: name all that it may have")
+        if twice := next((word for word in self.words if self.words.count(word) > 1), None):
+            raise ValueError(f"signal {self.name!r}: the word {twice!r} is there twice")
+        if self.source != "pv" or self.shape:
+            raise ValueError(f"signal {self.name!r} has words, which only a scalar with a PV has")
+        if given := [key for key in OF_NUMBERS if getattr(self, key) is not None]:
+            raise ValueError(f"signal {self.name!r} has words, of which {given[0]} says nothing")
+        if self.unit != unit_of(self.words) or self.range != (0, len(self.words) - 1):
+            raise ValueError(f"signal {self.name!r} has words, so unit and range follow from them: leave both out")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Signal:
@@ -103,6 +141,8 @@ class Signals(Part):
     def _different(self) -> Signals:
         if compared := [signal.name for signal in self.inputs if signal.target]:
             raise ValueError(f"input {compared[0]!r} has a target; only outputs are compared with one")
+        if said := [signal.name for signal in self.outputs if signal.words]:
+            raise ValueError(f"output {said[0]!r} has words; only inputs have them")
         if told := [signal.name for signal in self.inputs if signal.target_pv]:
             raise ValueError(f"input {told[0]!r} has a target_pv; only outputs are compared with one")
         for signal in self.outputs:
@@ -119,3 +159,9 @@ class Signals(Part):
         if twice:
             raise ValueError(f"two signals are called {twice[0]!r}")
         return self
+
+
+def tolerance_of(outputs: Iterable[Signal], column: str, key: Literal["tolerance", "score_tolerance"]) -> float | str:
+    """The tolerance of the output that a column of scores holds; `NEAR` for any other column."""
+    tolerance = next((getattr(signal, key) for signal in outputs if signal.name == column), None)
+    return NEAR if tolerance is None else tolerance

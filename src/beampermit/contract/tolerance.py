@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator
-
-if TYPE_CHECKING:
-    from beampermit.contract.signals import Signal
 
 PERCENT = re.compile(r"(\d{1,3}(?:\.\d+)?|\d(?:\.\d+)?e-\d{1,2})\s*%")
 SAME = "0.0001%"
@@ -55,9 +51,3 @@ def is_larger(before: float | str, after: float | str) -> bool:
     if isinstance(before, str) is not isinstance(after, str):
         return True
     return allowed(before, 1.0) < allowed(after, 1.0)
-
-
-def of_output(outputs: Iterable[Signal], column: str, key: Literal["tolerance", "score_tolerance"]) -> float | str:
-    """The tolerance of the output that a column of scores holds; `NEAR` for any other column."""
-    tolerance = next((getattr(signal, key) for signal in outputs if signal.name == column), None)
-    return NEAR if tolerance is None else tolerance

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.contract import Contract, load_contract
-from beampermit.contract.measure import MeasuredMetric, measured_metrics
+from beampermit.contract.measured import MeasuredMetric, measured_metrics
 from beampermit.datasets.dvc_lock import pipeline_locks
 from beampermit.digest import digest_file, is_compiled
 from beampermit.environments import Environment

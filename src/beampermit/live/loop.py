@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import nan
-from typing import Protocol
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from beampermit.live.latest import Latest
 from beampermit.live.limits import Limits, alarm
 from beampermit.live.rows import Problem, Rows, assemble
 from beampermit.live.severity import Severity, Status
-from beampermit.live.sharing import SharedModel
+from beampermit.live.sharing import Model, SharedModel
 from beampermit.live.trigger import Trigger
 from beampermit.live.update import Health, State, Update, Value
 from beampermit.live.wiring import Wiring
@@ -38,21 +37,6 @@ class ModelError(Exception):
 
 class NotLoaded(ModelError):
     """It is being loaded for the first time: nothing failed, and there is no answer yet."""
-
-
-class Model(Protocol):
-    """A loaded model. `ask` is called by one thread at a time."""
-
-    @property
-    def restarts(self) -> int: ...
-
-    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Input -> array of shape (rows, *shape) gives output -> array of shape (rows, *shape).
-
-        Raises `ModelError` where the model raises, hangs, ends or is not there; it never waits longer than
-        `serving.timeout`.
-        """
-        ...
 
 
 @dataclass(frozen=True)

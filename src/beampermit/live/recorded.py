@@ -19,8 +19,9 @@ from beampermit.datasets.tables import connect, parquet, quoted
 from beampermit.errors import Failed
 from beampermit.live.answers import first_problem, judge
 from beampermit.live.latest import Fault, Readings
-from beampermit.live.loop import Model, ModelError
+from beampermit.live.loop import ModelError
 from beampermit.live.rows import Problem, Rows, assemble
+from beampermit.live.sharing import Model
 from beampermit.live.wiring import Wire, Wiring
 from beampermit.models.replay import differing_scores
 from beampermit.models.score_table import shape_in_words

@@ -6,16 +6,29 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from beampermit.live.loop import Model
-
 
 class Busy(Exception):
     """The model had no time."""
+
+
+class Model(Protocol):
+    """A loaded model. `ask` is called by one thread at a time."""
+
+    @property
+    def restarts(self) -> int: ...
+
+    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Input -> array of shape (rows, *shape) gives output -> array of shape (rows, *shape).
+
+        Raises `ModelError` where the model raises, hangs, ends or is not there; it never waits longer than
+        `serving.timeout`.
+        """
+        ...
 
 
 class SharedModel:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.contract.load import written_alike
-from beampermit.contract.measure import MeasuredMetric, measured_metrics
+from beampermit.contract.measured import MeasuredMetric, measured_metrics
 from beampermit.datasets.dvc_lock import bound_outputs
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed, Outside

@@ -13,7 +13,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beampermit.contract.measure import CLASSIFYING, OF_ARRAYS, PROBABILITY, MeasuredMetric
+from beampermit.contract.measure import CLASSIFYING, OF_ARRAYS, PROBABILITY
+from beampermit.contract.measured import MeasuredMetric
 from beampermit.datasets.arrays import depth_of
 from beampermit.datasets.tables import connect_to_read, quoted
 from beampermit.errors import Failed, did_you_mean

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.contract import Signal
-from beampermit.contract.tolerance import RELATIVE, allowed, in_words, of_output
+from beampermit.contract.signals import tolerance_of
+from beampermit.contract.tolerance import RELATIVE, allowed, in_words
 from beampermit.errors import Failed
 from beampermit.models.score_table import read_scores, shape_in_words
 from beampermit.models.scoring import single_row_scores
@@ -132,7 +133,7 @@ def compare_scores(scores: Path, recorded: Path, signals: Sequence[Signal]) -> R
         raise Failed(OVERWRITTEN)
     by_round = {name: single[name].reshape(rounds, len(numbers), *served[name].shape[1:]) for name in served}
     first, *later = [{name: values[index] for name, values in by_round.items()} for index in range(rounds)]
-    limits = {name: Limit.of(values, of_output(signals, name, "score_tolerance")) for name, values in served.items()}
+    limits = {name: Limit.of(values, tolerance_of(signals, name, "score_tolerance")) for name, values in served.items()}
     return Replay(
         rows=rows,
         single_rows=len(numbers),
@@ -155,7 +156,7 @@ def differing_scores(
     `scores` are those of all rows; only outputs that both have are compared.
     """
     both = [name for name in served if name in scores]
-    limits = {name: Limit.of(scores[name], of_output(signals, name, "score_tolerance")) for name in both}
+    limits = {name: Limit.of(scores[name], tolerance_of(signals, name, "score_tolerance")) for name in both}
     of_rows = {name: scores[name][list(numbers)] for name in both}
     worst = _largest_difference(of_rows, {name: served[name] for name in both}, numbers, limits) if both else None
     return worst if worst and worst.excess > 1 else None

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.contract import Contract, Metric, Signal
-from beampermit.contract.tolerance import allowed, in_words, of_output
+from beampermit.contract.signals import tolerance_of
+from beampermit.contract.tolerance import allowed, in_words
 from beampermit.errors import Failed, counted
 from beampermit.models.metrics import format_number
 from beampermit.models.replay import Limit
@@ -151,7 +152,7 @@ def compare_predictions(before: Path, after: Path, outputs: Sequence[Signal]) ->
             raise Failed(f"{name} of {odd} rows is finite for only one of the two models")
         differences = np.abs(before_values - after_values)[finite]
         scores = before_values[finite]
-        tolerance = of_output(outputs, name, "tolerance")
+        tolerance = tolerance_of(outputs, name, "tolerance")
         rule = Limit.of(scores, tolerance)
         limits = rule.at(scores)
         with np.errstate(divide="ignore", invalid="ignore"):

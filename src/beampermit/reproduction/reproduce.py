@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import Field
 
 from beampermit.contract import Contract
-from beampermit.contract.measure import measured_metrics
-from beampermit.contract.tolerance import RELATIVE, allowed, of_output
+from beampermit.contract.measured import measured_metrics
+from beampermit.contract.signals import tolerance_of
+from beampermit.contract.tolerance import RELATIVE, allowed
 from beampermit.datasets.remote import hash_of
 from beampermit.datasets.repository import is_below
 from beampermit.environments import Environment
@@ -261,12 +262,12 @@ def _problems(
         return {}, ()
     plan, contract = prepared.plan, prepared.contract
     same = _same_training(prepared, own)
-    tolerance_of = lambda column: of_output(base_contract.signals.outputs, column, "score_tolerance")  # noqa: E731
-    rules = FileRules(_agree(base_contract, compared), tolerance_of, times=True)
+    tolerance = lambda column: tolerance_of(base_contract.signals.outputs, column, "score_tolerance")  # noqa: E731
+    rules = FileRules(_agree(base_contract, compared), tolerance, times=True)
     problems: dict[str, str] = {}
     if not same:
         apart = (*plan.weights.values(), contract.evaluation.metrics, contract.model.path)
-        loose = FileRules(_agree(base_contract, compared, loose=True), tolerance_of, times=True)
+        loose = FileRules(_agree(base_contract, compared, loose=True), tolerance, times=True)
         problems |= compare_files(*_pair(prepared, plan.trained, own.folder, committed, apart), loose)
     if not plan.later:
         return problems, ()

@@ -21,7 +21,7 @@ from beampermit.compute.executor import open_executor
 from beampermit.compute.resources import Resources
 from beampermit.compute.unit import Ended, Unit
 from beampermit.contract import Contract
-from beampermit.contract.measure import MeasuredMetric, measured_metrics
+from beampermit.contract.measured import MeasuredMetric, measured_metrics
 from beampermit.datasets.overlap import overlaps
 from beampermit.datasets.tables import open_tables
 from beampermit.digest import digest_bytes, digest_file, digest_json

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.compute.unit import Ended
-from beampermit.contract.measure import MeasuredMetric
+from beampermit.contract.measured import MeasuredMetric
 from beampermit.errors import Failed, did_you_mean
 from beampermit.models.measures import measure_weighted, read_compared
 from beampermit.trials.records import CURVE_POINTS, LOSS, Objective

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from beampermit.compute.collect import perform_all
 from beampermit.compute.executor import Executor
 from beampermit.compute.unit import Ended, Unit, read_intermediate, stop_unit
-from beampermit.contract.measure import measured_metrics
+from beampermit.contract.measured import measured_metrics
 from beampermit.environments import Environment
 from beampermit.errors import Failed, counted
 from beampermit.progress import Progress

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
@@ -24,7 +23,6 @@ from pydantic import (
 
 from beampermit.digest import digest_json
 from beampermit.errors import BadInput
-from beampermit.files import write_text
 from beampermit.reading import first_fault, read_json, refuse_newer
 from beampermit.record import Digest, ObjectId, Record, Text, printable
 from beampermit.verdicts.evidence import RECORDS, Evidence
@@ -175,21 +173,6 @@ class VerdictFile(Record):
     """Of the laboratory, where interlocks of its own are among those that judged."""
     where: Where
     verdicts: tuple[Verdict, ...]
-
-
-def write_verdicts(path: Path, file: VerdictFile) -> None:
-    """What would make it too large to be read is left out, of a laboratory's own interlocks alone."""
-    text = _written(file)
-    if (excess := len(text.encode()) - LARGEST) > 0:
-        from beampermit.verdicts.fitting import fitted
-
-        text = _written(file.model_copy(update={"verdicts": fitted(file.verdicts, excess, LARGEST)}))
-    write_text(path, text)
-
-
-def _written(file: VerdictFile) -> str:
-    body = json.loads(file.model_dump_json())
-    return json.dumps({**body, "digest": digest_json(body)}, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_verdicts(path: Path) -> VerdictFile:

@@ -1,15 +1,31 @@
-"""What is left out of verdicts that would be too large to be read: only what decides nothing, and none of ours."""
+"""Writes files of verdicts. Where one would be too large to be read, it leaves out what decides nothing."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from beampermit.verdicts.verdict import Verdict
+from beampermit.digest import digest_json
+from beampermit.files import write_text
+from beampermit.verdicts.verdict import LARGEST, Verdict, VerdictFile
 
 
-def fitted(verdicts: tuple[Verdict, ...], excess: int, limit: int) -> tuple[Verdict, ...]:
+def write_verdicts(path: Path, file: VerdictFile) -> None:
+    """What would make it too large to be read is left out, of a laboratory's own interlocks alone."""
+    text = _written(file)
+    if (excess := len(text.encode()) - LARGEST) > 0:
+        text = _written(file.model_copy(update={"verdicts": _fitted(file.verdicts, excess, LARGEST)}))
+    write_text(path, text)
+
+
+def _written(file: VerdictFile) -> str:
+    body = json.loads(file.model_dump_json())
+    return json.dumps({**body, "digest": digest_json(body)}, indent=2, ensure_ascii=False) + "\n"
+
+
+def _fitted(verdicts: tuple[Verdict, ...], excess: int, limit: int) -> tuple[Verdict, ...]:
     """The verdicts without `excess` bytes: the laboratory's lose evidence, the largest first, and then places.
 
     `limit` is the size of the file, for what stands in their place.

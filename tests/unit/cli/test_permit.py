@@ -17,7 +17,7 @@ from beampermit.errors import BadInput, BeampermitError
 from beampermit.interlocks.families import load_interlocks
 from beampermit.permit.sigstore import TRUST_IN_PROJECT
 from beampermit.project import Project
-from beampermit.verdicts.verdict import write_verdicts
+from beampermit.verdicts.writing import write_verdicts
 from support.forked_commands import beampermit
 from support.registry_project import Laboratory, verdicts
 from support.sigstore_stand_in import Job, running

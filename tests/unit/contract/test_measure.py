@@ -10,7 +10,8 @@ import pytest
 
 from beampermit.changes.contract_changes import compare_contracts
 from beampermit.contract import Contract, parse_contract
-from beampermit.contract.measure import FLAGGING, Measure, better_of, measured_metrics
+from beampermit.contract.measure import FLAGGING, Measure, better_of
+from beampermit.contract.measured import measured_metrics
 from beampermit.errors import BadInput
 
 AUC = "{name: auc, measure: roc_auc, "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from beampermit.contract import Signal, parse_contract
-from beampermit.contract.tolerance import allowed, in_words, is_larger, of_output
+from beampermit.contract.signals import tolerance_of
+from beampermit.contract.tolerance import allowed, in_words, is_larger
 from beampermit.errors import BadInput
 
 METRIC, OUTPUT = "tolerance: 0.005, description: A", "default: 1.0, tolerance: 1.0e-4"
@@ -69,9 +70,9 @@ def test_which_allows_more(before: float | str, after: float | str, larger: bool
 def test_each_output_has_its_own() -> None:
     position = Signal(name="position", pv="X", unit="m", range=(-1, 1), tolerance=1e-6, score_tolerance="1%")
     width = Signal(name="width", pv="W", unit="mm", range=(0, 9))
-    assert of_output([position, width], "position", "tolerance") == 1e-6
-    assert of_output([position, width], "position", "score_tolerance") == "1%"
-    assert of_output([position, width], "width", "tolerance") == "0.01%"
-    assert of_output([position, width], "score", "tolerance") == "0.01%"
-    assert of_output([position], "score", "tolerance") == "0.01%"
-    assert of_output([position], "time", "tolerance") == "0.01%"
+    assert tolerance_of([position, width], "position", "tolerance") == 1e-6
+    assert tolerance_of([position, width], "position", "score_tolerance") == "1%"
+    assert tolerance_of([position, width], "width", "tolerance") == "0.01%"
+    assert tolerance_of([position, width], "score", "tolerance") == "0.01%"
+    assert tolerance_of([position], "score", "tolerance") == "0.01%"
+    assert tolerance_of([position], "time", "tolerance") == "0.01%"

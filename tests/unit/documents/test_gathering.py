@@ -16,7 +16,8 @@ from beampermit.documents.gathering import gather_report
 from beampermit.errors import BadInput
 from beampermit.project import Project
 from beampermit.verdicts.evidence import Gate, Gates
-from beampermit.verdicts.verdict import Where, read_verdicts, write_verdicts
+from beampermit.verdicts.verdict import Where, read_verdicts
+from beampermit.verdicts.writing import write_verdicts
 from support.attacks import attack_case
 from support.planted_results import EXPECTED, METRICS, commit, judged, verdict, write
 

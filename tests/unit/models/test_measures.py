@@ -10,7 +10,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from beampermit.contract.measure import OF_ARRAYS, Measure, MeasuredMetric
+from beampermit.contract.measure import OF_ARRAYS, Measure
+from beampermit.contract.measured import MeasuredMetric
 from beampermit.errors import Failed
 from beampermit.models.measures import Compared, measure, measure_weighted, read_compared
 from support.planted_models import write_table

@@ -15,7 +15,8 @@ from beampermit.errors import BadInput, Failed
 from beampermit.permit.assemble import assemble, read_verdict_files
 from beampermit.permit.verification import verify_files, verify_interlocks
 from beampermit.verdicts.evidence import Gate, Gates
-from beampermit.verdicts.verdict import Outcome, VerdictFile, Where, write_verdicts
+from beampermit.verdicts.verdict import Outcome, VerdictFile, Where
+from beampermit.verdicts.writing import write_verdicts
 from support.attacks import attack_case
 from support.dvc_repositories import replace
 from support.registry_project import INTERLOCKS, WHERE, Laboratory, verdicts

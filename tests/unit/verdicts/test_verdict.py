@@ -19,8 +19,8 @@ from beampermit.verdicts.verdict import (
     exit_code,
     find_evidence,
     read_verdicts,
-    write_verdicts,
 )
+from beampermit.verdicts.writing import write_verdicts
 
 
 def verdict(id: str = "ENV001", outcome: Outcome = Outcome.PASSED, code: int = 0) -> Verdict:

@@ -10,7 +10,9 @@ import pytest
 from beampermit.interlocks.interlock import MOST
 from beampermit.interlocks.own.inside import FACTS, TEXT
 from beampermit.verdicts import verdict as verdict_file
-from beampermit.verdicts.verdict import Location, Outcome, Verdict, VerdictFile, Where, read_verdicts, write_verdicts
+from beampermit.verdicts import writing
+from beampermit.verdicts.verdict import Location, Outcome, Verdict, VerdictFile, Where, read_verdicts
+from beampermit.verdicts.writing import write_verdicts
 
 HERE = Where(host="here", system="Linux", python="3.11")
 OURS = {"rows": list(range(1000))}
@@ -49,7 +51,8 @@ def test_the_largest_evidence_is_left_out_first_and_only_as_much_as_must_be(
     assert kept(path, *few) == tuple(few)
     whole = path.stat().st_size
     for limit, gone in ((whole, []), (whole - 1, [2]), (whole - 8000, [2]), (whole - 9500, [2, 3])):
-        monkeypatch.setattr(verdict_file, "LARGEST", limit)
+        for module in (verdict_file, writing):
+            monkeypatch.setattr(module, "LARGEST", limit)
         found = kept(path, *few)
         assert [int(one.id[3:]) for one in found if "left_out" in dict(one.evidence)] == gone, limit
         assert found[2].locations == few[2].locations

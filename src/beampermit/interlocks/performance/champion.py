@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.contract import FILE_NAME, Contract, Metric
-from beampermit.contract.measure import measured_metrics
+from beampermit.contract.measured import measured_metrics
 from beampermit.digest import digest_folder
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed

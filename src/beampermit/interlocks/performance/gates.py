@@ -7,7 +7,7 @@ from typing import Any
 
 from beampermit.changes.contract_changes import compare_contracts
 from beampermit.contract import FILE_NAME, Contract, Metric
-from beampermit.contract.measure import measured_metrics
+from beampermit.contract.measured import measured_metrics
 from beampermit.errors import BadInput, did_you_mean
 from beampermit.interlocks.inputs import provides
 from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, failed, passed

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.contract import Contract
-from beampermit.contract.measure import answering, output_of
+from beampermit.contract.measured import answering, output_of
 from beampermit.contract.signals import Signal
 from beampermit.digest import digest_file
 from beampermit.environments import Environment

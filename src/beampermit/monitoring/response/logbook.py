@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from beampermit.errors import BadInput, BeampermitError, Outside, did_you_mean
+from beampermit.errors import BadInput, BeampermitError, Outside
 
 GROUP = "beampermit.logbooks"
 """`[project.entry-points."beampermit.logbooks"]` of any installed package: name = "module:Class"."""
@@ -111,31 +108,3 @@ class InTime:
             done.append(self._logbook.write(entry))
         except Exception as error:
             done.append(error)
-
-
-def _olog(where: str) -> Logbook:
-    from beampermit.monitoring.response.olog import Olog
-
-    return Olog(where)
-
-
-OWN: dict[str, Callable[[str], Logbook]] = {"file": FileLogbook, "olog": _olog}
-
-
-def load_logbook(choice: str) -> Logbook:
-    """As `--logbook` names it: `NAME:WHERE`. Raises `BadInput` where no installed package has it."""
-    name, _, where = choice.partition(":")
-    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
-        raise BadInput(f"--logbook: {choice!r} is not NAME:WHERE", hint="--logbook file:/srv/logbook/models.md")
-    installed = {point.name: point for point in entry_points(group=GROUP)}
-    if name in installed:
-        try:
-            kind: Any = installed[name].load()
-        except (ImportError, AttributeError) as error:
-            raise BadInput(f"the logbook {name!r} ({installed[name].value}) cannot be loaded: {error}") from None
-        return kind(where)
-    if name not in OWN:
-        others = {*installed, *OWN}
-        hint = did_you_mean(name, others) or f"; installed are {', '.join(sorted(others))}"
-        raise BadInput(f"--logbook: there is no logbook {name!r}{hint}")
-    return OWN[name](where)

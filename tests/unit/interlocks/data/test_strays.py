@@ -14,7 +14,8 @@ from beampermit.interlocks.data import DAT008
 from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.runner import check, verdict_file
 from beampermit.project import Project
-from beampermit.verdicts.verdict import Outcome, read_verdicts, write_verdicts
+from beampermit.verdicts.verdict import Outcome, read_verdicts
+from beampermit.verdicts.writing import write_verdicts
 from support.attacks import attack_case
 
 Alter = Callable[..., None]

@@ -13,8 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from beampermit.alarm_outlets import load_logbook
 from beampermit.errors import BadInput, Outside
-from beampermit.monitoring.response.logbook import Entry, load_logbook
+from beampermit.monitoring.response.logbook import Entry
 from beampermit.monitoring.response.olog import LOGIN, Olog
 from support.loopback import listening
 

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
+from beampermit.alarm_outlets import load_logbook
 from beampermit.documents.alarm_texts import AlarmTexts
 from beampermit.errors import BadInput, Conflict, Outside
 from beampermit.monitoring.response import journal as journals
 from beampermit.monitoring.response import kept as kept_module
 from beampermit.monitoring.response.journal import load_journal
 from beampermit.monitoring.response.kept import opened
-from beampermit.monitoring.response.logbook import Entry, FileLogbook, load_logbook
+from beampermit.monitoring.response.logbook import Entry, FileLogbook
 from beampermit.monitoring.response.respond import Outlets
 from beampermit.monitoring.response.webhook import Webhook, body_of
 from support.loopback import listening
