@@ -361,7 +361,8 @@ def test_nothing_outlives_the_command(repository, with_signal: signal.Signals, t
     _until(lambda: not alive(seconds))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     run(project, workflow=".github/workflows/quick.yml")
-    assert list(tmp_path.glob("beampermit-rehearsal-*")) == [], "what a killed one left is removed by the next"
+    assert list(tmp_path.glob("beampermit-rehearsal-*/secrets.yml")) == [], "not even what a killed one left"
+    _until(lambda: not list(tmp_path.glob("beampermit-rehearsal-*")))
 
 
 def _until(true, patience: float = 30) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
@@ -78,7 +78,7 @@ def rehearse(
             jobs, trouble = follow(plan, call, folder, timeout, watch)
     finally:
         if not keep:
-            shutil.rmtree(work, ignore_errors=True)
+            _remove(work)
     rehearsal = Rehearsal(
         event=kind,
         workflow=plan.workflow.file,
@@ -110,7 +110,13 @@ def _remove_leftovers() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
         owner = folder.name.removeprefix(PREFIX).partition("-")[0]
         if owner.isdecimal() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(work: Path) -> None:
+    """Remove the secrets, and let a process of its own remove the rest: an environment takes many seconds."""
+    (work / runner.SECRETS_FILE).unlink(missing_ok=True)
+    subprocess.run(["sh", "-c", 'rm -rf "$0" > /dev/null 2>&1 &', str(work)], stdin=subprocess.DEVNULL, check=False)
 
 
 def _clone(project: Project, kind: Kind, into: Path, base: str | None, head: str | None) -> stage.Clone:

@@ -29,6 +29,8 @@ LABELS = ("ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04")
 PASSED = ("HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "XDG_CACHE_HOME")
 PASSED_PREFIXES = ("UV_", "PIP_", "SSL_CERT_")
 PASSED_ANY_CASE = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "requests_ca_bundle", "curl_ca_bundle")
+SECRETS_FILE = "secrets.yml"
+"""In the folder of a rehearsal."""
 MARK = "BEAMPERMIT_REHEARSAL"
 """Variable that marks the processes of one rehearsal."""
 
@@ -62,7 +64,7 @@ def command(call: Call) -> list[str]:
         *("--workflows", str(call.clone / call.workflow)),
         *("--eventpath", str(call.event)),
         *("--action-cache-path", str(call.work / "cache")),
-        *("--secret-file", str(call.work / "secrets.yml"), "--var-file", str(call.work / "variables.yml")),
+        *("--secret-file", str(call.work / SECRETS_FILE), "--var-file", str(call.work / "variables.yml")),
         *("--env-file", str(call.work / "none"), "--input-file", str(call.work / "none")),
         *("--remote-name", "github", "--actor", "rehearsal"),
         *("--json", "--no-cache-server", "--pull=false", "--use-gitignore=false"),
@@ -80,7 +82,7 @@ def command(call: Call) -> list[str]:
 def prepare(call: Call) -> None:
     """Write the files of the command line: secrets (mode 600), the runner's programs and its tool cache."""
     call.work.mkdir(parents=True, exist_ok=True)
-    for name, values in (("secrets.yml", call.secrets), ("variables.yml", call.variables)):
+    for name, values in ((SECRETS_FILE, call.secrets), ("variables.yml", call.variables)):
         file = call.work / name
         file.touch(mode=0o600)
         file.write_text(json.dumps(dict(values)))
