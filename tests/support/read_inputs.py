@@ -28,11 +28,12 @@ class Reading(NamedTuple):
 
 
 class Inputs:
-    """The source with an input for each PV, which has a shape."""
+    """The source with an input for each PV, which has a shape; or all have `words`."""
 
     def __init__(self, pvs: Mapping[str, tuple[int, ...]], **keys: Any):
+        keys = keys if "words" in keys else {"unit": "1", "range": (-1e300, 1e300), **keys}
         signals = [
-            Signal(name=f"x{number}", pv=pv, shape=shape, unit="1", range=(-1e300, 1e300), **keys)
+            Signal.model_validate({"name": f"x{number}", "pv": pv, "shape": shape, **keys})
             for number, (pv, shape) in enumerate(pvs.items())
         ]
         wires = tuple(Wire(signal, (str(signal.pv),), (0,)) for signal in signals)

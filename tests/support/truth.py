@@ -106,6 +106,23 @@ SITUATIONS = {
     ),
     "shape": _invalid("an input has another shape", Status.READ, "<PV> has <its shape> instead of <the contract's>"),
     "type": _invalid("an input is no number", Status.READ, "<PV> has <its type> instead of a number"),
+    "unknown word": _invalid(
+        "an input says a word that is not among its `words`",
+        Status.READ,
+        "<PV> has the word <its word>, which is none of <the contract's>",
+    ),
+    "no word": _invalid(
+        "an input with `words` is neither a text nor an enum",
+        Status.READ,
+        "<PV> has <its type> instead of one of the words <the contract's>",
+    ),
+    "renumbered": Situation(
+        "an IOC gives the states of an enum other numbers: the words are the same",
+        MODELS,
+        Severity.NO_ALARM,
+        Status.NO_ALARM,
+        "",
+    ),
     "other device": Situation("one of many devices is bad: all others", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""),
     # answers
     "alarm": Situation("the answer is beyond HIHI", MODELS, Severity.MAJOR, Status.HIHI, ""),

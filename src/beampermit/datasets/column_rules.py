@@ -22,11 +22,13 @@ class ColumnRule:
     unit: str | None = None
     range: Span = FINITE
     values: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    """What the numbers stand for, where they stand for words."""
 
     @classmethod
     def of(cls, signal: Signal, column: str = "") -> ColumnRule:
         """The rule of an input's column, or of the `column` of truth of an output."""
-        return cls(column or signal.name, signal.shape, signal.unit, signal.range)
+        return cls(column or signal.name, signal.shape, signal.unit, signal.range, words=signal.words)
 
 
 def column_rules(contract: Contract, base_contract: Contract) -> tuple[ColumnRule, ...]:

@@ -228,7 +228,8 @@ class _Numbers:
         low, high, _, count = self._parts()
         bottom, top = self._bounds()
         if self._depth == 0:
-            return f"coalesce(count_if({low} BETWEEN {bottom} AND {top}), 0)"
+            whole = f" AND {low} = trunc({low})" if self._rule.words else ""
+            return f"coalesce(count_if({low} BETWEEN {bottom} AND {top}{whole}), 0)"
         complete = f"{self._shaped()} AND {count} = {self._size}"
         return f"coalesce(count_if({complete} AND {low} >= {bottom} AND {high} <= {top}), 0)"
 
@@ -268,6 +269,8 @@ class _Numbers:
             "infinite": "isnan(high) OR isinf(high) OR isinf(low)",
             "outside": f"isfinite(low) AND isfinite(high) AND (low < {bottom!r} OR high > {top!r})",
         }
+        if self._rule.words:
+            tests["no word"] = f"isfinite(low) AND low BETWEEN {bottom!r} AND {top!r} AND low <> trunc(low)"
         keys = ", ".join(f"{quoted(column)} AS key{number}" for number, column in enumerate(self._key))
         struct = ", ".join(f"CAST(key{number} AS VARCHAR)" for number in range(len(self._key)))
         select = ", ".join(
@@ -307,13 +310,17 @@ class _Numbers:
             return f"{rule.column} is null"
         if kind == "infinite":
             return f"{rule.column} is not finite"
+        if kind == "no word":
+            return f"{rule.column} has numbers that stand for no word ({rule.unit})"
         above, below = highest - rule.range[1], rule.range[0] - lowest
-        unit = "" if rule.unit in (None, "1") else f" {rule.unit}"
+        unit = "" if rule.unit in (None, "1") or rule.words else f" {rule.unit}"
         extreme = highest if above >= below else lowest
         reached = next(text for digits in (4, 8, 17) if not _inside(text := f"{extreme:.{digits}g}", rule.range))
         return f"{rule.column} reaches {reached}{unit}, outside [{rule.range[0]:g}, {rule.range[1]:g}]{unit},"
 
     def _expected_type(self) -> str:
+        if self._rule.words:
+            return f"the numbers of its words ({self._rule.unit}), as `beampermit data request` writes them"
         shape = " x ".join(str(length) for length in self._rule.shape)
         return f"lists of {shape} numbers" if shape else "numbers"
 

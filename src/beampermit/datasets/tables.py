@@ -6,7 +6,7 @@ import base64
 import glob
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,10 +172,7 @@ class Table:
 
     @cached_property
     def units(self) -> dict[str, str]:
-        """The file's units: a field's `unit` in the Arrow schema, or the file's metadata `units` (JSON)."""
-        rows = self.query(f"SELECT key, value FROM parquet_kv_metadata({sql_path(self._file)})")
-        metadata = {_bytes(key): _bytes(value) for key, value in rows}
-        return {**_json_units(metadata.get(b"units", b"{}")), **arrow_units(metadata.get(b"ARROW:schema", b""))}
+        return units_of(self.query, self._file)
 
     def query(self, sql: str) -> list[Any]:
         """Run SQL on this table; safe from several threads."""
@@ -221,6 +218,16 @@ class Table:
     def _unreadable(self, error: Exception) -> Failed:
         reason = str(error).splitlines()[0].replace(str(self._file), self.path)
         return Failed(f"cannot be read: {reason}", file=self.path)
+
+
+def units_of(run: Callable[[str], list[Any]], file: Path) -> dict[str, str]:
+    """The units of a file: a field's `unit` in the Arrow schema, or the file's metadata `units` (JSON).
+
+    `run` gives the rows of a query in SQL.
+    """
+    rows = run(f"SELECT key, value FROM parquet_kv_metadata({sql_path(file)})")
+    metadata = {_bytes(key): _bytes(value) for key, value in rows}
+    return {**_json_units(metadata.get(b"units", b"{}")), **arrow_units(metadata.get(b"ARROW:schema", b""))}
 
 
 def _bytes(value: str | bytes) -> bytes:

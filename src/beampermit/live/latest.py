@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from beampermit.contract.words import listed, number_of, unknown
+
 if TYPE_CHECKING:
     from beampermit.live.wiring import Wiring
 
@@ -24,6 +26,7 @@ class Fault(IntEnum):
     DISCONNECTED = 2
     WRONG_TYPE = 3
     WRONG_SHAPE = 4
+    UNKNOWN_WORD = 5
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Latest:
         self._lock = threading.Lock()
         self._on_change = on_change
         self._shapes = [wire.signal.shape for wire in wiring.inputs]
+        self._words = [wire.signal.words for wire in wiring.inputs]
         self._first = wiring.layout.first
         places = len(wiring.layout.pvs)
         self._lowest, self._highest, self._time = (np.full(places, np.nan) for _ in range(3))
@@ -71,11 +75,15 @@ class Latest:
     def put(self, wire: int, pv: int, value: object, at: float, severity: int, message: str = "") -> None:
         """The value of PV number `pv` of input number `wire`; `at` in s since 1970, by the source's clock.
 
-        A value that is no number, or of another shape than the contract's, is a fault of that PV.
+        A value that is no number, or of another shape than the contract's, is a fault of that PV. Of an input with
+        words the value is one of them, as text.
         """
         shape = self._shapes[wire]
-        plain = not shape and type(value) is float
-        number, fault, why = (value, Fault.NONE, "") if plain else as_number(value, shape)
+        if words := self._words[wire]:
+            number, fault, why = as_number_of_word(value, words)
+        else:
+            plain = not shape and type(value) is float
+            number, fault, why = (value, Fault.NONE, "") if plain else as_number(value, shape)
         place, at, severity = self._first[wire] + pv, float(at), int(severity)
         with self._lock:
             if fault == Fault.NONE and shape:
@@ -144,6 +152,17 @@ def as_number(value: object, shape: tuple[int, ...]) -> tuple[object, Fault, str
     if number.ndim <= 1 and number.size == int(np.prod(shape)):
         return number.reshape(shape), Fault.NONE, ""  # an image row after row; a waveform of one element as a scalar
     return None, Fault.WRONG_SHAPE, f"{_words(number.shape)} instead of {_words(shape)}"
+
+
+def as_number_of_word(value: object, words: tuple[str, ...]) -> tuple[object, Fault, str]:
+    """The number of a word, or what is wrong with it; NaN, which no source has for a word, where nothing was said."""
+    if isinstance(value, float) and np.isnan(value):
+        return value, Fault.NONE, ""
+    if isinstance(value, str):
+        number = number_of(value, words)
+        known = number is not None
+        return number, Fault.NONE if known else Fault.UNKNOWN_WORD, "" if known else unknown(value, words)
+    return None, Fault.WRONG_TYPE, f"{type(value).__name__} instead of one of the words {listed(words)}"
 
 
 def _is_numbers(raw: np.ndarray) -> bool:

@@ -141,7 +141,7 @@ def _problem(  # noqa: PLR0911 - one line for each thing that can be wrong, the 
             return Problem(Status.UDF, f"{name} has sent nothing yet")
         case Fault.DISCONNECTED:
             return Problem(Status.LINK, f"{name} is disconnected")
-        case Fault.WRONG_TYPE | Fault.WRONG_SHAPE:
+        case Fault.WRONG_TYPE | Fault.WRONG_SHAPE | Fault.UNKNOWN_WORD:
             return Problem(Status.READ, f"{name} has {message}")
     if readings.severity[place] > Severity[serving.worst]:
         return Problem(Status.LINK, _severity(name, int(readings.severity[place]), message))

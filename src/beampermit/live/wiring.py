@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from beampermit.contract import FILE_NAME, Contract
-from beampermit.contract.signals import Signal
+from beampermit.contract.signals import PROTOCOL, Signal
 from beampermit.datasets.devices import PLACEHOLDER, Devices, load_devices
 from beampermit.errors import BadInput, Failed
 
@@ -111,6 +111,7 @@ def wire(contract: Contract, root: Path) -> Wiring:
     inputs = tuple(_wire(signal, table) for signal in signals.inputs)
     outputs = tuple(Plug(signal, tuple(_expand(signal, row) for row in table)) for signal in signals.outputs)
     _require_own_pv(outputs, inputs)
+    _require_one_meaning(inputs)
     return Wiring(_names(devices), inputs, outputs, devices)
 
 
@@ -140,6 +141,17 @@ def _require_own_pv(outputs: tuple[Plug, ...], inputs: tuple[Wire, ...]) -> None
         raise BadInput(f"{twice} would be served for two outputs or devices", file=FILE_NAME)
     if both := next((pv for wire in inputs for pv in wire.pvs if pv in counts), None):
         raise BadInput(f"{both} is an input and an output", file=FILE_NAME)
+
+
+def _require_one_meaning(inputs: tuple[Wire, ...]) -> None:
+    """An enum is read by its labels or by its index."""
+    read: dict[str, Signal] = {}
+    for one in inputs:
+        for pv in one.pvs:
+            other = read.setdefault(PROTOCOL.sub("", pv, count=1), one.signal)
+            if bool(other.words) != bool(one.signal.words):
+                said, counted = (other, one.signal) if other.words else (one.signal, other)
+                raise BadInput(f"{pv} is read as words by {said.name}, as a number by {counted.name}", file=FILE_NAME)
 
 
 def _pvs(outputs: tuple[Plug, ...]) -> Iterator[str]:

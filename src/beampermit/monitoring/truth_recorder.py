@@ -20,7 +20,7 @@ from beampermit.contract import Contract
 from beampermit.errors import BadInput
 from beampermit.live.epics.addresses import Address, parse_address
 from beampermit.live.epics.feed import Feed
-from beampermit.live.epics.sample import Sample, Unreadable, column_of
+from beampermit.live.epics.sample import Sample, Unreadable, reading_of
 from beampermit.live.extra import require_live
 from beampermit.live.latest import as_number
 from beampermit.live.severity import Severity
@@ -151,6 +151,7 @@ class _Reader:
     """Of one truth PV; `column` of a table. `latest` is the time from which on a sample is of the future."""
 
     fresh_for = float("inf")
+    words = False
 
     def __init__(self, recorder: TruthRecorder, pv: TruthPv, column: str, worst: Severity, latest: Callable[[], float]):
         self.pv, self.heard = pv, threading.Event()
@@ -159,7 +160,7 @@ class _Reader:
         self._recorder, self._column, self._worst, self._latest = recorder, column, worst, latest
 
     def take(self, sample: Sample) -> None:
-        value = column_of(sample.value, self._column)
+        value = reading_of(sample.value, self._column)
         if isinstance(value, Unreadable):
             self.refuse(value.words)
             return

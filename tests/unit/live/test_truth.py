@@ -10,10 +10,11 @@ import pytest
 
 from beampermit.live.bypassed import Bypassed
 from beampermit.live.epics.feed import Feed, InputReader
+from beampermit.live.epics.sample import Choice, Sample
 from beampermit.live.epics.subscriptions import Subscriptions
 from beampermit.live.loop import NotLoaded, Standing
 from beampermit.live.severity import Severity, Status
-from support.served import DEVICES, Serve, Served
+from support.served import DEVICES, NOW, SIGNALS, Serve, Served
 from support.truth import Situation, truth_case
 
 GOOD = (1.0, 2.0, 3.0)
@@ -73,6 +74,43 @@ def test_just_inside_a_bound_is_good(serving: Served, value: Any, sample: dict[s
     serving.put(value, device="B2", **sample)
     serving.cycle()
     assert serving.shown("B2:FAULT").origin == "model"
+
+
+VALVES = {"name": "valve", "pv": "{device}:VALVE", "words": ["OUT", "MOVING", "IN"], "stale_after": "5s"}
+
+
+@pytest.mark.parametrize(
+    ("value", "good"),
+    [
+        truth_case("renumbered", Choice(0, "IN"), True),
+        pytest.param("IN", True, id="text"),
+        truth_case("unknown word", Choice(2, "JAMMED"), False),
+        truth_case("unknown word", "in", False),
+        truth_case("unknown word", "IN ", False),
+        truth_case("unknown word", "", False),
+        truth_case("no word", 2, False),
+        truth_case("no word", 2.0, False),
+        truth_case("no word", True, False),
+    ],
+)
+def test_a_word_has_the_number_of_the_contract(
+    serve: Serve, request: pytest.FixtureRequest, value: Any, good: bool
+) -> None:
+    served = _answered(serve(signals={**SIGNALS, "inputs": [*SIGNALS["inputs"], VALVES]}))
+    readers = [InputReader(served.loop.latest, 3, place, words=True) for place in range(3)]
+    assert served.says("B2:FAULT")[2] == "B2:VALVE has sent nothing yet"
+    for reader in readers:
+        reader.take(Sample(Choice(2, "IN"), NOW, 0, ""))
+    readers[1].take(Sample(value, NOW, 0, ""))
+    update = served.cycle()
+    assert served.model.asked[0]["valve"].tolist() == [2.0] * (3 if good else 2)
+    assert update.values["B1:FAULT"].value == 4.0
+    if request.node.get_closest_marker("truth"):
+        assert request.getfixturevalue("truth").holds(update.values["B2:FAULT"])
+    readers[1].take(Sample(Choice(7, "MOVING"), NOW, 0, ""))
+    served.cycle()
+    assert served.shown("B2:FAULT").value == 4.0
+    assert 1.0 in served.model.asked[-1]["valve"]
 
 
 @pytest.mark.truth("severe")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from beampermit.errors import BeampermitError
+from beampermit.errors import BadInput, BeampermitError
 from beampermit.live.wiring import wire
 from support.served import SIGNALS, served_contract
 
@@ -43,6 +43,22 @@ def test_two_devices_never_have_one_name(tmp_path: Path, contract_text: str) -> 
     outputs = [{**one, "pv": one["pv"].replace("{device}", "{device}={plane}")} for one in SIGNALS["outputs"]]
     contract = served_contract(contract_text, signals={**SIGNALS, "inputs": inputs, "outputs": outputs})
     assert wire(contract, tmp_path).rows == (r"A\:B:C", r"A:B\:C")
+
+
+def test_a_pv_is_read_as_words_or_as_a_number(tmp_path: Path, contract_text: str) -> None:
+    (tmp_path / "devices.csv").write_text("device\nB1\nB2\n")
+    words = {"name": "valve", "pv": "pva://B1:VALVE", "words": ["OUT", "IN"]}
+    number = {"name": "state", "pv": "{device}:VALVE", "unit": "1", "range": [0, 1]}
+    for others, allowed in (
+        ([words, {**words, "name": "again", "words": ["IN", "OUT"]}], True),
+        ([words, number], False),
+    ):
+        contract = served_contract(contract_text, signals={**SIGNALS, "inputs": [*SIGNALS["inputs"], *others]})
+        if allowed:
+            wire(contract, tmp_path)
+            continue
+        with pytest.raises(BadInput, match="B1:VALVE is read as words by valve, as a number by state"):
+            wire(contract, tmp_path)
 
 
 @pytest.mark.parametrize(

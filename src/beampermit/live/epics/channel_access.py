@@ -11,7 +11,7 @@ from epicscorelibs.ca import cadef, dbr
 
 from beampermit.live.epics.addresses import Protocol
 from beampermit.live.epics.feed import Feed
-from beampermit.live.epics.sample import EPICS_EPOCH, Sample, make_sample, text
+from beampermit.live.epics.sample import EPICS_EPOCH, Sample, make_sample
 
 logger = logging.getLogger(__name__)
 WORDS = (
@@ -86,7 +86,10 @@ class _Channel:
             return
         if self.kind >= 0:
             cadef.ca_clear_subscription(self._event)
-        self.kind, self._code = kind, kind + dbr.DBR_TIME_STRING
+        self.kind = kind
+        # A label comes with its sample; read once, labels would be those from before the IOC changed them.
+        sent = dbr.DBR_STRING if self.feed.words and kind == dbr.DBR_ENUM else kind
+        self._code = sent + dbr.DBR_TIME_STRING
         self.layout = dbr.DbrCodeToType[self._code]
         self.reads = False
         place = ctypes.byref(self._event)
@@ -143,7 +146,7 @@ def _sample(layout: type[ctypes.Structure], args: cadef.event_handler_args) -> S
 def _value(head: ctypes.Structure, count: int) -> object:
     """A scalar, or an array that is copied: libca's memory is there for the call only."""
     if isinstance(head, dbr.dbr_time_string):
-        return text(ctypes.string_at(ctypes.addressof(head.raw_value)).decode(errors="replace"))
+        return ctypes.string_at(ctypes.addressof(head.raw_value)).decode(errors="replace")
     if count == 1:
         return head.raw_value[0]
     kind, address = type(head.raw_value)._type_, ctypes.addressof(head.raw_value)

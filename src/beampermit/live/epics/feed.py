@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Protocol as Interface
 
 from beampermit.live.epics.addresses import Protocol
-from beampermit.live.epics.sample import Sample, Unreadable, column_of
+from beampermit.live.epics.sample import Choice, Sample, Unreadable, reading_of, word_of
 from beampermit.live.latest import Fault, Latest
 from beampermit.live.trigger import Trigger
 
@@ -18,6 +18,8 @@ class Reader(Interface):
 
     fresh_for: float
     """s; a sample that is older may be read again. Infinite where any will do."""
+    words: bool
+    """Whether it needs the labels of an enum."""
 
     def take(self, sample: Sample) -> None: ...
 
@@ -46,6 +48,8 @@ class Feed:
         self.silent_since = time.monotonic()
         """Since when nobody answers, by the monotonic clock."""
         self.arrived = self.silent_since
+        self.words = any(reader.words for reader in readers)
+        """Whether labels of an enum are read; over CA they come in place of its index."""
         self._fresh_for = min(reader.fresh_for for reader in readers)
         self._wake, self._lock = wake, threading.Lock()
 
@@ -91,16 +95,25 @@ class Feed:
 
 
 class InputReader:
-    """Writes the samples of one input's PV; `column` of a table."""
+    """Writes the samples of one input's PV; `column` of a table. `words`: the input is a text or an enum's label."""
 
-    def __init__(self, latest: Latest, wire: int, pv: int, column: str = "", stale_after: float | None = None):
-        self._latest, self._wire, self._pv, self._column = latest, wire, pv, column
+    def __init__(
+        self,
+        latest: Latest,
+        wire: int,
+        pv: int,
+        column: str = "",
+        stale_after: float | None = None,
+        *,
+        words: bool = False,
+    ):
+        self._latest, self._wire, self._pv, self._column, self.words = latest, wire, pv, column, words
         self.fresh_for = float("inf") if stale_after is None else stale_after / 3
 
     def take(self, sample: Sample) -> None:
         value, at, severity, message = sample
         if type(value) is not float or self._column:
-            value = column_of(value, self._column)
+            value = word_of(value) if self.words else reading_of(value, self._column)
             if isinstance(value, Unreadable):
                 self.refuse(value.words)
                 return
@@ -120,6 +133,7 @@ class SnapshotReader:
     """Rows are made at each update of `serving.snapshot`, whatever it says; the first after a connection is none."""
 
     fresh_for = float("inf")
+    words = False
 
     def __init__(self, trigger: Trigger, name: str):
         self._trigger, self._name = trigger, name
@@ -146,4 +160,4 @@ class SnapshotReader:
 
 def _read_again(sample: Sample, last: Sample) -> bool:
     """Whether this is no update: the PV is an input too, and was read to see how old it is."""
-    return type(sample.value) in (float, int) and (sample.value, sample.at) == (last.value, last.at)
+    return type(sample.value) in (float, int, str, Choice) and (sample.value, sample.at) == (last.value, last.at)

@@ -43,8 +43,8 @@ def _readers(latest: Latest, wiring: Wiring, trigger: Trigger) -> dict[Address, 
     readers: dict[Address, list[Reader]] = defaultdict(list)
     for number, wire in enumerate(wiring.inputs):
         for place, pv in enumerate(wire.pvs):
-            address = parse_address(pv)
-            reader = InputReader(latest, number, place, address.column, wire.signal.stale_after)
+            address, signal = parse_address(pv), wire.signal
+            reader = InputReader(latest, number, place, address.column, signal.stale_after, words=bool(signal.words))
             readers[address.whole].append(reader)
     if trigger.snapshot:
         readers[parse_address(trigger.snapshot).whole].append(SnapshotReader(trigger, trigger.snapshot))

@@ -36,6 +36,7 @@ class _Ear:
     """Notes that a PV answers."""
 
     fresh_for = float("inf")
+    words = False
 
     def __init__(self, pv: str, answered: set[str]):
         self._pv, self._answered = pv, answered

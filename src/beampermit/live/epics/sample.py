@@ -28,9 +28,17 @@ class Table(NamedTuple):
     columns: Mapping[str, object]
 
 
+class Choice(NamedTuple):
+    """The state of an enum; its IOC may give the label another index one day."""
+
+    index: int
+    label: str | None
+    """None where the state has none."""
+
+
 class Sample(NamedTuple):
     value: object
-    """A number, an array, a `Table`, or `Unreadable`."""
+    """A number, a text, a `Choice`, an array, a `Table`, or `Unreadable`."""
     at: float
     """s since 1970, by the clock of the source; NaN where it has none."""
     severity: int
@@ -44,6 +52,22 @@ def make_sample(value: object, at: float, severity: int, message: str) -> Sample
         words = f"{message}, " if message else ""
         return Sample(value, NO_TIME, Severity.INVALID, f"{words}it was never processed, or its source sets no time")
     return Sample(value, at, severity if 0 <= severity < UNDEFINED else Severity.INVALID, message)
+
+
+def word_of(value: object) -> object:
+    """The value of an input that has words: of an enum, its label."""
+    if not isinstance(value, Choice):
+        return value
+    return Unreadable(f"state {value.index}, which has no label") if value.label is None else value.label
+
+
+def reading_of(value: object, column: str) -> object:
+    """The value of an input of numbers, which may read `column` of a table: of an enum, its index."""
+    if isinstance(value, Choice):
+        value = value.index
+    elif isinstance(value, str):
+        value = text(value)
+    return column_of(value, column)
 
 
 def text(value: str) -> Unreadable:

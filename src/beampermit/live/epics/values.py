@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from beampermit.live.epics.sample import Sample, Table, Unreadable, make_sample, text
+from beampermit.live.epics.sample import Choice, Sample, Table, Unreadable, make_sample, text
 from beampermit.live.severity import Severity
 
 if TYPE_CHECKING:
@@ -38,21 +38,22 @@ def _value(structure: Value) -> object:
     except KeyError:
         return Unreadable(f"a structure without a value ({structure.getID()})")
     match value:
-        case float() | int() | bool():
+        case float() | int() | bool() | str():
             return value
         case np.ndarray():
             return _image(structure, value) if "dimension" in structure else value
-        case str() | [str(), *_]:
-            return text(value if isinstance(value, str) else value[0])
+        case [str(), *_]:
+            return text(value[0])
         case None | []:
             return np.empty(0)  # an image before the first, or no texts
     return _inner(value)
 
 
 def _inner(value: Value) -> object:
-    """An enum is its index; any other structure below `value` is a table, which may have a column of that name."""
+    """An enum, or any other structure below `value`: a table, which may have columns of these names."""
     if "choices" in value and isinstance(index := value.get("index"), int):
-        return index
+        labels = value["choices"]
+        return Choice(index, labels[index] if 0 <= index < len(labels) else None)
     return Table(dict(value.items()))
 
 

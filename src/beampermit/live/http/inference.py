@@ -107,7 +107,7 @@ def _output(signal: Signal, values: Sequence[Value | Problem]) -> dict[str, Any]
 
 
 def _tensor(signal: Signal, rows: int = -1) -> dict[str, Any]:
-    return {"name": signal.name, "datatype": "FP64", "shape": [rows, *signal.shape]}
+    return {"name": signal.name, "datatype": "BYTES" if signal.words else "FP64", "shape": [rows, *signal.shape]}
 
 
 def show(values: Mapping[str, Value]) -> dict[str, Any]:

@@ -5,11 +5,11 @@ Whoever writes it is not trusted: its size is limited before it is read, and not
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from math import prod
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -18,8 +18,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from beampermit.contract.service import Serving
 from beampermit.contract.signals import Signal
+from beampermit.contract.words import listed
 from beampermit.errors import BadInput, did_you_mean
-from beampermit.live.latest import Fault, Readings
+from beampermit.live.latest import Fault, Readings, as_number_of_word
 from beampermit.live.rows import Rows, assemble
 from beampermit.live.severity import Severity
 from beampermit.live.wiring import Wire, Wiring
@@ -81,10 +82,14 @@ def read_question(content: bytes, wiring: Wiring, serving: Serving, now: float) 
     tensors = _by_name(question.inputs, signals)
     count = _rows_of(question.inputs)
     # From here on, there are as many rows as it says.
-    values = {name: _values(signal, tensors[name]) for name, signal in _needed(signals).items()}
+    needed = _needed(signals)
+    words = {name: _words(signal, tensors[name]) for name, signal in needed.items() if signal.words}
+    values = {
+        name: words[name].numbers if signal.words else _values(signal, tensors[name]) for name, signal in needed.items()
+    }
     names = tuple(f"row {row}" for row in range(count))
     wired = replace(wiring, rows=names, inputs=tuple(_wire(signal, names) for signal in signals))
-    rows = assemble(wired, _readings(wired, tensors, values, now), serving, now)
+    rows = assemble(wired, _readings(wired, tensors, values, words, now), serving, now)
     return Question(question.id, rows, tuple(output.name for output in question.outputs))
 
 
@@ -152,7 +157,13 @@ def _wire(signal: Signal, rows: Sequence[str]) -> Wire:
     return Wire(signal, tuple(f"{signal.name} of {row}" for row in rows), tuple(range(len(rows))))
 
 
-def _readings(wiring: Wiring, tensors: Mapping[str, _Tensor], values: Mapping[str, np.ndarray], now: float) -> Readings:
+def _readings(
+    wiring: Wiring,
+    tensors: Mapping[str, _Tensor],
+    values: Mapping[str, np.ndarray],
+    words: Mapping[str, _Numbered],
+    now: float,
+) -> Readings:
     """`values` has (rows, *shape) of each input that is no constant, in the contract's order."""
     rows = len(wiring.rows)
     flat = [numbers.reshape(rows, -1) for numbers in values.values()]
@@ -160,14 +171,15 @@ def _readings(wiring: Wiring, tensors: Mapping[str, _Tensor], values: Mapping[st
     times = [_of_rows("time", name, each.time, rows) or (now,) * rows for name, each in given]
     severities = [_of_rows("severity", name, each.severity, rows) or ("NO_ALARM",) * rows for name, each in given]
     places = rows * len(values)
+    unknown = [message for name in values for message in (words[name].unknown if name in words else ("",) * rows)]
     return Readings(
         np.concatenate([numbers.min(axis=1) for numbers in flat]),
         np.concatenate([numbers.max(axis=1) for numbers in flat]),
         np.concatenate(times).astype(np.float64),
         np.array([Severity[name] for names in severities for name in names], np.int8),
-        np.full(places, Fault.NONE, np.int8),
+        np.where([bool(message) for message in unknown], Fault.UNKNOWN_WORD, Fault.NONE).astype(np.int8),
         np.zeros(places, np.int64),
-        ("",) * places,
+        tuple(unknown),
         {
             number: values[wire.signal.name]
             for number, wire in enumerate(wiring.inputs)
@@ -182,14 +194,28 @@ def _of_rows(key: str, name: str, given: tuple[Any, ...] | None, rows: int) -> t
     return given
 
 
+@dataclass(frozen=True)
+class _Numbered:
+    """The words of an input, (rows,)."""
+
+    numbers: np.ndarray
+    """NaN where the request has null, or another word."""
+    unknown: tuple[str, ...]
+    """What is wrong with the word of each row; empty where nothing is."""
+
+
+def _words(signal: Signal, tensor: _Tensor) -> _Numbered:
+    texts = _flat(tensor, _shape(signal, tensor))
+    if tensor.datatype != "BYTES" or not {type(text) for text in texts} <= {str, type(None)}:
+        raise BadInput(f"input {signal.name!r} is one of the words {listed(signal.words)}, with datatype 'BYTES'")
+    read = [as_number_of_word(text if text is not None else math.nan, signal.words) for text in texts]
+    numbers = [math.nan if number is None else number for number, _, _ in read]
+    return _Numbered(np.array(numbers, np.float64), tuple(why for _, _, why in read))
+
+
 def _values(signal: Signal, tensor: _Tensor) -> np.ndarray:
     """(rows, *shape), float64; NaN where the request has null."""
-    shape = (tensor.shape[0], *signal.shape)
-    if tensor.shape != shape:
-        expected = ["rows", *signal.shape]
-        raise BadInput(
-            f"input {signal.name!r} has shape {list(tensor.shape)} instead of [{', '.join(map(str, expected))}]"
-        )
+    shape = _shape(signal, tensor)
     numbers = _flat(tensor, shape)
     _require_type(tensor, numbers)
     try:
@@ -202,6 +228,16 @@ def _values(signal: Signal, tensor: _Tensor) -> np.ndarray:
     return values.reshape(shape)
 
 
+def _shape(signal: Signal, tensor: _Tensor) -> tuple[int, ...]:
+    shape = (tensor.shape[0], *signal.shape)
+    if tensor.shape != shape:
+        expected = ["rows", *signal.shape]
+        raise BadInput(
+            f"input {signal.name!r} has shape {list(tensor.shape)} instead of [{', '.join(map(str, expected))}]"
+        )
+    return shape
+
+
 def _flat(tensor: _Tensor, shape: tuple[int, ...]) -> list[Any]:
     """The data row after row; they come like this, or nested in the tensor's shape."""
     numbers = tensor.data
@@ -212,7 +248,7 @@ def _flat(tensor: _Tensor, shape: tuple[int, ...]) -> list[Any]:
         for size in shape[1:]:
             fits = fits and all(isinstance(inner, list) and len(inner) == size for inner in numbers)
             numbers = list(chain.from_iterable(numbers)) if fits else []
-    if len(numbers) != prod(shape):
+    if len(numbers) != math.prod(shape):
         raise BadInput(f"the data of input {tensor.name!r} do not have its shape, {list(shape)}")
     return numbers
 

@@ -12,7 +12,7 @@ from beampermit.contract.part import Text
 from beampermit.datasets.requests.query import Channel, Query
 from beampermit.datasets.requests.source import Options, SampledSource, load_options, same_unit
 from beampermit.datasets.requests.store import Store, connect
-from beampermit.datasets.tables import arrow_units, parquet, quoted, sql_path, sql_text
+from beampermit.datasets.tables import parquet, quoted, sql_text, units_of
 from beampermit.errors import BadInput, Failed, did_you_mean
 from beampermit.live.log.columns import AT, TIME, VERSION, WORST
 from beampermit.live.log.reading import Selection, closed_files
@@ -145,7 +145,6 @@ def _units(run: Any, files: Sequence[Path]) -> dict[str, set[str]]:
     """Signal -> its units in all files."""
     units: dict[str, set[str]] = {}
     for file in files:
-        for (value,) in run(f"SELECT value FROM parquet_kv_metadata({sql_path(file)}) WHERE key = 'ARROW:schema'"):
-            for name, unit in arrow_units(value).items():
-                units.setdefault(name, set()).add(unit)
+        for name, unit in units_of(run, file).items():
+            units.setdefault(name, set()).add(unit)
     return units

@@ -221,6 +221,8 @@ class _Printed:
 
 
 def _middle(signal: Any) -> float:
+    if signal.words:
+        return 0.0
     return signal.value if signal.value is not None else sum(signal.range) / 2
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from beampermit.datasets.tables import connect, parquet, quoted
+from beampermit.contract.signals import Signal
+from beampermit.contract.words import word_of
+from beampermit.datasets.tables import connect, parquet, quoted, units_of
 from beampermit.errors import BadInput, Failed, did_you_mean
 from beampermit.live.log.columns import AT, TIME, WORST
 from beampermit.live.log.reading import Selection, closed_files
@@ -53,6 +55,7 @@ class Recorded:
     connection: Any
     wiring: Wiring
     path: Path
+    files: Sequence[Path]
     strange: int = 0
     """Rows of devices that the device table does not have, in the moments so far."""
 
@@ -73,7 +76,7 @@ class Recorded:
                 for place, (number, wire) in enumerate(inputs):
                     value, severity = values[2 * place : 2 * place + 2]
                     pv = wire.of_row[row]
-                    samples[number, pv] = Sample(number, pv, _plain(value, wire.signal.shape), time / 1e6, severity)
+                    samples[number, pv] = Sample(number, pv, _plain(value, wire.signal), time / 1e6, severity)
             yield Moment(at / 1e6, tuple(samples.values()))
 
     def _rows(self, inputs: list[str]) -> Iterator[tuple[Any, ...]]:
@@ -101,9 +104,20 @@ class Recorded:
             if name not in self.names:
                 hint = did_you_mean(name, self.names) or f"; it has {', '.join([*self.names][:8])}"
                 raise BadInput(f"there is no column {name!r}{hint}", file=self.path)
+        self._require_words()
         for name in (self.at, self.time):
             if not self.names[name].startswith("TIMESTAMP"):
                 raise BadInput(f"column {name!r} has type {self.names[name]}, which is no time", file=self.path)
+
+    def _require_words(self) -> None:
+        """A file says with which words its numbers were written; another order gives them another meaning."""
+        said = [wire.signal for wire in self.wiring.inputs if wire.signal.words]
+        for file in self.files if said else ():
+            units = units_of(lambda sql: self._query(sql).fetchall(), file)
+            for signal in said:
+                if units.get(signal.name, signal.unit) != signal.unit:
+                    stated = f"{signal.name} was written with {units[signal.name]}"
+                    raise BadInput(f"{stated}, and the contract says {signal.unit}", file=file)
 
     def _query(self, sql: str) -> Any:
         import duckdb
@@ -130,11 +144,11 @@ def open_recorded(path: Path, wiring: Wiring, time: str, selection: Selection | 
                 files = closed_files(path, selection, Path(scratch))
                 within = f"{selection.condition} AND {quoted('served.asked')} AND NOT {quoted('served.shadow')}"
                 source = f"(SELECT * FROM {parquet(*files, by_name=True)} WHERE {within})"
-                recorded = Recorded(source, {}, AT, TIME, WORST, connection, wiring, path)
+                recorded = Recorded(source, {}, AT, TIME, WORST, connection, wiring, path, files)
             else:
                 if not path.is_file():
                     raise BadInput("there is no such table", file=path)
-                recorded = Recorded(parquet(path), {}, time, time, None, connection, wiring, path)
+                recorded = Recorded(parquet(path), {}, time, time, None, connection, wiring, path, [path])
             described = recorded._query(f"DESCRIBE SELECT * FROM {recorded.source}").fetchall()
             recorded.names = {name: kind for name, kind, *_ in described}
             yield recorded
@@ -142,10 +156,11 @@ def open_recorded(path: Path, wiring: Wiring, time: str, selection: Selection | 
             connection.close()
 
 
-def _plain(value: Any, shape: tuple[int, ...]) -> Any:
-    """What is missing is no number."""
+def _plain(value: Any, signal: Signal) -> Any:
+    """What is missing is no number. Tables have the numbers of words, or the words."""
     if value is None:
         import numpy as np
 
-        return np.full(shape, math.nan) if shape else math.nan
-    return value
+        return np.full(signal.shape, math.nan) if signal.shape else math.nan
+    word = word_of(value, signal.words) if signal.words else None
+    return value if word is None else word

@@ -26,8 +26,11 @@ RECORDS: dict[str, Any] = {
     "INTEGER": -7,
     "LONG": {"record": "int64in", "value": 2**52 + 1},
     "SWITCH": True,
-    "MODE": {"record": "mbbi", "states": ["off", "low", "on"], "value": 2},
+    "MODE": {"record": "mbbi", "states": ["off", "low", "on"], "value": 2, "fields": {"DISP": "0"}},
+    "RENUMBERED": {"record": "mbbi", "states": ["on", "off", "low"], "value": 0},
+    "STRANGE": {"record": "mbbi", "states": ["off", "stuck"], "value": 1},
     "TEXT": "stable beams",
+    "WORD": "low",
     "LONG_TEXT": {"record": "lsi", "value": "x" * 60},
     "NEVER": {"record": "ai", "value": None},
     "TURNS": [1.0, 2.0, 3.0],
@@ -86,6 +89,30 @@ def test_values_and_times_are_those_that_other_clients_read(
 def test_enums_and_switches_are_their_number(machine: Machine, protocol: str) -> None:
     assert machine.inputs[f"{protocol}MODE"].value == 2
     assert machine.inputs[f"{protocol}SWITCH"].value == 1
+
+
+@pytest.mark.slow
+def test_words_are_numbered_by_the_contract_whatever_the_number_in_the_ioc(epics: Network, machine: Machine) -> None:
+    names = ("MODE", "RENUMBERED", "WORD", "STRANGE", "TEXT", "SWITCH", "FLOAT", "ONE")
+    words = ("off", "low", "on")
+    with reading({f"{protocol}{name}": () for protocol in BOTH for name in names}, words=words) as inputs:
+        inputs.wait()
+        for protocol in BOTH:
+            read = {name: inputs[f"{protocol}{name}"] for name in names}
+            assert {name: read[name].value for name in names[:3]} == {"MODE": 2, "RENUMBERED": 2, "WORD": 1}
+            assert {read[name].fault for name in names[:3]} == {Fault.NONE}
+            assert read["MODE"].at == machine.inputs["ca://MODE"].at
+            for name, word in (("STRANGE", "stuck"), ("TEXT", "stable beams"), ("SWITCH", "On")):
+                assert read[name].fault == Fault.UNKNOWN_WORD
+                assert read[name].message == f"the word {word!r}, which is none of off, low, on"
+            assert read["FLOAT"][3:5] == (Fault.WRONG_TYPE, "float instead of one of the words off, low, on")
+            assert read["ONE"].fault == Fault.WRONG_TYPE
+        with client(epics, "aioca") as operator:  # the label of state 2 is given to another one, while all are read
+            operator.put("MODE.TWST", "off")
+        machine.ioc.set("MODE", 2, severity=1, alarm=7, timestamp=NOW + 1)
+        until(lambda: {inputs[f"{protocol}MODE"].severity for protocol in BOTH} == {Severity.MINOR})
+        assert {inputs[f"{protocol}MODE"].value for protocol in BOTH} == {0.0}
+        machine.ioc.set("MODE", 2)
 
 
 @pytest.mark.parametrize("protocol", BOTH)

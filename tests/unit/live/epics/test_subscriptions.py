@@ -34,6 +34,7 @@ class Kept:
     """A reader that keeps what it is told."""
 
     fresh_for = 10.0
+    words = False
 
     def __init__(self) -> None:
         self.told: list[Any] = []

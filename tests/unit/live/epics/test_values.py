@@ -11,7 +11,7 @@ from p4p.nt import NTEnum, NTNDArray, NTScalar, NTTable
 
 from beampermit.errors import BadInput
 from beampermit.live.epics.addresses import Address, parse_address
-from beampermit.live.epics.sample import Table, Unreadable, column_of
+from beampermit.live.epics.sample import Choice, Table, Unreadable, column_of, reading_of, word_of
 from beampermit.live.epics.values import pva_sample
 
 AT = 1_800_000_000.25
@@ -40,8 +40,17 @@ def test_every_kind_of_number_is_one(code: str, given: Any, value: Any) -> None:
     assert pva_sample(scalar(code, given)).value == value
 
 
-def test_an_enum_is_its_index() -> None:
-    assert pva_sample(NTEnum().wrap({"index": 2, "choices": ["off", "low", "on"]}, timestamp=AT)).value == 2
+def test_an_enum_is_its_index_or_its_label() -> None:
+    value = pva_sample(NTEnum().wrap({"index": 2, "choices": ["off", "low", "on"]}, timestamp=AT)).value
+    assert value == Choice(2, "on")
+    assert (reading_of(value, ""), word_of(value)) == (2, "on")
+
+
+@pytest.mark.parametrize("index", [-1, 3])
+def test_a_state_without_a_label_is_no_word(index: int) -> None:
+    value = pva_sample(NTEnum().wrap({"index": index, "choices": ["off", "low", "on"]}, timestamp=AT)).value
+    assert word_of(value) == Unreadable(f"state {index}, which has no label")
+    assert reading_of(value, "") == index
 
 
 def test_a_table_with_a_column_named_index_is_a_table() -> None:
@@ -89,8 +98,10 @@ def test_a_structure_without_a_value_says_what_it_is() -> None:
 
 
 def test_text_is_shown_in_short_and_without_control_characters() -> None:
-    assert pva_sample(scalar("s", "\x1b[31mred")).value == Unreadable(r"text '\x1b[31mred' instead of a number")
-    assert pva_sample(scalar("s", "x" * 50)).value == Unreadable(f"text '{'x' * 20}...' instead of a number")
+    red, long = (pva_sample(scalar("s", value)).value for value in ("\x1b[31mred", "x" * 50))
+    assert reading_of(red, "") == Unreadable(r"text '\x1b[31mred' instead of a number")
+    assert reading_of(long, "") == Unreadable(f"text '{'x' * 20}...' instead of a number")
+    assert word_of(red) == "\x1b[31mred"
     assert pva_sample(scalar("as", ["on", "off"])).value == Unreadable("text 'on' instead of a number")
 
 

@@ -11,7 +11,7 @@ import pytest
 from beampermit.errors import BadInput
 from beampermit.live.http.question import Question, parse, read_question
 from support.http_service import CURRENT, TURNS
-from support.served import NOW, Served
+from support.served import NOW, SIGNALS, Serve, Served
 
 
 def read(served: Served, content: Any) -> Question:
@@ -50,6 +50,30 @@ def test_null_and_what_no_single_number_holds_are_problems_of_their_row(serving:
     (_, infinite) = read(serving, turns(datatype="FP32", data=[[1, 2, 3], [1, 2, 1e300]])).rows.problems
     assert infinite is not None
     assert infinite.message == "turns of row 1 is infinite"
+
+
+VALVE = {"name": "valve", "pv": "{device}:VALVE", "words": ["OUT", "MOVING", "IN"]}
+WORDS = {"name": "valve", "shape": [2], "datatype": "BYTES", "data": ["IN", "OUT"]}
+
+
+def worded(serve: Serve, **changed: Any) -> Question:
+    served = serve(signals={**SIGNALS, "inputs": [*SIGNALS["inputs"], VALVE]})
+    return read(served, {"inputs": [TURNS, CURRENT, {**WORDS, **changed}]})
+
+
+def test_a_word_is_asked_with_as_a_text(serve: Serve) -> None:
+    rows = worded(serve).rows
+    assert (rows.problems, rows.inputs["valve"].tolist()) == ((None, None), [2.0, 0.0])
+    problems = worded(serve, data=["JAMMED", None]).rows.problems
+    assert [problem and problem.message for problem in problems] == [
+        "valve of row 0 has the word 'JAMMED', which is none of OUT, MOVING, IN",
+        "valve of row 1 is NaN",
+    ]
+    for wrong in ({"datatype": "FP64", "data": [2, 0]}, {"data": [2, 0]}, {"datatype": "FP64"}):
+        with pytest.raises(BadInput, match="input 'valve' is one of the words OUT, MOVING, IN, with datatype 'BYTES'"):
+            worded(serve, **wrong)
+    with pytest.raises(BadInput, match="has shape"):
+        worded(serve, shape=[2, 1])
 
 
 DEEP = 100_000

@@ -6,10 +6,13 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from beampermit.errors import BadInput
@@ -21,7 +24,7 @@ from beampermit.live.replay.results import Summary, write_results
 from beampermit.live.severity import Severity
 from support.prediction_logs import Logged
 from support.prediction_logs import rows as rows_of
-from support.served import NOW, Serve, Served
+from support.served import NOW, SIGNALS, Serve, Served
 
 Recording = Callable[..., Path]
 
@@ -82,6 +85,52 @@ def test_rows_get_what_the_service_would_have_shown(serve: Serve, recording: Rec
         (2, "B2", 0, ""),
     ]
     assert [shown[place][2] for place in (0, 1, 6)] == [4.0, 8.0, 4.0]
+
+
+VALVE = {"name": "valve", "pv": "{device}:VALVE", "words": ["OUT", "MOVING", "IN"]}
+
+
+@pytest.mark.slow
+def test_a_table_has_words_or_their_numbers(serve: Serve, tmp_path: Path) -> None:
+    served = serve(signals={**SIGNALS, "inputs": [*SIGNALS["inputs"], VALVE]})
+    shown = {}
+    for kind, values in {"numbers": [2.0, 1.0, 3.0, 1.5], "words": ["IN", "MOVING", "1", "in"]}.items():
+        write_valves(tmp_path / "rows.parquet", values)
+        played(served, tmp_path / "rows.parquet", tmp_path / f"{kind}.parquet")
+        rows = rows_of(tmp_path / f"{kind}.parquet", "served.row", "valve", "score.message")
+        shown[kind] = [(row["valve"], row["score.message"]) for row in rows if row["served.row"] == "B1"]
+    one_of = "OUT, MOVING, IN"
+    good = [(2.0, ""), (1.0, "")]
+    assert shown["numbers"] == [*good, (None, f"B1:VALVE has float instead of one of the words {one_of}")]
+    assert shown["words"] == [
+        *good,
+        (None, f"B1:VALVE has the word '1', which is none of {one_of}"),
+        (None, f"B1:VALVE has the word 'in', which is none of {one_of}"),
+    ]
+
+
+def test_numbers_that_stand_for_other_words_are_refused(serve: Serve, tmp_path: Path) -> None:
+    write_valves(tmp_path / "rows.parquet", [0.0, 1.0], unit="0 = 'OUT', 1 = 'IN'")
+    for words in (["OUT", "IN"], ["IN", "OUT"]):
+        wiring = serve(signals={**SIGNALS, "inputs": [*SIGNALS["inputs"], {**VALVE, "words": words}]}).loop.wiring
+        with open_recorded(tmp_path / "rows.parquet", wiring, "acquired_at") as recorded:
+            if words[0] == "OUT":
+                recorded.require()
+                continue
+            with pytest.raises(BadInput) as caught:
+                recorded.require()
+            said = "valve was written with 0 = 'OUT', 1 = 'IN', and the contract says 0 = 'IN', 1 = 'OUT'"
+            assert caught.value.message == said
+
+
+def write_valves(file: Path, values: list[Any], unit: str = "") -> None:
+    """Rows of one device, with other inputs that are good; `unit` is said of the column."""
+    count = len(values)
+    times = [datetime.fromtimestamp(NOW + second, UTC) for second in range(count)]
+    columns = {"device": ["B1"] * count, "turns": [[1.0, 2.0, 3.0]] * count, "current": [300.0] * count}
+    table = pa.table({"acquired_at": times, **columns, "valve": values})
+    field = table.schema.field("valve").with_metadata({"unit": unit} if unit else None)
+    pq.write_table(table.set_column(4, field, table["valve"]), file)
 
 
 def test_two_runs_give_the_same_bytes(serve: Serve, recording: Recording, tmp_path: Path) -> None:
