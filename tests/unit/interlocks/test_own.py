@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ from beampermit.interlocks.own.inside import DEEPEST, FACTS, TEXT, plain
 from beampermit.interlocks.own.installation import STAMP, VARIABLE, install, stamp
 from beampermit.interlocks.own.loading import declared, expected_titles, own_interlocks, select
 from beampermit.interlocks.own.lock import FILE, OwnLock, lock_of, parse_lock
+from beampermit.interlocks.own.printed import SHOWN, Printed
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location, Outcome, Verdict, read_verdicts
 from support.forked_commands import beampermit
@@ -300,6 +303,29 @@ def test_what_it_prints_goes_to_stderr_and_its_end_is_no_success(
         assert [shown for shown in lines if shown.startswith(f"XPR001 (lab-print 1.0): {line}")], line
 
 
+@pytest.mark.parametrize("more", [0, 1, 3 * SHOWN])
+def test_of_what_it_prints_the_end_is_kept_and_what_is_left_out_is_said(tmp_path: Path, more: int) -> None:
+    pipe = tmp_path / "output"
+    text = b"x" * more + b"y" * SHOWN
+    with Printed(pipe) as printed:
+        subprocess.run(["tee", pipe], input=text, stdout=subprocess.DEVNULL, check=True)
+        assert pipe.stat().st_size == 0, "nothing of it is on the disk"
+    *left_out, kept = printed.lines()
+    assert kept == "y" * SHOWN
+    note = f"[{more} bytes that it printed before this are left out: the last {SHOWN} are kept]"
+    assert left_out == ([note] if more else [])
+
+
+def test_what_still_prints_after_the_check_has_ended_is_not_waited_for(tmp_path: Path) -> None:
+    with Printed(tmp_path / "output") as printed, (tmp_path / "output").open("wb") as stream:
+        child = subprocess.Popen(["yes"], stdout=stream, start_new_session=True)
+    try:
+        assert child.wait(60) == -signal.SIGPIPE
+    finally:
+        child.kill()
+    assert len(list(printed.lines())) <= SHOWN
+
+
 ODD = """
 from beampermit.interlocks.api import OwnInterlock, passed
 {}
@@ -347,19 +373,28 @@ def test_a_class_that_is_no_interlock_is_an_error_with_the_package_s_name(projec
 
 @pytest.mark.slow
 def test_a_check_that_does_not_end_is_ended_and_the_others_judge(
-    project: Project, index: Index, monkeypatch: pytest.MonkeyPatch
+    project: Project, index: Index, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slow = ODD.replace("XSO001", "XTL001").format(
         "", "T", "time_limit = 0.2", "", "'Fix.'; import time; time.sleep(600)"
     )
     ready = ODD.replace("XSO001", "XTL002").format("", "T", "time_limit = 86400", "", "'Fix.'")
-    line = add_package(index, "lab-slow", {"XTL001": "", "XTL002": ""}, source=slow + ready)
+    endless = ODD.replace("XSO001", "XTL003").format(
+        "", "T", "time_limit = 0.2", "", "'Fix.'\n        while True: print('endless' * 1000)"
+    )
+    line = add_package(
+        index, "lab-slow", dict.fromkeys(("XTL001", "XTL002", "XTL003"), ""), source=slow + ready + endless
+    )
     project = lock(project, index, line)
     unpack(asked_for(project), index)
     found = judged(project)
-    assert (found["XTL001"].outcome, found["XTL001"].exit_code) == (Outcome.ERROR, 4)
-    assert found["XTL001"].reason.endswith("of lab-slow 1.0: it took longer than 0.2 s, and was ended")
+    for id in ("XTL001", "XTL003"):
+        assert (found[id].outcome, found[id].exit_code) == (Outcome.ERROR, 4)
+        assert found[id].reason.endswith("of lab-slow 1.0: it took longer than 0.2 s, and was ended")
     assert found["XTL002"].passed
+    printed = capsys.readouterr().err
+    assert re.search(r"^XTL003 \(lab-slow 1.0\): \[\d{6,} bytes that it printed before this are left out", printed)
+    assert len(printed) < 2 * SHOWN
 
     monkeypatch.setattr(process, "IMPORTING", 0.2)
     hangs = add_package(index, "lab-hang", {"XHA001": ""}, source="import time; time.sleep(600)")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -19,17 +18,15 @@ from beampermit.files import write_text
 from beampermit.forking import Kept
 from beampermit.interlocks.interlock import Finding
 from beampermit.interlocks.own.answers import Described, Found, Raised
+from beampermit.interlocks.own.printed import Printed
 from beampermit.processes import scratch_folder, start, stop
 from beampermit.project import Project
 
 MODULE = "beampermit.interlocks.own.inside"
-SHOWN = 64 * 1024
-"""Bytes of what a check prints that are shown: the last."""
 IMPORTING = 120.0
 """Seconds that the import of each interlock may take."""
 STARTING = 120.0
 """Seconds that the import of ours may take."""
-UNSEEN = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[^\x20-\x7e\xa0-\U0010ffff]")
 
 
 def describe(folder: Path, points: Mapping[str, str]) -> dict[str, Described]:
@@ -71,9 +68,9 @@ def _ask(name: str, request: dict[str, Any], limit: float) -> tuple[list[dict[st
     """
     with scratch_folder() as scratch:
         write_text(scratch / "request", json.dumps(request))
-        (scratch / "output").touch()
-        code = _forked(scratch, limit) if sys.platform == "linux" else _started(scratch, limit)
-        sys.stderr.writelines(f"{name}: {line}\n" for line in _printed(scratch / "output"))
+        with Printed(scratch / "output") as printed:
+            code = (_forked if sys.platform == "linux" else _started)(scratch, limit, printed)
+        sys.stderr.writelines(f"{name}: {line}\n" for line in printed.lines())
         answers = scratch / "answers"
         lines = answers.read_text(encoding="utf-8", errors="replace").splitlines() if answers.is_file() else ()
     if code is None:
@@ -82,7 +79,7 @@ def _ask(name: str, request: dict[str, Any], limit: float) -> tuple[list[dict[st
     return list(_parsed(lines)), f"it ended its process, with {how} and without an answer"
 
 
-def _forked(scratch: Path, limit: float) -> int | None:
+def _forked(scratch: Path, limit: float, printed: Printed) -> int | None:
     """The exit status of a process that is forked from one that has imported ours; None where it took too long."""
     command = (sys.executable, "-P", "-m", MODULE, "serve")
     request = {name: str(scratch / name) for name in ("request", "answers", "output")} | {"cwd": str(Path.cwd())}
@@ -93,13 +90,12 @@ def _forked(scratch: Path, limit: float) -> int | None:
             return None
         if code is None:  # it ended, as where ours cannot be imported
             process.errors.seek(0)
-            with (scratch / "output").open("ab") as stream:
-                stream.write(process.errors.read())
+            printed.add(process.errors.read())
             return process.child.returncode
         return code
 
 
-def _started(scratch: Path, limit: float) -> int | None:
+def _started(scratch: Path, limit: float, _printed: Printed) -> int | None:
     """The same of a process that is started: a fork of what has imported so much is not safe everywhere."""
     command = [sys.executable, "-P", "-m", MODULE, scratch / "request", scratch / "answers"]
     with (scratch / "output").open("wb") as stream:
@@ -122,13 +118,3 @@ def _parsed(lines: Any) -> Iterator[dict[str, Any]]:
             parsed = json.loads(line)
             if isinstance(parsed, dict):
                 yield parsed
-
-
-def _printed(output: Path) -> Iterator[str]:
-    """Its lines without what a terminal obeys, nor what GitHub's runner reads as a command anywhere in a line."""
-    with output.open("rb") as stream:
-        stream.seek(max(0, output.stat().st_size - SHOWN))
-        text = stream.read().decode(errors="replace")
-    for line in text.replace("\r", "\n").split("\n"):
-        if line.strip():
-            yield UNSEEN.sub(" ", line).replace("##[", "## [")
