@@ -57,7 +57,8 @@ def test_a_project_serves_its_own_model_and_keeps_its_state_beside_it(options: S
 
 def test_without_a_checkout_model_ledger_and_registry_are_named(options: Serve, tmp_path: Path) -> None:
     words = ("--model", "bpm-faults", "--ledger", "https://git.lab.example/ml.git", "--registry", "https://mlflow")
-    made = options(*words, "--state", str(tmp_path), "--shadow", "challenger")
+    made = options(*words, "--state", str(tmp_path), "--shadow", "challenger", "--bundle", "packages.tar")
+    assert made.wanted.bundle == Path("packages.tar")
     assert (made.wanted.model, made.wanted.registry, made.wanted.state) == ("bpm-faults", "https://mlflow", tmp_path)
     assert made.challenger
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sysconfig
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from beampermit.contract import parse_contract
-from beampermit.environments import Environment
+from beampermit.environments import choice
 from beampermit.environments.backend import Lock
 from beampermit.environments.environment import STAMP
-from beampermit.environments.installation import Installation, shared_prefix
+from beampermit.environments.installation import shared_prefix
 from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput, Failed
 from beampermit.live.promoted import Declared
@@ -19,8 +21,24 @@ from beampermit.live.promoted import environment as environments
 from beampermit.live.promoted.environment import complete_environment, install_environment, machine_variant, prefix_for
 from beampermit.permit.statement import BoundFile
 from beampermit.progress import silent
+from support.package_index import PYTHON, Index, uv_settings
+from support.planted_processes import begin
 from support.promoted_project import Followed
+from support.registry_project import Laboratory
+from support.tiny_model import TENSOR, saved
 
+__all__ = ["uv_settings"]
+TURNS = "def mean(turns):\n    return 1000 + turns.mean(axis=1)\n"
+PROJECT = """\
+[project]
+name = "faults"
+version = "1"
+requires-python = "{python}"
+dependencies = ["turns"]
+[[tool.uv.index]]
+url = "{index}"
+default = true
+"""
 BOTH = "environment:\n  backend: uv\n  accelerators: [cpu, cuda]\n"
 
 
@@ -86,22 +104,52 @@ def test_only_an_environment_in_which_nothing_was_changed_is_there_already(
     assert complete_environment(declared, followed.wanted) is None
 
 
-def test_packages_come_from_the_bundle_where_one_is_named(
-    followed: Followed, declared: Declared, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.slow
+def test_without_a_network_the_environment_comes_from_the_bundle_and_its_model_answers(
+    followed: Followed, contract_text: str, uv_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[Path] = []
+    """The lock has one package, which brings what the model computes with, and leads to MLflow of these tests."""
+    assert uv_settings
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
+    lab, bundle = followed.lab, tmp_path / "bundle.tar"
+    index = Index(tmp_path / "index")
+    files = {"turns/__init__.py": TURNS, "turns.pth": f"{sysconfig.get_path('purelib')}\n"}
+    index.add("turns", "1.0", files=files)
+    (lab.root / "pyproject.toml").write_text(PROJECT.format(python=PYTHON, index=index.url))
+    Uv().lock(lab.root, progress=silent)
+    choice.bundle(lab.root, bundle, progress=silent)
+    index.close()
+    # The model of version 2, which is on this machine: MLflow would take seconds to give it.
+    saved(lab.root / "model", result='pd.DataFrame({"score": mean(turns)})', inputs=TENSOR.replace("3]", "250]"))
+    (lab.root / "model/code/tiny.py").write_text("from turns import mean\n")
+    monkeypatch.setattr(Laboratory, "model", lambda lab, _: lab.root / "model")
+    followed.promote(2)
 
-    def installs(backend: Uv, _: Path, prefix: Path, **others: object) -> Installation:
-        asked.append(backend.bundle or tmp_path)
-        return Installation(Environment(prefix), "", False, 0, 0.0)
+    without = Followed(lab, replace(followed.wanted, state=followed.wanted.state.with_name("without a bundle")))
+    without.have_the_model()
+    without.look()
+    assert without.version == 0
+    assert "127.0.0.1" in without.standings[-1].refused, "only from the bundle can the package come"
+    without.promotions.close()
 
-    monkeypatch.setattr(environments, "install", installs)
-    (tmp_path / "bundle").mkdir()
-    wanted = replace(followed.wanted, bundle=tmp_path / "bundle")
-    install_environment(followed.promotions.mirror.git, declared, wanted, silent)
-    assert asked == [tmp_path / "bundle"]
+    serving = Followed(lab, replace(followed.wanted, state=tmp_path / "offline", bundle=bundle))
+    serving.have_the_model()
+    serving.look()
+    assert serving.version == 2, serving.follower.standing
+    (champion,) = serving.champions
+    assert champion.environment.prefix.is_relative_to(tmp_path / "cache")
+    served = begin(champion.folder, champion.contract, inside=champion.environment, verify=champion.verify)
+    served.until_ready()
+    asked = np.stack([np.full(250, 0.25), np.full(250, 0.5)])
+    assert served.process.ask({"turns": asked})["score"].tolist() == [1000.25, 1000.5]
+    served.process.close()
+    serving.promotions.close()
+
+
+def test_a_bundle_that_is_not_there_is_said(followed: Followed, declared: Declared, tmp_path: Path) -> None:
+    wanted = replace(followed.wanted, bundle=tmp_path / "none")
     with pytest.raises(BadInput, match="there is no such bundle"):
-        install_environment(followed.promotions.mirror.git, declared, replace(wanted, bundle=tmp_path / "none"), silent)
+        install_environment(followed.promotions.mirror.git, declared, wanted, silent)
 
 
 def test_an_environment_of_the_machine_counts_where_it_is_of_the_same_lock(
