@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from beampermit.monitoring.response.kept import Kept, opened
 from beampermit.monitoring.response.respond import Outlets, Responder
 from beampermit.verdicts.monitoring import Level, Reading, Result, Standing, Trip, Window
 from support.github_stand_in import GitHub
+from support.loopback import listening
 
 NOW = 1_800_000_000.0
 HOUR, DAY = 3600.0, 86400.0
@@ -103,3 +107,38 @@ def responding(tmp_path: Path, contract_text: str, github: GitHub) -> Iterator[C
             return Responding(tmp_path / "state", contract, github, whole, inner)
 
         yield made
+
+
+@dataclass
+class Receiver:
+    """What a webhook's server got, and how it answers: a status, or so many seconds of nothing."""
+
+    got: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    status: int = 204
+    hangs: float = 0.0
+    url: str = ""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            found.headers.append({name.lower(): value for name, value in self.headers.items()})
+            found.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            if found.hangs:
+                time.sleep(found.hangs)
+                return
+            self.send_response(found.status)
+            self.send_header("Location", f"{found.url}/elsewhere")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing."""
+
+    with listening(Handler) as port:
+        found.url = f"http://127.0.0.1:{port}/hook"
+        yield found

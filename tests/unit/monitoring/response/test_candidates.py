@@ -14,9 +14,8 @@ from beampermit.live.log.reading import open_log
 from beampermit.monitoring.response import candidates
 from beampermit.monitoring.response.candidates import load_candidate, store_candidate
 from beampermit.verdicts.monitoring import Trip, Window
-from support.prediction_logs import Logged
 from support.responses import Responding, trip
-from support.served import NOW, Served
+from support.served import NOW
 
 Respond = Callable[..., Responding]
 
@@ -24,22 +23,6 @@ Respond = Callable[..., Responding]
 def of_window(since: float, until: float, **more: object) -> Trip:
     window = Window(since=since, until=until, rows=3, version=3)
     return trip(**more).model_copy(update={"window": window})  # pyright: ignore[reportArgumentType]
-
-
-@pytest.fixture
-def log(serving: Served, logged: Logged, tmp_path: Path) -> Path:
-    """Rows at 1 s, 1801 s and 3601 s, of three devices each."""
-    log = logged(serving)
-    for after in (1, 1800, 1800):
-        serving.put()
-        serving.current()
-        serving.at += after
-        serving.put()
-        serving.current()
-        log.publish(serving.cycle())
-        log._write()
-    log.close()
-    return tmp_path / "log"
 
 
 def test_a_candidate_has_the_rows_of_its_window_and_says_why(log: Path, tmp_path: Path) -> None:

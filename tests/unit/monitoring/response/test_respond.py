@@ -1,132 +1,26 @@
-"""Each step of a response is done once, whatever dies or fails on the way."""
+"""Each step of a response is done once, whatever fails on the way; what is killed is in `test_killed.py`."""
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from beampermit.alarm_outlets import load_logbook
 from beampermit.documents.alarm_texts import AlarmTexts
 from beampermit.errors import BadInput, Conflict, Outside
-from beampermit.monitoring.response import journal as journals
-from beampermit.monitoring.response import kept as kept_module
 from beampermit.monitoring.response.journal import load_journal
 from beampermit.monitoring.response.kept import opened
 from beampermit.monitoring.response.logbook import Entry, FileLogbook
 from beampermit.monitoring.response.respond import Outlets
 from beampermit.monitoring.response.webhook import Webhook, body_of
-from support.loopback import listening
-from support.responses import DAY, HOUR, NOW, Responding, trip
+from support.responses import DAY, HOUR, NOW, Receiver, Responding, trip
 
 Respond = Callable[..., Responding]
-
-
-@dataclass
-class Receiver:
-    """What a webhook's server got, and how it answers: a status, or so many seconds of nothing."""
-
-    got: list[dict[str, Any]] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    status: int = 204
-    hangs: float = 0.0
-    url: str = ""
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            found.headers.append({name.lower(): value for name, value in self.headers.items()})
-            found.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            if found.hangs:
-                time.sleep(found.hangs)
-                return
-            self.send_response(found.status)
-            self.send_header("Location", f"{found.url}/elsewhere")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    with listening(Handler) as port:
-        found.url = f"http://127.0.0.1:{port}/hook"
-        yield found
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-@contextmanager
-def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """The journal is written so many times; then the process dies before it is written again."""
-    count = [0]
-    real = journals.store_journal
-
-    def store(folder: Path, journal: Any) -> None:
-        count[0] += 1
-        if count[0] > step:
-            raise Killed
-        real(folder, journal)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(kept_module, "store_journal", store)
-        yield count
-
-
-@pytest.mark.slow
-def test_a_kill_at_any_step_is_finished_and_nothing_is_done_twice(
-    responding: Respond, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    book = tmp_path / "logbook.md"
-    outlets = {"webhook": Webhook(receiver.url), "logbook": FileLogbook(str(book))}
-    monitor = responding(on_trip="retrain", outlets=outlets)
-    story = ([trip()], [trip(level="MAJOR")], [trip(level="MAJOR", cleared=True)], [])
-
-    def play() -> None:
-        for trips in story:
-            monitor.work(*trips, after=HOUR)
-
-    step = 0
-    while True:
-        died = False
-        with killed_at(step, monkeypatch):
-            try:
-                play()
-            except Killed:
-                died = True
-        monitor.start()
-        play()  # the monitor tells again what it told before it died
-        monitor.work(after=HOUR)
-        assert (monitor.states, len(monitor.said)) == (["closed"], 2), f"killed at step {step}"
-        assert len(monitor.github.dispatched) == 1, f"killed at step {step}"
-        assert book.read_text().count("\n## ") == 3, f"killed at step {step}"
-        assert len({one["id"] for one in receiver.got}) == 3, f"killed at step {step}"
-        assert len(receiver.got) <= 4  # a receiver may hear of one thing twice, with one id
-        assert monitor.journal.tasks == ()
-        if not died:
-            break
-        step += 1
-        (monitor.folder / "response.json").unlink()
-        monitor.github.issues.clear(), monitor.github.comments.clear(), monitor.github.runs.clear()
-        monitor.github.dispatched.clear(), receiver.got.clear()
-        book.unlink()
-        monitor.at = NOW
-        monitor.start()
-    assert step > 20
 
 
 def test_a_trip_that_is_told_again_is_answered_once(responding: Respond, receiver: Receiver) -> None:
