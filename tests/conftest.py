@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from beampermit.project import Project
+from support import address_grammars
 from support.github_stand_in import github
 from support.planted_defects import failing
 from support.trained_project import _trained_folder, environment_prefix, trained_copy, trained_project
@@ -40,6 +41,7 @@ def pytest_configure() -> None:
     # A process started in the background ignores SIGINT, and so would every command that it starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    address_grammars.read_where_judged()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
