@@ -116,6 +116,11 @@ def more(count: int) -> str:
     return f" (and {count} more)" if count > 0 else ""
 
 
+def one_line(error: BaseException) -> str:
+    """What an exception says, in one line; its kind where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def counted(number: int, thing: str) -> str:
     """Such as `1 package` and `2 packages`."""
     return f"{number} {thing}{'s' * (number != 1)}"

@@ -57,6 +57,13 @@ class GitError(BeampermitError):
             self.hint = "df -h ." if full else "run it as a user who may read and write this folder, or in a clone"
 
 
+def reason_of(result: Finished) -> str:
+    """The line of git's output that says why: the remote's own message, where there is one."""
+    lines = [line.strip() for line in result.err.splitlines() if line.strip()]
+    reasons = [line for line in lines if line.startswith(("remote:", "fatal:", "!"))]
+    return (reasons or lines or [result.tail])[0]
+
+
 class Git:
     """git in the folder `root` of a work tree, which may be a folder of a larger repository.
 

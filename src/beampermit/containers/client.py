@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 from beampermit.containers.reference import LOOPBACK, Reference
 from beampermit.digest import digest_bytes
-from beampermit.errors import BadInput, Outside
+from beampermit.errors import BadInput, Outside, one_line
 from beampermit.reading import parse_json
 
 LARGEST = 4 * 2**20
@@ -156,8 +156,7 @@ class ImageRegistry:
                         raise _Again(Outside(f"{self.reference.host} answers {response.status_code}"))
                     return response.status_code, content, response.headers.get("www-authenticate", "")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            why = " ".join(str(error).split()) or type(error).__name__
-            raise _Again(Outside(f"{self.reference.host} cannot be reached: {why}")) from None
+            raise _Again(Outside(f"{self.reference.host} cannot be reached: {one_line(error)}")) from None
         raise Outside(f"{self.reference.host} leads from one place to the next, {REDIRECTS} times")
 
     def _followed(self, response: Any) -> str:

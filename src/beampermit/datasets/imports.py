@@ -15,7 +15,7 @@ from typing import Any
 
 from beampermit.datasets.configuration import without_secrets
 from beampermit.datasets.remote import CHUNK, Remote, hash_of
-from beampermit.errors import BadInput, BeampermitError, Outside
+from beampermit.errors import BadInput, BeampermitError, Outside, one_line
 from beampermit.project import Project
 from beampermit.reading import parse_yaml
 
@@ -194,5 +194,4 @@ class Source:
         except BeampermitError:
             raise
         except Exception as error:  # git's, DVC's and each kind of storage's own
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise Outside(f"{self.name}, cannot be reached: {reason}", hint=SEE) from None
+            raise Outside(f"{self.name}, cannot be reached: {one_line(error)}", hint=SEE) from None

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from beampermit.datasets.configuration import without_secrets
-from beampermit.errors import BadInput, BeampermitError, Outside
+from beampermit.errors import BadInput, BeampermitError, Outside, one_line
 
 T = TypeVar("T")
 WEB = ("http", "https")
@@ -83,9 +83,8 @@ class Remote:
         try:
             remote = repo.cloud.get_remote(name)
         except DvcException as error:
-            reason = " ".join(str(error).split())
             raise BadInput(
-                f"the remote {name} cannot be used: {reason}", file=".dvc/config", hint="dvc remote list"
+                f"the remote {name} cannot be used: {one_line(error)}", file=".dvc/config", hint="dvc remote list"
             ) from None
         except ImportError as error:  # the package for this kind of storage is not installed
             package = re.search(r"dvc-(s3|azure|gs)\b|dvc-\w+", str(error))
@@ -236,7 +235,7 @@ class Remote:
                 stream.write(b"written by beampermit doctor --try-writing, and removed\n")
             fs.remove(path)
         except Exception as error:  # each kind of storage raises its own
-            return " ".join(str(error).split()) or type(error).__name__
+            return one_line(error)
         return ""
 
     def _odb(self, hash_name: str) -> Any:
@@ -299,7 +298,7 @@ class Remote:
         except FileNotFoundError as error:
             raise self._failed(f"{error.filename} does not exist" if error.filename else str(error)) from None
         except Exception as error:  # each kind of storage raises its own
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = one_line(error)
             if isinstance(error, PermissionError) or type(error).__name__ in REFUSALS:
                 raise Outside(f"the remote {self.name} ({self.url}) refuses access: {reason}", hint=LOGIN) from None
             raise self._failed(reason) from None

@@ -10,7 +10,7 @@ from typing import Any
 
 from beampermit.doctor.look import Found, missing, there, unseen
 from beampermit.doctor.subject import Subject
-from beampermit.errors import BadInput, Outside
+from beampermit.errors import BadInput, Outside, one_line
 from beampermit.registry.mlflow import DATABASE, SQLITE, VARIABLE, checked_uri, export, is_new, public_address
 
 TIMEOUT = 4.0
@@ -103,7 +103,7 @@ class _Server:
             with httpx.Client(timeout=TIMEOUT, verify=_verify(), follow_redirects=False) as client:
                 sent = client.request(method, address, params=query, json=body, **login)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = one_line(error)
             hint = export()
             raise Outside(f"the registry {public_address(self.uri)} does not answer: {reason}", hint=hint) from None
         try:

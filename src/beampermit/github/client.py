@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from beampermit.errors import BadInput, Outside
+from beampermit.errors import BadInput, Outside, one_line
 from beampermit.reading import first_fault, parse_json
 
 LONGEST = 60.0
@@ -225,12 +225,12 @@ class Client:
         except httpx.TransportError as error:
             if method == "POST":
                 raise Unsure(
-                    f"no answer from {self.api} to {method} {path_of(address)}: {_one_line(error)}",
+                    f"no answer from {self.api} to {method} {path_of(address)}: {one_line(error)}",
                     hint="run the command again; it checks first what was done",
                 ) from None
             raise _Again(self._unreachable(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Outside(f"GitHub cannot be reached at {self.api}: {_one_line(error)}") from None
+            raise Outside(f"GitHub cannot be reached at {self.api}: {one_line(error)}") from None
         return self._checked(Reply(method, address, response, content))
 
     def _checked(self, reply: Reply) -> Reply:
@@ -255,7 +255,7 @@ class Client:
 
     def _unreachable(self, error: Exception) -> Outside:
         return Outside(
-            f"GitHub cannot be reached at {self.api}: {_one_line(error)}",
+            f"GitHub cannot be reached at {self.api}: {one_line(error)}",
             hint="run the command again; GITHUB_API_URL names the API of a GitHub other than github.com",
         )
 
@@ -338,10 +338,6 @@ def _hint(status: int) -> str:
     if status == 403:
         return "add the missing permission to the job's `permissions:` or to the token"
     return "run the same command again; githubstatus.com shows outages" if status >= 500 else ""
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 class Answer(BaseModel):

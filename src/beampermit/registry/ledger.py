@@ -11,7 +11,7 @@ import uuid
 
 from beampermit.digest import digest_bytes
 from beampermit.errors import BadInput, BeampermitError, Conflict, Failed, Outside
-from beampermit.git import Git, GitError, scratch_index
+from beampermit.git import Git, GitError, reason_of, scratch_index
 from beampermit.github.rulesets import LEDGER_BRANCH
 from beampermit.permit.public_keys import PUBLIC_IN_PROJECT, PublicKeys, parse_public_keys
 from beampermit.permit.statement import Statement
@@ -98,7 +98,7 @@ class Ledger:
         moved = self._git("update-ref", self._tracking, head, before or "")
         # Another process may have fetched this or a later one meanwhile.
         if moved.code and self.git.try_("merge-base", "--is-ancestor", head, self._tracking).code:
-            raise Outside(f"the ledger of {self.remote} cannot be written into this clone: {_reason(moved)}")
+            raise Outside(f"the ledger of {self.remote} cannot be written into this clone: {reason_of(moved)}")
         self._seen = head
 
     def _get(self, name: str, commit: str, what: str = "the ledger") -> None:
@@ -277,7 +277,7 @@ class Ledger:
         new_head = self._head()
         if new_head is None or new_head == head:
             raise Outside(
-                f"{self.remote} refused the push to {BRANCH}, the ledger was not changed: {_reason(pushed)}",
+                f"{self.remote} refused the push to {BRANCH}, the ledger was not changed: {reason_of(pushed)}",
                 hint="allow this account to push to the branch beampermit-ledger, then run the same command again",
             )
         raise self._conflict(new_head)
@@ -392,11 +392,4 @@ class Ledger:
         error = GitError(result)
         if error.exit_code == Outside.exit_code:
             return Outside(f"the ledger of {self.remote} cannot be written into this clone: {error}", hint=error.hint)
-        return Outside(f"{self.remote} does not answer: {_reason(result)}", hint=f"git ls-remote {self.remote}")
-
-
-def _reason(result: Finished) -> str:
-    """The line of git's output that says why, if possible the remote's own message."""
-    lines = [line.strip() for line in result.err.splitlines() if line.strip()]
-    reasons = [line for line in lines if line.startswith(("remote:", "fatal:", "!"))]
-    return (reasons or lines or [result.tail])[0]
+        return Outside(f"{self.remote} does not answer: {reason_of(result)}", hint=f"git ls-remote {self.remote}")

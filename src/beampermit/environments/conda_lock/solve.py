@@ -14,7 +14,7 @@ from beampermit.environments.conda_lock.conda_lock_api import conda_lock_module
 from beampermit.environments.conda_lock.packages import repodata_folder
 from beampermit.environments.conda_lock.rattler_process import RESOLVE, run_rattler
 from beampermit.environments.conda_lock.specification import virtual_packages
-from beampermit.errors import BadInput, Failed, Outside
+from beampermit.errors import BadInput, Failed, Outside, one_line
 from beampermit.progress import Progress
 
 NAMES = "BEAMPERMIT_PYPI_NAMES"
@@ -172,12 +172,8 @@ def _in_our_words(file: str) -> Iterator[None]:
     try:
         yield
     except RequestException as error:
-        raise Outside(f"an index or the table of names cannot be reached: {_line_of(error)}", hint=OFFLINE) from None
+        raise Outside(f"an index or the table of names cannot be reached: {one_line(error)}", hint=OFFLINE) from None
     except (problem, repositories.PackageNotFoundError, ValueError) as error:
-        raise Failed(f"no solution: {_line_of(error)}", file=file, hint=RESOLVE) from None
+        raise Failed(f"no solution: {one_line(error)}", file=file, hint=RESOLVE) from None
     except (repositories.RepositoryError, OSError) as error:
-        raise Outside(f"an index or the table of names cannot be read: {_line_of(error)}", hint=OFFLINE) from None
-
-
-def _line_of(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise Outside(f"an index or the table of names cannot be read: {one_line(error)}", hint=OFFLINE) from None
