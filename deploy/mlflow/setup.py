@@ -65,12 +65,15 @@ class Server:
             self.call("POST", f"{path}/grant", **where, **given)
 
     def model(self, name: str) -> None:
-        """The model and the experiment that holds its files. `writing` may add to both, and delete nothing."""
+        """The model, the experiment that holds its files, and that of its trials. `writing` may add to them, and
+        delete nothing."""
         self.call("POST", "2.0/mlflow/registered-models/create", there="RESOURCE_ALREADY_EXISTS", name=name)
-        self.call("POST", "2.0/mlflow/experiments/create", there="RESOURCE_ALREADY_EXISTS", name=name)
-        path, names = "2.0/mlflow/experiments/get-by-name", ("experiment", "experiment_id")
         self.grant("writing", "registered_model", name, "EDIT")
-        self.grant("writing", "experiment", self.found(path, *names, experiment_name=name), "EDIT")
+        path, names = "2.0/mlflow/experiments", ("experiment", "experiment_id")
+        for experiment in (name, f"{name}-trials"):
+            self.call("POST", f"{path}/create", there="RESOURCE_ALREADY_EXISTS", name=experiment)
+            found = self.found(f"{path}/get-by-name", *names, experiment_name=experiment)
+            self.grant("writing", "experiment", found, "EDIT")
 
 
 def end(text: str) -> NoReturn:

@@ -24,10 +24,14 @@ from beampermit.doctor.registry import registry as look_at_registry
 from beampermit.doctor.subject import Subject, files_here
 from beampermit.errors import Outside
 from beampermit.registry import models
+from beampermit.trials.tracking import Tracking
+from support import studies
 from support.loopback import listening
 from support.mlflow_server import COMPOSE, FOLDER, SECRET, Deployed, deployment, filled_in, free_port
 from support.paths import ROOT
+from support.recorded_trials import record_through_an_outage
 from support.registry_project import MODEL, Laboratory
+from support.searched_project import copied
 
 IN_CLEAR = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For requests without TLS: httpx would read all certificates of the machine for each one."""
@@ -102,7 +106,11 @@ def deployed(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore")  # what boto and moto warn of is theirs
 def test_a_promotion_and_the_rights_of_each_account_and_a_restored_backup(
-    deployed: Deployed, laboratory: Laboratory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    deployed: Deployed,
+    laboratory: Laboratory,
+    searched_once: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     """One test, because a server takes long to start."""
     lab = replace(laboratory, uri=deployed.url)
@@ -127,6 +135,7 @@ def test_a_promotion_and_the_rights_of_each_account_and_a_restored_backup(
         assert _state(deployed, lab) == before
         assert digest_folder(models.fetch_model(lab.last(), tmp_path / "restored", deployed.url)) == lab.last().digest
 
+        _records_trials(deployed, searched_once, monkeypatch, tmp_path / "trials")
         _retires(deployed, lab, monkeypatch)
     log = deployed.log.read_text()
     assert [name for name, value in deployed.values.items() if SECRET.search(name) and value in log] == []
@@ -297,6 +306,15 @@ def _psql(deployed: Deployed, *statements: str, within: str = "") -> str:
     command = [deployed.programs[1] / "psql", "-qtA", *words]
     done = subprocess.run(command, env={**os.environ, **variables}, check=True, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def _records_trials(deployed: Deployed, made: Path, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """With the account `writing`, in the experiment that `setup.py` made; in that of another model it may not."""
+    with monkeypatch.context() as patch:
+        record_through_an_outage(deployed.port, copied(made, folder, patch), folder, patch)
+    other = Tracking(studies.study().model_copy(update={"name": "others-0123abcd"}), deployed.url, [], lambda _: [])
+    other.finish()
+    assert other.problem.startswith("there is no experiment others-trials, and this account may make none: an admin")
 
 
 def _retires(deployed: Deployed, lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,15 +137,21 @@ def _make(folder: Path, contract: str) -> None:
 @pytest.fixture
 def searched(searched_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A copy for one test; its environment and its units are in the cache folder of all tests of this kind."""
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+    return copied(searched_once, tmp_path, monkeypatch)
+
+
+def copied(searched_once: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The fixture `searched`, in `folder`."""
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(folder / "site"))
     monkeypatch.setenv("BEAMPERMIT_CACHE", str(searched_once / "cache"))
-    monkeypatch.setenv("BEAMPERMIT_COMPUTE", str(tmp_path / "compute.yaml"))
+    monkeypatch.setenv("BEAMPERMIT_COMPUTE", str(folder / "compute.yaml"))
     monkeypatch.delenv("BEAMPERMIT_ENVIRONMENT", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "compute.yaml").write_text("")
+    (folder / "compute.yaml").write_text("")
     for name in ("project", "storage"):
-        shutil.copytree(searched_once / name, tmp_path / name, symlinks=True)
-    return Project(tmp_path / "project")
+        shutil.copytree(searched_once / name, folder / name, symlinks=True)
+    return Project(folder / "project")
 
 
 def resources(tmp_path: Path) -> Resources:

@@ -13,15 +13,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from beampermit.digest import digest_json
 from beampermit.errors import BadInput, BeampermitError, Outside
 from beampermit.registry.mlflow import BOUNDS, SQLITE, VARIABLE, checked_uri, export
-from beampermit.registry.refusals import reason_of
+from beampermit.registry.refusals import hint_of, is_denied, reason_of
 from beampermit.trials.addresses import without_passwords
-from beampermit.trials.records import State, Study, Trial
+from beampermit.trials.records import Bound, State, Study, Trial
+from beampermit.trials.runs import own_name
 
 DATABASE = "mlflow.db"
 """In the folder of the studies, where `MLFLOW_TRACKING_URI` is not set."""
@@ -29,7 +32,13 @@ PREFIX = "beampermit."
 STUDY, NUMBER = f"{PREFIX}study", f"{PREFIX}trial"
 PART = 0.25
 """Of the time that the thread may take while trials run, which need the processor more."""
+AGAIN = 60.0
+"""Seconds from a failure until MLflow is tried again, which may be back."""
 PAGE = 1000
+MOST_PARAMETERS = 100
+"""That MLflow takes at once."""
+WRITER = f"{PREFIX}writer"
+"""Which process made the run of a study."""
 STATUS = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED", State.FAILED: "FAILED"}
 LONGEST_VALUE = 500
 NOT_IN_NAMES = re.compile(r"[^\w. /:-]")
@@ -102,14 +111,18 @@ class Tracking:
     """Writes trials while they come, and at the end those that are missing, of this run and of earlier ones.
 
     `ended` are the numbers of the trials of earlier runs, and `read` reads the trials of some numbers. Where MLflow
-    fails, `problem` says why, and the study goes on: the next run writes what is missing.
+    fails, the study goes on, and MLflow is tried again while it does. In the end `problem` says what is missing and
+    why: the next run writes it.
     """
 
     def __init__(self, study: Study, uri: str, ended: Iterable[int], read: Callable[[Iterable[int]], list[Trial]]):
-        self._study, self._uri, self._earlier, self._read = study, uri, tuple(ended), read
+        self._study, self._uri, self._told, self._read = study, uri, [*ended], read
         self._numbers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._rushed = threading.Event()
         self._over = threading.Event()
+        self._complete = False
+        """No number comes any more."""
+        self._refused = ""
         self.problem = ""
         self.written = 0
         self.there: set[int] = set()
@@ -137,37 +150,40 @@ class Tracking:
         self._thread.join(5.0)
 
     def _serve(self) -> None:
-        try:
-            runs = _Runs(self._study, self._uri)
-            self.there |= runs.numbers
-            for trial in self._trials():
-                began = time.monotonic()
-                if refused := runs.write(trial):
-                    self.problem = f"trial {trial.number}: {refused}"
-                    continue
-                self.there.add(trial.number)
-                self.written += 1
-                self._rushed.wait((time.monotonic() - began) * (1 / PART - 1))
-            if not self._over.is_set():
-                runs.finish()
-        except BeampermitError as error:
-            self.problem = error.message
-        except Exception as error:  # MLflow and its stores have many
-            self.problem = without_passwords(reason_of(error), self._uri)
+        while True:
+            try:
+                self._record()
+            except BeampermitError as error:
+                self.problem = error.message
+            except Exception as error:  # MLflow and its stores have many
+                self.problem = without_passwords(reason_of(error), self._uri)
+                if is_denied(error):
+                    self.problem += f"; {hint_of(self.problem, VARIABLE)}"
+            else:
+                self.problem = self._refused
+                return
+            if self._rushed.wait(AGAIN):
+                return
+
+    def _record(self) -> None:
+        runs = _Runs(self._study, self._uri)
+        self.there |= runs.numbers
+        for trial in self._trials():
+            began = time.monotonic()
+            if refused := runs.write(trial):
+                self._refused = f"trial {trial.number}: {refused}"
+                continue
+            self.there.add(trial.number)
+            self.written += 1
+            self._rushed.wait((time.monotonic() - began) * (1 / PART - 1))
+        if not self._over.is_set():
+            runs.finish()
 
     def _trials(self) -> Iterator[Trial]:
-        """Those of earlier runs that MLflow has not, then those of this run as they end."""
-        waiting = [*self._earlier]
-        last = False
-        while not last:
-            if not waiting:
-                number = self._numbers.get()
-                last = number is None
-                waiting = [] if number is None else [number]
-            while not self._numbers.empty():
-                number = self._numbers.get()
-                last = last or number is None
-                waiting += [] if number is None else [number]
+        """Those that MLflow has not: of earlier runs, of a try that failed, then of this run as they end."""
+        waiting = [*self._told]
+        while waiting or not self._complete:
+            waiting += self._new(wait=not waiting)
             if self._over.is_set():
                 return
             new = [number for number in dict.fromkeys(waiting) if number not in self.there]
@@ -176,6 +192,19 @@ class Tracking:
                 if self._over.is_set():
                     return
                 yield trial
+
+    def _new(self, *, wait: bool) -> list[int]:
+        """Numbers that came meanwhile."""
+        found: list[int] = []
+        while not self._complete and (wait or not self._numbers.empty()):
+            wait = False
+            number = self._numbers.get()
+            if number is None:
+                self._complete = True
+            else:
+                found.append(number)
+        self._told += found
+        return found
 
 
 class _Runs:
@@ -189,12 +218,17 @@ class _Runs:
         for logger in ("mlflow", "alembic"):
             logging.getLogger(logger).setLevel(logging.CRITICAL)
         self._study = study
+        self._digests = _digests(study.bound)
         with alone(uri):
             self._client: Any = MlflowClient(tracking_uri=uri, registry_uri=uri)
             self._experiment = self._find_experiment(study.name.rpartition("-")[0] + "-trials")
             self._parent = self._find_parent()
-        self._begun: dict[int, str] = {}
-        self.numbers = set(self._known())
+        begun: dict[int, list[str]] = {}
+        self.numbers = set(self._known(begun))
+        self._begun = {number: first for number, (first, *_) in begun.items() if number not in self.numbers}
+        for run in chain.from_iterable(begun.values()):
+            if run not in self._begun.values():
+                self._remove(run)  # an answer was lost, and it was begun once more
 
     def write(self, trial: Trial) -> str:
         """What MLflow refuses of it, which the next one may not have; nothing where all is written."""
@@ -222,6 +256,7 @@ class _Runs:
             f"{PREFIX}machine": trial.machine,
             f"{PREFIX}unit": trial.unit,
             f"{PREFIX}reason": trial.reason[-LONGEST_VALUE:],
+            **self._digests,
         }
         run = (
             self._begun.get(trial.number)
@@ -244,7 +279,9 @@ class _Runs:
             Metric(accepted_name(name), value, ended, 0) for name, value in numbers.items() if name not in curved
         ]
         params = [Param(accepted_name(name), str(value)[:LONGEST_VALUE]) for name, value in trial.params.items()]
-        self._client.log_batch(run, metrics=metrics, params=params)
+        self._client.log_batch(run, metrics=metrics, params=params[:MOST_PARAMETERS])
+        for place in range(MOST_PARAMETERS, len(params), MOST_PARAMETERS):
+            self._client.log_batch(run, params=params[place : place + MOST_PARAMETERS])
         self._client.set_terminated(run, STATUS[trial.state], ended)
 
     def finish(self) -> None:
@@ -257,9 +294,16 @@ class _Runs:
         if found is None:
             try:
                 return str(self._client.create_experiment(name))
-            except MlflowException:
-                found = self._client.get_experiment_by_name(name)  # somebody else was first
-        if found is None or found.lifecycle_stage != "active":
+            except MlflowException as error:
+                found = self._client.get_experiment_by_name(name)  # somebody else may have been first
+                if found is None and is_denied(error):
+                    raise Outside(
+                        f"there is no experiment {name}, and this account may make none: an administrator makes it, "
+                        f"and gives the account the permission to edit it (docs/mlflow-server.md)"
+                    ) from None
+                if found is None:
+                    raise
+        if found.lifecycle_stage != "active":
             raise BadInput(f"the experiment {name} of MLflow is deleted: restore it")
         return str(found.experiment_id)
 
@@ -273,33 +317,43 @@ class _Runs:
         tags = {
             STUDY: study.name,
             f"{PREFIX}kind": "study",
+            WRITER: own_name(),
             "mlflow.source.git.commit": study.commit,
-            **{f"{PREFIX}{name}": getattr(bound, name) for name in ("code", "lock", "parameters", "space")},
+            **self._digests,
             **{accepted_name(f"{PREFIX}data.{path}"): md5 for path, md5 in [*bound.data.items()][:20]},
             f"{PREFIX}objectives": ", ".join(f"{one.direction} {one.name}" for one in study.objectives),
             f"{PREFIX}sampler": study.sampler,
             f"{PREFIX}pruner": study.pruner,
         }
         tags = {name: value for name, value in tags.items() if value}
-        begun = self._client.create_run(
-            self._experiment, start_time=_milliseconds(study.began), tags=tags, run_name=study.name
-        )
-        own = str(begun.info.run_id)
-        first = str(self._search_parent()[0].info.run_id)
-        if first != own:
-            self._client.delete_run(own)
-        return first
+        self._client.create_run(self._experiment, start_time=_milliseconds(study.began), tags=tags, run_name=study.name)
+        first, *others = self._search_parent()
+        for other in others:
+            if other.data.tags.get(WRITER) == tags[WRITER]:  # two where an answer was lost
+                self._remove(other.info.run_id)
+        return str(first.info.run_id)
+
+    def _remove(self, run: str) -> None:
+        """A run that is there twice. An account that may write often may delete nothing: then it stays, ended."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.delete_run(run)
+        except MlflowException as error:
+            if not is_denied(error):
+                raise
+            self._client.set_tag(run, STUDY, "")
+            self._client.set_terminated(run, STATUS[State.PRUNED])
 
     def _search_parent(self) -> Any:
         return self._client.search_runs(
             [self._experiment],
             f"tags.`{STUDY}` = '{self._study.name}' and tags.`{PREFIX}kind` = 'study'",
             order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
-            max_results=1,
         )
 
-    def _known(self) -> Iterator[int]:
-        """Numbers of the trials that are written to the end."""
+    def _known(self, begun: dict[int, list[str]]) -> Iterator[int]:
+        """Numbers of the trials that are written to the end; the runs of others get into `begun`."""
         token: str | None = None
         while token is None or token:
             page = self._client.search_runs(
@@ -311,10 +365,17 @@ class _Runs:
             for run in page:
                 number = run.data.tags.get(NUMBER, "")
                 if number.isdigit() and run.info.status == "RUNNING":  # the writer was killed
-                    self._begun[int(number)] = run.info.run_id
+                    begun.setdefault(int(number), []).append(run.info.run_id)
                 elif number.isdigit():
                     yield int(number)
             token = page.token or ""
+
+
+def _digests(bound: Bound) -> dict[str, str]:
+    """Of what a study is bound to: the same in all its runs."""
+    return {
+        f"{PREFIX}{name}": digest for name, digest in {**bound.model_dump(), "data": digest_json(bound.data)}.items()
+    }
 
 
 def _milliseconds(moment: str) -> int:

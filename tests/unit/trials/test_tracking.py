@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from beampermit.reading import read_json
 from beampermit.registry.mlflow import public_address
 from beampermit.trials import tracking
 from beampermit.trials.recording import RECORDED, Recording
+from beampermit.trials.records import State
 from beampermit.trials.session import Session, run_study, text
 from beampermit.trials.settings import FILE
 from beampermit.trials.storage import folder_of
@@ -25,6 +27,7 @@ from beampermit.trials.study import RUN, open_study
 from beampermit.trials.tracking import Tracking, accepted_name, tracking_uri
 from support import studies
 from support.dvc_repositories import replace
+from support.recorded_trials import require_recorded
 from support.registry_project import database
 from support.searched_project import resources
 
@@ -54,40 +57,19 @@ def test_runs_have_all_of_a_trial_and_those_that_are_missing_are_written_by_the_
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     done = search(searched, tmp_path, 4)
     assert (done.problem, done.counts.ended) == ("", 1)
-    client = MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name("bpm-faults-trials")
-    assert experiment is not None
-    found = client.search_runs([experiment.experiment_id])
-    (parent,) = (run for run in found if run.data.tags.get("beampermit.kind") == "study")
-    assert (parent.info.run_name, parent.info.status) == (done.study.name, "FINISHED")
-    assert parent.data.tags["beampermit.code"] == done.study.bound.code
-    assert parent.data.tags["beampermit.data.data/dataset/train.parquet"]
-    runs = {run.data.tags.get("beampermit.trial"): run for run in found}
-    for trial in done.study.trials:
-        run = runs[str(trial.number)]
-        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert run.data.tags["mlflow.source.git.commit"] == searched.git.head()
-        assert run.data.params == {name: str(value) for name, value in trial.params.items()}
-        assert run.data.tags["beampermit.machine"]
-        assert run.data.metrics["seconds"] == trial.seconds
-        if trial.values:
-            assert run.info.status == "FINISHED"
-            assert run.data.metrics["auc"] == pytest.approx(trial.metrics["auc"])
-            history = client.get_metric_history(run.info.run_id, "validation_loss")
-            assert [(one.step, one.value) for one in history] == [(row[0], row[2]) for row in trial.curve]
-        else:
-            assert run.info.status == "FAILED"
-            assert "the beam was lost" in run.data.tags["beampermit.reason"]
-    assert {run.info.status for run in found} == {"FINISHED", "FAILED"}
+    assert {trial.state for trial in done.study.trials} == {State.COMPLETE, State.FAILED}
+    assert done.study.commit == searched.git.head()
+    runs = require_recorded(uri, done.study)
 
     # A writer that was killed left a run that is not finished, and one is gone: both are made whole, none is twice.
-    client.delete_run(runs["0"].info.run_id)
-    client.update_run(runs["1"].info.run_id, status="RUNNING")
+    client = MlflowClient(tracking_uri=uri)
+    client.delete_run(runs[0])
+    client.update_run(runs[1], status="RUNNING")
+    begun = client.get_run(runs[2])  # once more, as no answer had come
+    client.create_run(begun.info.experiment_id, tags=begun.data.tags)
     (searched.root / ".beampermit/trials/recorded.json").unlink()
     assert search(searched, tmp_path, 4).problem == ""
-    again = client.search_runs([experiment.experiment_id])
-    assert sorted(run.data.tags.get("beampermit.trial", "") for run in again) == ["", "0", "1", "2", "3"]
-    assert {run.info.status for run in again} == {"FINISHED", "FAILED"}
+    require_recorded(uri, done.study)
 
 
 def test_without_an_address_the_runs_are_beside_the_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +155,7 @@ def test_names_that_mlflow_does_not_take_are_renamed_also_in_a_folder_with_a_str
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
-def test_runs_wait_for_one_that_makes_the_database(
+def test_runs_wait_for_one_that_makes_the_database_and_try_again_while_the_study_goes_on(
     tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "mlflow.db"
@@ -185,10 +167,22 @@ def test_runs_wait_for_one_that_makes_the_database(
             one.finish()
         return [one.problem for one in both]
 
-    with FileLock(f"{file}.lock"), monkeypatch.context() as patch:
+    trials = [studies.complete(number, 0.5) for number in range(3)]
+    with monkeypatch.context() as patch:
         patch.setattr(tracking, "BUSY", 0.1)
-        assert record() == ["another process keeps the lock of this database of MLflow"] * 2
-    assert rows(file, PARENTS) == []
+        patch.setattr(tracking, "AGAIN", 0.1)
+        with FileLock(f"{file}.lock"):
+            assert record() == ["another process keeps the lock of this database of MLflow"] * 2
+            assert rows(file, PARENTS) == []
+            back = Tracking(studies.study(), f"sqlite:///{file}", [0], lambda numbers: [trials[one] for one in numbers])
+            back.add(1)
+            while not back.problem:
+                time.sleep(0.01)
+        back.add(2)
+        while back.written < 3:
+            time.sleep(0.01)
+        back.finish()
+    assert (back.problem, back.there) == ("", {0, 1, 2}), "it was written in the same run, when MLflow was back"
     assert record() == ["", ""]
     assert rows(file, PARENTS) == [("study",)]
 
