@@ -19,6 +19,7 @@ from beampermit.interlocks.reference import interlock_reference
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.slow
 def test_the_page_on_the_contract_is_what_the_models_say() -> None:
     made = contract_reference()
     assert (ROOT / "docs/contract.md").read_text() == made, "beampermit contract reference > docs/contract.md"

@@ -196,6 +196,7 @@ def test_a_folder_of_something_else_is_left_alone(mirror: ModuleType, tmp_path: 
         mirror._begin(place, other)
 
 
+@pytest.mark.slow
 def test_whose_commits_the_copys_are_is_asked_before_anything_is_copied(
     mirror: ModuleType, upstream: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +221,7 @@ def test_whose_commits_the_copys_are_is_asked_before_anything_is_copied(
     assert Git(to)("var", "GIT_AUTHOR_IDENT").startswith("Deputy <")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -238,6 +240,7 @@ def test_a_place_that_is_none_is_refused(words: tuple[str, ...], said: str, tmp_
     assert not (tmp_path / "copy").exists()
 
 
+@pytest.mark.slow
 def test_a_copy_needs_a_folder_of_its_own(tmp_path: Path) -> None:
     for named in ("", ".", str(tmp_path)):
         command = [sys.executable, ROOT / "scripts/mirror.py", "--owner", "lab", "--to", named]

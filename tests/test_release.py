@@ -93,6 +93,7 @@ def emptied(git: Git) -> None:
     git("commit", "--quiet", "--all", "--message", "Planted")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plant", "version", "words"),
     [
@@ -187,6 +188,7 @@ def test_an_origin_that_hangs_is_not_waited_for(
     assert "origin does not answer (no answer within 0 seconds)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_a_key_nothing_is_made_and_the_command_that_makes_one_is_said(clone: Git) -> None:
     key = clone("config", "user.signingkey")
     clone("config", "user.signingkey", f"{key}.gone")
@@ -200,6 +202,7 @@ def test_without_a_key_nothing_is_made_and_the_command_that_makes_one_is_said(cl
     assert clone("tag", "--list") == ""
 
 
+@pytest.mark.slow
 def test_two_at_once_are_one(clone: Git) -> None:
     with (clone.root / ".git/release.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

@@ -82,6 +82,7 @@ def test_an_object_without_a_place_is_named_and_the_rest_is_copied(
     assert said[-1].startswith(f"0 objects copied to {tmp_path / 'copy'}, 2 were there; ")
 
 
+@pytest.mark.slow
 def test_a_folder_of_the_copy_stays_where_an_object_takes_its_name(
     objects: ModuleType, bucket: Any, tmp_path: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_nothing_is_written_outside_of_the_copy(objects: ModuleType, bucket: Any
     assert files(tmp_path) == {"copy/..a/b..": "y"}, "dots in a name are dots"
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_the_end_of_the_copy(
     objects: ModuleType, bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +122,7 @@ def test_a_full_disk_is_the_end_of_the_copy(
     monkeypatch.undo()
 
 
+@pytest.mark.slow
 def test_what_a_killed_backup_was_writing_is_not_restored(
     objects: ModuleType, store: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +138,7 @@ def test_what_a_killed_backup_was_writing_is_not_restored(
     assert len(store.list_objects_v2(Bucket=BUCKET)["Contents"]) == 2, "nothing is removed"
 
 
+@pytest.mark.slow
 def test_a_backup_writes_each_object_to_one_name_that_a_restore_knows(
     objects: ModuleType, bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,12 +172,14 @@ def line(setup: ModuleType, *models: str) -> str:
     return ended.value.code
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_one_line(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.match(r"http://127.0.0.1:\d+ does not answer 2.0/mlflow/users/create: .*refused", line(setup))
     monkeypatch.setenv("SERVER", "mlflow.lab.example")
     assert "mlflow.lab.example does not answer 2.0/mlflow/users/create: Invalid URL" in line(setup)
 
 
+@pytest.mark.slow
 def test_a_certificate_that_is_not_trusted_is_one_line(
     setup: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -187,6 +193,7 @@ def test_a_certificate_that_is_not_trusted_is_one_line(
     assert "certificate verify failed" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -204,12 +211,14 @@ def test_what_answers_that_is_no_mlflow_is_one_line(
         assert line(setup, "bpm-faults") == f"http://127.0.0.1:{port} {said}"
 
 
+@pytest.mark.slow
 def test_a_refusal_is_one_line(setup: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     with listening(answering(b"You are not\n  authenticated", 401)) as port:
         monkeypatch.setenv("SERVER", f"http://127.0.0.1:{port}")
         assert line(setup) == "2.0/mlflow/users/create failed with 401: You are not authenticated"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["BUCKET", "SERVER", "ADMIN_PASSWORD", "READING_PASSWORD", "WRITING_PASSWORD"])
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_missing_variable_is_named_before_anything_is_made(
@@ -220,6 +229,7 @@ def test_a_missing_variable_is_named_before_anything_is_made(
     assert store.list_buckets()["Buckets"] == []
 
 
+@pytest.mark.slow
 def test_an_object_store_s_address_that_is_none_is_one_line(
     setup: ModuleType, objects: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ def test_they_can_be_chosen() -> None:
     assert set(EXAMPLES) <= set(questions()["example"])
 
 
+@pytest.mark.slow
 def test_nothing_but_the_owners_is_left_to_write_and_every_alarm_has_an_action(generated: Project) -> None:
     contract, text = generated.contract, (generated.root / FILE_NAME).read_text(encoding="utf-8")
     assert problems(contract, text) == ()

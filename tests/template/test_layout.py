@@ -70,6 +70,7 @@ def test_an_example_has_the_four_files_and_what_describes_and_tests_it(example: 
         assert any(path.is_file() for path in variants) or (name == "contract.yaml" and example in FILLED), name
 
 
+@pytest.mark.slow
 def test_what_an_example_tries_are_parameters_that_it_has(contract_text: str) -> None:
     files = sorted(OVERLAYS.rglob("params.yaml"))
     assert len(files) == 8
@@ -100,6 +101,7 @@ def test_a_project_has_the_pipelines_bytes_and_its_example_alone(generated: Path
     assert {name for name in OWN if (generated / "src/other_name" / name).is_file()} == set(OWN)
 
 
+@pytest.mark.slow
 def test_an_example_has_the_deployment_files_of_its_contract(generated: Path, request: pytest.FixtureRequest) -> None:
     project = Project(generated)
     verdict = check(project, [OPS002])[0]
@@ -109,6 +111,7 @@ def test_an_example_has_the_deployment_files_of_its_contract(generated: Path, re
     assert len(made) == (0 if filled else 9), "they are in the first commit; a person writes PVs of a table first"
 
 
+@pytest.mark.slow
 def test_a_stage_depends_on_every_module_that_it_imports(generated: Path) -> None:
     stages = yaml.safe_load((generated / "dvc.yaml").read_text())["stages"]
     source = generated / "src"

@@ -103,6 +103,7 @@ SECRETS = {
 LOOK = "import json, os; print(json.dumps(dict(os.environ)))"
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="TST001",
     tried="a test prints all variables that it finds: keys, passwords, GITHUB_ENV, a proxy with a login",
@@ -156,6 +157,7 @@ print(len(os.listdir("/proc/self/fd")) > 0, Path("/proc/self/status").read_text(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux lets a process hide")
 @pytest.mark.attack(
     guard="TST001",

@@ -48,6 +48,7 @@ def test_a_named_base_that_does_not_exist_is_an_error(project: Project) -> None:
         _ = Project(project.root, base="nowhere").base
 
 
+@pytest.mark.slow
 def test_the_tree_id_of_the_work_tree_covers_new_and_edited_files_but_not_ignored_ones(
     project: Project, git: Git
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_repository_that_git_cannot_read_is_said_with_gits_reason(project: Pro
         Project.find(inner)
 
 
+@pytest.mark.slow
 def test_a_repository_in_the_repository_is_no_part_of_the_tree_with_or_without_a_commit(
     project: Project, git: Git
 ) -> None:

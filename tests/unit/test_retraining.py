@@ -149,6 +149,7 @@ def test_what_is_no_bundle_on_this_commit_is_refused(origin: Project, client: Cl
 SOURCE = "    source: archiver\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -174,6 +175,7 @@ def test_the_end_of_the_newest_range_becomes_now_in_the_next_version_and_nothing
     assert parse_contract(found).dataset.request.ranges[1].end == NOW
 
 
+@pytest.mark.slow
 def test_a_request_in_one_line_gets_its_version_there(project: Project) -> None:
     span = "ranges: [{start: 2026-04-01T00:00:00Z, end: 2026-04-08T00:00:00Z}]"
     more = "signals: [{name: current, pv: P, unit: mA}], sampling: {period: 1s}, gaps: {max_age: 5s}"
@@ -184,6 +186,7 @@ def test_a_request_in_one_line_gets_its_version_there(project: Project) -> None:
     assert "end: 2026-11-29T20:00:00Z" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("answer", "version"), [("other", 2), ("same", 1)])
 def test_a_request_without_ranges_is_the_next_version_where_its_answer_is_another(
     dvc_project: Project, monkeypatch: pytest.MonkeyPatch, answer: str, version: int

@@ -95,6 +95,7 @@ def build(tmp_path: Path) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_the_commit_is_built_with_its_label_and_a_bill_and_no_login_stays(build: Run, tmp_path: Path) -> None:
     done = build()
     assert done.returncode == 0, done.stderr

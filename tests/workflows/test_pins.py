@@ -56,6 +56,7 @@ def test_third_parties_are_pinned_alike_everywhere(pin: ModuleType) -> None:
     assert all(re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", next(iter(pins))) for pins in found.values())
 
 
+@pytest.mark.slow
 def test_the_pinned_commit_holds_what_is_named(pin: ModuleType) -> None:
     commit = next(match["commit"] for _, match in pin.pins())
     known = subprocess.run(["git", "cat-file", "-e", commit], cwd=ROOT, capture_output=True, check=False)
@@ -69,6 +70,7 @@ def test_one_call_moves_all(pin: ModuleType, copy: Path) -> None:
     assert {(match["commit"], match["version"]) for _, match in pin.pins(copy)} == {(OTHER, "v1.2.3")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("commit", "words"), [("main", "is not a full commit"), (OTHER, "does not have .github/workflows/ml-")]
 )

@@ -202,6 +202,7 @@ OF_THE_PROJECT = {
 """What code imports that runs in the project's environment."""
 
 
+@pytest.mark.slow
 def test_whatever_the_checker_imports_is_in_a_lock_of_its_own_or_an_extra() -> None:
     """Most rehearsals of these tests run with the packages of a developer, who has more."""
     locks = [ROOT / "requirements.lock", *(ROOT / "actions/setup").glob("*.lock")]

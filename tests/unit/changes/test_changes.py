@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from beampermit.changes.base_and_head import BaseAndHead
 from beampermit.changes.data import compare_data
 from beampermit.changes.flat import MOST, compare_settings, compare_trees, flatten
@@ -32,6 +34,7 @@ def test_moves_tell_absent_from_empty() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_parameters_with_anchors_are_compared_and_surveyed(branch: Project) -> None:
     """As DVC reads them, in `params.yaml` and `dvc.yaml`."""
     (branch.root / "params.yaml").write_text("base: &b {epochs: 60, seed: 3}\ntrain: *b\nfine: {<<: *b, seed: 4}\n")
@@ -63,6 +66,7 @@ def test_packages_that_moved_are_named(results: Project, git: Any) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_what_moved_on_the_base_meanwhile_is_not_shown(branch: Project, git: Any) -> None:
     git("checkout", "--quiet", "main")
     write(branch, "params.yaml", "train: {epochs: 999}\n")
@@ -98,6 +102,7 @@ package:
 """
 
 
+@pytest.mark.slow
 def test_what_moved_for_a_gpu_alone_is_shown_as_that(branch: Project, git: Any) -> None:
     git("checkout", "--quiet", "main")
     for name in ("conda-lock.yml", "cuda.conda-lock.yml"):

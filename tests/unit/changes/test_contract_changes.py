@@ -188,6 +188,7 @@ def test_an_index_that_is_allowed_besides_is_marked(contract_text: str, case: st
     ]
 
 
+@pytest.mark.slow
 def test_a_limit_that_takes_the_place_of_the_expected_range_is_compared_with_it(contract_text: str) -> None:
     text = contract_text.replace("high: 0.5,", "expected: [0.2, 0.5],")
     inside = text.replace("expected:", "low: 0.3, expected:")
@@ -221,6 +222,7 @@ def test_a_name_may_have_a_point_in_it_or_be_a_key(contract_text: str) -> None:
     assert (change.key, change.looser) == ("metrics.gate.subgroups.ring.gate.gate", True)
 
 
+@pytest.mark.slow
 def test_a_metric_that_is_gone_is_one_line(contract_text: str) -> None:
     before = parse_contract(contract_text)
     changes = compare_contracts(before, parse_contract(contract_text.replace("{name: auc, ", "{name: other, ")))

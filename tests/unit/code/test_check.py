@@ -213,6 +213,7 @@ def test_a_fix_names_what_a_name_is_called_now(fitting: Project) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_name_of_one_letter_is_not_looked_for(contract_text: str) -> None:
     def gone(before: str, after: str) -> list[str]:
         texts = (contract_text.replace("target: faulty", f"target: {name}") for name in (before, after))

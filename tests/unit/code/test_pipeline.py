@@ -164,6 +164,7 @@ def test_a_projects_own_folder_of_that_name_is_its_own(project: Project, tmp_pat
     assert "is Beampermit's" not in report(project, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_report_names_the_folder_by_its_path_in_the_repository(piped: Project, tmp_path: Path) -> None:
     inner = tmp_path / "project/models/faults"
     inner.mkdir(parents=True)
@@ -174,6 +175,7 @@ def test_the_report_names_the_folder_by_its_path_in_the_repository(piped: Projec
     assert f"`models/faults/{FOLDER}` is Beampermit's" in made
 
 
+@pytest.mark.slow
 def test_many_files_are_counted(piped: Project, tmp_path: Path) -> None:
     for number in range(30):
         (piped.root / FOLDER / f"ours_{number:02}.py").write_text("x = 1\n")

@@ -31,6 +31,7 @@ def test_python_that_no_parser_takes_is_none_that_is_read(text: str) -> None:
     assert _parsed(text) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["a", "a.b", "a/b", "_1"])
 def test_a_word_of_a_million_letters_is_read_once(word: str) -> None:
     text = f"see x.y {word * (LONG // len(word))}+ and src/x/y.py"

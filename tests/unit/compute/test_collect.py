@@ -224,6 +224,7 @@ def test_who_stops_listening_cancels(unit_of: Make, work: Path) -> None:
     assert executor.cancelled
 
 
+@pytest.mark.slow
 def test_a_unit_is_stopped_by_who_watches(unit_of: Make, work: Path, tmp_path: Path) -> None:
     (tmp_path / "held").touch()
     units = [unit_of(1, hold=str(tmp_path / "held"), values=[9.0]), unit_of(2)]
@@ -349,6 +350,7 @@ def test_a_run_that_was_ended_goes_on(how: signal.Signals, work: Path, tree: Pat
     assert len(set(ran)) == 30
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_reason(unit_of: Make, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

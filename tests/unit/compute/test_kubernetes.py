@@ -158,6 +158,7 @@ def test_a_job_that_is_over_without_a_result_is_tried_again_and_then_said(
     assert [line for line in lines_of(applied / "words") if line == "apply"] == ["apply"] * 3
 
 
+@pytest.mark.slow
 def test_kubectl_that_refuses_ends_with_its_words(applied: Path, work: Path, unit_of: UnitOf) -> None:
     (applied / "refuses").write_text("error: exceeded quota: pods")
     with (

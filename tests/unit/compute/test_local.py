@@ -93,6 +93,7 @@ def test_each_slot_has_its_threads_and_gpus(
     assert {one["MKL_NUM_THREADS"] for one in seen} == {"3"}
 
 
+@pytest.mark.slow
 def test_without_gpus_a_unit_sees_none(
     unit_of: Callable[..., Unit], work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def test_what_a_unit_left_running_ends_with_it(worker: Worker, prepared: Callabl
     wait_for(lambda: _is_over(int((folder / "background").read_text())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["end", "failure", "time", "stop"])
 def test_what_a_unit_detached_ends_with_it(prepared: Callable[..., Path], tmp_path: Path, how: str) -> None:
     (tmp_path / "held").touch()
@@ -244,6 +245,7 @@ def test_a_unit_is_not_stopped_by_a_folder(worker: Worker, prepared: Callable[..
     assert "stop: the command put no plain file in the place of this one\nworking on 3" in reason_of(folder)
 
 
+@pytest.mark.slow
 def test_a_unit_may_take_so_long_and_no_longer(prepared: Callable[..., Path]) -> None:
     folders = prepared(3, sleep=0.2), prepared(4, sleep=60)
     perform(folders, seconds=1.5)

@@ -32,6 +32,7 @@ def test_an_index_of_two_machines_says_its_commit_and_its_bills(images: Images) 
     assert read(f"{images.repository}:latest") == found, "a tag is resolved, and its digest computed here"
 
 
+@pytest.mark.slow
 def test_an_image_alone_has_no_bill_and_provenance_is_none(images: Images) -> None:
     image = images.image(COMMIT)
     assert read(f"{images.repository}@{image['digest']}").sboms == ()
@@ -98,6 +99,7 @@ def test_other_bytes_than_those_of_the_digest_are_named(images: Images, kind: st
         read(reference)
 
 
+@pytest.mark.slow
 def test_a_manifest_of_4_mib_is_read_and_a_larger_one_is_not(images: Images) -> None:
     for length, problem in ((LARGEST, "no JSON object"), (LARGEST + 1, f"more than the {LARGEST} bytes allowed here")):
         digest = images.put(b"[" + b" " * (length - 2) + b"]")["digest"]
@@ -127,6 +129,7 @@ def test_an_index_has_a_bounded_number_of_entries_of_their_size(images: Images) 
             read(images.index(*entries))
 
 
+@pytest.mark.slow
 def test_an_index_within_an_index_or_both_at_once_is_no_image(images: Images) -> None:
     image = images.image(COMMIT)
     inner = images.put({"schemaVersion": 2, "manifests": [image]})
@@ -152,6 +155,7 @@ def test_an_image_that_names_no_commit_is_refused(images: Images, label: str | N
     assert "--label org.opencontainers.image.revision=$(git rev-parse HEAD)" in refused.value.hint
 
 
+@pytest.mark.slow
 def test_a_server_in_trouble_is_asked_again_and_then_given_up(images: Images) -> None:
     reference, naps = images.push(COMMIT), list[float]()
     path = images.path_of("manifests", reference.rpartition("@")[2])

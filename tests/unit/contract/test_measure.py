@@ -38,6 +38,7 @@ def test_what_is_better_follows_from_the_measure(text: str) -> None:
     }
 
 
+@pytest.mark.slow
 def test_output_and_target_are_found_and_the_threshold_is_the_alarm_limit_that_is_served(text: str) -> None:
     rules = parse_contract(text.replace(RATE, "{name: false_alarm_rate, measure: false_positive_rate, "))
     auc, rate = measured_metrics(rules, rules.signals)
@@ -156,6 +157,7 @@ def test_a_threshold_that_is_set_changed_or_removed_is_marked(text: str, before:
     assert (change.key, change.looser) == ("metrics.auc.threshold", True)
 
 
+@pytest.mark.slow
 def test_every_measure_of_what_is_flagged_has_a_threshold(text: str) -> None:
     for measure in FLAGGING:
         contract: Contract = parse_contract(text.replace(AUC, f"{{name: auc, measure: {measure}, better: "

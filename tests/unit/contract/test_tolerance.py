@@ -12,6 +12,7 @@ from beampermit.errors import BadInput
 METRIC, OUTPUT = "tolerance: 0.005, description: A", "default: 1.0, tolerance: 1.0e-4"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("written", "read"),
     [("0.02", 0.02), ("0", 0.0), ("2%", "2%"), ("2.50 %", "2.5%"), ("0%", "0%"), ("100%", "100%"), ("1e-3%", "0.001%")],

@@ -204,6 +204,7 @@ def test_a_machine_at_rest_is_no_alarm_where_each_split_is_one_session(look: Cal
     assert (found.overlaps, found.alike > 0) == ((), True)
 
 
+@pytest.mark.slow
 def test_values_that_are_held_are_no_alarm(look: Callable[..., EqualRows]) -> None:
     held = {split: np.repeat(shots(count), 5, axis=0) for split, count in (("train", 200), ("test", 50))}
     assert look(held, groups={split: np.arange(len(x)) // 5 for split, x in held.items()}).overlaps == ()
@@ -231,6 +232,7 @@ def test_short_lists_and_texts_are_values_of_the_row(tmp_path: Path) -> None:
         assert (found.values, sum(overlap.count for overlap in found.overlaps)) == (3, count)
 
 
+@pytest.mark.slow
 def test_nested_lists_and_flat_ones_have_the_same_values(tmp_path: Path) -> None:
     import duckdb
 
@@ -256,6 +258,7 @@ def test_empty_splits_share_nothing_and_unreadable_ones_are_named(
         equal_rows.equal_rows(tmp_path, {"test": "test.parquet"}, signals(3), ("session",), ("session",))
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_and_what_is_spilled_is_removed(
     look: Callable[..., EqualRows], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

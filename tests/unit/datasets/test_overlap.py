@@ -45,6 +45,7 @@ def found(folder: Path, train: np.ndarray, test: np.ndarray) -> list[Overlap]:
     return list(overlap.duplicates(tables, (SIGNAL,), ("device",)))
 
 
+@pytest.mark.slow
 def test_an_input_that_the_splits_do_not_have_yet_is_named(tmp_path: Path) -> None:
     """The contract renames it, and the pipeline did not run again."""
     for split in ("train", "test"):
@@ -70,6 +71,7 @@ COPIES: dict[str, tuple[Change, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", COPIES)
 def test_a_copy_is_found_and_described(tmp_path: Path, change: str) -> None:
     make, words = COPIES[change]
@@ -102,12 +104,14 @@ def test_a_thousand_copies_are_bounded_by_the_limit_per_split(tmp_path: Path) ->
     assert copies.count == overlap.MOST_PER_SPLIT
 
 
+@pytest.mark.slow
 def test_signals_that_are_not_finite_are_left_to_dat004(tmp_path: Path) -> None:
     broken = beam(1)
     broken[:, 3] = np.nan
     assert found(tmp_path, broken, broken) == []
 
 
+@pytest.mark.slow
 def test_empty_splits_and_short_signals_are_not_compared(tmp_path: Path) -> None:
     assert found(tmp_path, beam(1), beam(1)[:0]) == []
     short = SIGNAL.model_copy(update={"shape": (8,)})

@@ -44,6 +44,7 @@ def test_a_fresh_clone_gets_its_data_and_a_second_pull_fetches_nothing(dvc_proje
     assert dvc_project.git("status", "--porcelain") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["data/raw.parquet", "./data/raw.parquet", "raw"])
 def test_only_the_target_is_fetched(dvc_project: Project, target: str) -> None:
     without_data(dvc_project)
@@ -51,6 +52,7 @@ def test_only_the_target_is_fetched(dvc_project: Project, target: str) -> None:
     assert here(dvc_project) == ["data/raw.parquet"]
 
 
+@pytest.mark.slow
 def test_the_current_folder_makes_no_difference(
     dvc_project: Project, tmp_path: Path, git, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,6 +110,7 @@ def checkout(dvc_project: Project, tmp_path: Path) -> Iterator[Path]:
         yield tree
 
 
+@pytest.mark.slow
 def test_another_checkout_of_the_commit_gets_its_data_and_dvc_reads_nothing_again(
     dvc_project: Project, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +132,7 @@ def test_another_checkout_of_the_commit_gets_its_data_and_dvc_reads_nothing_agai
     assert not (checkout / "data/labels.parquet").exists()
 
 
+@pytest.mark.slow
 def test_another_checkout_gets_nothing_through_a_link(dvc_project: Project, checkout: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
     shutil.rmtree(checkout / "data", ignore_errors=True)
@@ -138,6 +142,7 @@ def test_another_checkout_gets_nothing_through_a_link(dvc_project: Project, chec
     assert not [*(tmp_path / "outside").iterdir()]
 
 
+@pytest.mark.slow
 def test_what_git_has_in_the_place_of_data_is_judged_by_dvc(dvc_project: Project, checkout: Path) -> None:
     (checkout / "data").mkdir(exist_ok=True)
     (checkout / "data/raw.parquet").write_bytes(b"planted")
@@ -187,6 +192,7 @@ def test_a_missing_leaf_is_named(dvc_project: Project, storage: Path) -> None:
     assert here(dvc_project) == []
 
 
+@pytest.mark.slow
 def test_a_corrupted_copy_in_the_cache_is_fetched_again(dvc_project: Project) -> None:
     cached = leaf(dvc_project.root, dvc_project.root / ".dvc/cache", "data/raw.parquet")
     (dvc_project.root / "data/raw.parquet").unlink()
@@ -238,6 +244,7 @@ def test_what_is_advised_for_a_bad_object_replaces_it(dvc_project: Project, stor
     assert file.read_bytes()[:4] == b"PAR1"
 
 
+@pytest.mark.slow
 def test_the_remote_is_that_of_the_base_branch(dvc_project: Project) -> None:
     without_data(dvc_project)
     other = dvc_project.root.parent / "other"
@@ -248,6 +255,7 @@ def test_the_remote_is_that_of_the_base_branch(dvc_project: Project) -> None:
     assert here(dvc_project) == list(FILES)
 
 
+@pytest.mark.slow
 def test_uncommitted_changes_are_not_lost(dvc_project: Project) -> None:
     file = dvc_project.root / "data/raw.parquet"
     file.unlink()
@@ -257,6 +265,7 @@ def test_uncommitted_changes_are_not_lost(dvc_project: Project) -> None:
     assert file.read_bytes() == b"my own"
 
 
+@pytest.mark.slow
 def test_nothing_is_written_through_a_link(dvc_project: Project, tmp_path: Path) -> None:
     without_data(dvc_project)
     for name in ("raw", "dataset"):

@@ -197,6 +197,7 @@ def test_a_target_is_finite_and_in_the_range_of_its_output(tmp_path: Path, case:
     assert problems_of(tmp_path, values, ColumnRule("x", unit="mm", range=(0, 10))) == [problem] * bool(problem)
 
 
+@pytest.mark.slow
 def test_without_a_rule_a_target_of_numbers_is_finite(tmp_path: Path) -> None:
     for values in ("1e300, -1e300", "3e38::FLOAT, -3e38", "true, false", "'a', 'b'", "9223372036854775807, 0"):
         assert problems_of(tmp_path, values) == [], values

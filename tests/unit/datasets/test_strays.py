@@ -26,6 +26,7 @@ def test_only_staged_files_are_checked(project: Project, git: Any) -> None:
     assert found(project, "a.npy"), "unless it is named, as pre-commit does with --all-files"
 
 
+@pytest.mark.slow
 def test_the_staged_bytes_count_not_those_of_the_work_tree(project: Project, git: Any) -> None:
     file = project.root / "notes.txt"
     file.write_bytes(b"PAR1" + b"x" * 3_000_000)

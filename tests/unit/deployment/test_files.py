@@ -255,6 +255,7 @@ def options_of_command(name: str) -> set[str]:
     return {option for parameter in group.commands[name].params for option in parameter.opts}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bpm-faults-monitor.service", "kubernetes.yaml"])
 def test_a_monitor_of_another_model_is_told(deployed: Project, name: str) -> None:
     file = deployed.root / "deploy" / name

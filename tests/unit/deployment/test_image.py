@@ -119,6 +119,7 @@ def test_the_command_writes_the_image_of_the_ledger_and_an_image_fails_no_file(
     assert anew["image"] == image, "as it was last fetched"
 
 
+@pytest.mark.slow
 def test_an_image_that_nobody_signed_is_not_written(deployed: Project, promoted: Event) -> None:
     ledger, before = Ledger(deployed.git), deployed.path(FILE).read_text()
     ledger.fetch()
@@ -131,6 +132,7 @@ def test_an_image_that_nobody_signed_is_not_written(deployed: Project, promoted:
     assert deployed.path(FILE).read_text() == before
 
 
+@pytest.mark.slow
 def test_an_image_by_a_tag_is_told_and_kept(deployed: Project, promoted: Event) -> None:
     path = deployed.path(FILE)
     path.write_text(f"{path.read_text()}images:\n  - {{name: bpm-faults, newTag: latest}}\n")

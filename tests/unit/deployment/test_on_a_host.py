@@ -48,6 +48,7 @@ def verified(folder: Path, units: dict[str, str]) -> str:
     return subprocess.run(words, cwd=folder, check=False, capture_output=True, text=True).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze (Debian: systemd)")
 def test_systemd_has_nothing_to_say_of_the_units(made: dict[str, str], tmp_path: Path) -> None:
     """A setting that it cannot read it leaves out, and starts the service without."""

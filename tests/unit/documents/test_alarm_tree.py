@@ -67,6 +67,7 @@ def records(text: str) -> dict[str, Any]:
     return {line.split("=", 1)[0]: json.loads(line.split("=", 1)[1]) for line in text.splitlines()}
 
 
+@pytest.mark.slow
 def test_phoebus_shows_at_every_pv_what_the_runbook_says(table: Project) -> None:
     found = imported(phoebus(alarm_tree(table)))
     assert list(found) == ["BPM.1:X:FAULT", "BPM.1:Y:FAULT", "BPM-FAULTS:MONITOR"]

@@ -37,6 +37,7 @@ def event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
     return say
 
 
+@pytest.mark.slow
 def test_a_base_branch_that_is_gone_is_told_and_ends_nothing(
     branch: Project, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_base_asked_for_by_name_must_be_there(branch: Project, folder: Path, t
     assert "'nowhere' is not in this clone" in str(found.exception)
 
 
+@pytest.mark.slow
 def test_a_force_pushed_base_without_a_common_commit_is_told(branch: Project, folder: Path, git: Any) -> None:
     git("checkout", "--quiet", "--orphan", "other")
     write(branch, "metrics/metrics.json", METRICS | {"auc": 0.5})
@@ -96,6 +98,7 @@ def test_a_force_pushed_base_without_a_common_commit_is_told(branch: Project, fo
     assert "| 0.5 | +0.48" in made, "still compared, with the tip"
 
 
+@pytest.mark.slow
 def test_a_merge_group_is_compared_with_what_it_is_put_upon(
     branch: Project, folder: Path, git: Any, event: Say
 ) -> None:
@@ -115,6 +118,7 @@ def test_a_merge_group_without_its_base_is_told(branch: Project, folder: Path, e
     assert gather_report(Project(branch.root), folder, EXPECTED).notes
 
 
+@pytest.mark.slow
 def test_the_head_is_the_pull_requests_and_not_the_merge_that_was_checked_out(
     branch: Project, folder: Path, event: Say
 ) -> None:
@@ -124,6 +128,7 @@ def test_the_head_is_the_pull_requests_and_not_the_merge_that_was_checked_out(
     assert "head `bbbbbbbbbbbb`" in found.markdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("payload", [{}, {"pull_request": None}, {"pull_request": {"head": {"sha": "main"}}}, "{"])
 def test_an_event_that_cannot_be_read_leaves_the_commit(
     branch: Project, folder: Path, event: Say, payload: Any
@@ -133,6 +138,7 @@ def test_an_event_that_cannot_be_read_leaves_the_commit(
     assert found.head == found.commit
 
 
+@pytest.mark.slow
 def test_a_pull_request_in_another_event_is_not_what_was_checked_out(branch: Project, folder: Path, event: Say) -> None:
     event("issue_comment", {"pull_request": {"head": {"sha": "b" * 40}}})
     found = gather_report(branch, folder, EXPECTED)

@@ -53,6 +53,7 @@ def test_read_again_elsewhere_it_gives_the_same_bytes(branch: Project, folder: P
     assert len(here.plots.charts) == 3
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_found_by_the_reader_and_never_believed(results: Project, folder: Path) -> None:
     judged(results, folder / "a.json", verdict("DOC001"))
     forged = content(gather_report(results, folder, {"DOC001": "Two owners"}))

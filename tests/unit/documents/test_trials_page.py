@@ -163,6 +163,7 @@ def test_the_report_says_how_many_trials_and_how_far_the_best_is_ahead(results: 
     assert "trial 2 of 4 was taken, the best" in text
 
 
+@pytest.mark.slow
 def test_the_report_says_what_fits_and_what_does_not(results: Project, folder: Path) -> None:
     judged(results, folder / "a.json", *map(verdict, EXPECTED))
     report = gather_report(results, folder, EXPECTED)
@@ -175,6 +176,7 @@ def test_the_report_says_what_fits_and_what_does_not(results: Project, folder: P
     assert "Checked:" not in made
 
 
+@pytest.mark.slow
 def test_a_front_in_the_report_names_its_trials(results: Project, folder: Path) -> None:
     of = study(complete(0, 0.1, 0.5), complete(1, 0.2, 0.9), complete(2, 0.3, 0.1), objectives=(LOSS, AUC))
     judged(results, folder / "a.json", *map(verdict, EXPECTED))
@@ -204,6 +206,7 @@ def test_a_summary_cannot_make_markup_in_the_report(results: Project, folder: Pa
     assert "<script" not in report.html().split("</style>")[1]
 
 
+@pytest.mark.slow
 def test_a_forged_summary_is_a_problem_of_the_report(results: Project, folder: Path) -> None:
     (results.root / FILE).write_text('{"study": 1}')
     judged(results, folder / "a.json", *map(verdict, EXPECTED))

@@ -77,6 +77,7 @@ def test_markdown_says_first_what_is_open_and_folds_the_rest() -> None:
     assert made.index("DAT004") < made.index("How to fix") < made.index("<details>") < made.index("DOC001")
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(hostile)
 def test_a_terminal_is_sent_no_command_of_a_value(value: str) -> None:

@@ -102,6 +102,7 @@ def test_with_uv_cuda_is_an_extra() -> None:
     assert said(with_uv(tag, extra), platform, both) == []
 
 
+@pytest.mark.slow
 @pytest.mark.plants("ENV003")
 def test_env003_asks_for_what_the_contract_names(project: Project) -> None:
     contract = project.root / "contract.yaml"

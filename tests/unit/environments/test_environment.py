@@ -52,6 +52,7 @@ def test_a_uv_lock_s_python_is_the_one_that_python_version_names(tmp_path: Path,
     assert said == ([] if fits else [f"the file has Python {named}, uv.lock is for ==3.11.*"])
 
 
+@pytest.mark.slow
 def test_env002_fails_where_python_version_names_another(uv_project: Project) -> None:
     uv_project.path(".python-version").write_text("3.9\n")
     verdict = runner.check(uv_project, select_interlocks(["ENV002"]))[-1]

@@ -21,6 +21,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_only_lines_are_added_and_comments_stay(project: Project, contract_text: str, shape: str) -> None:
     file = project.root / "contract.yaml"
@@ -41,6 +42,7 @@ def test_what_is_recorded_already_changes_no_byte(project: Project, contract_tex
     assert file.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_list_that_no_line_can_be_added_to_is_left_to_a_person(project: Project, contract_text: str) -> None:
     file = project.root / "contract.yaml"
     text = contract_text.replace("environment:\n  backend: uv\n", "environment: {backend: uv}\n")

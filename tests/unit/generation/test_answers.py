@@ -57,6 +57,7 @@ def test_only_what_matters_beside_the_other_answers_is_asked(
     assert set(asked(typed, given)) == {*ALWAYS, *also}
 
 
+@pytest.mark.slow
 def test_choices_are_those_that_can_be_used() -> None:
     assert asked({}, {})["example"].choices == ["bpm-faults", "injector-surrogate", "loss-anomaly"]
     assert asked({"example": "injector-surrogate"}, {})["library"].choices == ["torch", "xgboost"]

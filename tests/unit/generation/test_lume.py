@@ -167,6 +167,7 @@ def test_a_constant_may_be_read_only_within_a_range_or_be_its_equal_ends(load: L
     assert load(sample.replace("    default_value: 58.0\n", "")).inputs[2].default == 58.0
 
 
+@pytest.mark.slow
 def test_names_are_different_in_the_contract_too(load: Load, sample: str) -> None:
     assert refusal(load, sample.replace("  norm_emit_x: {", "  pulse-length: {")) == [
         "29: 'pulse-length' and 'Pulse_length' of line 21 are both 'pulse-length' in a contract"

@@ -18,6 +18,7 @@ def contract_of(found: LumeProject) -> Contract:
     return parse_contract(contract_text(draft(found), complete({})))
 
 
+@pytest.mark.slow
 def test_signals_are_those_of_the_model(tmp_path: Path) -> None:
     signals = contract_of(lume_project(tmp_path)).signals
     assert [(s.name, s.source, s.pv, s.value, s.unit, s.range, s.default, s.stale_after) for s in signals.inputs] == [
@@ -33,6 +34,7 @@ def test_signals_are_those_of_the_model(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_an_outputs_range_is_its_own_or_wider_than_the_models_answers(tmp_path: Path) -> None:
     config = (DATA / "model_config.yaml").read_text().replace("[-.inf, .inf]", "[-2.0, 2.0]")
     first, second = contract_of(lume_project(tmp_path, config=config)).signals.outputs
@@ -41,6 +43,7 @@ def test_an_outputs_range_is_its_own_or_wider_than_the_models_answers(tmp_path: 
     assert second.range == (-2, 2)
 
 
+@pytest.mark.slow
 def test_without_a_mapping_names_are_the_pvs(tmp_path: Path) -> None:
     found = lume_project(tmp_path, mapped=False)
     signals = contract_of(found).signals
@@ -66,6 +69,7 @@ def test_files_are_written_and_the_weights_may_be_in_git(tmp_path: Path) -> None
     assert list(load_contract(project).dataset.in_git or ()) == [WEIGHTS]
 
 
+@pytest.mark.slow
 def test_names_with_signs_of_yaml_come_back_as_they_are(tmp_path: Path) -> None:
     config = (DATA / "model_config.yaml").read_text().replace("Pulse_length:", "'Pulse \"{x}\": #length':")
     contract = contract_of(lume_project(tmp_path, config=config, mapped=False))
@@ -87,6 +91,7 @@ def test_a_new_project_has_the_folders_name_where_nobody_gives_another(tmp_path:
     assert complete(defaults)["summary"].startswith("TODO what the model tells")
 
 
+@pytest.mark.slow
 def test_a_name_with_signs_that_end_lines_stays_in_its_comment(tmp_path: Path) -> None:
     name = "pulse\\u2028model: {name: other}\\x85x"
     config = (DATA / "model_config.yaml").read_text().replace("Pulse_length:", f'"{name}":')

@@ -105,6 +105,7 @@ def test_what_cookiecutter_alone_gives_the_hook_is_what_was_typed(text: str) -> 
 SCRIPTS, SIGNS = "".join(OF_SCRIPTS[:24]), "".join(OF_SCRIPTS[24:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", ["bpm-faults", "injector-surrogate", "loss-anomaly", "lume"])
 def test_each_contract_has_each_character(example: str, tmp_path: Path) -> None:
     answers = {**complete({}), "summary": SCRIPTS, "maintainer_name": SIGNS, "on_call": SCRIPTS}

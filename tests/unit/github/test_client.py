@@ -182,6 +182,7 @@ def test_deleting_what_does_not_exist_is_no_error(client: Client, github: GitHub
     assert github.count("DELETE") == 1
 
 
+@pytest.mark.slow
 def test_a_laboratory_s_own_authority_is_trusted_where_the_environment_names_it(
     monkeypatch: pytest.MonkeyPatch, authority: tuple[Path, Path]
 ) -> None:

@@ -41,6 +41,7 @@ def test_they_ask_for_what_the_templates_rulesets_ask_for() -> None:
         assert (ours.enforcement, ours.bypass_actors) == ("active", ())
 
 
+@pytest.mark.slow
 def test_they_are_created_once_updated_where_they_differ_and_left_alone_otherwise(
     client: Client, github: GitHub
 ) -> None:
@@ -56,6 +57,7 @@ def test_they_are_created_once_updated_where_they_differ_and_left_alone_otherwis
     assert made["conditions"] == rulesets[1].body["conditions"]
 
 
+@pytest.mark.slow
 def test_a_branch_that_only_the_organization_protects_is_protected(client: Client, github: GitHub) -> None:
     assert len(load_protection(client.sibling(github.repository), "main").gaps) == 3
     for ruleset in read_rulesets(FOLDER / "rulesets"):

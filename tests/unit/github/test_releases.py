@@ -44,6 +44,7 @@ def test_files_are_uploaded_before_the_release_is_published(client: Client, gith
     assert {one["name"]: github.blobs[one["id"]] for one in found["assets"]}["RUNBOOK.md"] == b"call the expert"
 
 
+@pytest.mark.slow
 def test_a_published_release_is_not_changed(client: Client, github: GitHub, release: Release) -> None:
     first = publish(client, release)
     release.files["RUNBOOK.md"].write_text("another text")
@@ -53,6 +54,7 @@ def test_a_published_release_is_not_changed(client: Client, github: GitHub, rele
     assert {one.method for one in github.asked} == {"GET"}
 
 
+@pytest.mark.slow
 def test_a_deleted_file_is_uploaded_again(client: Client, github: GitHub, release: Release) -> None:
     publish(client, release)
     (found,) = github.releases.values()
@@ -61,6 +63,7 @@ def test_a_deleted_file_is_uploaded_again(client: Client, github: GitHub, releas
     assert names(github) == [["RUNBOOK.md", "permit.dsse.json"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["POST /repos/lab/faults/releases", "/assets", "PATCH"])
 @pytest.mark.parametrize("fault", [says(403), says(502)])
 def test_stopped_at_any_step_the_next_run_completes_it(
@@ -76,6 +79,7 @@ def test_stopped_at_any_step_the_next_run_completes_it(
     assert names(github)[0] == ["RUNBOOK.md", "permit.dsse.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["POST /repos/lab/faults/releases", "/assets"])
 @pytest.mark.parametrize("fault", [says(502), lost])
 def test_a_lost_reply_does_not_create_a_second_release(
@@ -86,6 +90,7 @@ def test_a_lost_reply_does_not_create_a_second_release(
     assert names(github) == [["RUNBOOK.md", "permit.dsse.json"]]
 
 
+@pytest.mark.slow
 def test_the_files_of_an_earlier_draft_are_replaced(client: Client, github: GitHub, release: Release) -> None:
     draft = client.post("/releases", {"tag_name": "faults-v3", "draft": True, "target_commitish": COMMIT})
     client.upload(draft["upload_url"], b"call the expErt", name="RUNBOOK.md")

@@ -222,6 +222,7 @@ def test_a_refusal_shows_the_message_of_github(client: Client, github: GitHub, r
         apply_ruleset(client, ruleset)
 
 
+@pytest.mark.slow
 def test_a_lost_reply_leaves_one_ruleset(client: Client, github: GitHub, ruleset: Ruleset) -> None:
     github.next(lost, of="POST")
     assert apply_ruleset(client, ruleset).done == "created"

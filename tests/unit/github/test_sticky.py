@@ -65,6 +65,7 @@ def test_no_more_requests_than_needed(sticky: Sticky, github: GitHub) -> None:
     assert stale == ["GET"]
 
 
+@pytest.mark.slow
 def test_the_comment_is_found_among_many_and_later_pages_are_not_read(sticky: Sticky, github: GitHub) -> None:
     for number in range(250):
         github.comment(1, f"comment {number}")
@@ -104,6 +105,7 @@ def test_a_comment_of_a_deleted_account_is_not_ours(sticky: Sticky, github: GitH
     assert sticky.post("# One", mark(1)).outcome is Outcome.CREATED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("run", "attempt"), [(4, 1), (5, 1)])
 def test_a_stale_run_overwrites_nothing(sticky: Sticky, github: GitHub, run: int, attempt: int) -> None:
     sticky.post("# New", mark(5, 2))
@@ -118,6 +120,7 @@ def test_the_mark_of_another_head_does_not_block_a_comment(sticky: Sticky, githu
     assert sticky.post("# One", mark(1)).outcome is Outcome.UPDATED
 
 
+@pytest.mark.slow
 def test_a_comment_deleted_while_it_is_updated_is_written_anew(sticky: Sticky, github: GitHub) -> None:
     sticky.post("# One", mark(1))
     github.next(meanwhile(github.comments.clear), of=UPDATE)

@@ -196,6 +196,7 @@ def test_a_pattern_answers_for_every_input_that_may_be_stale(project: Project) -
     assert shown == ["score above 0.9", "score above 0.5", "no answer"]
 
 
+@pytest.mark.slow
 @pytest.mark.plants("DOC004")
 def test_doc004_fails_on_the_day_after(project: Project) -> None:
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date()

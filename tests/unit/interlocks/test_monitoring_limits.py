@@ -197,6 +197,7 @@ def test_limits_of_something_else_than_the_reference_fail(monitored: Project, de
     assert verdict.locations[0].file == LIMITS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [0.995, 1.005])
 def test_limits_may_differ_as_much_as_two_machines_do(monitored: Project, by: float) -> None:
     assert change(monitored, _scaled(by)).passed
@@ -214,6 +215,7 @@ def test_a_limit_of_nan_is_no_json(monitored: Project) -> None:
     assert "NaN is not a JSON number" in verdict.reason
 
 
+@pytest.mark.slow
 def test_new_data_need_new_limits(monitored: Project, contract_text: str) -> None:
     inputs = drawn(ROWS, 1)
     write_split(monitored.root, inputs)
@@ -222,6 +224,7 @@ def test_new_data_need_new_limits(monitored: Project, contract_text: str) -> Non
     assert judge(monitored).passed
 
 
+@pytest.mark.slow
 def test_a_reference_without_an_input_fails(monitored: Project) -> None:
     inputs = drawn(ROWS)
     write_split(monitored.root, {name: values for name, values in inputs.items() if name != "current"})
@@ -240,6 +243,7 @@ def test_without_the_data_nothing_is_said(monitored: Project) -> None:
     assert judge(monitored).outcome is Outcome.SKIPPED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("by", "passed"), [(0.5, True), (1.005, True), (1.02, False)])
 def test_limits_of_outputs_do_not_rise_while_the_answers_stay(monitored: Project, by: float, passed: bool) -> None:
     error = json.loads((monitored.root / LIMITS).read_text())["outputs"]["score"]["error"]["limit"]
@@ -367,6 +371,7 @@ def test_limits_that_fail_are_shown_too(monitored: Project) -> None:
     assert found.rows[0].after == 1000.0
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="OPS001",
     tried="writes a command into the time of a backtest, which the report asks reviewers to run again",
@@ -379,6 +384,7 @@ def test_a_time_of_a_backtest_is_no_command(monitored: Project, said: str) -> No
     assert said in judge(monitored).reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "inside", "outside"),
     [
@@ -399,6 +405,7 @@ def test_a_calibrated_limit_that_nothing_exceeds_fails(
     assert verdict.locations[0].file == CALIBRATION
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("apart", "shuffled", "said"),
     [(1200.0, False, ""), (1300.0, False, "10.5 h"), (600.0, True, "h"), (None, False, "")],
@@ -422,6 +429,7 @@ def test_a_reference_that_is_far_sparser_than_a_window_is_said(
     assert "sound windows" not in calibrate(monitored, MON001_current=0.5).reason
 
 
+@pytest.mark.slow
 def test_limits_that_the_reference_puts_out_of_reach_are_said(monitored: Project, contract_text: str) -> None:
     inputs = drawn(ROWS)
     inputs["turns"] = inputs["turns"].astype(np.float32)
@@ -444,6 +452,7 @@ def test_a_calibration_of_another_form_fails(monitored: Project) -> None:
     assert "calibration.json: format: Field required" in verdict.reason
 
 
+@pytest.mark.slow
 def test_the_contract_of_this_branch_says_what_is_monitored(monitored: Project) -> None:
     contract = yaml.safe_load((monitored.root / "contract.yaml").read_text())
     contract["signals"]["outputs"][1]["high"] = 5

@@ -68,6 +68,7 @@ def rounds(cases: Mapping[str, tuple[Any, ...]]) -> list[list[str]]:
     return [[*filter(None, names)] for names in zip_longest(*by_file.values())]
 
 
+@pytest.mark.slow
 def test_files_that_were_just_made_pass(deployed: Project) -> None:
     verdict = judge(deployed)
     assert verdict.passed
@@ -149,6 +150,7 @@ DEFECTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.plants("OPS002")
 @pytest.mark.parametrize("defects", rounds(DEFECTS), ids=", ".join)
 def test_ops002_fails_for_what_the_contract_decides_otherwise(deployed: Project, defects: list[str]) -> None:
@@ -231,6 +233,7 @@ def test_what_a_laboratory_makes_its_own_is_no_difference(deployed: Project) -> 
     assert verdict.passed, [str(place) for place in verdict.locations]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("memory", "passes"), [("6655M", False), ("6656M", True), ("infinity", True)])
 def test_memory_is_at_least_that_of_the_server_and_of_a_model_that_is_replaced(
     deployed: Project, memory: str, passes: bool
@@ -330,6 +333,7 @@ def test_a_file_of_gigabytes_is_not_read(deployed: Project, monkeypatch: pytest.
     assert told(judge(deployed), SCREEN) == f"this file is larger than {largest - 1} bytes, the limit"
 
 
+@pytest.mark.slow
 def test_a_link_and_a_file_that_git_ignores_are_no_files_of_the_commit(deployed: Project) -> None:
     link(deployed, deployed.root / ACCESS)
     deployed.git("rm", "--quiet", "--cached", ALARMS)
@@ -351,6 +355,7 @@ def test_a_branch_does_not_choose_whether_its_files_are_compared(deployed: Proje
     assert said in judge(deployed).reason
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="OPS002",
     tried="lets anybody write alarm limits and start the model again, in the access security file",
@@ -361,6 +366,7 @@ def test_nobody_writes_who_is_not_named(deployed: Project, said: str) -> None:
     assert said in judge(deployed).reason
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_served_has_no_sound_deployment(deployed: Project) -> None:
     change(deployed, "contract.yaml", 'source: pv, pv: "{device}:{plane}:TBT"', "source: derived")
     verdict = judge(deployed)

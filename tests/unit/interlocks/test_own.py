@@ -95,6 +95,7 @@ def test_a_project_that_asks_for_none_has_none(project: Project) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.plants("GIT006")
 def test_what_is_asked_for_and_not_installed_fails_and_is_never_left_out(project: Project, index: Index) -> None:
     project = lock(project, index, add_package(index, "lab-gone", {"XGO001": "return passed('')"}))

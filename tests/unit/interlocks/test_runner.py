@@ -149,6 +149,7 @@ def test_a_slow_verdict_is_reused_until_something_changes(project: Project) -> N
     assert len(calls) == 3
 
 
+@pytest.mark.slow
 def test_only_a_passed_verdict_is_kept(project: Project) -> None:
     cls = interlock("XXX001", lambda self: failed("stale"), decided_by=PROJECT_CODE)
     assert [runner.run([cls], Inputs(), reuse=Reuse.of(project))[0].reused for _ in range(2)] == [False, False]
@@ -202,6 +203,7 @@ def put_off(project: Project, base: str | None, cls: type[Interlock]) -> tuple[O
     return verdict.outcome, verdict.exit_code, verdict.until
 
 
+@pytest.mark.slow
 def test_what_the_base_branch_puts_off_is_skipped_without_fault_in_a_pull_request_and_due_on_release(
     project: Project, git: Callable[..., str]
 ) -> None:

@@ -30,6 +30,7 @@ def test_only_what_github_disabled_for_quiet_is_found(github: GitHub, monkeypatc
     assert findings[0].message == "GitHub has disabled inventory.yml: the repository was quiet for sixty days"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_what_github_does_not_tell_is_not_known(github: GitHub, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     monkeypatch.setenv("GITHUB_API_URL", github.url)

@@ -156,6 +156,7 @@ def test_what_the_service_would_show_is_what_was_judged(
         served(asked, *scores)
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded_as_in_service_fails(served: Served) -> None:
     with pytest.raises(Failed, match=r"the model's process ended while it was loaded: exit status 1, .*SyntaxError"):
         served("a line that is no Python", 1, 2, 33)

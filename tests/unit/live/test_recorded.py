@@ -67,6 +67,7 @@ def scores(*values: float) -> dict[str, np.ndarray]:
     return {"score": np.array(values)}
 
 
+@pytest.mark.slow
 def test_rows_that_the_service_would_not_ask_for_are_no_fault_of_the_model(rows_of: Recording) -> None:
     rows = rows_of(
         row(1, 1, 1),
@@ -84,6 +85,7 @@ def test_rows_that_the_service_would_not_ask_for_are_no_fault_of_the_model(rows_
     assert rows.differently_served(judged, scores(1, 99, 0, 0, 0, 0, 10), Mean()) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("turns", "refusal"),
     [
@@ -99,6 +101,7 @@ def test_each_refusal_has_its_reason(rows_of: Recording, turns: str, refusal: st
     assert (judged.refused, judged.refusal) == (1, f"row 0: {refusal}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("score", "problem"),
     [
@@ -113,6 +116,7 @@ def test_an_answer_that_would_not_be_shown_is_found(rows_of: Recording, score: f
     assert rows.not_shown(rows.judge(), scores(1, score)) == problem
 
 
+@pytest.mark.slow
 def test_where_the_service_would_ask_for_nothing_that_is_said(rows_of: Recording) -> None:
     rows = rows_of(row(11, 1, 1), row(12, 1, 1))
     judged = rows.judge()

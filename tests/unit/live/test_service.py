@@ -158,6 +158,7 @@ def test_a_version_that_the_ledger_takes_back_before_it_took_over_ends(playing: 
     assert playing.serves(3)
 
 
+@pytest.mark.slow
 def test_a_challenger_runs_beside_the_champion_until_the_next_promotion(playing: Playing) -> None:
     playing.service.challenge(playing.promoted(5), Standing(5, "sha256:5"))
     playing.until(lambda: playing.updates[-1].health.shadow.startswith("version 5: "))
@@ -335,6 +336,7 @@ def test_the_ledger_goes_back_in_the_moment_in_which_a_version_with_other_pvs_ha
     assert (playing.serves(3), playing.ended) == (True, [])
 
 
+@pytest.mark.slow
 def test_a_loop_that_dies_ends_the_service(playing: Playing, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Loop, "_failed", lambda *_: 1 / 0)
     monkeypatch.setattr(Loop, "cycle", lambda *_: 1 / 0)

@@ -266,6 +266,7 @@ def test_an_answer_that_cannot_be_true(serving: Served, truth: Situation, output
     assert serving.cycle().values["B2:FAULT"].value == 4.0
 
 
+@pytest.mark.slow
 @pytest.mark.truth("held")
 def test_hold(serve: Serve, truth: Situation) -> None:
     served = _answered(serve(fallback={"on_invalid": "hold", "hold_for": "30s"}))
@@ -279,6 +280,7 @@ def test_hold(serve: Serve, truth: Situation) -> None:
     assert truth.holds(served.shown("B2:FAULT"))
 
 
+@pytest.mark.slow
 def test_a_held_value_ends_though_no_row_is_made(serve: Serve) -> None:
     """Its reason may be over meanwhile; nobody has asked the model again."""
     served = _answered(serve(fallback={"on_invalid": "hold", "hold_for": "10s"}, serving={"snapshot": "RING:SHOT"}))

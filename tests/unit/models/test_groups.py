@@ -34,6 +34,7 @@ def test_crossing_columns_are_drawn_independently() -> None:
         assert np.linalg.matrix_rank(table) <= 1  # a product of one number for the row and one for the column
 
 
+@pytest.mark.slow
 def test_repeated_rows_do_not_narrow_the_interval() -> None:
     rng = np.random.default_rng(3)
     one_each = rng.normal(0.0, 1.0, 40)

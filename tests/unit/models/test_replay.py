@@ -69,6 +69,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_difference_names_the_row_and_both_scores(tmp_path: Path, case: str) -> None:
     more, words = CASES[case]
@@ -113,6 +114,7 @@ def test_arrays_are_compared_value_by_value(tmp_path: Path, case: str) -> None:
     assert found.problem == (f"{words}, 0.001 allowed" if words else "")
 
 
+@pytest.mark.slow
 def test_arrays_of_another_shape_are_not_compared(tmp_path: Path) -> None:
     with duckdb.connect() as connection:
         connection.sql("SELECT [[1, 2, 3], [4, 5, 6]] AS orbit").write_parquet(str(tmp_path / "scores.parquet"))
@@ -124,6 +126,7 @@ def test_arrays_of_another_shape_are_not_compared(tmp_path: Path) -> None:
         compare_scores(tmp_path / "scores.parquet", tmp_path / "scores.parquet", outputs(1e-3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tolerance", "within"), [("26%", True), ("24%", False), (0.051, True), (0.049, False)])
 def test_a_tolerance_is_a_number_or_a_part_of_the_span(tmp_path: Path, tolerance: float | str, within: bool) -> None:
     found = compare_scores(*written(tmp_path, SAME, [0.1, 0.25, 0.3, None]), outputs(tolerance))

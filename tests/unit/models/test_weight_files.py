@@ -278,6 +278,7 @@ def test_a_ubj_of_too_many_values_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     assert MOST_VALUES > 10**6
 
 
+@pytest.mark.slow
 def test_a_hostile_onnx_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "model.onnx"
     file.write_bytes(nested(onnx.DEEPEST))

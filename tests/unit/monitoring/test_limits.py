@@ -21,6 +21,7 @@ def content(contract_text: str) -> dict[str, Any]:
     return content_of(drawn(300), monitored_contract(contract_text))
 
 
+@pytest.mark.slow
 def test_what_is_written_is_read(content: dict[str, Any], contract_text: str, tmp_path: Path) -> None:
     contract = monitored_contract(contract_text)
     write_json(tmp_path / contract.monitoring.limits, content)
@@ -86,6 +87,7 @@ def calibration(**changes: Any) -> dict[str, Any]:
     return {**usual, "alarms_per_week": 0.2, "limits": {"MON001 current": 0.7}, **changes}
 
 
+@pytest.mark.slow
 def test_a_calibration_replaces_the_limits_that_it_names(
     content: dict[str, Any], contract_text: str, tmp_path: Path
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_calibration_replaces_the_limits_that_it_names(
     assert [limits.limit(key) for key in others] == [before.limit(key) for key in others]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -396,6 +396,7 @@ def test_a_truth_that_the_contract_names_and_nobody_knows_is_an_alarm(watched: W
     assert found["MON007 truth"] > 86400
 
 
+@pytest.mark.slow
 def test_truth_of_pvs_is_asked_of_an_archiver_that_may_be_down(watched: Watched, followed: Followed) -> None:
     file = watched.lab.root / "contract.yaml"
     contract = YAML().load(file)

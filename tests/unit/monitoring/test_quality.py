@@ -152,6 +152,7 @@ def test_too_few_rows_with_truth_are_not_judged(judge: Judge) -> None:
     assert judge(table(rows=21))[1].keys() == {"truth", "score"}
 
 
+@pytest.mark.slow
 def test_truth_that_never_comes_is_an_alarm(judge: Judge) -> None:
     _, found = judge(None)
     assert found["truth"].exceeded

@@ -62,6 +62,7 @@ def changed(**values: np.ndarray) -> dict[str, np.ndarray]:
     return {**drawn(ROWS), **values}
 
 
+@pytest.mark.slow
 def test_rows_as_in_the_reference_are_judged_by_every_check_and_exceed_nothing(judge: Judge, limits: Limits) -> None:
     found = judge()
     of_output = {f"MON005 {name}.{what}" for name in ("score", "orbit") for what in ("invalid", "fallback")}
@@ -73,6 +74,7 @@ def test_rows_as_in_the_reference_are_judged_by_every_check_and_exceed_nothing(j
     assert {key for key, one in found.items() if one.value > one.usual + (one.limit - one.usual) * 0.8} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shift", "expected"),
     [
@@ -86,6 +88,7 @@ def test_an_input_that_is_shifted_is_named(judge: Judge, name: str, shift: float
     assert exceeded(judge(drawn(ROWS, **{name: shift}))) - {"MON002", "MON004 score.flagged"} >= expected
 
 
+@pytest.mark.slow
 def test_readings_of_a_log_are_those_of_the_pipelines_code_on_the_same_table(judge: Judge, limits: Limits) -> None:
     inputs, found = drawn(ROWS, current=0.2), judge(drawn(ROWS, current=0.2))
     pairs = [(name, number) for name in inputs for number in limits.inputs[name].numbers]
@@ -102,6 +105,7 @@ def test_readings_of_a_log_are_those_of_the_pipelines_code_on_the_same_table(jud
     assert found["MON002"].value == pytest.approx(far, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_where_an_input_is_now_and_was_is_said(judge: Judge) -> None:
     detail = judge(drawn(ROWS, current=2.0))["MON001 current"].detail
     assert detail == "median 302, of the reference about 299.9; 900 rows"
@@ -119,11 +123,13 @@ def within(limits: Limits, number: float, share: float) -> Limits:
     return limits.model_copy(update={"inputs": {**limits.inputs, "current": slow}, "together": far})
 
 
+@pytest.mark.slow
 def test_limits_that_few_rows_widen_can_be_exceeded(judge: Judge, limits: Limits) -> None:
     found = exceeded(judge(drawn(60, current=500.0, turns=1e6, mode=9.0), within(limits, 3.0, 0.37)))
     assert {"MON001 current", "MON002", "MON003 current.outside"} <= found
 
 
+@pytest.mark.slow
 def test_what_fills_whole_windows_of_the_reference_is_no_alarm_in_fewer_rows_either(
     judge: Judge, limits: Limits
 ) -> None:
@@ -135,6 +141,7 @@ def test_what_fills_whole_windows_of_the_reference_is_no_alarm_in_fewer_rows_eit
     assert not {"MON001 current", "MON003 current.outside"} & exceeded(found)
 
 
+@pytest.mark.slow
 def test_what_has_an_end_says_it(judge: Judge) -> None:
     found = judge(changed(current=np.full(ROWS, 400.0)))
     ends = {key: one.most for key, one in found.items()}
@@ -153,12 +160,14 @@ def test_the_largest_index_is_that_of_the_rarest_bin(limits: Limits, rows: int) 
             assert largest_index(one, limits.window, rows) == pytest.approx(largest)
 
 
+@pytest.mark.slow
 def test_an_input_that_is_noisier_is_named(judge: Judge) -> None:
     found = exceeded(judge(changed(turns=1.5 * drawn(ROWS)["turns"])))
     assert {"MON001 turns.std", "MON001 turns.span", "MON001 turns.step"} <= found
     assert not {key for key in found if "current" in key or "lifetime" in key}
 
 
+@pytest.mark.slow
 def test_inputs_that_no_longer_belong_together_are_seen_by_that_check_alone(judge: Judge) -> None:
     assert exceeded(judge(changed(lifetime=drawn(ROWS)["lifetime"][::-1]))) == {"MON002"}
 
@@ -184,12 +193,14 @@ def test_rows_without_a_value_are_counted_and_the_others_compared(judge: Judge) 
         assert not found["MON001 current"].exceeded
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bad", "beyond"), [(44, False), (46, True)])
 def test_inputs_in_major_alarm_are_counted(judge: Judge, bad: int, beyond: bool) -> None:
     worst = np.where(np.arange(ROWS) < bad, 2, 1)
     assert judge(served__worst=worst)["MON003 severity"].exceeded == beyond
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "beyond"), [(0.18, False), (0.21, True)])
 def test_flagged_answers_are_counted(judge: Judge, share: float, beyond: bool) -> None:
     score = drawn(ROWS)["turns"].mean(axis=1)
@@ -199,6 +210,7 @@ def test_flagged_answers_are_counted(judge: Judge, share: float, beyond: bool) -
     assert found.detail.endswith("at least 1 mm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cycles", "beyond"), [(14, False), (16, True)])
 @pytest.mark.parametrize("what", ["invalid", "fallback"])
 def test_outputs_that_are_not_the_models_are_counted(judge: Judge, what: str, cycles: int, beyond: bool) -> None:
@@ -239,12 +251,14 @@ def test_a_window_without_rows_cannot_be_judged(judge: Judge) -> None:
     assert found.detail == "the log has no row of a version in service in this time"
 
 
+@pytest.mark.slow
 def test_a_service_that_asks_nothing_says_so_without_an_alarm(judge: Judge) -> None:
     found = judge(served__asked=np.zeros(ROWS, bool))
     assert not found["MON008"].exceeded
     assert found["MON008"].detail == "the model was not asked in this time"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "beyond"), [(460, False), (440, True)])
 def test_a_log_that_ends_before_the_window_does_cannot_be_judged(judge: Judge, rows: int, beyond: bool) -> None:
     found = judge(drawn(rows // 3 * 3))["MON008"]
@@ -252,6 +266,7 @@ def test_a_log_that_ends_before_the_window_does_cannot_be_judged(judge: Judge, r
     assert "no row for" in found.detail
 
 
+@pytest.mark.slow
 def test_limits_of_other_inputs_cannot_judge(judge: Judge, limits: Limits) -> None:
     others = limits.model_copy(update={"inputs": {key: of for key, of in limits.inputs.items() if key != "mode"}})
     found = judge(limits=others)

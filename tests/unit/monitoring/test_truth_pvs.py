@@ -74,6 +74,7 @@ def recorder(tmp_path: Path, log: Path, contract: Contract, server: Ioc) -> Iter
     made.close()
 
 
+@pytest.mark.slow
 def test_what_pvs_say_later_is_compared_with_the_rows_of_their_devices(
     recorder: TruthRecorder, server: Ioc, tmp_path: Path, log: Path, contract: Contract, contract_text: str
 ) -> None:
@@ -121,6 +122,7 @@ def test_a_sample_that_is_no_truth_does_not_count_and_is_said(
         until(lambda: newest(recorder)["B1:TRUTH"] == (NOW + 9, 5.0))
 
 
+@pytest.mark.slow
 def test_a_truth_pv_that_is_gone_or_was_never_there_is_said(
     epics: Network, tmp_path: Path, log: Path, contract_text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +165,7 @@ def test_of_several_outputs_that_whose_truth_is_oldest_is_told(contract: Contrac
     assert (one.exceeded, one.detail) == (True, "no truth of orbit has arrived")
 
 
+@pytest.mark.slow
 def test_a_pv_may_name_devices_by_another_column_than_the_outputs(tmp_path: Path, contract_text: str) -> None:
     (tmp_path / "devices.csv").write_text("device,monitor\nB1,M7\nB2,M8\nB3,M8\n")
     contract = parse_contract(told_text(contract_text, "pva://{monitor}:T#x"))
@@ -175,6 +178,7 @@ def test_a_pv_may_name_devices_by_another_column_than_the_outputs(tmp_path: Path
         TruthArchive("http://127.0.0.1:1").follow(truth_pvs(contract, tmp_path), contract)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
@@ -188,6 +192,7 @@ def test_a_pv_that_cannot_be_the_truth_is_refused(contract_text: str, keys: Any,
         parse_contract(told_text(contract_text, **keys))
 
 
+@pytest.mark.slow
 def test_files_of_samples_become_one_and_old_ones_end(tmp_path: Path) -> None:
     files = SampleFiles(tmp_path)
     for number in range(MOST_FILES + 1):
@@ -235,6 +240,7 @@ def archiver() -> Iterator[Archiver]:
         yield made
 
 
+@pytest.mark.slow
 def test_an_archiver_knows_what_pvs_said(archiver: Archiver, log: Path, contract: Contract, contract_text: str) -> None:
     pvs = truth_pvs(contract, log.parent)
     for device in DEVICES:
@@ -252,6 +258,7 @@ def test_an_archiver_knows_what_pvs_said(archiver: Archiver, log: Path, contract
         source.read(BEGAN - 10, NOW)
 
 
+@pytest.mark.slow
 def test_an_archiver_that_is_not_there_is_the_outside_world(log: Path, contract: Contract) -> None:
     with pytest.raises(BadInput, match="--truth archiver:nowhere: url: expected an address such as"):
         TruthArchive("nowhere")
@@ -261,6 +268,7 @@ def test_an_archiver_that_is_not_there_is_the_outside_world(log: Path, contract:
         source.read(BEGAN, NOW)
 
 
+@pytest.mark.slow
 def test_another_truth_or_a_wider_bound_is_looser_in_a_pull_request(contract_text: str) -> None:
     said = {}
     for name, pv, lag in (("none", None, None), ("one", "{device}:TRUTH", "1s"), ("other", "{device}:EASY", "2s")):

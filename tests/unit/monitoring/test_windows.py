@@ -124,6 +124,7 @@ def test_versions_that_share_a_file_are_told_apart(write: Callable[..., Path], c
     assert len(window(log, contract, version=2)) == 150
 
 
+@pytest.mark.slow
 def test_rows_that_are_there_twice_count_once(write: Callable[..., Path], contract: Contract) -> None:
     log = write()
     (file,) = log.rglob("*.parquet")
@@ -195,6 +196,7 @@ def _spoiled(file: Path, column: str) -> bytes:
     return bytes(content)
 
 
+@pytest.mark.slow
 def test_a_log_of_another_contract_is_said(write: Callable[..., Path], contract: Contract) -> None:
     log = write()
     (file,) = log.rglob("*.parquet")

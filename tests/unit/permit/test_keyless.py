@@ -50,6 +50,7 @@ def refusal(folder: Path, sigstore: Sigstore) -> str:
     return said.removeprefix("the permit was not signed with Sigstore: ")
 
 
+@pytest.mark.slow
 def test_a_job_signs_as_the_workflow_that_it_is(
     sigstore: Sigstore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,6 +97,7 @@ def bound(laboratory: Laboratory, software: Path) -> Statement:
     return assemble(project, [verdicts(project)], INTERLOCKS, software=software)
 
 
+@pytest.mark.slow
 def test_the_permit_binds_exactly_one_bill_of_materials(laboratory: Laboratory, software: Path) -> None:
     permit = bound(laboratory, software)
     assert permit.predicate.software
@@ -187,6 +188,7 @@ def test_the_bill_of_one_variant_alone_is_refused(variants: Laboratory, tmp_path
         bound(variants, software)
 
 
+@pytest.mark.slow
 def test_a_changed_lock_of_a_variant_makes_the_bill_outdated(variants: Laboratory, tmp_path: Path) -> None:
     software = written(variants, tmp_path / "sbom.cdx.json")
     lock = variants.root / "cuda.conda-lock.yml"
@@ -196,6 +198,7 @@ def test_a_changed_lock_of_a_variant_makes_the_bill_outdated(variants: Laborator
         bound(variants, software)
 
 
+@pytest.mark.slow
 def test_a_lock_that_is_not_in_the_commit_may_not_be_in_the_bill(variants: Laboratory, tmp_path: Path) -> None:
     software = written(variants, tmp_path / "sbom.cdx.json")
     variants.git("rm", "--quiet", "--cached", "cuda.conda-lock.yml")
@@ -204,6 +207,7 @@ def test_a_lock_that_is_not_in_the_commit_may_not_be_in_the_bill(variants: Labor
         bound(variants, software)
 
 
+@pytest.mark.slow
 def test_a_byte_changed_in_the_bill_fails_for_whoever_verifies_the_signed_permit(
     laboratory: Laboratory, software: Path, tmp_path: Path
 ) -> None:

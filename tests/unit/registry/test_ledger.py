@@ -54,6 +54,7 @@ def test_each_event_is_a_commit_that_keeps_the_earlier_ones(ledger: Ledger, orig
     assert bare.read(BRANCH, f"permits/{'b' * 64}.json") == "first\n"
 
 
+@pytest.mark.slow
 def test_work_tree_index_and_head_are_left_alone(ledger: Ledger, git: Callable[..., str], event: Make) -> None:
     (ledger.git.root / "contract.yaml").write_text("half done\n")
     (ledger.git.root / "new.txt").write_text("new\n")
@@ -102,6 +103,7 @@ def test_what_was_read_stays_until_the_next_fetch(ledger: Ledger, event: Make, m
     assert len(asked) == 1, "git is asked where the remote has another commit than the one that was read"
 
 
+@pytest.mark.slow
 def test_an_event_for_a_line_that_was_read_meanwhile_is_a_conflict(ledger: Ledger, event: Make) -> None:
     """The ledger was fetched again after the event was made for its next line."""
     ledger.append(event(by="Ada"))
@@ -110,6 +112,7 @@ def test_an_event_for_a_line_that_was_read_meanwhile_is_a_conflict(ledger: Ledge
     assert [one.by for one in ledger.events()] == ["Ada"]
 
 
+@pytest.mark.slow
 def test_an_event_that_no_ledger_may_have_is_not_appended(ledger: Ledger, event: Make) -> None:
     ledger.append(event())
     with pytest.raises(BadInput, match="cannot be appended: it promotes version 1 a second time"):
@@ -147,6 +150,7 @@ def test_a_hook_that_refuses_is_exit_4(ledger: Ledger, origin: Path, event: Make
     assert ledger.state("bpm-faults").champion == event()
 
 
+@pytest.mark.slow
 def test_an_unreachable_remote_is_exit_4(ledger: Ledger, origin: Path, event: Make) -> None:
     origin.rename(origin.with_name("elsewhere"))
     with pytest.raises(Outside, match="origin does not answer"):
@@ -223,6 +227,7 @@ def test_a_clone_that_cannot_be_written_is_not_called_a_remote_that_does_not_ans
         ledger.fetch()
 
 
+@pytest.mark.slow
 def test_a_file_beside_the_ledger_is_read_once_and_what_git_did_not_give_is_asked_for_again(
     ledger: Ledger, event: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

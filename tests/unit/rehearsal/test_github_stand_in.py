@@ -36,6 +36,7 @@ def commit(project: Project, git: Git, text: str) -> Repository:
     return project.git
 
 
+@pytest.mark.slow
 def test_ruleset_of_the_commit_protects(project: Project, git: Git, body: dict[str, Any]) -> None:
     repository = commit(project, git, json.dumps(body))
     (project.root / MAIN).unlink()
@@ -82,6 +83,7 @@ def test_other_paths_are_not_found(project: Project) -> None:
         Client("lab/faults", "", api).get("/pulls")
 
 
+@pytest.mark.slow
 def test_releases_are_written_to_one_folder_only(tmp_path: Path) -> None:
     document = tmp_path / "RUNBOOK.md"
     document.write_text("call the expert")

@@ -176,6 +176,7 @@ def test_only_what_changes_from_run_to_run_is_left_out(differ: Callable[..., dic
     assert "line 1" in differ("took 1 s\nAUC 0.9", "took 2 s\nAUC 0.9", "took 2 s\nAUC 0.9")["page.md"]
 
 
+@pytest.mark.slow
 def test_tables_are_compared_row_by_row_where_their_bytes_differ(tmp_path: Path) -> None:
     before = table(tmp_path / "a.parquet", [1.0, 2.0])
 

@@ -252,6 +252,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_cannot_be_searched_is_refused(searched: Project, search: Callable[..., Session], what: str) -> None:
     before, after, message = REFUSED[what]
@@ -261,6 +262,7 @@ def test_what_cannot_be_searched_is_refused(searched: Project, search: Callable[
     assert message in caught.value.message
 
 
+@pytest.mark.slow
 def test_a_parameter_of_the_data_is_refused(searched: Project, search: Callable[..., Session]) -> None:
     replace(searched.root / "dvc.yaml", "params: [train]", "params: [train, split]")
     replace(searched.root / FILE, "{int: [1, 8]}", "{int: [1, 8]}\n    split.seed: {int: [1, 8]}")
@@ -268,6 +270,7 @@ def test_a_parameter_of_the_data_is_refused(searched: Project, search: Callable[
         search(1)
 
 
+@pytest.mark.slow
 def test_data_of_other_parameters_are_refused(searched: Project, search: Callable[..., Session]) -> None:
     replace(searched.root / FILE, "split: {seed: 1}", "split: {seed: 2}")
     with pytest.raises(Failed, match="stage dataset, which makes the data of the trials") as caught:
@@ -275,12 +278,14 @@ def test_data_of_other_parameters_are_refused(searched: Project, search: Callabl
     assert caught.value.hint == "dvc repro dataset"
 
 
+@pytest.mark.slow
 def test_a_training_that_declares_the_test_split_is_refused(searched: Project, search: Callable[..., Session]) -> None:
     replace(searched.root / "dvc.yaml", "data/dataset]\n    params", "data/dataset/test.parquet]\n    params")
     with pytest.raises(Failed, match=r"makes the weights and reads data/dataset/test\.parquet, on which the model is"):
         search(1)
 
 
+@pytest.mark.slow
 def test_data_that_are_not_here_are_asked_for(searched: Project, search: Callable[..., Session]) -> None:
     for folder in (".dvc/cache", "data/dataset"):
         shutil.rmtree(searched.root / folder)

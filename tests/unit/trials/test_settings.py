@@ -229,6 +229,7 @@ def test_a_defect_is_refused_with_its_line(contract: Contract, defect: str) -> N
     assert (found.file, found.line) == ("params.yaml", line)
 
 
+@pytest.mark.slow
 def test_what_is_just_inside_of_the_limits_can_be_drawn(contract: Contract) -> None:
     space = (
         f"  space:\n    train.x: {{float: [-8.0e+307, 8.0e+307]}}\n    train.depth: {{int: [{-(2**53)}, {2**53}]}}\n"

@@ -78,6 +78,7 @@ def test_a_journal_that_is_damaged_is_named(searched: Project) -> None:
             assert caught.value.file == str(journal)
 
 
+@pytest.mark.slow
 def test_a_folder_in_place_of_the_journal_is_named_and_so_is_a_file_in_place_of_its_folder(searched: Project) -> None:
     journal = folder_of(searched) / JOURNAL
     journal.mkdir(parents=True)
@@ -195,6 +196,7 @@ def test_an_option_that_a_driver_does_not_take_is_named(searched: Project, tmp_p
         opened(searched, f"sqlite:///{tmp_path}/studies.db?cached_statements=hunter22")
 
 
+@pytest.mark.slow
 def test_a_run_is_dead_where_its_process_or_its_signs_are(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     told = open_study(Project(searched.root)).told
     ended = subprocess.Popen([sys.executable, "-c", ""])

@@ -40,6 +40,7 @@ def test_the_farthest_numbers_have_quartiles_too() -> None:
     assert summarise(made, made.trials[0], OUTPUTS, None).spread["validation_loss"].highest == 1.7e308
 
 
+@pytest.mark.slow
 def test_of_several_objectives_it_has_the_front_and_stays_small() -> None:
     trials = [complete(n, float(n), float(n)) for n in range(2 * FRONT)]
     found = summarise(study(*trials, objectives=(LOSS, AUC)), trials[3], OUTPUTS, None)

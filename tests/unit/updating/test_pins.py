@@ -136,6 +136,7 @@ def test_the_three_commits_of_a_release_are_one_template_and_no_pin_goes_back(
     assert ((git.root / WORKFLOWS / "release.yml").read_text(), (git.root / IMAGE).read_text()) == pinned
 
 
+@pytest.mark.slow
 def test_the_digest_leaves_out_our_pins_alone(tmp_path: Path) -> None:
     digest = rules()["digest"]
     copy = Path(shutil.copytree(ROOT / "template", tmp_path / "template"))

@@ -102,6 +102,7 @@ def test_files_in_conflict_and_the_record_wait_for_a_person(
     assert {change.path for change in rest.staged.changes} == {"Makefile", ANSWERS, RENDERED}
 
 
+@pytest.mark.slow
 def test_nothing_newer_is_no_pull_request(git: Git, install: Install, client: Client, github: GitHub) -> None:
     install(FIRST)
     assert propose(git.root, client, quiet).address is None

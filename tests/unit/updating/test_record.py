@@ -36,6 +36,7 @@ def test_the_record_has_what_cruft_reads_and_the_version(git: Git, repository: P
     assert written["beampermit"]["version"] == FIRST
 
 
+@pytest.mark.slow
 def test_the_commit_is_recorded_only_where_it_is_exactly_what_lies_there(repository: Path, tmp_path: Path) -> None:
     clone = Path(shutil.copytree(repository, tmp_path / "clone"))
     head = Git(clone).head()

@@ -35,6 +35,7 @@ def kept(path: Path, *verdicts: Verdict) -> tuple[Verdict, ...]:
     return tuple(others)
 
 
+@pytest.mark.slow
 def test_what_all_say_together_is_never_too_much_to_be_read(tmp_path: Path) -> None:
     """Each within its own limits; numbers in a list take more bytes in the file, where they are further in."""
     many = [own(number, {"all": [1] * (FACTS // 8)}, places=MOST * (number < 3)) for number in range(18)]

@@ -934,6 +934,7 @@ def test_a_text_is_not_in_the_shell_of_steps(shell: str, bad: bool) -> None:
         assert [rule for rule, _ in defects_of(text)] == ["evaluated-text"] * bad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [HEAD_TO_ENV, HEAD_TO_OUTPUT])
 def test_a_head_is_followed_from_step_to_step(step: str) -> None:
     text = workflow(f"permissions: {{contents: write}}\nruns-on: ubuntu-latest\nsteps:\n{step}", "repository_dispatch")
@@ -1190,6 +1191,7 @@ def test_too_many_jobs_are_refused() -> None:
         linted(workflow("uses: ./.github/workflows/circle.yml"), circle=f"on: {{workflow_call: }}\njobs:\n{jobs}")
 
 
+@pytest.mark.slow
 def test_jobs_that_need_the_same_jobs_are_judged_once() -> None:
     needing = (f"  j{n}: {{needs: [{', '.join(f'j{m}' for m in range(n))}], runs-on: x}}\n" for n in range(40))
     assert len(defects_of(workflow(HOSTED) + "".join(needing))) == 40
@@ -1198,6 +1200,7 @@ def test_jobs_that_need_the_same_jobs_are_judged_once() -> None:
 MANY = "strategy: {matrix: {a: [1, 2, 3, 4, 5, 6, 7, 8], b: [1, 2, 3, 4, 5, 6, 7, 8]}}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -1224,6 +1227,7 @@ def test_what_takes_too_much_work_to_judge_is_refused(text: str) -> None:
         linted(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

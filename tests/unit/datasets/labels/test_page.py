@@ -221,6 +221,7 @@ def test_signals_are_served_by_row_and_values_that_are_not_finite_are_null(
     assert ask(server, "signals?rows=3")[1]["3"]["turns"]["values"] == [1.0, None, 2.0, None]
 
 
+@pytest.mark.slow
 def test_the_queue_needs_a_person_a_table_and_its_data(dvc_project: Project) -> None:
     assert Queue.of(dvc_project, "train", None).who == "Ada Operator"
     with pytest.raises(BadInput, match="there is no table 'tests'; there are raw, train"):

@@ -78,6 +78,7 @@ def test_a_source_that_cannot_be_loaded_is_named(ask_logger: Callable[..., Any])
         ask_logger("not_there:Logger")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["archivr", "acnet"])
 def test_an_unknown_source_is_named(asking: Callable[..., Project], source: str) -> None:
     wanted = {

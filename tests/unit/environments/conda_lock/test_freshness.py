@@ -321,6 +321,7 @@ def test_what_real_locks_have_is_no_fault(backend: CondaLock, locked: Path, kind
     assert [words for words in found if "the locked packages still meet it" not in words] == []
 
 
+@pytest.mark.slow
 def test_a_package_may_name_a_channel_of_its_own(backend: CondaLock, locked: Path) -> None:
     edit(locked / "environment.yml", "- torch", "- lab-two::torch")
     for file in locked.glob("*conda-lock.yml"):

@@ -22,6 +22,7 @@ torch==2.13.0+cpu
 """
 
 
+@pytest.mark.slow
 def test_the_index_of_a_package_is_as_uv_says(uv_settings: Path, index: Index) -> None:
     assert uv_settings
     assert index_of("numbers", "--default-index", index.url) == index.url

@@ -256,6 +256,7 @@ def test_a_bundle_with_another_file_or_without_one_is_refused(root: Path, tmp_pa
     assert not (root / ".venv" / installation.STAMP).exists()
 
 
+@pytest.mark.slow
 def test_what_an_index_exchanged_is_not_bundled(root: Path, tmp_path: Path) -> None:
     shutil.rmtree(cache(), ignore_errors=True)
     edit(root / "uv.lock", 'hash = "sha256:', 'hash = "sha256:0000')

@@ -21,6 +21,7 @@ Drafts = Callable[..., Drafted]
 Contracts = Callable[..., Contract]
 
 
+@pytest.mark.slow
 def test_inputs_have_the_units_ranges_steps_and_pvs_of_their_columns(contract_of: Contracts, tmp_path: Path) -> None:
     steps = [row / 10 for row in range(ROWS)]
     header = ["Beam Current [mA]", "BPM:01:X", "valve", "y"]
@@ -32,11 +33,13 @@ def test_inputs_have_the_units_ranges_steps_and_pvs_of_their_columns(contract_of
     assert (valve.range, valve.unit) == ((0, 1), "1")
 
 
+@pytest.mark.slow
 def test_the_second_owner_is_the_deputy(contract_of: Contracts, tmp_path: Path) -> None:
     contract = contract_of(write_csv(tmp_path / "x.csv", ["x", "y"], numbers(1), numbers()), "y")
     assert [owner.role for owner in contract.model.owners] == ["maintainer", "deputy"]
 
 
+@pytest.mark.slow
 def test_a_quantity_is_measured_by_r2_and_rmse_and_gated_by_the_constant_answer(
     contract_of: Contracts, tmp_path: Path
 ) -> None:
@@ -96,6 +99,7 @@ def test_text_inputs_are_places_in_their_values(drafted: Drafts, tmp_path: Path)
 ODD = ["", "x", "x", "class", "null", "yes", "on", "origin", "row", "電流", "a: b, {c} #d", '"', "Ä [µm]", "TODO", "y"]
 
 
+@pytest.mark.slow
 def test_columns_of_any_name_give_a_contract_that_loads_and_a_written_list_of_changed_names(
     contract_of: Contracts, tmp_path: Path
 ) -> None:
@@ -108,6 +112,7 @@ def test_columns_of_any_name_give_a_contract_that_loads_and_a_written_list_of_ch
     assert {"class", "null", "yes", "on"} <= set(names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["true", "null", "on"])
 def test_an_output_may_have_a_name_that_yaml_takes_for_something_else(
     output: str, contract_of: Contracts, tmp_path: Path
@@ -125,6 +130,7 @@ def test_the_truth_of_a_class_is_no_input_and_no_group(contract_of: Contracts, t
     assert [signal.name for signal in contract.signals.inputs] == ["fault_is_1-2", "fault_is_0-2", "shift-2"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("named", "by", "time", "remark"),
     [

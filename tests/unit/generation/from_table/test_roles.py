@@ -20,6 +20,7 @@ def with_gaps(values: list[Any], *rows: int) -> list[Any]:
     return ["" if row in rows else value for row, value in enumerate(values)]
 
 
+@pytest.mark.slow
 def test_what_is_not_named_is_an_input_unless_it_cannot_be_one(assigned: Assigned, tmp_path: Path) -> None:
     columns: dict[str, list[Any]] = {
         "": list(range(ROWS)),

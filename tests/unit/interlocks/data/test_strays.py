@@ -64,6 +64,7 @@ def test_dat008_takes_text_for_text(dvc_project: Project) -> None:
     assert dat008(dvc_project).outcome is Outcome.PASSED
 
 
+@pytest.mark.slow
 @pytest.mark.plants("DAT008")
 @pytest.mark.parametrize(
     ("name", "spelled"),

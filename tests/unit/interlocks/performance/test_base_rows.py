@@ -48,10 +48,12 @@ def keys(file: Any) -> list[Any]:
     return duckdb.sql(f"SELECT acquisition, plane FROM read_parquet('{file}')").fetchall()
 
 
+@pytest.mark.slow
 def test_the_same_file_is_the_same_rows(changed: Project) -> None:
     assert rows(changed) == BaseRows()
 
 
+@pytest.mark.slow
 def test_without_a_base_branch_or_a_model_there_nothing_is_compared(dvc_project: Project, alter: Any) -> None:
     alter("test", "*", "WHERE plane = 'X'")
     assert rows(dvc_project) == BaseRows()
@@ -103,6 +105,7 @@ ATTACKS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("columns", "where"), ATTACKS)
 def test_other_test_rows_under_the_same_version_are_refused(
     changed: Project, alter: Any, columns: str, where: str, said: str
@@ -111,6 +114,7 @@ def test_other_test_rows_under_the_same_version_are_refused(
     assert said in rows(changed).problem
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("columns", "where"), [("*", ORDER), ("*, 1.0 AS weight", ""), ("* EXCLUDE (acquired_at)", "")]
 )
@@ -139,6 +143,7 @@ def test_labels_that_people_corrected_may_differ_and_are_counted(changed: Projec
     assert rows(changed) == BaseRows(f"{TEST} has changed: 1 of 8 rows were labelled by people")
 
 
+@pytest.mark.slow
 def test_a_label_by_a_person_does_not_let_the_signal_change(changed: Project, alter: Any) -> None:
     relabel(changed, "a03-2")
     alter(
@@ -181,6 +186,7 @@ def test_a_new_version_of_the_dataset_may_have_other_rows_and_is_judged_on_the_e
     assert len(keys(found.table)) == 8
 
 
+@pytest.mark.slow
 def test_a_version_that_falls_is_no_new_one(changed: Project, alter: Any) -> None:
     raise_version(changed)
     changed.git("commit", "--quiet", "--all", "--message", "A version")
@@ -201,6 +207,7 @@ def test_where_rows_are_added_the_earlier_ones_are_judged_by_themselves_too(chan
     assert keys(found.table) == [(f"a03-{turn}", plane) for plane in "YX" for turn in range(4)]
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="PRF001",
     tried="easy test rows are added, and a column called `key0` says that they are the earlier ones",
@@ -215,6 +222,7 @@ def test_no_further_column_says_which_rows_are_the_earlier_ones(changed: Project
     assert keys(found.table) == [(f"a03-{turn}", plane) for plane in "YX" for turn in range(4)]
 
 
+@pytest.mark.slow
 def test_a_row_that_is_there_twice_is_a_new_row(changed: Project, alter: Any) -> None:
     alter("test", "*", "UNION ALL SELECT * FROM read_parquet('{file}') WHERE plane = 'X'")
     found = rows(changed)
@@ -236,6 +244,7 @@ def test_rows_of_the_base_branch_that_are_nowhere_cannot_be_compared(
     assert found.note.startswith("dataset.request.version 1 -> 2; the test rows cannot be compared")
 
 
+@pytest.mark.slow
 def test_rows_that_the_base_branchs_manifest_does_not_list_are_not_believed(changed: Project, alter: Any) -> None:
     changed.git("switch", "--quiet", "main")
     replace(changed.root / "manifest.json", "sha256:", "sha256:" + "0" * 10)
@@ -247,6 +256,7 @@ def test_rows_that_the_base_branchs_manifest_does_not_list_are_not_believed(chan
     assert "is not the file that its manifest lists" in rows(changed).problem
 
 
+@pytest.mark.slow
 def test_a_manifest_of_the_base_branch_that_is_none_does_not_leave_the_rows_uncompared(changed: Project) -> None:
     changed.git("switch", "--quiet", "main")
     replace(changed.root / "manifest.json", '"algorithm": "sha256"', '"algorithm": "md5"')
@@ -256,6 +266,7 @@ def test_a_manifest_of_the_base_branch_that_is_none_does_not_leave_the_rows_unco
     assert "not a manifest: algorithm: Input should be 'sha256'" in rows(changed).problem
 
 
+@pytest.mark.slow
 def test_rows_that_git_holds_are_compared_as_well(changed: Project, alter: Any) -> None:
     changed.git("switch", "--quiet", "main")
     changed.git("add", "--force", TEST)

@@ -216,6 +216,7 @@ def test_the_file_of_metrics_may_differ_by_a_millionth(project: Project, by: flo
 TOLERANCE = "  tolerance: {relative: 0.02, because: The rows are sampled.}\n"
 
 
+@pytest.mark.slow
 def test_the_base_branchs_contract_says_why_two_evaluations_differ(project: Project, branch: Any) -> None:
     command = "  command: [python, -m, bpm_faults.evaluate,"
     branch(command, TOLERANCE + command)

@@ -194,6 +194,7 @@ def test_the_base_branchs_measures_decide(branch: Project, attack: tuple[str, st
     assert said in verdict.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gate", "outcome"), [(0.96, Outcome.PASSED), (0.9601, Outcome.FAILED)])
 def test_a_value_at_the_gate_passes_and_one_just_outside_fails(branch: Project, gate: float, outcome: Outcome) -> None:
     replace(branch.root / "contract.yaml", "measure: recall, gate: 0.96", f"measure: recall, gate: {gate}")

@@ -24,6 +24,7 @@ def git005(project: Project) -> Verdict:
     return verdict
 
 
+@pytest.mark.slow
 def test_a_sound_project_passes(dvc_project: Project) -> None:
     assert git005(dvc_project).reason == "every file that decides about the model is in the commit"
 
@@ -123,6 +124,7 @@ def pipeline_that_is_a_link(project: Project) -> None:
     link("parts/dvc.lock", "notes/lock.yaml")(project)
 
 
+@pytest.mark.slow
 @pytest.mark.plants("GIT005")
 @pytest.mark.parametrize(
     "plant",
@@ -232,6 +234,7 @@ def test_what_decides_and_is_not_in_the_commit_is_named(dvc_project: Project, pl
     assert said in verdict.reason
 
 
+@pytest.mark.slow
 def test_an_encoding_that_changes_nothing_and_one_of_a_file_that_nothing_reads_pass(dvc_project: Project) -> None:
     lines = (
         "*.py working-tree-encoding=utf-8",
@@ -324,6 +327,7 @@ def test_a_contract_that_is_a_link_is_not_read(project: Project, said: str) -> N
         _ = Project(project.root).contract
 
 
+@pytest.mark.slow
 def test_the_base_branch_moves_no_limit_here(dvc_project: Project) -> None:
     """A pull request that stops ignoring what its base ignores passes: the commit counts, not the base."""
     ignored("data/raw.json")(dvc_project)

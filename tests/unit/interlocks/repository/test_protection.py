@@ -61,6 +61,7 @@ def test_a_protected_branch_passes_both_and_is_asked_about_once(
     assert github.count("/rules/branches/main") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.plants("GIT001", "GIT002")
 def test_no_rules_fail_both_and_the_fix_is_a_command(guarded: Project, ruleset: dict[str, Any]) -> None:
     ruleset["enforcement"] = "evaluate"
@@ -71,6 +72,7 @@ def test_no_rules_fail_both_and_the_fix_is_a_command(guarded: Project, ruleset: 
     assert "the check 'ml / permit' is not required (required: none)" in required.reason
 
 
+@pytest.mark.slow
 @pytest.mark.attack(
     guard="GIT001",
     tried="the ledger's branch has no rules, so that it can be set back by a force-push",
@@ -95,6 +97,7 @@ def test_a_renamed_job_fails_git002_with_both_names(guarded: Project, ruleset: d
     assert verdict.locations[0].file == FILES[1]
 
 
+@pytest.mark.slow
 def test_a_merge_queue_wants_the_workflow_to_run_for_it(guarded: Project, ruleset: dict[str, Any]) -> None:
     ruleset["rules"].append({"type": "merge_queue", "parameters": {}})
     assert judged(guarded, "GIT002")[0].passed
@@ -170,6 +173,7 @@ def test_a_laptop_with_a_token_asks(guarded: Project, ruleset: dict[str, Any], m
     assert [verdict.outcome for verdict in judged(guarded)] == [Outcome.PASSED, Outcome.PASSED]
 
 
+@pytest.mark.slow
 def test_a_job_without_a_token_asks_all_the_same_and_is_not_skipped(
     guarded: Project, ruleset: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +184,7 @@ def test_a_job_without_a_token_asks_all_the_same_and_is_not_skipped(
     assert exit_code(verdicts) == 1
 
 
+@pytest.mark.slow
 def test_a_github_that_is_down_is_an_error_of_both(
     guarded: Project, ruleset: dict[str, Any], github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:

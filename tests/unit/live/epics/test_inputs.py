@@ -161,6 +161,7 @@ def test_structures_of_pva_arrive(machine: Machine) -> None:
     assert machine.inputs["IMAGE"][:5] == ([[6.0, 5.0, 4.0], [3.0, 2.0, 1.0]], NOW, 1, Fault.NONE, "dark")
 
 
+@pytest.mark.slow
 def test_the_newest_of_many_updates_is_there_in_the_end(machine: Machine) -> None:
     for step in range(300):
         machine.ioc.set("FLOAT", 100.0 + step)

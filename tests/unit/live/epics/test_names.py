@@ -82,6 +82,7 @@ def test_an_input_that_is_a_field_of_an_output_is_refused(refused: Refused, turn
     )
 
 
+@pytest.mark.slow
 def test_an_input_that_is_a_status_pv_is_refused(refused: Refused) -> None:
     said = refused({}, "{device}:UPTIME", serving={"prefix": "B1"})
     assert said == "B1:UPTIME is an input, and B1:UPTIME a record of the service itself"

@@ -252,6 +252,7 @@ def test_restart_calls_back(served: Records, aioca: Client) -> None:
     assert aioca.get("FAULTS:RESTART")["value"] == 0
 
 
+@pytest.mark.slow
 def test_puts_in_quick_succession_are_each_judged_by_what_they_wrote(served: Records, pva: Context) -> None:
     """What is set back after one of them is not taken for what the next one wrote."""
     restarts, puts = served.restarts, len(served.puts())
@@ -266,6 +267,7 @@ def test_puts_in_quick_succession_are_each_judged_by_what_they_wrote(served: Rec
     assert served.restarts == restarts + len(written)
 
 
+@pytest.mark.slow
 def test_other_pvs_are_other_records(served: Records, contract_text: str) -> None:
     for same, change in (
         (True, {"high": 40, "unit": "mm"}),

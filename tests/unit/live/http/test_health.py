@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from beampermit.live.loop import Standing
@@ -27,6 +28,7 @@ def metric(http: Browsed, name: str, **labels: str) -> float:
     return value
 
 
+@pytest.mark.slow
 def test_before_the_first_cycle_the_service_is_alive_and_not_ready(browse: Browse) -> None:
     http = browse()
     http.clock[0] += 10 * GRACE
@@ -42,6 +44,7 @@ def test_before_the_first_cycle_the_service_is_alive_and_not_ready(browse: Brows
     assert metric(http, "beampermit_log_lost_rows_total") == 7
 
 
+@pytest.mark.slow
 def test_a_loop_that_stands_is_dead_from_a_bound_on(serving: Served, browse: Browse) -> None:
     http = browse(serving)
     http.publish(serving)
@@ -55,6 +58,7 @@ def test_a_loop_that_stands_is_dead_from_a_bound_on(serving: Served, browse: Bro
     assert http.get("/healthz").json()["alive"]
 
 
+@pytest.mark.slow
 def test_ready_are_outputs_of_which_some_have_a_value(serving: Served, browse: Browse) -> None:
     http = browse(serving)
     http.publish(serving)
@@ -95,6 +99,7 @@ def test_what_is_not_known_is_null(serve: Serve, browse: Browse) -> None:
     assert (status["status"], status["reason"]) == ("INVALID", "no permit (6 of 6 outputs)")
 
 
+@pytest.mark.slow
 def test_metrics_are_those_of_the_loop(serving: Served, browse: Browse) -> None:
     http = browse(serving)
     serving.put([60.0, 0.0, 0.0], device="B1")
@@ -122,12 +127,14 @@ def test_metrics_are_those_of_the_loop(serving: Served, browse: Browse) -> None:
         assert metric(http, name, model="bpm-faults", **dict(labels)) == value, (name, labels)
 
 
+@pytest.mark.slow
 def test_a_version_that_may_not_serve_is_not_permitted(serve: Serve, browse: Browse) -> None:
     http = browse(served := serve(Standing(3, "", refused="no permit")))
     http.publish(served)
     assert metric(http, "beampermit_permitted") == 0
 
 
+@pytest.mark.slow
 def test_an_address_for_looking_alone_answers_no_question(serving: Served, browse: Browse) -> None:
     http = browse(serving, questions=False)
     assert http.get("/healthz").status_code == 200

@@ -72,6 +72,7 @@ def test_one_bad_row_is_null_with_its_reason_and_leaves_the_others(serving: Serv
     assert serving.model.asked[-1]["turns"].shape == (1, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fallback", [{"on_invalid": "default"}, {"on_invalid": "hold", "hold_for": "10s"}])
 def test_a_fallback_value_is_no_answer(serve: Serve, browse: Browse, fallback: dict[str, Any]) -> None:
     http = browse(serve(fallback=fallback))
@@ -167,6 +168,7 @@ def test_no_answer_is_given_of_a_version_that_is_refused_while_it_is_asked(servi
     assert (answer.status_code, answer.json()) == (503, {"error": "version 3 was retired by Ada"})
 
 
+@pytest.mark.slow
 def test_a_question_that_waits_over_a_switch_is_answered_by_the_new_version(
     serving: Served, serve: Serve, browse: Browse
 ) -> None:
@@ -254,6 +256,7 @@ def test_some_outputs_may_be_asked_for(serving: Served, browse: Browse) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_question_that_is_too_large_is_refused_before_it_is_read(serving: Served, browse: Browse) -> None:
     http = browse(serving)
     path = f"{MODEL}/infer"

@@ -115,6 +115,7 @@ def test_a_request_that_does_not_arrive_takes_no_place_for_long(
     assert time.monotonic() - began > 0.2
 
 
+@pytest.mark.slow
 def test_a_connection_that_is_used_again_stays(
     serving: Served, browse: Browse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +147,7 @@ def test_half_requests_do_not_stop_the_others(serving: Served, browse: Browse, m
         half.close()
 
 
+@pytest.mark.slow
 def test_silent_connections_do_not_make_the_service_look_dead(serving: Served, browse: Browse) -> None:
     http = browse(serving)
     http.publish(serving)

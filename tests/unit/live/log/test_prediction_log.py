@@ -19,6 +19,7 @@ from support.prediction_logs import Logged, rows
 from support.served import DEVICES, NOW, Serve, Served
 
 
+@pytest.mark.slow
 def test_a_row_has_inputs_answers_and_all_that_was_shown(serve: Serve, logged: Logged, tmp_path: Path) -> None:
     served = serve()
     log = logged(served)
@@ -89,6 +90,7 @@ def test_a_version_beside_the_one_in_service_is_logged_as_such(serving: Served, 
     assert [row["served.shadow"] for row in rows(tmp_path)] == [True, False]
 
 
+@pytest.mark.slow
 def test_files_change_with_the_hour_and_by_size(serving: Served, logged: Logged, tmp_path: Path) -> None:
     log = logged(serving)
 

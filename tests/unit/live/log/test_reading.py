@@ -39,6 +39,7 @@ def folder(serving: Served, logged: Logged, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_closed_and_open_files_are_read_in_order_of_time(folder: Path) -> None:
     assert {file.suffix for file in (folder / "log").rglob("*T*")} == {".parquet", ".arrow"}
     times = [(record["served.at"], record["served.row"]) for record in found(folder)]
@@ -48,6 +49,7 @@ def test_closed_and_open_files_are_read_in_order_of_time(folder: Path) -> None:
     assert not [*folder.glob("beampermit-log-*")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("selected", "rows"),
     [
@@ -67,6 +69,7 @@ def test_rows_are_selected(folder: Path, selected: Any, rows: int) -> None:
     assert len(found(folder, **selected)) == rows
 
 
+@pytest.mark.slow
 def test_files_of_other_hours_are_not_opened(folder: Path) -> None:
     (old,) = (folder / "log").rglob("*.parquet")
     old.write_bytes(b"no table")
@@ -75,6 +78,7 @@ def test_files_of_other_hours_are_not_opened(folder: Path) -> None:
         found(folder)
 
 
+@pytest.mark.slow
 def test_one_output_and_the_inputs_are_left(folder: Path) -> None:
     names = [*found(folder, outputs=("orbit",))[0]]
     assert "turns" in names
@@ -97,6 +101,7 @@ def test_versions_with_other_inputs_stand_in_one_log(folder: Path, serve: Serve,
     assert len(found(folder, versions=(4,))) == 3
 
 
+@pytest.mark.slow
 def test_an_open_file_that_is_closed_meanwhile_is_read_all_the_same(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,12 +116,14 @@ def test_an_open_file_that_is_closed_meanwhile_is_read_all_the_same(
     assert len(found(folder)) == 6
 
 
+@pytest.mark.slow
 def test_a_file_that_is_there_open_and_closed_is_read_once(folder: Path) -> None:
     (stream,) = (folder / "log").rglob("*.arrow")
     reading.write_parquet(stream, stream.with_suffix(".parquet"))
     assert len(found(folder)) == 6
 
 
+@pytest.mark.slow
 def test_an_output_that_is_not_there_is_said(folder: Path) -> None:
     with pytest.raises(BadInput, match="no output 'scor' is in this log; it has score, orbit"):
         found(folder, outputs=("scor",))

@@ -155,6 +155,7 @@ def test_a_service_is_found_by_http(serving: Served, browse: Browse) -> None:
     assert lines[3].split()[-2:] == ["no", "answer"]
 
 
+@pytest.mark.slow
 def test_a_prediction_log_that_cannot_be_written_stands_in_the_table(serving: Served, browse: Browse) -> None:
     http = browse(serving)
     http.observed.vitals._log_problem = lambda: "no space left on device"

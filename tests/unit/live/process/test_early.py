@@ -102,6 +102,7 @@ def test_the_process_started_ahead_is_the_one_that_loads_the_model(left: Path, c
         assert not runs(number)
 
 
+@pytest.mark.slow
 def test_a_process_started_ahead_ends_where_the_version_needs_another_or_none(left: Path, contract_text: str) -> None:
     with started_ahead(left) as ahead:
         number, early = process_of(ahead), EarlyProcess(ahead)

@@ -266,6 +266,7 @@ def test_what_a_process_started_ends_with_the_service(plant: Plant) -> None:
     assert asked.reason()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("look", "timeout"), [(0.05, 60), (600.0, 3)])
 def test_what_a_process_started_ends_with_a_process_that_ends_by_itself(
     plant: Plant, monkeypatch: pytest.MonkeyPatch, look: float, timeout: int

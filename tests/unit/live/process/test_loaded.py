@@ -14,6 +14,7 @@ from support.planted_models import THIS_ENVIRONMENT
 from support.planted_processes import SPEAKS, asked_contract
 
 
+@pytest.mark.slow
 def test_a_copy_is_asked_and_a_missing_gpu_is_no_fault_of_the_model(
     contract_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

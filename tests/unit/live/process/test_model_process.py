@@ -169,6 +169,7 @@ def test_an_environment_without_the_packages_of_the_model_is_said(ask: Plant, tm
     assert "No module named" in asked.reason_for_not_starting()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with the one that started it")
 def test_a_process_ends_with_the_thread_that_started_it(contract_text: str, tmp_path: Path) -> None:
     """As it does with the service, however that ends, and whatever the model is doing."""

@@ -80,6 +80,7 @@ def test_a_lock_for_one_kind_of_machine_needs_no_variant_unless_one_is_asked_for
         install_environment(git, both, replace(followed.wanted, variant="cuda"), silent)
 
 
+@pytest.mark.slow
 def test_a_lock_that_the_permit_does_not_bind_is_not_installed(followed: Followed, declared: Declared) -> None:
     facts = declared.statement.predicate
     bound = BoundFile(file="conda-lock.yml", digest=facts.environment.digest)

@@ -66,6 +66,7 @@ def test_a_project_in_a_folder_is_found_by_its_contract(origin: Path, settings: 
     assert mirror_of(origin).project_of(permit).prefix == "models/losses/"
 
 
+@pytest.mark.slow
 def test_a_commit_without_that_contract_and_one_that_is_gone_are_refused(origin: Path) -> None:
     mirror = mirror_of(origin)
     mirror.look()
@@ -87,6 +88,7 @@ def test_the_protected_branch_is_followed_and_kept(origin: Path) -> None:
     assert mirror_of(origin).ledger.protected == last
 
 
+@pytest.mark.slow
 def test_a_first_copy_without_its_ledger_is_not_taken_for_an_empty_one(
     origin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +107,7 @@ def test_a_first_copy_without_its_ledger_is_not_taken_for_an_empty_one(
     assert mirror.ledger.protected == Git(origin)("rev-parse", "HEAD")
 
 
+@pytest.mark.slow
 def test_a_remote_that_takes_all_and_says_nothing_is_waited_for_as_long_as_was_said(origin: Path) -> None:
     mirror = mirror_of(origin)
     mirror.look()
@@ -117,6 +120,7 @@ def test_a_remote_that_takes_all_and_says_nothing_is_waited_for_as_long_as_was_s
     assert mirror.ledger.protected == Git(origin)("rev-parse", "HEAD")
 
 
+@pytest.mark.slow
 def test_settings_of_the_checkout_count_anew_at_each_start(origin: Path) -> None:
     name = "http.extraHeader"
     for token in ("one", "two"):

@@ -133,6 +133,7 @@ def write_valves(file: Path, values: list[Any], unit: str = "") -> None:
     pq.write_table(table.set_column(4, field, table["valve"]), file)
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes(serve: Serve, recording: Recording, tmp_path: Path) -> None:
     file = recording(*ROWS)
     for name in ("one", "two"):
@@ -140,6 +141,7 @@ def test_two_runs_give_the_same_bytes(serve: Serve, recording: Recording, tmp_pa
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
 
 
+@pytest.mark.slow
 def test_outputs_become_stale_between_two_rows(serve: Serve, recording: Recording, tmp_path: Path) -> None:
     first, second = ((after, "B1", [1.0, 2.0, 3.0], 300.0, 0) for after in (0, 100))
     played(serve(), recording(first, second), tmp_path / "out.parquet")
@@ -183,6 +185,7 @@ def test_a_log_is_replayed_as_it_was_asked(serve: Serve, logged: Logged, tmp_pat
     assert rows_of(out, *names) == rows_of(tmp_path / "log/toy-model/3", *names)
 
 
+@pytest.mark.slow
 def test_reasons_are_counted(serve: Serve, recording: Recording, tmp_path: Path) -> None:
     summary = played(serve(), recording(*ROWS), tmp_path / "out.parquet")
     assert (summary.cycles, summary.asked) == (3, 3)
@@ -190,6 +193,7 @@ def test_reasons_are_counted(serve: Serve, recording: Recording, tmp_path: Path)
     assert summary.reasons["B1:TBT is NaN"] == 2  # of two outputs
 
 
+@pytest.mark.slow
 def test_speed_is_kept_and_a_replay_can_be_stopped(serve: Serve, recording: Recording) -> None:
     loop, stop = fresh(serve()), threading.Event()
     rows = [(second, "B1", [1.0, 2.0, 3.0], 300.0, 0) for second in (0, 1, 2, 4000)]
@@ -201,6 +205,7 @@ def test_speed_is_kept_and_a_replay_can_be_stopped(serve: Serve, recording: Reco
         assert next(updates, None) is None
 
 
+@pytest.mark.slow
 def test_rows_of_unknown_devices_are_counted(serve: Serve, recording: Recording) -> None:
     loop = fresh(serve())
     with open_recorded(recording(ROWS[0], (0, "B9", [1.0], 300.0, 0)), loop.wiring, "acquired_at") as recorded:
@@ -208,6 +213,7 @@ def test_rows_of_unknown_devices_are_counted(serve: Serve, recording: Recording)
         assert (len(moment.samples), recorded.strange) == (2, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "words"),
     [
@@ -225,6 +231,7 @@ def test_a_missing_column_is_named(serve: Serve, recording: Recording, tmp_path:
     assert not (tmp_path / "out.parquet").exists()
 
 
+@pytest.mark.slow
 def test_what_is_no_table_is_said(serve: Serve, recording: Recording, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="there is no such table"):
         played(serve(), tmp_path / "nothing.parquet", tmp_path / "out.parquet")

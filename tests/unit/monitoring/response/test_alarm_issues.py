@@ -15,6 +15,7 @@ Respond = Callable[..., Responding]
 KEY = key_of(trip())
 
 
+@pytest.mark.slow
 def test_an_alarm_is_one_issue_that_is_closed_when_it_has_been_clear_for_long(responding: Respond) -> None:
     monitor = responding()
     monitor.work(trip())
@@ -43,6 +44,7 @@ def test_an_alarm_that_stays_on_is_said_again_once_a_day(responding: Respond) ->
         assert len(monitor.said) == comments
 
 
+@pytest.mark.slow
 def test_an_alarm_that_gets_worse_is_said_at_once(responding: Respond) -> None:
     monitor = responding()
     monitor.work(trip())
@@ -65,6 +67,7 @@ def test_an_alarm_that_comes_back_soon_has_the_same_issue(responding: Respond) -
     assert "for the 3. time" in monitor.said[-1]
 
 
+@pytest.mark.slow
 def test_an_alarm_that_comes_back_later_has_another_issue(responding: Respond) -> None:
     monitor = responding()
     monitor.work(trip())
@@ -159,6 +162,7 @@ def test_an_issue_that_was_moved_to_another_repository_is_left_alone(responding:
     assert (monitor.states, monitor.said) == (["open"], [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["deleted", "locked"])
 def test_what_people_do_with_the_issue_of_many_alarms_stands(responding: Respond, what: str) -> None:
     monitor = responding(issues=1)
@@ -213,6 +217,7 @@ def test_what_github_refuses_is_told_later_and_the_monitor_goes_on(responding: R
     assert (len(monitor.github.issues), journal.problem, journal.troubles) == (1, "", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["POST", "PATCH", "GET"])
 def test_an_answer_that_is_lost_makes_no_second_issue_and_no_second_comment(responding: Respond, of: str) -> None:
     monitor = responding()
@@ -238,6 +243,7 @@ def test_github_that_asks_to_wait_for_long_is_not_asked_before(responding: Respo
     assert journal.wait_until == NOW + 1800
 
 
+@pytest.mark.slow
 def test_an_issue_that_github_refuses_does_not_keep_back_the_others(responding: Respond) -> None:
     monitor = responding()
     monitor.github.next(says(422), of="POST")
@@ -247,6 +253,7 @@ def test_an_issue_that_github_refuses_does_not_keep_back_the_others(responding: 
     assert len(monitor.github.issues) == 2
 
 
+@pytest.mark.slow
 def test_an_alarm_of_a_night_without_github_is_told_in_the_morning(responding: Respond) -> None:
     monitor = responding()
     for hour in range(6):
@@ -272,6 +279,7 @@ def test_a_slow_github_does_not_hold_what_is_told(responding: Respond) -> None:
 # Many
 
 
+@pytest.mark.slow
 def test_a_flood_has_few_issues_and_one_that_lists_the_others(responding: Respond) -> None:
     monitor = responding(issues=3)
     flood = [trip(subject=f"input-{number}") for number in range(60)]
@@ -292,6 +300,7 @@ def test_a_flood_has_few_issues_and_one_that_lists_the_others(responding: Respon
     assert len(monitor.github.issues) == 4
 
 
+@pytest.mark.slow
 def test_an_alarm_that_clears_while_many_are_gathered_has_cleared(
     responding: Respond, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +320,7 @@ def test_an_alarm_that_clears_while_many_are_gathered_has_cleared(
     assert (cleared.on, cleared.gathered) == (False, True)
 
 
+@pytest.mark.slow
 def test_room_for_an_issue_counts_those_that_are_open(responding: Respond) -> None:
     monitor = responding(issues=1)
     monitor.work(trip())
@@ -320,6 +330,7 @@ def test_room_for_an_issue_counts_those_that_are_open(responding: Respond) -> No
     assert [*monitor.github.issues.values()][-1]["title"].endswith("of turns.mean (MON001)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("back", [10 * DAY, 2 * HOUR])
 def test_an_alarm_after_the_clock_was_set_back_opens_its_issue_again(responding: Respond, back: float) -> None:
     monitor = responding()
@@ -335,6 +346,7 @@ def test_an_alarm_after_the_clock_was_set_back_opens_its_issue_again(responding:
     assert (monitor.states, len(monitor.said)) == (["closed"], 3)
 
 
+@pytest.mark.slow
 def test_a_reminder_has_the_newest_reading_and_there_is_none_while_the_alarm_is_bypassed(responding: Respond) -> None:
     monitor = responding()
     raised = trip().standing

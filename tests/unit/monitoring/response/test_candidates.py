@@ -25,6 +25,7 @@ def of_window(since: float, until: float, **more: object) -> Trip:
     return trip(**more).model_copy(update={"window": window})  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_a_candidate_has_the_rows_of_its_window_and_says_why(log: Path, tmp_path: Path) -> None:
     folder = store_candidate(tmp_path / "state", log, of_window(NOW + 1800, NOW + 3602))
     assert folder == tmp_path / "state/candidates/2027-01-15T090002Z-v3"
@@ -38,6 +39,7 @@ def test_a_candidate_has_the_rows_of_its_window_and_says_why(log: Path, tmp_path
     assert sorted(about["files"]) == files
 
 
+@pytest.mark.slow
 def test_it_is_read_as_a_prediction_log_with_its_units(log: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
@@ -47,6 +49,7 @@ def test_it_is_read_as_a_prediction_log_with_its_units(log: Path, tmp_path: Path
     assert pq.read_table(file).num_rows == 6
 
 
+@pytest.mark.slow
 def test_rows_of_other_models_in_the_same_log_are_left_out(log: Path, tmp_path: Path) -> None:
     (own,) = log.iterdir()
     shutil.copytree(own, log / "bpm-faults")
@@ -54,6 +57,7 @@ def test_rows_of_other_models_in_the_same_log_are_left_out(log: Path, tmp_path: 
     assert load_candidate(folder).rows == 9
 
 
+@pytest.mark.slow
 def test_another_alarm_of_the_same_window_is_added(log: Path, tmp_path: Path) -> None:
     first, second = (of_window(NOW, NOW + 3602, subject=subject) for subject in ("turns.std", "turns.mean"))
     for one in (first, second, second, first):
@@ -73,6 +77,7 @@ def test_what_a_kill_left_half_written_is_swept_away(log: Path, tmp_path: Path) 
         assert len([*rows.records()]) == 9
 
 
+@pytest.mark.slow
 def test_a_damaged_log_is_said_and_tried_again(responding: Respond, log: Path) -> None:
     for file in log.rglob("*.parquet"):
         file.write_bytes(b"no table")
@@ -100,6 +105,7 @@ def test_there_are_not_more_than_a_disk_holds(log: Path, tmp_path: Path, monkeyp
     store_candidate(tmp_path / "state", log, of_window(NOW + 9, NOW + 3611))
 
 
+@pytest.mark.slow
 def test_a_damaged_candidate_is_named(log: Path, tmp_path: Path) -> None:
     folder = store_candidate(tmp_path / "state", log, of_window(NOW, NOW + 3602))
     (folder / "candidate.json").write_text("{}")

@@ -38,6 +38,7 @@ def looked(monitor: Responding, after: float = 0.0, required: bool = True) -> Al
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("after", "silent"), [(0.0, False), (LIMIT - 1, False), (LIMIT + 1, True), (10 * LIMIT, True)])
 def test_it_fails_just_beyond_the_limit(alive: Responding, after: float, silent: bool) -> None:
     if not silent:
@@ -47,6 +48,7 @@ def test_it_fails_just_beyond_the_limit(alive: Responding, after: float, silent:
         looked(alive, after)
 
 
+@pytest.mark.slow
 def test_one_issue_is_replaced_twice_an_hour_at_most(alive: Responding) -> None:
     began = alive.github.count("PATCH")
     for _ in range(6):
@@ -56,6 +58,7 @@ def test_one_issue_is_replaced_twice_an_hour_at_most(alive: Responding) -> None:
     assert looked(alive).alarms == 0
 
 
+@pytest.mark.slow
 def test_an_old_result_is_silence_though_somebody_changes_the_issue(alive: Responding) -> None:
     (issue,) = alive.github.issues.values()
     issue["updated_at"] = "2099-01-01T00:00:00Z"
@@ -71,6 +74,7 @@ def test_a_closed_issue_still_tells(alive: Responding) -> None:
     assert len(alive.github.issues) == 1
 
 
+@pytest.mark.slow
 def test_a_deleted_issue_is_opened_again(alive: Responding) -> None:
     alive.github.issues.clear()
     for _ in range(2):
@@ -118,12 +122,14 @@ def test_who_leaves_does_not_disarm_the_switch(alive: Responding) -> None:
             looked(alive, after, required=False)
 
 
+@pytest.mark.slow
 def test_a_time_in_the_future_is_a_wrong_clock(alive: Responding) -> None:
     looked(alive, -590)
     with pytest.raises(Failed, match="in the future: a clock is wrong"):
         looked(alive, -610)
 
 
+@pytest.mark.slow
 def test_a_heartbeat_that_cannot_be_read_is_no_pass(alive: Responding) -> None:
     (issue,) = alive.github.issues.values()
     issue["body"] = issue["body"].replace('"alarms":1', '"alarms":-1')
@@ -131,6 +137,7 @@ def test_a_heartbeat_that_cannot_be_read_is_no_pass(alive: Responding) -> None:
         looked(alive)
 
 
+@pytest.mark.slow
 def test_github_down_is_not_silence(alive: Responding) -> None:
     alive.github.next(*[says(500)] * 5)
     with pytest.raises(Outside):

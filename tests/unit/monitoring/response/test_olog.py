@@ -89,12 +89,14 @@ def test_an_entry_is_written_once(olog: Service, wrapped: bool, monkeypatch: pyt
     assert {login for method, _, login in olog.asked if method == "GET"} == {""}, "a login goes where it is needed"
 
 
+@pytest.mark.slow
 def test_an_entry_that_only_looks_alike_is_another(olog: Service) -> None:
     olog.entries.append({"id": 1, "description": f"somebody quotes {ENTRY.id}"})
     Olog(f"{olog.url}#Operations", {LOGIN: "ada:s3cret:x"}).write(ENTRY)
     assert len(olog.entries) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("login", ["", "bo:s3cret"])
 def test_a_login_that_is_refused_says_what_to_set_and_shows_nothing(olog: Service, login: str) -> None:
     with pytest.raises(Outside, match=r"the logbook refuses the login \(401\)") as caught:

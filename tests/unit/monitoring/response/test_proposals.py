@@ -31,6 +31,7 @@ def new_limits(_: Trip) -> NewLimits:
     return NewLimits({"metrics/calibration.json": '{"format": 1}\n'}, "From 4 weeks of recorded data.")
 
 
+@pytest.mark.slow
 def test_limits_are_proposed_as_a_pull_request_that_changes_them_alone(responding: Respond) -> None:
     monitor = responding(on_trip="propose-limits", outlets={"new_limits": new_limits})
     monitor.work(trip())
@@ -56,6 +57,7 @@ def test_a_retraining_is_started_and_judged_like_any_other(responding: Respond) 
     assert all(ALLOWED.fullmatch(str(asked)) for asked in monitor.github.asked)
 
 
+@pytest.mark.slow
 def test_no_second_proposal_is_made_within_the_cooldown(responding: Respond) -> None:
     monitor = responding(on_trip="retrain", cooldown=2 * DAY)
     monitor.work(trip(), trip(subject="turns.mean"))
@@ -91,6 +93,7 @@ def test_issues_are_told_before_limits_are_looked_for(responding: Respond) -> No
     assert told == [1]
 
 
+@pytest.mark.slow
 def test_limits_are_not_looked_for_where_a_proposal_is_open(responding: Respond) -> None:
     asked: list[Trip] = []
 
@@ -141,6 +144,7 @@ def test_an_answer_that_is_lost_proposes_nothing_twice(responding: Respond, on_t
     assert monitor.journal.tasks == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [403, 404, 422, 500])
 def test_what_github_refuses_is_tried_again_and_then_given_up(responding: Respond, status: int) -> None:
     monitor = responding(on_trip="retrain")
@@ -161,6 +165,7 @@ def test_an_alarm_that_cleared_meanwhile_proposes_nothing(responding: Respond) -
     assert any("the alarm has cleared" in one for one in journal.log)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_trip", ["retrain", "propose-limits"])
 def test_what_was_begun_is_not_done_after_the_alarm_cleared(responding: Respond, on_trip: str) -> None:
     monitor = responding(on_trip=on_trip, outlets={"new_limits": new_limits})
@@ -181,6 +186,7 @@ def test_what_was_begun_is_not_done_for_the_next_raise_of_the_alarm(responding: 
     assert monitor.github.dispatched == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_trip", ["retrain", "propose-limits"])
 def test_what_was_done_before_the_alarm_cleared_is_noted_and_starts_the_cooldown(
     responding: Respond, on_trip: str, monkeypatch: pytest.MonkeyPatch
@@ -203,6 +209,7 @@ def killed(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "level", "on_trip", "starts"),
     [
@@ -261,6 +268,7 @@ def test_the_monitor_goes_back_only_where_the_contract_allows_it(
     assert len(calls) == times
 
 
+@pytest.mark.slow
 def test_the_monitor_does_not_go_back_after_the_alarm_cleared(responding: Respond) -> None:
     calls: list[Trip] = []
     looks: list[Trip] = []

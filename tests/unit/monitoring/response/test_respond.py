@@ -170,6 +170,7 @@ def test_a_webhook_that_is_refused_is_sent_again_later(responding: Respond, rece
     assert len(receiver.got) == 2
 
 
+@pytest.mark.slow
 def test_a_webhook_that_hangs_holds_nobody(responding: Respond, receiver: Receiver) -> None:
     monitor = responding(outlets={"webhook": Webhook(receiver.url, seconds=0.2)})
     receiver.hangs = 1.0
@@ -247,6 +248,7 @@ def test_a_logbook_that_hangs_holds_nobody_and_is_asked_again_when_it_has_ended(
     assert len(set(entries)) == 2
 
 
+@pytest.mark.slow
 def test_an_entry_says_what_to_do_and_is_there_once(responding: Respond, tmp_path: Path) -> None:
     file = tmp_path / "books/ring.md"
     monitor = responding(outlets={"logbook": load_logbook(f"file:{file}")})
