@@ -61,6 +61,7 @@ def built(site: Path) -> dict[Path, Page]:
     return {file: Page(file.read_text(encoding="utf-8")) for file in site.rglob("*.html")}
 
 
+@pytest.mark.slow
 def test_nothing_of_the_site_is_loaded_from_another_host(site: Path, built: dict[Path, Page]) -> None:
     elsewhere = {address for page in built.values() for address in page.loaded if urlsplit(address).netloc}
     assert not elsewhere, "an air-gapped laboratory does not see these: a copy belongs into docs/"
@@ -93,6 +94,7 @@ def _there(file: Path, address: str, built: dict[Path, Page]) -> bool:
     return not parts.fragment or target not in built or unquote(parts.fragment) in built[target].ids
 
 
+@pytest.mark.slow
 def test_links_to_other_hosts_are_complete_addresses(built: dict[Path, Page]) -> None:
     for page in built.values():
         for address in page.followed:
@@ -101,6 +103,7 @@ def test_links_to_other_hosts_are_complete_addresses(built: dict[Path, Page]) ->
             assert parts.scheme != "https" or "." in parts.netloc, address
 
 
+@pytest.mark.slow
 def test_every_page_is_there_and_can_be_searched(site: Path) -> None:
     searched = {item["location"].partition("#")[0] for item in json.loads((site / "search.json").read_text())["items"]}
     for page in (ROOT / "docs").rglob("*.md"):
@@ -112,6 +115,7 @@ def test_every_page_is_there_and_can_be_searched(site: Path) -> None:
         assert (site / place).is_file(), place
 
 
+@pytest.mark.slow
 def test_diagrams_are_drawn(site: Path) -> None:
     page = (site / "architecture.html").read_text(encoding="utf-8")
     assert "flowchart" not in page

@@ -61,6 +61,7 @@ def test_what_is_wrong_is_said_with_the_file(tmp_path: Path, text: str, words: s
         read_listing(write(tmp_path, text))
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_project_stands_for_its_origin(lab: Laboratory, tmp_path: Path) -> None:
     (place,) = named_places([str(lab.root)])
     assert (place.repository.address, place.folder) == (str(lab.root.parent / "origin.git"), "")

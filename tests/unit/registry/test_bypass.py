@@ -273,6 +273,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_is_refused_leaves_the_ledger_alone(promoted: Ledger, project: Project, case: str) -> None:
     changes, message = REFUSED[case]
@@ -300,6 +301,7 @@ def test_seven_days_are_allowed_and_another_event_meanwhile_is_a_conflict(
         bypass(project, other, "MON002", until="7d", reason="a test", now=now)
 
 
+@pytest.mark.slow
 def test_the_limit_is_that_of_the_version_in_service(promoted: Ledger, project: Project) -> None:
     file = project.root / "contract.yaml"
     file.write_text(re.sub(r"(?m)^monitoring: *\{", "monitoring: {bypass_at_most: 300d, ", file.read_text()))
@@ -308,6 +310,7 @@ def test_the_limit_is_that_of_the_version_in_service(promoted: Ledger, project: 
         bypass(Project(project.root), promoted, "MON001", until="100d", reason="a test", now=datetime.now(UTC))
 
 
+@pytest.mark.slow
 def test_the_command(promoted: Ledger, project: Project) -> None:
     def run(*words: str) -> tuple[int, str]:
         finished = beampermit("bypass", *words, cwd=Path(project.root))
