@@ -4,9 +4,10 @@
         assert slurm("sinfo", "--noheader", "--format=%T").strip() == "idle"
 
 The fixture is of the session, and of each process of pytest-xdist: ports are free ones. `os.environ` holds
-`SLURM_CONF`, so commands of this process find it. A node has 8 CPUs on paper, and two GPUs that are none. Partition
-`normal` is the default; a job of `urgent` has those of `normal` queued again, which then start after 20 s
-(`cred_expire`). While the file `fails` is in the folder, nodes start no job. It ends with the session, killed or not.
+`SLURM_CONF`, so commands of this process find it. A node has 8 CPUs and 64000 MiB on paper, and two GPUs that are none;
+a job that takes more memory than it asked for is ended within a second or two. Partition `normal` is the default; a job
+of `urgent` has those of `normal` queued again, which then start after 20 s (`cred_expire`). While the file `fails` is
+in the folder, nodes start no job. It ends with the session, killed or not.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters=CR_Core_Memory
+DefMemPerCPU=4000
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 SchedulerParameters=sched_min_interval=1,batch_sched_delay=0,sched_interval=1,bf_interval=1,requeue_delay=0
 PriorityType=priority/basic
 PreemptType=preempt/partition_prio
@@ -70,9 +75,7 @@ GresTypes=gpu
 PartitionName=normal Nodes=ALL Default=YES MaxTime=60 PriorityTier=1 State=UP
 PartitionName=urgent Nodes=ALL DefaultTime=30 MaxTime=60 PriorityTier=10 PreemptMode=OFF State=UP
 """
-NODE = (
-    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=4000 Gres=gpu:2 State=UNKNOWN"
-)
+NODE = "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=8 RealMemory=64000 Gres=gpu:2"
 MAX_ARRAY = 25
 """Elements of an array; a cluster's default is 1001."""
 
@@ -179,8 +182,8 @@ def _configured(folder: Path, count: int = 2) -> list[str]:
     (folder / "state").mkdir()
     (folder / "munge.key").write_bytes(os.urandom(128))
     (folder / "munge.key").chmod(0o600)
-    for number in range(2):
-        (folder / f"gpu{number}").touch()
+    for number, device in enumerate(("null", "zero")):  # SLURM deals devices, and no plain files
+        (folder / f"gpu{number}").symlink_to(f"/dev/{device}")
     (folder / "prolog").write_text(f"#!/bin/sh\ntest ! -e {folder}/fails\n")
     (folder / "prolog").chmod(0o755)
     (folder / "gres.conf").write_text(f"Name=gpu File={folder}/gpu[0-1]\n")

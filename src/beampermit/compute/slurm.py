@@ -18,7 +18,7 @@ from pathlib import Path
 from beampermit.compute import slurm_queue
 from beampermit.compute.resources import Resources
 from beampermit.compute.slurm_queue import Listed, Place
-from beampermit.compute.unit import ENDED, RUNNING, UNIT, UNITS
+from beampermit.compute.unit import ENDED, RUNNING, UNIT, UNITS, last_lines
 from beampermit.compute.worker import store, write_task
 from beampermit.errors import BadInput, BeampermitError, Outside
 from beampermit.files import write_json
@@ -301,22 +301,46 @@ def _lost(array: Array, folders: list[Path], job: Listed | None) -> str:
     if job and job.held:
         said = f"{named} could not be started: {job.reason}"
         slurm_queue.cancel_jobs([job.job])
-    begun = next((folder for folder in folders if (folder / RUNNING).exists()), None)
+    log = _log(array, job)
+    short = slurm_queue.what_was_short(state, _last_lines(log))
     if state == "CANCELLED" and array.own:
         for folder in folders:
             store(folder, reason=f"{said}: somebody, or the site, ended it with scancel")
-    elif state in ("OUT_OF_MEMORY", "TIMEOUT") and begun:
-        option = "--memory" if state == "OUT_OF_MEMORY" else "--time"
-        store(begun, reason=f"{said}; give {option} a larger value")
-    return f"{said}; {_words(array)}"
+    elif short:
+        said = f"{said}; give {short} a larger value"
+        # One whose time was up for the last time has a checkpoint, perhaps: another job goes on with that.
+        if (begun := _begun(folders)) and (short == "--memory" or state == "TIMEOUT"):
+            store(begun, reason="\n".join(filter(None, (said, last_lines(begun)))))
+    return f"{said}; {_words(array, log)}"
 
 
-def _words(array: Array) -> str:
+def _begun(folders: list[Path]) -> Path | None:
+    """Of what a job has not done, the unit that it began last."""
+    begun: dict[Path, float] = {}
+    for folder in folders:
+        with suppress(OSError):
+            begun[folder] = (folder / RUNNING).stat().st_mtime
+    return max(begun, key=lambda folder: begun[folder], default=None)
+
+
+def _log(array: Array, job: Listed | None) -> Path | None:
+    """What a job left; of one that left none, or that we do not know, the last of its array."""
+    if job and (own := array.room / f"{job.job}_0_log.err").exists():
+        return own
+    return max(array.room.glob("*_log.err"), key=lambda file: file.stat().st_mtime, default=None)
+
+
+def _last_lines(log: Path | None) -> list[str]:
+    if log is None:
+        return []
+    with log.open("rb") as stream:
+        stream.seek(max(log.stat().st_size - 4096, 0))
+        return [line.strip() for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
+
+
+def _words(array: Array, log: Path | None) -> str:
     """The last line that a job left, which says more than SLURM: there is no such module, no such folder."""
-    logs = sorted(array.room.glob("*_log.err"), key=lambda file: file.stat().st_mtime)
-    if not logs:
+    if log is None:
         return f"it left no log in {array.room}: is this folder shared with the nodes? Give another one with --work"
-    with logs[-1].open("rb") as stream:
-        stream.seek(max(logs[-1].stat().st_size - 4096, 0))
-        lines = [line for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
-    return f"the end of {logs[-1]}: {lines[-1].strip()[:300]}" if lines else f"its log is {logs[-1]}"
+    lines = _last_lines(log)
+    return f"the end of {log}: {lines[-1][:300]}" if lines else f"its log is {log}"

@@ -18,7 +18,7 @@ from submitit.core.utils import DelayedSubmission, FailedSubmissionError, Uncomp
 
 from beampermit.cache import VARIABLE as CACHE
 from beampermit.compute import worker
-from beampermit.errors import Outside
+from beampermit.errors import Outside, counted
 from beampermit.processes import clean_variables
 
 OF_A_MACHINE = ("TERM", "TMPDIR", "TEMP", "TMP", "CI", "SHELL", "XDG_CACHE_HOME")
@@ -29,6 +29,8 @@ FOR_SBATCH = re.compile(r"SBATCH_[A-Z_]+|SLURM_JWT")
 """Variables that sbatch reads, a login among them: the first line of its script drops them, so a job has none."""
 FOR_SLURM = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_HINT", "SLURM_UMASK")
 """Variables where its commands find the cluster, here and in a job; of others named so, sbatch exports each."""
+NO_SUCH_NODE = "node configuration is not available"
+"""Words of sbatch where no node has what is asked for."""
 OVERRULING = ("SBATCH_EXPORT", "SBATCH_GET_USER_ENV", "SBATCH_ARRAY_INX", "SBATCH_JOB_NAME")
 """Variables of a user that are more than what the script says."""
 
@@ -77,7 +79,8 @@ def submit(
             jobs = executor.submit_array([Chunk(str(task)) for task in tasks])
     except (UncompletedJobError, FailedSubmissionError) as error:
         words = _words(str(error))
-        raise Outside(f"sbatch refuses the job: {words}", hint=_hint(words)) from None
+        what = f" (each was asked for {_asked(parameters)})" if NO_SUCH_NODE in words else ""
+        raise Outside(f"sbatch refuses the job: {words}{what}", hint=_hint(words)) from None
     return str(jobs[0].job_id).partition("_")[0]
 
 
@@ -117,7 +120,19 @@ def _words(text: str) -> str:
     return "; ".join(lines) or " ".join(text.split())[-300:]
 
 
+def _asked(parameters: Mapping[str, Any]) -> str:
+    """What each node of a job has to have."""
+    asked = [counted(parameters["cpus_per_task"], "core")]
+    if gpus := parameters.get("gpus_per_node"):
+        asked.append(counted(gpus, "GPU"))
+    if memory := parameters.get("mem"):
+        asked.append(f"{memory} of memory")
+    return ", ".join(asked)
+
+
 def _hint(words: str) -> str:
+    if NO_SUCH_NODE in words:
+        return "`sinfo --Node --format='%N %c %m %G'` shows the cores, MiB of memory and GPUs of each"
     if re.search("contact|timed out|authentication", words):
         return "Type it again when SLURM's controller answers: sinfo"
     if "submit limit" in words:

@@ -36,6 +36,9 @@ NO_WAITING_HELPS = re.compile(
 """Reasons for which a job never starts, unless the site changes something. Limits of all jobs of a user are none."""
 HELD = re.compile("launch failed requeued held|JobHoldMaxRequeue")
 """Reasons of SLURM itself, not of a person, for which a job stays in the queue."""
+MEMORY_SHORT = re.compile(r"exceeded (job |step )?memory limit|\boom[-_]kill", re.IGNORECASE)
+TIME_SHORT = "timed-out too many times"
+"""Words in the log of a job that failed by SLURM, or by submitit, where its state does not say so."""
 USUAL_TIME = 3600.0
 USUAL_ARRAY = 1001
 """`MaxArraySize` of a cluster that says nothing."""
@@ -91,6 +94,20 @@ def listed(names: Sequence[str]) -> dict[Place, Listed]:
 def no_waiting_helps(reason: str) -> bool:
     """Whether a job that is queued for this reason asks for what is not there."""
     return NO_WAITING_HELPS.fullmatch(reason) is not None
+
+
+def what_was_short(state: str, lines: Sequence[str]) -> str:
+    """`--memory` or `--time` where a job ended in this state, with these last lines in its log, for too little of it.
+
+    Only with cgroups is the state OUT_OF_MEMORY; where SLURM looks at the memory now and then, a job has FAILED.
+    """
+    if state == "OUT_OF_MEMORY":
+        return "--memory"
+    if state == "TIMEOUT":
+        return "--time"
+    if state == "FAILED" and any(MEMORY_SHORT.search(line) for line in lines):
+        return "--memory"
+    return "--time" if state == "FAILED" and any(TIME_SHORT in line for line in lines) else ""
 
 
 def largest_array() -> int:

@@ -247,6 +247,8 @@ def _running(folder: Path) -> Iterator[None]:
     try:
         with suppress(OSError):  # a shared folder without locks: both write the same result
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(OSError):
+            os.utime(descriptor)  # of a job's units, which was begun last
         yield
     finally:
         os.close(descriptor)

@@ -21,10 +21,10 @@ from beampermit.compute.resources import Resources
 from beampermit.compute.unit import Ended, Unit, prepare
 from beampermit.errors import BadInput, Outside
 from support.forked_pythons import forked
-from support.slurm import MAX_ARRAY, Slurm, slurm, slurm_session, until
+from support.slurm import MAX_ARRAY, Slurm, until
 from support.slurm_units import no_patience, performed, submitted, tree, units, work
 
-__all__ = ["no_patience", "slurm", "slurm_session", "submitted", "tree", "work"]
+__all__ = ["no_patience", "submitted", "tree", "work"]
 pytestmark = pytest.mark.usefixtures("no_patience")
 SECRET = "hunter2-of-the-registry"
 SEEN = """\
@@ -77,6 +77,7 @@ def test_units_are_one_array_whose_jobs_see_no_secret(
     assert seen
     assert SECRET not in json.dumps(seen)
     assert seen["variables"]["OMP_NUM_THREADS"] == "1"
+    assert seen["variables"]["CUDA_VISIBLE_DEVICES"] == "", "it asked for no GPU"
     files = [file for file in work.rglob("*") if file.is_file() and not file.is_symlink()]
     assert not [file for file in files if SECRET.encode() in file.read_bytes()]
     assert squares(performed(work, units(tree, 30))) == [x**2 for x in range(30)]

@@ -1,0 +1,144 @@
+"""What a job of a real SLURM gets of what it asks for, and how it ends where that was too little."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from beampermit.compute import collect, slurm_job
+from beampermit.compute import slurm as ours
+from beampermit.compute.collect import perform_all
+from beampermit.compute.executor import open_executor
+from beampermit.compute.resources import Resources
+from beampermit.compute.slurm_queue import Listed, what_was_short
+from beampermit.compute.unit import RUNNING, Unit, read_ended
+from beampermit.errors import Outside
+from support.slurm import Slurm
+from support.slurm_units import no_patience, performed, submitted, tree, units, work
+
+__all__ = ["no_patience", "submitted", "tree", "work"]
+pytestmark = pytest.mark.usefixtures("no_patience")
+GPUS = "CUDA_VISIBLE_DEVICES"
+TAKES = """\
+import time
+if __name__ == "__main__":
+    print("taking 300 MiB", flush=True)
+    much = b"x" * (300 * 2**20)
+    time.sleep(600)
+"""
+MEMORY = (
+    "slurmstepd: error: Detected 1 oom_kill event in StepId=7.0. Some of the step tasks have been OOM Killed.",
+    "slurmstepd: error: Detected 1 oom-kill event(s) in step 7.0 cgroup. Some of your processes may have been killed.",
+    "slurmstepd-node1: error: StepId=7.0 exceeded memory limit (384368640 > 209715200), being killed",
+    "slurmstepd: error: Exceeded job memory limit at some point.",
+)
+TIME = "submitit.core.utils.UncompletedJobError: Job not requeued because: timed-out too many times."
+"""What jobs leave in their logs."""
+
+
+@pytest.mark.slow
+def test_units_get_gpus_of_their_own(slurm: Slurm, work: Path, tree: Path, tmp_path: Path) -> None:
+    go, wanted = tmp_path / "go", units(tree, 2, until=str(tmp_path / "go"))
+
+    def progress(*_: object) -> None:
+        if len(list(work.glob("units/*/starts"))) == 2:  # both at once, so that none can have the other's
+            go.touch()
+
+    with open_executor("slurm", Resources(gpus=1), work) as executor:
+        ended = list(perform_all(iter(wanted), executor, work, progress))
+    seen = [one.result["variables"] for one in ended if one.result]
+    assert sorted(one[GPUS] for one in seen) == ["0", "1"]
+    both = performed(work, units(tree, 3)[2:], gpus=2)["unit 2"].result
+    assert both
+    assert both["variables"][GPUS] == "0,1"
+
+
+def test_more_than_a_node_has_is_refused_with_what_was_asked_for(slurm: Slurm, work: Path, tree: Path) -> None:
+    with pytest.raises(Outside) as error:
+        performed(work, units(tree, 1), gpus=3, memory=2 * 2**30)
+    assert error.value.message == (
+        "sbatch refuses the job: Batch job submission failed: Requested node configuration is not available "
+        "(each was asked for 1 core, 3 GPUs, 2048M of memory)"
+    )
+    command = error.value.hint.split("`")[1]
+    assert slurm("sh", "-c", f"{command} --noheader").splitlines()[0].split() == ["node1", "8", "64000", "gpu:2"]
+    assert not slurm("squeue", "--noheader")
+
+
+@pytest.mark.slow
+def test_a_unit_that_takes_more_memory_than_it_asked_for_fails_at_once_and_others_go_on(
+    slurm: Slurm, work: Path, tree: Path, submitted: list[int]
+) -> None:
+    (tree / "src/takes.py").write_text(TAKES)
+    greedy = Unit("greedy", "takes", {}, tree=tree, tree_digest="1")
+    ended = performed(work, [*units(tree, 1), greedy], memory=200 * 2**20, time=60.0)
+    assert ended["unit 0"].result
+    assert re.fullmatch(
+        r"job \d+_1 is over \(FAILED\); give --memory a larger value\ntaking 300 MiB", ended["greedy"].reason
+    )
+    assert submitted == [2]
+
+
+@pytest.mark.slow
+def test_a_job_whose_time_was_up_too_often_says_so(
+    slurm: Slurm, work: Path, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "ATTEMPTS", 1)
+    real = slurm_job.submit
+    monkeypatch.setattr(slurm_job, "submit", lambda room, tasks, asked, _, passed: real(room, tasks, asked, 0, passed))
+    signalled: list[str] = []
+
+    def progress(*_: object) -> None:
+        if not signalled and list(work.glob("units/*/starts")):
+            signalled.append(slurm("scancel", "--signal=USR2", slurm("squeue", "--noheader", "--format=%i").strip()))
+
+    with open_executor("slurm", Resources(time=60.0), work) as executor:
+        (ended,) = perform_all(iter(units(tree, 1, until="/never")), executor, work, progress)
+    assert re.search(r"^lost 1 times: job \d+ is over \(FAILED\); give --time a larger value; the end of", ended.reason)
+
+
+@pytest.mark.parametrize(
+    ("state", "lines", "short"),
+    [
+        ("OUT_OF_MEMORY", [], "--memory"),
+        ("TIMEOUT", [], "--time"),
+        *(("FAILED", ["begun", line, "srun: error: node1: task 0: Killed"], "--memory") for line in MEMORY),
+        ("FAILED", [TIME], "--time"),
+        ("FAILED", ["bloom_killer: no beam", "exceeded the limit of memory"], ""),
+        ("FAILED", ["*** JOB 7 ON node1 CANCELLED AT 2026-11-30T14:16:08 DUE TO TIME LIMIT ***", "No module x"], ""),
+        ("NODE_FAIL", [MEMORY[0]], ""),
+        ("COMPLETED", [TIME], ""),
+        ("", [TIME], ""),
+    ],
+)
+def test_of_what_a_job_had_too_little(state: str, lines: list[str], short: str) -> None:
+    assert what_was_short(state, lines) == short
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("OUT_OF_MEMORY", "job 7_0 is over (OUT_OF_MEMORY); give --memory a larger value"),
+        ("TIMEOUT", "job 7_0 is over (TIMEOUT); give --time a larger value"),
+        ("NODE_FAIL", ""),
+    ],
+)
+def test_of_a_jobs_units_the_one_that_was_begun_last_has_failed_and_the_rest_is_done_again(
+    state: str, said: str, tmp_path: Path
+) -> None:
+    folders = [tmp_path / (number * 64) for number in "abc"]
+    for at, folder in enumerate(folders[:2], 1):  # the first one was begun by another job, whose node failed
+        folder.mkdir()
+        (folder / RUNNING).touch()
+        os.utime(folder / RUNNING, (at, at))
+    array = ours.Array("beampermit-1", tmp_path, {0: dict.fromkeys(folders)})
+    for element, word in (("7_0", "of this one"), ("7_1", "of another one, written later")):
+        (tmp_path / f"{element}_0_log.err").write_text(f"{word}\n")
+    why = ours._lost(array, folders, Listed("7_0", state, "None"))
+    assert why.startswith(said or f"job 7_0 is over ({state}); the end of")
+    assert why.endswith("7_0_0_log.err: of this one")
+    reasons = [ended["reason"] if (ended := read_ended(folder)) else "" for folder in folders]
+    assert reasons == ["", said, ""]
