@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from beampermit.contract import conditions
 from beampermit.contract.direction import Absent, Loosens
 from beampermit.contract.part import Name, Part, Seconds, Span, Text
+from beampermit.contract.words import LONGEST, MOST, Word, with_unit_and_range
 
 if TYPE_CHECKING:
     from beampermit.contract.signals import Signal
@@ -66,13 +67,28 @@ class RequestedSignal(Part):
     """DRVL and DRVH. Not given for an input."""
     shape: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Loosens.NEVER] = ()
     """Shape of one value; empty for a scalar. Not given for an input."""
+    words: Annotated[tuple[Word, ...], Field(max_length=MOST), Loosens.WHEN_CHANGED] = ()
+    """What a text or an enum may say; rows have the place of the word, from 0. Not given for an input."""
+    states: Annotated[
+        tuple[Annotated[str, Field(max_length=LONGEST)], ...], Field(max_length=MOST), Loosens.WHEN_CHANGED
+    ] = ()
+    """Of a signal with words: the labels that the numbers of the source stand for, from 0, where it has numbers of an
+    enum. An archiver has no labels, so nobody but you knows which they were."""
     max_age: Annotated[Seconds | None, Loosens.WHEN_LARGER, Absent("gaps.max_age")] = None
     """Overrides `gaps.max_age` for this signal."""
 
     @model_validator(mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+        return {"name": value} if isinstance(value, str) else with_unit_and_range(value)
+
+    @model_validator(mode="after")
+    def _sound_words(self) -> RequestedSignal:
+        if len(set(self.words)) != len(self.words) or len(self.words) == 1:
+            raise ValueError(f"signal {self.name!r}: words are several, each once")
+        if self.words and self.shape:
+            raise ValueError(f"signal {self.name!r} has words, which only a scalar has")
+        return self
 
     @model_validator(mode="after")
     def _not_reversed(self) -> RequestedSignal:
@@ -176,15 +192,21 @@ class Request(Part):
         return signals
 
 
+OF_INPUTS = ("words", "pv", "unit", "range", "shape")
+"""Keys of a signal that are taken from the input of its name."""
+
+
 def _resolve(requested: RequestedSignal, declared: Signal | None) -> RequestedSignal:
+    if requested.states and not (requested.words or (declared and declared.words)):
+        raise ValueError(f"request.signals: {requested.name!r} has states, and no words that they could be")
     if declared is None:
         if requested.pv is None or requested.unit is None:
             raise ValueError(f"request.signals: {requested.name!r} is not an input, so it needs a pv and a unit")
         return requested
-    given = [key for key in ("pv", "unit", "range", "shape") if getattr(requested, key)]
+    given = [key for key in OF_INPUTS if getattr(requested, key)]
     if given:
         raise ValueError(f"request.signals: {requested.name!r} is an input; its {given[0]} is set in signals.inputs")
     if declared.pv is None:
         raise ValueError(f"request.signals: {requested.name!r} is an input without a PV, so it cannot be fetched")
-    update = {"pv": declared.pv, "unit": declared.unit, "range": declared.range, "shape": declared.shape}
+    update = {key: getattr(declared, key) for key in OF_INPUTS}
     return requested.model_copy(update=update)

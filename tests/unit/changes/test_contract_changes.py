@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from beampermit.changes.contract_changes import compare_contracts
-from beampermit.contract import parse_contract
+from beampermit.contract import Contract, parse_contract
 
 AUC_TOLERANCE, SCORE = ("metrics.auc.tolerance", True), "signals.outputs.score"
 WEIGHTS = ("reproducibility.weight_tolerance",)
@@ -189,6 +189,17 @@ def test_an_index_that_is_allowed_besides_is_marked(contract_text: str, case: st
 
 
 @pytest.mark.slow
+def test_words_in_another_order_are_another_input(contract_text: str) -> None:
+    def contract(words: str) -> Contract:
+        valve = f"    - {{name: valve, pv: VALVE, words: {words}}}\n"
+        return parse_contract(contract_text.replace("  outputs:\n", f"{valve}  outputs:\n", 1))
+
+    for before, after in (("[OFF, ON]", "[ON, OFF]"), ("[OFF, ON]", "[OFF, ON, HOT]"), ("[OFF, ON, HOT]", "[OFF, ON]")):
+        changed = compare_contracts(contract(before), contract(after))
+        assert "signals.inputs.valve.words" in {change.key for change in changed.looser}
+        assert f"signals.inputs.valve.words {before} -> {after}" in changed.lines("signals.inputs")
+
+
 def test_a_limit_that_takes_the_place_of_the_expected_range_is_compared_with_it(contract_text: str) -> None:
     text = contract_text.replace("high: 0.5,", "expected: [0.2, 0.5],")
     inside = text.replace("expected:", "low: 0.3, expected:")

@@ -14,6 +14,7 @@ from beampermit.contract.dataset import Dataset
 from beampermit.datasets import row_checks
 from beampermit.datasets.column_rules import ColumnRule
 from beampermit.datasets.overlap import overlaps
+from beampermit.datasets.requests.store import write_table
 from beampermit.datasets.row_checks import RowReport, check_rows
 from beampermit.datasets.tables import open_tables
 from beampermit.project import Project
@@ -70,6 +71,41 @@ def test_bounds_are_exact_in_every_precision(tmp_path: Path, kind: str) -> None:
     write(tmp_path / "a.parquet", f"(1, 0.1::{kind}), (2, 0.09999999::{kind})")
     (table,) = open_tables(tmp_path, {"train": "a.parquet"})
     assert bool(check_rows(table, (tenth,), ("shot",), "good").problems) == (kind == "FLOAT")
+
+
+VALVE = Signal.model_validate({"name": "x", "pv": "VALVE", "words": ["OUT", "MOVING", "IN"]})
+SAID = "0 = 'OUT', 1 = 'MOVING', 2 = 'IN'"
+WORDS = {
+    "numbers": ("0, 1, 2", ""),
+    "whole floats": ("0.0::DOUBLE, 2.0", ""),
+    "between two": (
+        "0.0::DOUBLE, 1.5, 2.0",
+        f"x has numbers that stand for no word ({SAID}) in 1 of 3 rows (first: shot 2)",
+    ),
+    "too many": ("0, 3", "x reaches 3, outside [0, 2], in 1 of 2 rows (first: shot 2)"),
+    "texts": (
+        "'OUT', 'IN'",
+        f"x has type VARCHAR, not the numbers of its words ({SAID}), as `beampermit data request`",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WORDS)
+def test_a_column_of_words_has_their_numbers(tmp_path: Path, case: str) -> None:
+    values, said = WORDS[case]
+    found = problems_of(tmp_path, values, ColumnRule.of(VALVE))
+    assert len(found) == bool(said)
+    assert not found or found[0].startswith(said)
+
+
+def test_numbers_that_were_written_for_other_words_are_refused(tmp_path: Path) -> None:
+    for stated, said in (
+        (SAID, []),
+        ("0 = 'IN', 1 = 'OUT'", [f"x is in 0 = 'IN', 1 = 'OUT', the contract says {SAID}"]),
+    ):
+        write_table(duckdb.connect(), "SELECT 1 AS shot, true AS good, 2 AS x", tmp_path / "x.parquet", {"x": stated})
+        (table,) = open_tables(tmp_path, {"train": "x.parquet"})
+        assert check_rows(table, (VALVE,), ("shot",), "good").problems == said
 
 
 def test_a_wrong_footer_is_not_used(tmp_path: Path) -> None:

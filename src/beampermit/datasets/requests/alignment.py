@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from beampermit.contract import FILE_NAME, conditions
+from beampermit.datasets.requests import word_columns
 from beampermit.datasets.requests.gaps import Gap, Gaps, merge
 from beampermit.datasets.requests.query import Answer, Channel, Query
 from beampermit.datasets.requests.store import Store, connect, write_table
@@ -86,7 +87,7 @@ class _Alignment:
             " count(*) FILTER (place = 'inside') - count(DISTINCT ns) FILTER (place = 'inside'),"
             " count(*) FILTER (place <> 'outside') > count(DISTINCT ns) FILTER (place <> 'outside'),"
             " count(*) FILTER (back), count(*) FILTER (place = 'outside'), count(lost),"
-            f" count(*) FILTER (severity > {self._worst}), count(*) FILTER (NOT {_finite('value', channel)})"
+            f" count(*) FILTER (severity > {self._worst}), count(*) FILTER (NOT {_usable(channel)})"
             f" FROM {samples}"
         ).fetchone()
         if total == outside:
@@ -104,7 +105,7 @@ class _Alignment:
                 outside=outside,
                 disconnects=lost,
                 severe=severe,
-                not_finite=odd,
+                **{"unknown_words" if channel.signal.words else "not_finite": odd},
             )
         if channel.size:
             self._check_length(channel, samples)
@@ -113,7 +114,7 @@ class _Alignment:
             rows += " QUALIFY row_number() OVER (PARTITION BY ns ORDER BY arrived DESC) = 1"
         why = (
             f"CASE WHEN severity > {self._worst} THEN 'severity ' || {_severity_name('severity')}"
-            f" WHEN NOT {_finite('value', channel)} THEN 'not finite' END"
+            f" WHEN NOT {_usable(channel)} THEN {_unusable(channel)} END"
         )
         # An archiver records the second of a disconnect: samples within that second are still valid.
         marks = (
@@ -122,8 +123,8 @@ class _Alignment:
         )
         self.connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {table} AS WITH came AS MATERIALIZED ({rows})"
-            f" SELECT ns, value, severity, {why} AS why, place = 'inside' AS inside FROM came UNION ALL"
-            f" SELECT ns, value, severity, why, false FROM ({marks}) WHERE lost IS NOT NULL AND ns < until"
+            f" SELECT ns, {_number(channel)} AS value, severity, {why} AS why, place = 'inside' AS inside FROM came"
+            f" UNION ALL SELECT ns, value, severity, why, false FROM ({marks}) WHERE lost IS NOT NULL AND ns < until"
         )
         return table
 
@@ -232,6 +233,18 @@ class _Alignment:
     @property
     def _worst(self) -> int:
         return SEVERITIES.index(self._gaps.worst)
+
+
+def _number(channel: Channel) -> str:
+    return word_columns.numbers("value", channel.signal.words) if channel.signal.words else "value"
+
+
+def _usable(channel: Channel) -> str:
+    return word_columns.known("value", channel.signal.words) if channel.signal.words else _finite("value", channel)
+
+
+def _unusable(channel: Channel) -> str:
+    return word_columns.unknown("value") if channel.signal.words else "'not finite'"
 
 
 def _finite(value: str, channel: Channel) -> str:

@@ -15,9 +15,10 @@ from pydantic import AfterValidator, Field
 
 from beampermit.contract import FILE_NAME
 from beampermit.contract.part import Seconds
+from beampermit.datasets.requests import word_columns
 from beampermit.datasets.requests.gaps import iso_time
 from beampermit.datasets.requests.query import Channel, Query
-from beampermit.datasets.requests.source import Options, SampledSource, load_options, same_unit
+from beampermit.datasets.requests.source import Options, SampledSource, load_options, numbers_without_states, same_unit
 from beampermit.datasets.requests.store import Store, connect
 from beampermit.datasets.tables import sql_path
 from beampermit.errors import BadInput, Failed, Outside
@@ -54,7 +55,7 @@ def read_answer(connection: Any, file: Path, channel: Channel) -> str:
     if len(units) > 1:
         raise InvalidAnswer(f"the answer has {len(units)} PVs")
     unit = units[0][0]
-    if unit and not same_unit(unit, channel.signal.unit or "1"):
+    if unit and not channel.signal.words and not same_unit(unit, channel.signal.unit or "1"):
         raise Failed(f"{channel.pv} is archived in {unit}, the contract says {channel.signal.unit}", file=FILE_NAME)
     (timeless,) = _query(
         connection,
@@ -63,16 +64,19 @@ def read_answer(connection: Any, file: Path, channel: Channel) -> str:
     )[0]
     if timeless:
         raise InvalidAnswer(f"{timeless} samples have no valid time")
+    value = word_columns.labels("val", channel.signal.states) if channel.signal.words else "val"
     lost = "TRY_CAST(trunc(TRY_CAST(fields.cnxlostepsecs AS DOUBLE)) AS BIGINT)"
     return (
-        "SELECT secs * 1000000000 + coalesce(nanos, 0) AS ns, val AS value, severity, arrived,"
+        f"SELECT secs * 1000000000 + coalesce(nanos, 0) AS ns, {value} AS value, severity, arrived,"
         f" CASE WHEN {lost} BETWEEN 1 AND secs THEN {lost} * 1000000000 END AS lost FROM {SAMPLES}"
     )
 
 
 def _parse(connection: Any, file: Path, channel: Channel) -> None:
     """Create the table `answer`: a row for each PV, with its unit and samples."""
-    kind = "DOUBLE[]" if channel.size else "DOUBLE"
+    kind = "VARCHAR" if channel.signal.words else "DOUBLE[]" if channel.size else "DOUBLE"
+    if channel.signal.words:
+        _require_words(_value_kinds(connection, file), channel)
     try:
         _query(
             connection,
@@ -85,6 +89,14 @@ def _parse(connection: Any, file: Path, channel: Channel) -> None:
         if kinds is None or kinds == expected:
             raise
         raise Failed(f"the values of {channel.pv} are {kinds}, not {expected}", file=FILE_NAME) from None
+
+
+def _require_words(kinds: str | None, channel: Channel) -> None:
+    """An archiver has an enum as its number, and not what it stood for: that would be guessed."""
+    if kinds not in ("text", "numbers", None):
+        raise Failed(f"the values of {channel.pv} are {kinds}, not words", file=FILE_NAME)
+    if kinds == "numbers" and not channel.signal.states:
+        raise numbers_without_states(f"the values of {channel.pv} are numbers")
 
 
 def _value_kinds(connection: Any, file: Path) -> str | None:

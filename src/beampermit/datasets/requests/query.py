@@ -85,7 +85,7 @@ class Query:
                 "request": self.request.model_dump(
                     mode="json", exclude={"version": True, "options": TRANSPORT_OPTIONS}
                 ),
-                "signals": [signal.model_dump(mode="json") for signal in self.signals],
+                "signals": [_told(signal) for signal in self.signals],
                 "devices": [list(device) for device in self.devices],
                 "time": self.time,
             }
@@ -141,6 +141,12 @@ def query_of(project: Project, folder: Path, run_python: RunPython) -> Query:
     _check_columns(query)
     _check_pvs(query)
     return query
+
+
+def _told(signal: RequestedSignal) -> dict[str, Any]:
+    """Without words as before there were any: a request of the same data has the same digest."""
+    told = signal.model_dump(mode="json")
+    return told if signal.words else {key: value for key, value in told.items() if key not in ("words", "states")}
 
 
 def _check_ranges(query: Query, now: datetime) -> None:

@@ -11,10 +11,11 @@ from pydantic import Field
 
 from beampermit.contract import FILE_NAME
 from beampermit.contract.part import Text
+from beampermit.datasets.arrays import depth_of
 from beampermit.datasets.devices import PLACEHOLDER
-from beampermit.datasets.requests import store
+from beampermit.datasets.requests import store, word_columns
 from beampermit.datasets.requests.query import Channel, Query
-from beampermit.datasets.requests.source import Options, SampledSource, load_options, same_unit
+from beampermit.datasets.requests.source import Options, SampledSource, load_options, numbers_without_states, same_unit
 from beampermit.datasets.requests.store import Store, connect
 from beampermit.datasets.tables import open_tables, parquet, quoted, sql_path, sql_text
 from beampermit.datasets.workspace import plain_file, plain_files
@@ -105,9 +106,22 @@ class Recordings(SampledSource):
                 hint="name the column in dataset.request.options.columns",
             )
         unit = recording.units.get(column)
-        if unit is not None and not same_unit(unit, channel.signal.unit or "1"):
+        if channel.signal.words:
+            self._states(recording, column, channel)
+        elif unit is not None and not same_unit(unit, channel.signal.unit or "1"):
             raise Failed(f"{column} is in {unit}, the contract says {channel.signal.unit}", file=recording.path)
         return column
+
+    def _states(self, recording: Recording, column: str, channel: Channel) -> tuple[str, ...]:
+        """What numbers in a column of words stand for; none where it has texts. Raises `Failed` where nobody says."""
+        signal = channel.signal
+        if depth_of(recording.columns[column]) != 0:
+            return signal.states
+        if recording.units.get(column) == signal.unit:
+            return signal.words
+        if not signal.states:
+            raise numbers_without_states(f"{column} of {recording.path} has numbers")
+        return signal.states
 
     def _time(self, recording: Recording) -> str:
         """SQL of a row's nanoseconds since 1970. Raises `Failed` for times without a zone."""
@@ -161,10 +175,16 @@ class Recordings(SampledSource):
             for column, value in zip(channel.columns, channel.device, strict=True)
             if column in recording.columns
         }
-        return samples_sql(recording, index, self._column(recording, channel), selected)
+        column = self._column(recording, channel)
+        value = quoted(column)
+        if channel.signal.words:
+            value = word_columns.labels(value, self._states(recording, column, channel))
+        return samples_sql(recording, index, column, selected, value)
 
 
 def _sql_type(channel: Channel) -> str:
+    if channel.signal.words:
+        return "VARCHAR"
     return "DOUBLE[]" if channel.size else "DOUBLE"
 
 
@@ -200,12 +220,12 @@ def stage_recording(
     return replace(recording, source=parquet(file))
 
 
-def samples_sql(staged: Recording, index: int, column: str, selected: Mapping[str, str]) -> str:
-    """SQL of the samples of one PV: `column` in the rows whose columns have the values of `selected`."""
+def samples_sql(staged: Recording, index: int, column: str, selected: Mapping[str, str], value: str) -> str:
+    """SQL of the samples of one PV: `value` of `column` in the rows whose columns have the values of `selected`."""
     where = " AND ".join(f"{quoted(f'of {name}')} = {sql_text(value)}" for name, value in selected.items())
     severity = f"{column}_severity"
     return (
-        f"SELECT {quoted(TIME)} AS ns, {quoted(column)} AS value,"
+        f"SELECT {quoted(TIME)} AS ns, {value} AS value,"
         f" {quoted(severity) if severity in staged.columns else '0'} AS severity,"
         f" CAST({index} AS BIGINT) * 1000000000000 + {quoted(ORDER)} AS arrived, CAST(NULL AS BIGINT) AS lost"
         f" FROM {staged.source}" + (f" WHERE {where}" if where else "")

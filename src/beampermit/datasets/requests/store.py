@@ -220,9 +220,10 @@ def write_table(connection: Any, sql: str, file: Path, units: Mapping[str, str])
 class Store:
     """The pieces in one folder. A piece holds the samples of a PV in one span of time, with these columns:
 
-    `ns` (nanoseconds since 1970), `value` (a number or a list of numbers), `severity` (EPICS; 3 if the source gave none
-    of 0 to 3), `arrived` (number in the answer), `back` (older than the sample before it in the answer), `lost` (when
-    the connection before it was lost, or NULL), `place` (`inside` the piece, the last one `before` it, or `outside`).
+    `ns` (nanoseconds since 1970), `value` (a number, a list of numbers, or a text where the signal has words),
+    `severity` (EPICS; 3 if the source gave none of 0 to 3), `arrived` (number in the answer), `back` (older than the
+    sample before it in the answer), `lost` (when the connection before it was lost, or NULL), `place` (`inside` the
+    piece, the last one `before` it, or `outside`).
     """
 
     def __init__(self, folder: Path):
@@ -274,11 +275,16 @@ class Store:
     def keep(
         self, pv: str, span: tuple[int, int], ns: Any, values: Any, severity: Any = None, *, first: bool = True
     ) -> None:
-        """Store samples from arrays: `ns` and `severity` of shape (n,), `values` of shape (n,) or (n, length)."""
+        """Store samples from arrays: `ns` and `severity` of shape (n,), `values` of shape (n,) or (n, length).
+
+        Of a signal with words, the values are texts.
+        """
         import numpy as np
 
         severity = np.zeros(len(ns), np.int32) if severity is None else np.asarray(severity)
-        block = Block({"ns": np.asarray(ns), "value": np.asarray(values, float), "severity": severity}, {})
+        values = np.asarray(values)
+        values = values.astype(object) if values.dtype.kind in "OU" else values.astype(float)
+        block = Block({"ns": np.asarray(ns), "value": values, "severity": severity}, {})
         scratch = self.folder / f"{_file_name(pv)}.arrays"
         connection = connect(self.folder)
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from beampermit.contract import FILE_NAME
 from beampermit.contract.part import Text
+from beampermit.datasets.requests import word_columns
 from beampermit.datasets.requests.query import Channel, Query
 from beampermit.datasets.requests.source import Options, SampledSource, load_options, same_unit
 from beampermit.datasets.requests.store import Store, connect
@@ -98,8 +99,9 @@ class _Staged:
         value = quoted(channel.signal.name)
         devices = zip(channel.columns, channel.device, strict=True)
         where = [f"{value} IS NOT NULL", *(f"{quoted(f'of {name}')} = {sql_text(text)}" for name, text in devices)]
+        label = word_columns.labels(value, channel.signal.words) if channel.signal.words else value
         return (
-            f"SELECT ns, {value} AS value, severity, ns AS arrived, CAST(NULL AS BIGINT) AS lost"
+            f"SELECT ns, {label} AS value, severity, ns AS arrived, CAST(NULL AS BIGINT) AS lost"
             f" FROM {parquet(self._file)} WHERE {' AND '.join(where)}"
             f" QUALIFY row_number() OVER (PARTITION BY ns ORDER BY {quoted(AT)} DESC, version DESC) = 1"
         )
