@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import logging
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,9 +22,10 @@ from beampermit.monitoring.response.journal import FallBack
 from beampermit.monitoring.response.kept import Kept
 from beampermit.monitoring.response.respond import Responder
 from beampermit.monitoring.watched import Watch
-from beampermit.registry import operations
-from beampermit.registry.ledger import Ledger
+from support.forked_commands import MLFLOW
+from support.forked_pythons import forked
 from support.github_stand_in import GitHub
+from support.killed_responses import KILLS
 from support.registry_project import MODEL, Laboratory
 from support.responses import HOUR, NOW, result, trip
 
@@ -30,6 +33,34 @@ pytestmark = pytest.mark.slow
 TRIPPED = trip("MON007", "score", version=2, level="MAJOR")
 PROMOTED = [("promote", 1), ("promote", 2)]
 WENT_BACK = [*PROMOTED, ("rollback", 1)]
+FALLS_BACK = """
+import json
+from pathlib import Path
+
+from beampermit.alarm_outlets import responder_of
+from beampermit.contract import Contract
+from beampermit.live.promoted import Promotions, Repository, Wanted
+from beampermit.monitoring.watched import Watch
+from beampermit.registry.ledger import Ledger
+from beampermit.registry.mlflow import Registry
+from beampermit.verdicts.monitoring import Trip
+
+files = False  # of the journal: `test_killed.py` has them
+for owner, name in (Ledger, "append"), *((Registry, name) for name in ("set_alias", "set_tags", "set_state", "tag")):
+    ends(owner, name)
+given = json.loads(sys.argv[2])
+state = Path(given["state"])
+with Promotions(Wanted(given["model"], Repository.named(given["origin"]), state / "ledger")) as promotions:
+    watch = Watch(promotions)
+    watch.look()
+    contract, now = Contract.model_validate_json(given["contract"]), lambda: given["at"]
+    rest = {"registry": given["registry"], "environment": {}, "clock": now}
+    with responder_of(state, watch=watch, contract=contract, **rest) as responder:
+        begin()
+        responder.take([Trip.model_validate_json(given["trip"])])
+        responder.work()
+"""
+NEEDS = ("beampermit.alarm_outlets", "beampermit.live.promoted", "httpx", *MLFLOW)
 REFUSES = "#!/bin/sh\necho 'this account may only read' >&2\nexit 1\n"
 
 
@@ -171,37 +202,29 @@ def test_whoever_may_only_read_the_registry_changes_no_ledger(site: Site, twice:
 
 
 def test_killed_at_each_step_it_is_finished_by_the_next_run_and_done_once(
-    site: Site, twice: Laboratory, monkeypatch: pytest.MonkeyPatch
+    prepared: Callable[..., Laboratory], github: GitHub, tmp_path: Path
 ) -> None:
-    def kill(owner: Any, name: str, *, after: bool = False) -> None:
-        real = getattr(owner, name)
-
-        def killed(*words: Any, **more: Any) -> None:
-            if after:
-                real(*words, **more)
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch, ExitStack() as stack:
-            patch.setattr(owner, name, killed)
-            stack.enter_context(pytest.raises(KeyboardInterrupt))
-            site.work()
-
-    kill(Ledger, "append")
-    assert twice.events() == PROMOTED
-    kill(Ledger, "append", after=True)
-    assert (twice.events(), twice.champion()) == (WENT_BACK, 2)
-    kill(operations, "update_registry")
-    kill(operations, "reconcile", after=True)
-    assert twice.champion() == 1
-    kill(Responder, "_tell_fall_back", after=True)
-    kill(Kept, "finish")
-    with site.started() as responder:
-        responder.take([TRIPPED.model_copy(update={"cleared": True})])  # of version 1 there is no such alarm
-        responder.work()
-        journal = responder.kept.journal
-    assert ([one.kind for one in journal.proposals], journal.tasks) == (["fall-back"], ())
-    assert journal.alarms[0].fall_back == FallBack(state="done", text="rollback bpm-faults version 1")
-    assert (twice.events(), twice.statuses()) == (WENT_BACK, {1: "champion", 2: "former"})
+    left: list[tuple[int, bool]] = []
+    for steps in itertools.count():
+        lab = prepared("twice", into=tmp_path / f"killed-at-{steps}")
+        site = Site(lab, github, lab.root.parent / "monitor")
+        given = {
+            "model": MODEL, "origin": str(site.origin), "state": str(site.state), "registry": lab.uri, "at": NOW,
+            "contract": site.contract.model_dump_json(exclude_none=True), "trip": TRIPPED.model_dump_json(),
+        }  # fmt: skip
+        code, _, err = forked(KILLS + FALLS_BACK, steps, json.dumps(given), needs=NEEDS).finish()
+        assert code in (0, -signal.SIGKILL), err
+        left.append((len(lab.events()), lab.champion() == 1))
+        with site.started() as responder:  # of version 1 there is no such alarm
+            responder.take([TRIPPED.model_copy(update={"cleared": True})] if lab.champion() == 1 else [TRIPPED])
+            responder.work()
+            journal, said = responder.kept.journal, f"killed at step {steps}"
+        assert (lab.events(), lab.statuses()) == (WENT_BACK, {1: "champion", 2: "former"}), said
+        assert ([one.kind for one in journal.proposals], journal.tasks) == (["fall-back"], ()), said
+        assert journal.alarms[0].fall_back == FallBack(state="done", text="rollback bpm-faults version 1"), said
+        if code == 0:
+            break
+    assert {*left} == {(2, False), (3, False), (3, True)}, "killed before the ledger, before the registry, and after"
 
 
 def test_a_ledger_with_a_bad_line_is_not_taken_over_and_a_retired_version_is_not_gone_back_to(

@@ -1,7 +1,6 @@
 """A monitor is killed at each step of a response, by SIGKILL: the next run finishes it, and nothing is there twice.
 
-A step ends before each file that takes its name, and after each request that changes something. How a fall-back in the
-ledger is finished is in `test_fall_back_without_a_checkout.py`.
+How a fall-back in the ledger is finished is in `test_fall_back_without_a_checkout.py`.
 """
 
 from __future__ import annotations
@@ -20,31 +19,11 @@ from beampermit.monitoring.response.logbook import FileLogbook
 from beampermit.monitoring.response.proposals import NewLimits
 from beampermit.monitoring.response.webhook import Webhook
 from support.forked_pythons import forked
+from support.killed_responses import KILLS
 from support.responses import HOUR, NOW, Receiver, Responding, trip
 
 Respond = Callable[..., Responding]
 pytestmark = pytest.mark.slow
-KILLS = """\
-import os, signal, sys
-import httpx
-
-left = int(sys.argv[1])
-
-def step():
-    global left
-    left -= 1
-    if left < 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def send(self, request, **more):
-    answer = real(self, request, **more)
-    if request.method != "GET":
-        step()
-    return answer
-
-sys.addaudithook(lambda event, _: step() if event == "os.rename" else None)
-real, httpx.Client.send = httpx.Client.send, send
-"""
 RESPONDS = """
 import json
 from pathlib import Path
@@ -60,6 +39,7 @@ from beampermit.monitoring.response.webhook import Webhook
 from beampermit.verdicts.monitoring import Trip
 
 given = json.loads(sys.argv[2])
+begin()
 at = given["at"]
 outlets = Outlets(
     AlarmTexts,
