@@ -10,7 +10,7 @@ import typer
 from beampermit.cli.output import Folder, Json, console, show, shown_progress
 
 if TYPE_CHECKING:
-    from beampermit.doctor.look import Report
+    from beampermit.doctor.results import Report
     from beampermit.progress import Progress
 
 
@@ -19,7 +19,7 @@ def doctor(
         str | None, typer.Option(metavar="OWNER/NAME", help="The repository on GitHub.", show_default="that of origin")
     ] = None,
     organization: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Look at all projects of an organization, without clones.")
+        str | None, typer.Option(metavar="NAME", help="Check all projects of an organization, without clones.")
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask GitHub.")] = False,
     try_writing: Annotated[
@@ -28,7 +28,7 @@ def doctor(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Look for what a set-up lacks, with the line that mends it.
+    """Find what a set-up lacks, and say how to fix each point.
 
     GITHUB_TOKEN decides what is seen: what is not is unknown, never missing.
 

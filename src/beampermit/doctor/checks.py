@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from beampermit.doctor import committed, machine, registry, runners, settings, storage
-from beampermit.doctor.look import Found
+from beampermit.doctor.results import Found
 from beampermit.doctor.subject import Subject
 
 
@@ -16,7 +16,7 @@ class Check:
     """`of` is what is looked at; `right` is what a token needs, for a refusal that does not say so itself."""
 
     title: str
-    look: Callable[[Subject], Found]
+    run: Callable[[Subject], Found]
     of: Literal["machine", "files", "GitHub"]
     right: str = ""
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from beampermit.doctor.look import Found, missing, there, unseen
 from beampermit.doctor.once import uses_of
+from beampermit.doctor.results import Found, missing, there, unseen
 from beampermit.doctor.subject import Subject, day_of
 from beampermit.errors import BadInput, BeampermitError, Failed, counted, several
 from beampermit.github.codeowners import CodeOwners
@@ -81,8 +81,8 @@ def owners(subject: Subject) -> Found:
         return unseen(f"{found.file} names {_named(found)}; whether GitHub knows them needs Contents, read")
     if errors.errors:
         gap = unknown_owners_gap(found, errors, guarded)
-        said = gap or f"{found.file}: {several([str(error) for error in errors.errors], 3)}"
-        return missing(said, "give them write access, or name in CODEOWNERS who has it")
+        reason = gap or f"{found.file}: {several([str(error) for error in errors.errors], 3)}"
+        return missing(reason, "give them write access, or name in CODEOWNERS who has it")
     return there(f"{found.file} names {_named(found)}, whom GitHub knows")
 
 
@@ -104,12 +104,12 @@ def pins(subject: Subject) -> Found:
     ours = {(use.repository, use.revision): use for use in uses if _is_ours(use)}
     if not ours:
         return missing("no workflow calls those of Beampermit", "beampermit init")
-    said = [_pin(subject, *pin) for pin in ours]
+    pinned = [_pin(subject, *pin) for pin in ours]
     if len({repository for repository, _ in ours}) < len(ours):
         places = ", ".join(f"{use.file}:{use.line}" for use in ours.values())
-        mend = "merge Dependabot's pull requests together, or write one commit everywhere"
-        return missing(f"workflows are pinned to several commits: {', '.join(said)} ({places})", mend)
-    return there(f"{counted(len(uses), 'use')} pinned; {', '.join(said)}")
+        fix = "merge Dependabot's pull requests together, or write one commit everywhere"
+        return missing(f"workflows are pinned to several commits: {', '.join(pinned)} ({places})", fix)
+    return there(f"{counted(len(uses), 'use')} pinned; {', '.join(pinned)}")
 
 
 def _is_ours(use: Use) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import count
 
 from beampermit.doctor.checks import CHECKS, Check
-from beampermit.doctor.look import Examined, Found, Look, Report, State, of_error, there
+from beampermit.doctor.results import Examined, Found, Report, Result, State, of_error, there
 from beampermit.doctor.subject import Known, Subject, files_here, load_about
 from beampermit.errors import BeampermitError, Outside
 from beampermit.github.context import find_client
@@ -31,7 +31,7 @@ def examine(
         asked = sum(check.of == OF_GITHUB for check in CHECKS)
         why = "by --offline" if offline else "origin is not on a known GitHub; --repository OWNER/NAME names one"
         return Report(
-            projects=(Examined(project=name, looks=run_checks(subject, progress)),),
+            projects=(Examined(project=name, results=run_checks(subject, progress)),),
             notes=(f"GitHub was not asked, {why}: {asked} checks are left out",),
         )
     progress("ask GitHub")
@@ -39,21 +39,21 @@ def examine(
         about = load_about(client)
     except BeampermitError as error:
         first = _named(OF_GITHUB, of_error(error, "a token that sees the repository, in GITHUB_TOKEN"))
-        return Report(projects=(Examined(project=client.repository, looks=(first, *run_checks(subject, progress))),))
+        return Report(projects=(Examined(project=client.repository, results=(first, *run_checks(subject, progress))),))
     subject = replace(subject, name=client.repository, branch=about.default_branch, client=client, about=about)
     first = _named(OF_GITHUB, there(f"{client.repository} is there, its default branch is {about.default_branch}"))
-    return Report(projects=(Examined(project=client.repository, looks=(first, *run_checks(subject, progress))),))
+    return Report(projects=(Examined(project=client.repository, results=(first, *run_checks(subject, progress))),))
 
 
-def run_checks(subject: Subject, progress: Progress = silent) -> tuple[Look, ...]:
+def run_checks(subject: Subject, progress: Progress = silent) -> tuple[Result, ...]:
     """Those that can be run on this subject, in order."""
     checks = [check for check in CHECKS if _applies(check, subject)]
     done = count(1)
 
-    def run(check: Check) -> Look:
-        look = _named(check.title, _guarded(check, subject))
-        progress("look", next(done), len(checks))
-        return look
+    def run(check: Check) -> Result:
+        result = _named(check.title, _guarded(check, subject))
+        progress("check", next(done), len(checks))
+        return result
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return causes_once(tuple(pool.map(run, checks)))
@@ -68,25 +68,25 @@ def _applies(check: Check, subject: Subject) -> bool:
 def _guarded(check: Check, subject: Subject) -> Found:
     """Whatever happens to one check, the others are shown."""
     try:
-        return check.look(subject)
+        return check.run(subject)
     except BeampermitError as error:
         return of_error(error, check.right)
     except Exception as error:
-        return of_error(Outside(f"this could not be looked at: {type(error).__name__}: {error}"))
+        return of_error(Outside(f"internal error in this check: {type(error).__name__}: {error}"))
 
 
-def causes_once(looks: Sequence[Look]) -> tuple[Look, ...]:
+def causes_once(results: Sequence[Result]) -> tuple[Result, ...]:
     """Of several checks with one and the same reason for not knowing, the first one says it."""
     first = dict[str, str]()
-    kept = list[Look]()
-    for look in looks:
-        if look.state is State.UNKNOWN and look.no_answer and look.said in first:
-            kept.append(look.model_copy(update={"said": f"as {first[look.said]}", "mend": ""}))
+    kept = list[Result]()
+    for result in results:
+        if result.state is State.UNKNOWN and result.no_answer and result.reason in first:
+            kept.append(result.model_copy(update={"reason": f"as {first[result.reason]}", "fix": ""}))
             continue
-        first.setdefault(look.said, look.title)
-        kept.append(look)
+        first.setdefault(result.reason, result.title)
+        kept.append(result)
     return tuple(kept)
 
 
-def _named(title: str, found: Found) -> Look:
-    return Look(title=title, **found.model_dump())
+def _named(title: str, found: Found) -> Result:
+    return Result(title=title, **found.model_dump())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from beampermit.doctor.look import Found, missing, there, unseen
+from beampermit.doctor.results import Found, missing, there, unseen
 from beampermit.doctor.subject import Subject
 from beampermit.environments.choice import backend_of
 from beampermit.environments.environment import prefix_of, python_in, stamp_of

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from beampermit.contract import FILE_NAME
 from beampermit.doctor.examine import run_checks
-from beampermit.doctor.look import Examined, Look, Report, State, of_error
+from beampermit.doctor.results import Examined, Report, Result, State, of_error
 from beampermit.doctor.subject import About, Files, Known, Subject, files_there
 from beampermit.errors import BeampermitError, counted
 from beampermit.github.client import Client, Refused, parse_answer
@@ -47,12 +47,12 @@ def examine_organization(client: Client, name: str, progress: Progress = silent)
         subjects = [subject for result in results for subject in result.subjects]
         examined = count(1)
 
-        def look(subject: Subject) -> Examined:
-            one = Examined(project=subject.name, looks=run_checks(subject))
+        def examined_one(subject: Subject) -> Examined:
+            one = Examined(project=subject.name, results=run_checks(subject))
             progress("look at the projects", next(examined), len(subjects))
             return one
 
-        projects = list(pool.map(look, subjects))
+        projects = list(pool.map(examined_one, subjects))
     projects += [_unknown(result.about, result.error) for result in results if result.error is not None]
     return Report(
         projects=tuple(sorted(projects, key=lambda project: project.project)),
@@ -91,7 +91,7 @@ def _subject(client: Client, about: About, files: Files, folder: str, known: Kno
 
 def _unknown(about: About, error: BeampermitError) -> Examined:
     found = of_error(error, "Contents, read")
-    return Examined(project=about.full_name, looks=(Look(title="files", **found.model_dump()),))
+    return Examined(project=about.full_name, results=(Result(title="files", **found.model_dump()),))
 
 
 def _notes(listed: int, results: Sequence[_Listed]) -> Iterator[str]:
@@ -104,12 +104,12 @@ def _notes(listed: int, results: Sequence[_Listed]) -> Iterator[str]:
     yield "not looked at from here: programs, environment, data remote, registry, hooks; `beampermit doctor` in a clone"
 
 
-def by_cause(report: Report) -> list[tuple[Look, list[str]]]:
+def by_cause(report: Report) -> list[tuple[Result, list[str]]]:
     """What did not pass, each cause once with its projects: what is missing first, and what most projects share."""
-    causes = dict[tuple[str, str, str], tuple[Look, list[str]]]()
+    causes = dict[tuple[str, str, str], tuple[Result, list[str]]]()
     for project in report.projects:
-        for look in project.looks:
-            if look.state is not State.PASSED:
-                causes.setdefault((look.title, look.state, look.said), (look, []))[1].append(project.project)
+        for result in project.results:
+            if result.state is not State.PASSED:
+                causes.setdefault((result.title, result.state, result.reason), (result, []))[1].append(project.project)
     order = {State.FAILED: 0, State.UNKNOWN: 1, State.PASSED: 2}
     return sorted(causes.values(), key=lambda cause: (order[cause[0].state], -len(cause[1])))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from beampermit.doctor.look import Found, missing, there, unseen
+from beampermit.doctor.results import Found, missing, there, unseen
 from beampermit.doctor.subject import Subject
 from beampermit.errors import BadInput, Outside, one_line
 from beampermit.registry.mlflow import DATABASE, SQLITE, VARIABLE, checked_uri, export, is_new, public_address
@@ -53,8 +53,8 @@ def _database(uri: str) -> Found:
     try:
         new = is_new(uri)
     except Exception as error:  # each database raises its own
-        reason = " ".join(str(error).split())[:200]
-        raise Outside(f"the registry {name} does not answer: {type(error).__name__} {reason}", hint=export()) from None
+        why = " ".join(str(error).split())[:200]
+        raise Outside(f"the registry {name} does not answer: {type(error).__name__} {why}", hint=export()) from None
     if new:
         return there(f"there is no registry at {name} yet: the first promotion makes it")
     if uri.startswith(SQLITE) and not os.access(Path(uri.removeprefix(SQLITE)), os.W_OK):
@@ -77,8 +77,8 @@ class _Server:
         if status >= 500:
             raise Outside(f"the registry {name} answers with {status}")
         if status != 200 or not isinstance(body, Mapping):
-            said = f"{name} answers with {status}" + ("" if isinstance(body, Mapping) else ", and not as MLflow does")
-            return missing(said, export()) if status == 404 else unseen(said, export())
+            reason = f"{name} answers with {status}" + ("" if isinstance(body, Mapping) else ", and not as MLflow does")
+            return missing(reason, export()) if status == 404 else unseen(reason, export())
         return there(f"the registry {name} answers {who}{self._rights(subject, user)}")
 
     def _rights(self, subject: Subject, user: str) -> str:
@@ -103,9 +103,9 @@ class _Server:
             with httpx.Client(timeout=TIMEOUT, verify=_verify(), follow_redirects=False) as client:
                 sent = client.request(method, address, params=query, json=body, **login)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            reason = one_line(error)
+            why = one_line(error)
             hint = export()
-            raise Outside(f"the registry {public_address(self.uri)} does not answer: {reason}", hint=hint) from None
+            raise Outside(f"the registry {public_address(self.uri)} does not answer: {why}", hint=hint) from None
         try:
             return sent.status_code, sent.json()
         except ValueError:

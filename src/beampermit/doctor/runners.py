@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from beampermit.doctor.look import Found, missing, there, unseen
 from beampermit.doctor.once import runners_of
+from beampermit.doctor.results import Found, missing, there, unseen
 from beampermit.doctor.subject import Subject
 from beampermit.errors import BadInput
 from beampermit.github.client import Client, Limited, Refused
@@ -23,8 +23,10 @@ def runners(subject: Subject) -> Found:
     if found.asked:
         return _compared(subject, found)
     if not found.computed and _wants_gpu(subject):
-        said = "the contract asks for tests on a GPU (tests.gpu), and every job runs on GitHub's machines, without one"
-        return missing(said, "write gpu-labels in pull-request.yml and release.yml: docs/runners.md of Beampermit")
+        reason = (
+            "the contract asks for tests on a GPU (tests.gpu), and every job runs on GitHub's machines, without one"
+        )
+        return missing(reason, "write gpu-labels in pull-request.yml and release.yml: docs/runners.md of Beampermit")
     computed = f"; of {', '.join(found.computed)} only a run tells" if found.computed else ""
     return there(f"every job runs on GitHub's machines{computed}" if found.hosted else f"no job runs{computed}")
 
@@ -36,12 +38,12 @@ def _compared(subject: Subject, found: Runners) -> Found:
     if not lost:
         return there(f"a runner is online for {'; '.join(map(str, found.asked))}")
     offline = [asked for asked in lost if any(asked.fits(labels) for labels, _ in machines)]
-    mend = "docs/runners.md of Beampermit sets one up; `with: runner:` and `gpu-labels:` choose labels"
+    fix = "docs/runners.md of Beampermit sets one up; `with: runner:` and `gpu-labels:` choose labels"
     if offline and not blind:
-        return missing(f"the runners with {'; '.join(map(str, offline))} are offline: jobs wait for them", mend)
+        return missing(f"the runners with {'; '.join(map(str, offline))} are offline: jobs wait for them", fix)
     own = [asked for asked in lost if OWN in map(str.lower, asked.labels)]
     if own and machines and not blind:
-        return missing(f"no runner has {_list(own)}, and other runners are there: these jobs wait", mend)
+        return missing(f"no runner has {_list(own)}, and other runners are there: these jobs wait", fix)
     if blind:
         return unseen(f"no runner seen for {_list(lost)}; not seen with this token: needs {blind}")
     return unseen(f"no runner is listed for {_list(lost)}; machines that are started on demand are not seen")

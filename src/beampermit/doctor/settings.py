@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from beampermit.doctor.look import Found, missing, needs, there, unseen
 from beampermit.doctor.once import permit_of
+from beampermit.doctor.results import Found, missing, needs, there, unseen
 from beampermit.doctor.subject import Subject, names_of
 from beampermit.errors import BadInput, Failed, several
 from beampermit.github.client import Limited, Refused
 from beampermit.github.patterns import ODD, example_names, lets_in, names_left_out
-from beampermit.github.protection import HINT, load_ledger_gaps, load_left_out, load_protection
+from beampermit.github.protection import HINT, Rulesets, load_ledger_gaps, load_left_out, load_protection
 from beampermit.permit.keys import VARIABLE as SIGNING_KEY
 from beampermit.registry.mlflow import VARIABLE as TRACKING
 from beampermit.registry.mlflow import checked_uri
@@ -34,15 +34,15 @@ def tracking_variable(subject: Subject) -> Found:
     """Jobs of pull requests read it too, so a variable of an environment is not enough."""
     own, shared = (_seen(lambda: subject.variables), _seen(lambda: subject.shared_variables))
     found = [values[TRACKING] for values in (own, shared) if values is not None and values.get(TRACKING)]
-    mend = f"gh variable set {TRACKING} --repo {{repository}} --body ADDRESS"
+    fix = f"gh variable set {TRACKING} --repo {{repository}} --body ADDRESS"
     if not found:
         if own is None or shared is None:
             return needs("Variables, read")
-        return missing(f"the variable {TRACKING} is not set, so no job knows the registry", mend)
+        return missing(f"the variable {TRACKING} is not set, so no job knows the registry", fix)
     try:
         checked_uri(found[0], f"the variable {TRACKING}")
     except BadInput as error:
-        return missing(str(error), mend)
+        return missing(str(error), fix)
     return there(f"the variable {TRACKING} is set{'' if own and TRACKING in own else ', by the organization'}")
 
 
@@ -92,46 +92,49 @@ def _environment(subject: Subject) -> Mapping[str, Any] | Found:
 
 def _branches(subject: Subject, policy: Any) -> str | Found:
     """Which may use it, or what is wrong with one: what is released from is protected, by whatever name."""
-    mend = f"{SETTINGS}: Deployment branches and tags, {subject.branch} alone"
+    fix = f"{SETTINGS}: Deployment branches and tags, {subject.branch} alone"
     if not isinstance(policy, Mapping):
-        return missing(f"every branch may use the environment {PRODUCTION}, and the key in it", mend)
-    return "protected branches alone" if policy.get("protected_branches") else _named_branches(subject, mend)
+        return missing(f"every branch may use the environment {PRODUCTION}, and the key in it", fix)
+    return "protected branches alone" if policy.get("protected_branches") else _named_branches(subject, fix)
 
 
-def _named_branches(subject: Subject, mend: str) -> str | Found:
+def _named_branches(subject: Subject, fix: str) -> str | Found:
     rows = list(subject.hub.pages(f"{ENVIRONMENT}/deployment-branch-policies", "branch_policies"))
     names = [(str(row.get("name")), str(row.get("type", "branch"))) for row in rows if isinstance(row, Mapping)]
     tags = [f"{type} {name} may use the environment {PRODUCTION} too" for name, type in names if type != "branch"]
     others = [name for name, type in names if type == "branch" and name != subject.branch]
     odd = [name for name in others if ODD.intersection(name)]
+    rulesets = Rulesets(subject.hub)
     try:
-        wrong = tags + [f"{name} {gap}" for name in others if name not in odd and (gap := _gap(subject, name))]
+        wrong = tags + [
+            f"{name} {gap}" for name in others if name not in odd and (gap := _gap(subject, name, rulesets))
+        ]
     except Failed as error:
         return unseen(f"{', '.join(others)} may use the environment {PRODUCTION} too; {error}", error.hint)
     if wrong:
-        return missing(f"{several(wrong, 3)}: the key is there, too", mend)
+        return missing(f"{several(wrong, 3)}: the key is there, too", fix)
     if odd:
-        return unseen(f"{', '.join(odd)} may use the environment {PRODUCTION} too; its protection is not seen", mend)
+        return unseen(f"{', '.join(odd)} may use the environment {PRODUCTION} too; its protection is not seen", fix)
     if not any(type == "branch" and lets_in(name, subject.branch) for name, type in names):
-        return missing(f"{subject.branch} may not use the environment {PRODUCTION}, so nothing is released", mend)
+        return missing(f"{subject.branch} may not use the environment {PRODUCTION}, so nothing is released", fix)
     if not others:
         return f"{subject.branch} alone"
     return f"{several([subject.branch, *others], 4)}, all of them protected"
 
 
-def _gap(subject: Subject, pattern: str) -> str:
+def _gap(subject: Subject, pattern: str, rulesets: Rulesets) -> str:
     """What protection a branch lacks that this lets in. GitHub tells the rules of any name, also of no branch.
 
     Raises `Failed` where that is not seen.
     """
     left_out: dict[str, None] = {}
     for name in example_names(pattern):
-        rules = load_protection(subject.hub, name)
+        rules = load_protection(subject.hub, name, rulesets)
         if rules.gaps:
             return f"may use the environment {PRODUCTION} too, and is not protected: {rules.gaps[0]}"
-        left_out |= dict.fromkeys(load_left_out(subject.hub, rules) if pattern != name else ())
+        left_out |= dict.fromkeys(load_left_out(rulesets, rules) if pattern != name else ())
     for name in names_left_out(pattern, left_out):
-        if gaps := load_protection(subject.hub, name).gaps:
+        if gaps := load_protection(subject.hub, name, rulesets).gaps:
             return f"may use the environment {PRODUCTION} too, and {name} is not protected: {gaps[0]}"
     return ""
 
@@ -147,22 +150,22 @@ def secrets(subject: Subject) -> Found:
     own = next(names for place, names in held.items() if place.title == PRODUCTION)
     wrong = [place for place, names in held.items() if place.title != PRODUCTION and SIGNING_KEY in (names or ())]
     if wrong:
-        said = " and ".join(place.said for place in wrong[:3])
+        reason = " and ".join(place.reason for place in wrong[:3])
         first = [] if own is not None and SIGNING_KEY in own else [KEY_COMMAND]
-        return missing(f"{SIGNING_KEY} is {said}", "; ".join([*first, *(place.mend for place in wrong)]))
+        return missing(f"{SIGNING_KEY} is {reason}", "; ".join([*first, *(place.fix for place in wrong)]))
     if own is None:
         return needs("Environments, read, and Secrets, read, and that there is an environment production")
     if lacks := _lacks(own):
         return lacks
-    said = f"{', '.join(sorted(own))} in {PRODUCTION}"
+    reason = f"{', '.join(sorted(own))} in {PRODUCTION}"
     unasked = dict.fromkeys(place.right for place, names in held.items() if names is None)
     if listed is None:
         unasked["Actions, read"] = None
     if unasked:
-        return unseen(f"{said}; whether the key is elsewhere too is not seen: needs {', and '.join(unasked)}")
+        return unseen(f"{reason}; whether the key is elsewhere too is not seen: needs {', and '.join(unasked)}")
     if len(others) > MOST_ENVIRONMENTS:
-        return unseen(f"{said}; {MOST_ENVIRONMENTS} of {len(others)} other environments were asked for the key")
-    return there(said)
+        return unseen(f"{reason}; {MOST_ENVIRONMENTS} of {len(others)} other environments were asked for the key")
+    return there(reason)
 
 
 def _lacks(own: set[str]) -> Found | None:
@@ -174,18 +177,18 @@ def _lacks(own: set[str]) -> Found | None:
     if len(alone := own & login) != 1:
         return None
     (other,) = login - alone
-    mend = f"gh secret set {other} --env {PRODUCTION} --repo {{repository}}"
-    return missing(f"{PRODUCTION} has the secret {alone.pop()} without {other}", mend)
+    fix = f"gh secret set {other} --env {PRODUCTION} --repo {{repository}}"
+    return missing(f"{PRODUCTION} has the secret {alone.pop()} without {other}", fix)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a secret can be; `said` and `mend` are of the key in it."""
+    """Where a secret can be; `reason` and `fix` are of the key in it."""
 
     title: str
     path: str
-    said: str
-    mend: str
+    reason: str
+    fix: str
     right: str
     also_without: bool = False
     """Whether a server may have no such place, and answers 404 for it."""
@@ -201,21 +204,21 @@ class _Place:
 
 def _places(subject: Subject) -> Iterator[_Place]:
     delete = f"gh secret delete {SIGNING_KEY} --repo {{repository}}"
-    said = "a secret of the whole repository, which any workflow of it can name"
-    yield _Place("the repository", "/actions/secrets", said, delete, "Secrets, read")
-    said = "a secret of Dependabot, which jobs of its pull requests can name"
-    mend = f"{delete} --app dependabot"
-    yield _Place("Dependabot", "/dependabot/secrets", said, mend, "Dependabot secrets, read", also_without=True)
+    reason = "a secret of the whole repository, which any workflow of it can name"
+    yield _Place("the repository", "/actions/secrets", reason, delete, "Secrets, read")
+    reason = "a secret of Dependabot, which jobs of its pull requests can name"
+    fix = f"{delete} --app dependabot"
+    yield _Place("Dependabot", "/dependabot/secrets", reason, fix, "Dependabot secrets, read", also_without=True)
     if subject.about is None or subject.about.owner.type != "User":
-        said = "a secret of the organization, which any workflow can name"
-        mend = f"take {SIGNING_KEY} from the organization's secrets, or this repository from those that get it"
-        yield _Place("the organization", "/actions/organization-secrets", said, mend, "Secrets, read")
+        reason = "a secret of the organization, which any workflow can name"
+        fix = f"take {SIGNING_KEY} from the organization's secrets, or this repository from those that get it"
+        yield _Place("the organization", "/actions/organization-secrets", reason, fix, "Secrets, read")
 
 
 def _environment_place(name: str) -> _Place:
-    said = f"a secret of the environment {name}, whose jobs are no release"
-    mend = f"gh secret delete {SIGNING_KEY} --env {shlex.quote(name)} --repo {{repository}}"
-    return _Place(name, f"/environments/{quote(name, safe='')}/secrets", said, mend, "Environments, read")
+    reason = f"a secret of the environment {name}, whose jobs are no release"
+    fix = f"gh secret delete {SIGNING_KEY} --env {shlex.quote(name)} --repo {{repository}}"
+    return _Place(name, f"/environments/{quote(name, safe='')}/secrets", reason, fix, "Environments, read")
 
 
 def protection(subject: Subject) -> Found:

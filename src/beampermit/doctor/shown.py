@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from beampermit.doctor.look import Examined, Look, Report, State
 from beampermit.doctor.organization import by_cause
+from beampermit.doctor.results import Examined, Report, Result, State
 from beampermit.documents.markdown import logged
 from beampermit.errors import more
 
@@ -22,11 +22,11 @@ def one_project(report: Report) -> Any:
 
     (examined,) = report.projects
     screen = Text(f"{logged(examined.project)}\n", style="bold")
-    width = max(len(look.title) for look in examined.looks)
-    for look in examined.looks:
-        screen.append_text(_line(look, width))
-        if look.mend and look.state is not State.PASSED:
-            screen.append(f"{' ' * (width + 11)}next: {logged(for_project(look.mend, examined.project))}\n")
+    width = max(len(result.title) for result in examined.results)
+    for result in examined.results:
+        screen.append_text(_line(result, width))
+        if result.fix and result.state is not State.PASSED:
+            screen.append(f"{' ' * (width + 11)}next: {logged(for_project(result.fix, examined.project))}\n")
     screen.append_text(_end(report.notes))
     screen.append(_counts(report.projects))
     return screen
@@ -42,24 +42,24 @@ def many_projects(report: Report) -> Any:
         numbers = [one.count(state) for state in (State.PASSED, State.FAILED, State.UNKNOWN)]
         row = f"{logged(one.project).ljust(width)}  {numbers[0]:>6}  {numbers[1]:>7}  {numbers[2]:>7}\n"
         screen.append(row, style="red" if numbers[1] else "")
-    for look, projects in by_cause(report):
+    for result, projects in by_cause(report):
         screen.append("\n")
-        screen.append_text(_line(look, len(look.title)))
+        screen.append_text(_line(result, len(result.title)))
         screen.append(f"  {', '.join(map(logged, projects[:NAMED]))}{more(len(projects) - NAMED)}\n")
-        if look.mend:
+        if result.fix:
             name = projects[0] if len(projects) == 1 else "OWNER/NAME"
-            screen.append(f"  next: {logged(for_project(look.mend, name))}\n")
+            screen.append(f"  next: {logged(for_project(result.fix, name))}\n")
     screen.append("\n")
     screen.append_text(_end(report.notes))
     screen.append(_counts(report.projects))
     return screen
 
 
-def for_project(mend: str, project: str) -> str:
+def for_project(fix: str, project: str) -> str:
     """The line with the project's repository in it."""
     parts = project.split("/")
     known = len(parts) >= 2 and not project.startswith("/")
-    return mend.replace("{repository}", "/".join(parts[:2]) if known else "OWNER/NAME")
+    return fix.replace("{repository}", "/".join(parts[:2]) if known else "OWNER/NAME")
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -67,8 +67,9 @@ def as_json(report: Report) -> dict[str, Any]:
     projects = [
         {
             "project": one.project,
-            "looks": [
-                {**look.model_dump(mode="json"), "mend": for_project(look.mend, one.project)} for look in one.looks
+            "results": [
+                {**result.model_dump(mode="json"), "fix": for_project(result.fix, one.project)}
+                for result in one.results
             ],
         }
         for one in report.projects
@@ -76,11 +77,11 @@ def as_json(report: Report) -> dict[str, Any]:
     return {"projects": projects, "notes": list(report.notes), "exit_code": report.exit_code}
 
 
-def _line(look: Look, width: int) -> Any:
+def _line(result: Result, width: int) -> Any:
     from rich.text import Text
 
-    title = look.title.ljust(width)
-    return Text.assemble((f"{WORDS[look.state]:<8} ", COLOURS[look.state]), f"{title}  {logged(look.said)}\n")
+    title = result.title.ljust(width)
+    return Text.assemble((f"{WORDS[result.state]:<8} ", COLOURS[result.state]), f"{title}  {logged(result.reason)}\n")
 
 
 def _end(notes: Sequence[str]) -> Any:

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from beampermit.doctor.look import Found, missing, there, unseen
 from beampermit.doctor.once import runners_of
+from beampermit.doctor.results import Found, missing, there, unseen
 from beampermit.doctor.subject import Subject
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def data_remote(subject: Subject) -> Found:
         return unseen("the data are kept by another repository")
     shown, folder = f"the remote {remote.name} ({remote.url})", "://" not in remote.url
     if folder and subject.client is not None and _on_hosted_runners(subject):
-        mend = f"dvc remote modify {remote.name} url URL, then make push"
-        return missing(f"{shown} is a folder, which GitHub's machines do not reach", mend)
+        fix = f"dvc remote modify {remote.name} url URL, then make push"
+        return missing(f"{shown} is a folder, which GitHub's machines do not reach", fix)
     read = f"{shown} is read{f', and {remote.empty}' if remote.empty else ''}"
     if folder:
         return there(f"{read}; it may {'be' if _may_write(Path(remote.url)) else 'not be'} written to")

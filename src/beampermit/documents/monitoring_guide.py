@@ -42,7 +42,7 @@ GUIDES: Mapping[str, Guide] = MappingProxyType(
             "Outputs are INVALID or a fallback too often: what is shown is often not the model's.",
             (
                 "Read REASON: it says what is wrong now.",
-                "Mend that input, or start the model's process again (RESTART).",
+                "Repair that input, or start the model's process again (RESTART).",
             ),
         ),
         "MON006": Guide(

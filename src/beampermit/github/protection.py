@@ -114,19 +114,33 @@ class Protection:
             yield f"{', '.join(self.bypass)} may bypass its rules"
 
 
-def load_protection(client: Client, branch: str) -> Protection:
+class Rulesets:
+    """Those of a repository, each asked for once."""
+
+    def __init__(self, client: Client):
+        self._client = client
+        self._known: dict[int, Any] = {}
+
+    def get(self, id: int) -> Any:
+        """Raises `Outside`."""
+        if id not in self._known:
+            self._known[id] = self._client.get(f"/rulesets/{id}")
+        return self._known[id]
+
+
+def load_protection(client: Client, branch: str, rulesets: Rulesets | None = None) -> Protection:
     """The rules of `branch`. Raises `Failed` where GitHub's answer is not clear, `Outside` where there is no answer."""
     rules = _load_rules(client, branch)
-    bypass = _bypass(client, rules)
+    bypass = _bypass(rulesets or Rulesets(client), rules)
     return Protection(client.repository, branch, client.api, rules, bypass, () if rules else _idle(client))
 
 
-def load_left_out(client: Client, protection: Protection) -> tuple[str, ...]:
+def load_left_out(rulesets: Rulesets, protection: Protection) -> tuple[str, ...]:
     """Patterns of branches that the rulesets of `protection` leave out. Raises as `load_protection`."""
     found: dict[str, None] = {}
     for id in protection.rulesets:
         try:
-            ruleset = client.get(f"/rulesets/{id}")
+            ruleset = rulesets.get(id)
         except Refused as refused:
             raise _refusal(refused, protection.branch) from None
         try:
@@ -145,7 +159,7 @@ def load_ledger_gaps(client: Client) -> tuple[str, ...]:
     rules = tuple(rule for rule in _load_rules(client, LEDGER_BRANCH) if rule.type in LEDGER_RULES)
     types = {rule.type for rule in rules}
     gaps = [f"{LEDGER_BRANCH} {gap}" for type, gap in LEDGER_RULES.items() if type not in types]
-    if bypass := _bypass(client, rules):
+    if bypass := _bypass(Rulesets(client), rules):
         gaps.append(f"{', '.join(bypass)} may bypass the rules of {LEDGER_BRANCH}")
     return tuple(gaps)
 
@@ -197,12 +211,12 @@ def _rulesets(rules: tuple[ActiveRule, ...]) -> tuple[int, ...]:
     return tuple(sorted({rule.ruleset_id for rule in rules if rule.ruleset_id is not None}))
 
 
-def _bypass(client: Client, rules: tuple[ActiveRule, ...]) -> tuple[str, ...] | None:
+def _bypass(rulesets: Rulesets, rules: tuple[ActiveRule, ...]) -> tuple[str, ...] | None:
     """Who may bypass any of the rulesets; None where GitHub hides it for one of them."""
     bypass: list[str] = []
     for id in _rulesets(rules):
         try:
-            ruleset = client.get(f"/rulesets/{id}")
+            ruleset = rulesets.get(id)
         except Outside:
             return None
         actors = ruleset.get("bypass_actors") if isinstance(ruleset, Mapping) else None

@@ -107,9 +107,9 @@ def _frozen(seen: Seen, _: Site) -> Iterator[Finding]:
 def _vulnerable(seen: Seen, _: Site) -> Iterator[Finding]:
     for known in seen.known:
         package = known.package
-        mended = f"; {known.fixed} has none of them" if known.fixed else ""
+        fixed = f"; {known.fixed} has none of them" if known.fixed else ""
         kind = ", a conda package judged by its name" if package.conda else ""
-        message = f"{package.name} {package.version}{kind} has {', '.join(known.ids)}{mended}"
+        message = f"{package.name} {package.version}{kind} has {', '.join(known.ids)}{fixed}"
         advice = f"beampermit env lock --update {shlex.quote(package.name)}"
         yield seen.finding("INV013", "MAJOR" if known.grave else "MINOR", message, advice)
 

@@ -64,13 +64,13 @@ def _findings(place: Place, result: Read | BeampermitError) -> Iterator[Finding]
     if result.unreached:
         yield failure(name, result.unreached, "; what was read last is shown")
     for trouble in facts.troubles:
-        yield _to_mend(name, trouble, "mend the file on the protected branch")
+        yield _to_fix(name, trouble, "fix the file on the protected branch")
     if place.status and len(facts.models) > 1:
         said = f"{place.status} is of one service, and {len(facts.models)} models are in this repository"
-        yield _to_mend(name, said, "list each of them, with folder and status")
+        yield _to_fix(name, said, "list each of them, with folder and status")
     if not facts.models and not facts.troubles:
-        yield _to_mend(name, "this repository has neither a contract nor a ledger", f"git ls-remote {name}")
+        yield _to_fix(name, "this repository has neither a contract nor a ledger", f"git ls-remote {name}")
 
 
-def _to_mend(project: str, message: str, advice: str) -> Finding:
+def _to_fix(project: str, message: str, advice: str) -> Finding:
     return Finding(id="INV016", level="MINOR", project=project, message=message, next=advice)

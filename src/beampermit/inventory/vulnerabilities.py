@@ -68,7 +68,7 @@ class _Record(_Part):
 
 @dataclass(frozen=True)
 class Vulnerability:
-    """`fixed` are the versions that the record names as mended; `grave` where its database says HIGH or CRITICAL."""
+    """`fixed` are the versions that the record names as fixed; `grave` where its database says HIGH or CRITICAL."""
 
     id: str
     aliases: tuple[str, ...]
@@ -79,7 +79,7 @@ class Vulnerability:
         return any(_within(affected, version) for affected in self.affected)
 
     def fixed_after(self, version: Version) -> str:
-        """The first version after this one that is named as mended; empty where there is none."""
+        """The first version after this one that is named as fixed; empty where there is none."""
         events = (event for affected in self.affected for one in affected.ranges for event in one.events)
         later = (found for event in events if event.fixed and (found := _version(event.fixed)) and found > version)
         return str(min(later, default=""))
@@ -104,8 +104,8 @@ class Known:
     def fixed(self) -> str:
         """The version that has none of them; empty where that is not known."""
         version = _version(self.package.version)
-        mended = [one.fixed_after(version) for one in self.vulnerabilities] if version else [""]
-        return max(mended, key=Version) if all(mended) else ""
+        fixed = [one.fixed_after(version) for one in self.vulnerabilities] if version else [""]
+        return max(fixed, key=Version) if all(fixed) else ""
 
 
 class Vulnerabilities:

@@ -68,7 +68,7 @@ def test_nothing_is_missing_then_something_is_and_it_is_said_how_to_mend_it(
     )
     code, output = run("--json")
     body = json.loads(output)
-    (secret,) = [look for look in body["projects"][0]["looks"] if look["state"] == "failed"]
+    (secret,) = [one for one in body["projects"][0]["results"] if one["state"] == "failed"]
     assert (code, secret["title"], body["exit_code"]) == (1, "secrets", 1)
 
 

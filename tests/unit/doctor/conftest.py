@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from beampermit.doctor.look import Found
+from beampermit.doctor.results import Found
 from beampermit.doctor.subject import Files, Subject, load_about
 from beampermit.github.client import Client
 from support.github_setup import set_up

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from beampermit.doctor import committed
-from beampermit.doctor.look import Found, State
+from beampermit.doctor.results import Found, State
 from beampermit.doctor.subject import Known, Subject
 from support.github_setup import of
 from support.github_stand_in import GitHub
@@ -158,27 +158,28 @@ def test_what_files_say(
     change(files)
     kept = replace(subject.files, paths=tuple(files))
     found = check(replace(subject, files=kept, client=None, known=Known()))
-    assert (found.state, said in found.said) == (state, True), found
-    assert (state is FAILED) == (found.mend != "")
+    assert (found.state, said in found.reason) == (state, True), found
+    assert (state is FAILED) == (found.fix != "")
 
 
+@pytest.mark.slow
 def test_the_day_of_a_pin_is_said_where_it_is_seen_and_asked_for_once(
     look: Look, whole: GitHub, files: dict[str, str], subject: Subject
 ) -> None:
     start = files[RELEASE].index("@", files[RELEASE].index("uses: beampermit/beampermit")) + 1
     commit = files[RELEASE][start : start + 40]
-    assert f"beampermit/beampermit@{commit[:12]}" in look(committed.pins).said
-    assert " of 2" not in look(committed.pins).said
+    assert f"beampermit/beampermit@{commit[:12]}" in look(committed.pins).reason
+    assert " of 2" not in look(committed.pins).reason
     of(whole).dates[f"beampermit/beampermit@{commit}"] = "2026-03-01"
     before = whole.count("/commits/")
     for _ in range(2):
-        assert committed.pins(subject).said.endswith(f"{commit[:12]} of 2026-03-01")
+        assert committed.pins(subject).reason.endswith(f"{commit[:12]} of 2026-03-01")
     assert whole.count("/commits/") == before + 1
 
 
 def test_without_github_owners_are_looked_at_in_the_file_alone(subject: Subject, files: dict[str, str]) -> None:
     here = replace(subject, client=None)
-    assert "GitHub was not asked" in committed.owners(here).said
+    assert "GitHub was not asked" in committed.owners(here).reason
     files["CODEOWNERS"] = "* TODO@maintainer.example\n"
     found = committed.owners(replace(here, known=Known(), name="again"))
-    assert (found.state, "still names TODO@maintainer.example" in found.said) == (FAILED, True)
+    assert (found.state, "still names TODO@maintainer.example" in found.reason) == (FAILED, True)

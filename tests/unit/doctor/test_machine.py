@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.doctor import committed, machine, registry, storage
-from beampermit.doctor.look import Found, State, of_error
+from beampermit.doctor.results import Found, State, of_error
 from beampermit.doctor.subject import Subject, files_here
 from beampermit.environments.choice import backend_of
 from beampermit.environments.environment import STAMP
@@ -56,12 +56,12 @@ def test_above_a_project_the_mend_is_the_folder_and_not_a_contract_more(here: Su
     commit(here)
     project = Project(root)
     found = committed.contract(Subject("here", files_here(project), "main", project=project))
-    assert (found.state, found.mend) == (FAILED, "a project of this repository is in models: run the command there")
+    assert (found.state, found.fix) == (FAILED, "a project of this repository is in models: run the command there")
 
 
 def test_programs_are_said() -> None:
     found = machine.programs(Subject("here", files=None, branch="main"))  # type: ignore[arg-type]
-    assert (found.state, "dvc 3" in found.said) == (PASSED, True)
+    assert (found.state, "dvc 3" in found.reason) == (PASSED, True)
 
 
 def test_a_git_that_is_too_old_is_missing_and_one_that_merges_no_template_is_said(
@@ -79,22 +79,22 @@ def test_a_git_that_is_too_old_is_missing_and_one_that_merges_no_template_is_sai
         (tmp_path / "git").chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
         found = machine.programs(here)
-        assert (found.state, version in found.said, said in found.said) == (state, True, True), found.said
+        assert (found.state, version in found.reason, said in found.reason) == (state, True, True), found.reason
 
 
 def test_an_environment_is_there_and_of_the_lock(here: Subject) -> None:
     root = root_of(here)
-    assert machine.environment(here).said.startswith("no environment is installed at ")
+    assert machine.environment(here).reason.startswith("no environment is installed at ")
     (root / ".venv/bin").mkdir(parents=True)
     (root / ".venv/bin/python").touch()
-    assert "is not finished, or not ours" in machine.environment(here).said
+    assert "is not finished, or not ours" in machine.environment(here).reason
     lock = backend_of(root).read(root)
     for stamp, state in ((lock.stamp, PASSED), (f"{lock.digest} cuda", PASSED), (f"sha256:{'0' * 64}", FAILED)):
         (root / f".venv/{STAMP}").write_text(f"{stamp}\n")
         assert machine.environment(here).state is state
-    assert machine.environment(here).mend == "beampermit env install"
+    assert machine.environment(here).fix == "beampermit env install"
     (root / "uv.lock").unlink()
-    assert machine.environment(here).mend == "beampermit env lock"
+    assert machine.environment(here).fix == "beampermit env lock"
 
 
 def test_hooks_are_where_git_looks_for_them(here: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,23 +122,23 @@ def test_a_key_counts_once_it_is_committed_and_ours_must_fit(
     target = root_of(here) / ".github/permit.pub"
     target.parent.mkdir()
     target.write_bytes(public.read_bytes())
-    assert committed.signing_key(here).said.startswith(".github/permit.pub is not committed")
+    assert committed.signing_key(here).reason.startswith(".github/permit.pub is not committed")
     commit(here)
     assert committed.signing_key(here).state is PASSED
     monkeypatch.setenv("BEAMPERMIT_SIGNING_KEY", str(private))
     assert committed.signing_key(here).state is PASSED
     monkeypatch.setenv("BEAMPERMIT_SIGNING_KEY", str(generate_keys(tmp_path / "others")[0]))
-    assert "does not belong to any public key" in committed.signing_key(here).said
+    assert "does not belong to any public key" in committed.signing_key(here).reason
 
 
 @pytest.mark.slow
 def test_a_remote_is_read_and_its_rights_are_said(here: Subject, whole: GitHub, subject: Subject) -> None:
     root = root_of(here)
     found = storage.data_remote(here)
-    assert (found.state, "is read; it may be written to" in found.said) == (PASSED, True)
+    assert (found.state, "is read; it may be written to" in found.reason) == (PASSED, True)
     on_github = replace(here, client=subject.client, files=subject.files)
     found = storage.data_remote(on_github)
-    assert (found.state, "is a folder, which GitHub's machines do not reach" in found.said) == (FAILED, True)
+    assert (found.state, "is a folder, which GitHub's machines do not reach" in found.reason) == (FAILED, True)
     (root / ".dvc/config").write_text("[core]\n    remote = gone\n")
     commit(here)
     assert here.project is not None
@@ -156,22 +156,22 @@ def looked(subject: Subject) -> Found:
 
 @pytest.mark.slow
 def test_a_registry_that_is_a_database(here: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert looked(here).said == "MLFLOW_TRACKING_URI is not set here, so no registry was asked"
+    assert looked(here).reason == "MLFLOW_TRACKING_URI is not set here, so no registry was asked"
     file = tmp_path / "mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
-    assert "the first promotion makes it" in looked(here).said
+    assert "the first promotion makes it" in looked(here).reason
     with sqlite3.connect(file) as database:
         database.execute("create table registered_models (name text)")
-    assert looked(here).said.endswith("is there; who reaches the database may write")
+    assert looked(here).reason.endswith("is there; who reaches the database may write")
     for wrong in ("mlruns", "sqlite:///a?b"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", wrong)
-        assert (looked(here).state, "not the address of a registry" in looked(here).said) == (FAILED, True)
+        assert (looked(here).state, "not the address of a registry" in looked(here).reason) == (FAILED, True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     for address in (f"postgresql://u:hunter2@127.0.0.1:{port}/x", f"http://u:hunter2@127.0.0.1:{port}"):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         found = looked(here)
-        assert (found.state, found.no_answer, "hunter2" in found.said) == (UNKNOWN, True, False), found
+        assert (found.state, found.no_answer, "hunter2" in found.reason) == (UNKNOWN, True, False), found
 
 
 class _Other(BaseHTTPRequestHandler):
@@ -215,7 +215,7 @@ def test_a_server_that_does_not_answer_as_mlflow(
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
     found = looked(here)
-    assert (found.state, found.no_answer, said in found.said) == (state, no_answer, True), found
+    assert (found.state, found.no_answer, said in found.reason) == (state, no_answer, True), found
 
 
 def test_an_address_that_only_the_repository_names_gets_no_login_of_ours(
@@ -225,5 +225,5 @@ def test_an_address_that_only_the_repository_names_gets_no_login_of_ours(
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
     of(whole).variables["MLFLOW_TRACKING_URI"] = f"{other[0]}/401"
     found = looked(replace(here, client=subject.client))
-    assert (found.state, "a login is sent only to the address in our own variables" in found.said) == (UNKNOWN, True)
+    assert (found.state, "a login is sent only to the address in our own variables" in found.reason) == (UNKNOWN, True)
     assert other[1] == [""]

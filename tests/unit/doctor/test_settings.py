@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from beampermit.doctor import committed, runners, settings
-from beampermit.doctor.look import Found, State, of_error
+from beampermit.doctor.results import Found, State, of_error
 from beampermit.doctor.subject import Subject
 from beampermit.errors import BeampermitError, Outside
 from support.github_server import says
@@ -364,8 +364,8 @@ def test_a_setting(
 ) -> None:  # fmt: skip
     change(whole, of(whole), files)
     found = look(check)
-    assert (found.state, said in found.said) == (state, True), found
-    assert (state is FAILED) == (found.mend != "") or state is UNKNOWN
+    assert (found.state, said in found.reason) == (state, True), found
+    assert (state is FAILED) == (found.fix != "") or state is UNKNOWN
 
 
 CHECKS = [settings.tracking_variable, settings.environment, settings.secrets, runners.runners, committed.owners]
@@ -384,9 +384,10 @@ def test_what_a_token_does_not_see_is_not_missing(
         found = look(check)
     except BeampermitError as error:
         found = of_error(error, "Some, read")
-    assert (found.state, "needs " in found.said, found.no_answer) == (UNKNOWN, True, False)
+    assert (found.state, "needs " in found.reason, found.no_answer) == (UNKNOWN, True, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("right", "needed"),
     [
@@ -403,7 +404,7 @@ def test_a_key_that_may_be_elsewhere_too_is_unknown_with_the_right_that_would_te
     assert look(settings.secrets).state is PASSED
     whole.tokens["s3cret"] = Token("ada", frozenset(all - {right}))
     found = look(settings.secrets)
-    assert (found.state, found.said) == (
+    assert (found.state, found.reason) == (
         UNKNOWN,
         f"{KEY} in production; whether the key is elsewhere too is not seen: needs {needed}",
     )
@@ -413,10 +414,19 @@ def test_further_branches_whose_rules_are_not_seen_are_unknown(subject: Subject,
     branches("main", "1.2.x")(whole, of(whole), {})
     whole.tokens["s3cret"] = Token("ada", frozenset({"actions:read"}))
     found = settings.environment(subject)
-    assert (found.state, "1.2.x may use the environment production too; 1.2.x cannot be shown" in found.said) == (
+    assert (found.state, "1.2.x may use the environment production too; 1.2.x cannot be shown" in found.reason) == (
         UNKNOWN,
         True,
     ), found
+
+
+def test_a_ruleset_is_asked_for_once_however_many_branches_it_is_about(subject: Subject, whole: GitHub) -> None:
+    together(branches("main", "release/*", "1.2.x"), protected("refs/heads/release/*", "refs/heads/1.2.x"))(
+        whole, of(whole), {}
+    )
+    whole.asked.clear()
+    assert settings.environment(subject).state is PASSED
+    assert whole.count("/rulesets/") == len(whole.rulesets)
 
 
 def test_each_place_of_the_key_is_said_with_what_removes_it(look: Look, whole: GitHub) -> None:
@@ -424,8 +434,8 @@ def test_each_place_of_the_key_is_said_with_what_removes_it(look: Look, whole: G
     of(whole).environment_secrets.pop("production")
     of(whole).secrets.append(KEY)
     found = look(settings.secrets)
-    assert found.said.count(" a secret of ") == 2
-    assert found.mend == "; ".join(
+    assert found.reason.count(" a secret of ") == 2
+    assert found.fix == "; ".join(
         [
             settings.KEY_COMMAND,
             f"gh secret delete {KEY} --repo {{repository}}",
@@ -434,12 +444,13 @@ def test_each_place_of_the_key_is_said_with_what_removes_it(look: Look, whole: G
     )
 
 
+@pytest.mark.slow
 def test_a_repository_runner_counts_though_those_of_the_organization_are_not_seen(
     look: Look, whole: GitHub, files: dict[str, str]
 ) -> None:
     gpu('["self-hosted","gpu"]')(whole, of(whole), files)
     whole.tokens["s3cret"] = Token("ada", frozenset({"metadata:read", "administration:read"}))
-    assert "needs the organization's Self-hosted runners, read" in look(runners.runners).said
+    assert "needs the organization's Self-hosted runners, read" in look(runners.runners).reason
     of(whole).runners.append(runner("gpu"))
     assert look(runners.runners).state is PASSED
 

@@ -87,7 +87,7 @@ def test_one_defect_with_two_records_counts_once_and_says_what_mends_it(tmp_path
     (one,) = known(tmp_path, first, grave, other).of([Locked(name="torch", version="2.5.1")])
     assert (one.ids, one.grave, one.fixed) == (("GHSA-1", "GHSA-2"), True, "2.10.0")
     (still,) = known(tmp_path, grave, record("GHSA-3", events=UP_TO)).of([Locked(name="torch", version="2.5.1")])
-    assert still.fixed == "", "one of them is mended nowhere"
+    assert still.fixed == "", "one of them is fixed nowhere"
 
 
 def test_zip_list_and_answers_of_the_api_are_read_as_well(tmp_path: Path) -> None:

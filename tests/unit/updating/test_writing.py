@@ -108,7 +108,7 @@ def test_a_folder_that_becomes_a_file_makes_room_where_nobody_else_uses_it(small
     plan = keep(small, tmp_path / "files", *changes, notes="n\n")
     (small.root / "notes/mine").write_text("mine\n")
     found = looked_at.template(Subject("here", Files((), lambda _: None), "main", project=Project(small.root)))
-    assert (found.said, found.mend) == ("the update to 2 was interrupted, and is not finished", "beampermit update")
+    assert (found.reason, found.fix) == ("the update to 2 was interrupted, and is not finished", "beampermit update")
     with pytest.raises(Conflict, match="in the way"):
         apply(small, plan)
     (small.root / "notes/a b").write_text("edited\n")

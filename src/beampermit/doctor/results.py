@@ -17,36 +17,36 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Look(Record):
-    """`mend` is a line that can be typed, or a sentence; `{repository}` in it stands for OWNER/NAME."""
+class Result(Record):
+    """`fix` is a line that can be typed, or a sentence; `{repository}` in it stands for OWNER/NAME."""
 
     title: str
     state: State
-    said: str
-    mend: str = ""
+    reason: str
+    fix: str = ""
     no_answer: bool = False
     """Whether it is unknown because something outside did not answer."""
 
 
 class Found(Record):
-    """A look without its title, as a check returns it."""
+    """A result without its title, as a check returns it."""
 
     state: State
-    said: str
-    mend: str = ""
+    reason: str
+    fix: str = ""
     no_answer: bool = False
 
 
-def there(said: str) -> Found:
-    return Found(state=State.PASSED, said=said)
+def there(reason: str) -> Found:
+    return Found(state=State.PASSED, reason=reason)
 
 
-def missing(said: str, mend: str) -> Found:
-    return Found(state=State.FAILED, said=said, mend=mend)
+def missing(reason: str, fix: str) -> Found:
+    return Found(state=State.FAILED, reason=reason, fix=fix)
 
 
-def unseen(said: str, mend: str = "") -> Found:
-    return Found(state=State.UNKNOWN, said=said, mend=mend)
+def unseen(reason: str, fix: str = "") -> Found:
+    return Found(state=State.UNKNOWN, reason=reason, fix=fix)
 
 
 def needs(right: str) -> Found:
@@ -60,18 +60,18 @@ def of_error(error: BeampermitError, right: str = "") -> Found:
     if refused and right:
         return needs(right)
     if isinstance(error, Outside):
-        return Found(state=State.UNKNOWN, said=str(error), mend=error.hint, no_answer=not refused)
+        return Found(state=State.UNKNOWN, reason=str(error), fix=error.hint, no_answer=not refused)
     return missing(str(error), error.hint)
 
 
 class Examined(Record):
-    """All looks at one project, what blocks first before the others."""
+    """All results of one project, what blocks first before the others."""
 
     project: str
-    looks: tuple[Look, ...]
+    results: tuple[Result, ...]
 
     def count(self, state: State) -> int:
-        return sum(look.state is state for look in self.looks)
+        return sum(result.state is state for result in self.results)
 
 
 class Report(Record):
@@ -83,7 +83,7 @@ class Report(Record):
     @property
     def exit_code(self) -> int:
         """1 where something is missing, else 4 where something did not answer."""
-        looks = [look for project in self.projects for look in project.looks]
-        if any(look.state is State.FAILED for look in looks):
+        results = [result for project in self.projects for result in project.results]
+        if any(result.state is State.FAILED for result in results):
             return 1
-        return Outside.exit_code if any(look.no_answer for look in looks) else 0
+        return Outside.exit_code if any(result.no_answer for result in results) else 0
