@@ -150,14 +150,14 @@ class Followed:
         ledger.append(event, permit=envelope)
         return event
 
-    def lose_the_network(self) -> None:
-        """Neither ledger nor registry can be reached."""
-        for name in OUTSIDE:
+    def lose_the_network(self, *names: str) -> None:
+        """Neither ledger nor registry can be reached; with `names`, these of `OUTSIDE` alone."""
+        for name in names or OUTSIDE:
             (self.lab.root.parent / name).rename(self.lab.root.parent / f"{name} away")
 
     def find_the_network(self) -> None:
-        for name in OUTSIDE:
-            (self.lab.root.parent / f"{name} away").rename(self.lab.root.parent / name)
+        for away in self.lab.root.parent.glob("* away"):
+            away.rename(away.with_name(away.name.removesuffix(" away")))
 
 
 @pytest.fixture

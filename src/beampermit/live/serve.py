@@ -355,11 +355,15 @@ def _pvs(contract: Contract, wiring: Wiring) -> frozenset[str]:
 
 def _require_free(pvs: Set[str]) -> None:
     """Raises `Conflict` where somebody serves one of these already."""
+    from beampermit.live.epics.hosts import SHELL, host_of
     from beampermit.live.epics.living import living
 
     others = living(sorted(pvs), ANSWERS)
-    if others:
-        raise Conflict(
-            f"somebody serves {others[0]} already" + (f", and {len(others) - 1} more" if others[1:] else ""),
-            hint="end that server, or serve from one machine only",
-        )
+    if not others:
+        return
+    host, more = host_of(others[0]), f", and {len(others) - 1} more" if others[1:] else ""
+    raise Conflict(
+        f"{host or 'somebody, over PVA,'} serves {others[0]} already{more}",
+        hint="end that server, or serve from one machine only"
+        + ("" if host else f"; `{SHELL.format(pv=others[0])}` says where it is"),
+    )

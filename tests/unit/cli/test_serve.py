@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from beampermit.cli.main import app
-from beampermit.errors import BadInput, BeampermitError, Conflict
+from beampermit.errors import BadInput, BeampermitError
 from beampermit.live import serve as serving
 from beampermit.live.loop import Standing
 from beampermit.live.promoted.promotions import Promotions
@@ -81,23 +81,6 @@ def test_options_that_say_nothing_are_refused(options: Serve, words: tuple[str, 
 def wiring(tmp_path: Path, contract_text: str) -> Wiring:
     (tmp_path / "devices.csv").write_text("device\n" + "\n".join(DEVICES) + "\n")
     return wire(served_contract(contract_text), tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("there", "said"),
-    [(["B2:FAULT"], "somebody serves B2:FAULT already"), (["B1:FAULT", "B2:FAULT"], "already, and 1 more")],
-)
-def test_a_pv_that_lives_already_is_not_served_a_second_time(
-    wiring: Wiring, monkeypatch: pytest.MonkeyPatch, there: list[str], said: str
-) -> None:
-    monkeypatch.setattr("beampermit.live.epics.living.living", lambda pvs, timeout: [pv for pv in pvs if pv in there])
-    with pytest.raises(Conflict, match=said):
-        serving._require_free(frozenset(wiring.output_pvs))
-
-
-def test_nothing_living_is_no_conflict(wiring: Wiring, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("beampermit.live.epics.living.living", lambda pvs, timeout: [])
-    serving._require_free(frozenset(wiring.output_pvs))
 
 
 @pytest.mark.slow

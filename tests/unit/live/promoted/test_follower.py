@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import threading
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import pytest
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.git import Git
+from beampermit.live.observation.metrics import Metrics
 from beampermit.live.promoted import Declared, Follower, Promoted, Promotions, Wanted, find
 from beampermit.live.promoted.job import FIRST
 from beampermit.live.promoted.reach import BEGINS, SOON
@@ -28,10 +30,13 @@ from support.attacks import attack_case
 from support.permits import KEY
 from support.promoted_project import Followed
 from support.registry_project import Laboratory, sign_promotion
+from support.served import Serve, Served
+from support.truth import Situation
 
 pytestmark = pytest.mark.slow
 
 GOES_ON = "version 1 goes on"
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
 def other_model(service: Followed, weight: float) -> None:
@@ -352,16 +357,55 @@ def test_frozen_promotions_are_a_note(serving: Followed) -> None:
     assert (serving.look().note, serving.look().routine) == ("", False)
 
 
-def test_a_ledger_that_does_not_answer_leaves_the_version_in_service(serving: Followed) -> None:
-    serving.lose_the_network()
+@pytest.mark.truth("unreachable")
+def test_a_ledger_that_alone_does_not_answer_leaves_the_version_in_service(
+    serving: Followed, serve: Serve, truth: Situation
+) -> None:
+    serving.lose_the_network("origin.git")
     standing = serving.look()
-    assert standing.refused == ""
-    assert standing.note.startswith("the ledger has not answered since ")
-    assert standing.note.endswith(GOES_ON)
+    assert re.fullmatch(rf"the ledger has not answered since {TIME}; {GOES_ON}", standing.note)
     assert serving.look(3600) == standing  # the same words, for as long as it takes
+    goes_on_and_says_so(serve(standing), truth, standing.note)
     serving.find_the_network()
     assert serving.look().note == ""
     assert len(serving.champions) == 1
+
+
+@pytest.mark.truth("unreachable")
+def test_a_registry_that_alone_does_not_answer_leaves_the_version_in_service(
+    serving: Followed, serve: Serve, truth: Situation, in_this_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for nothing, and nothing is said of it, until there is a version whose bytes are not here."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody listens there
+    assert serving.look(3600).note == ""
+    serving.promote(3)
+    standing = serving.look()
+    why = r"the registry http://127\.0\.0\.1:9 failed to return the bytes of version 2.*Connection refused"
+    said = rf"version 2, champion since {TIME}, cannot be served: {why}; {GOES_ON}"
+    assert re.fullmatch(said, standing.note), standing.note
+    assert (serving.version, standing.refused, standing.routine) == (1, "", False)
+    goes_on_and_says_so(serve(standing), truth, standing.note)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", serving.lab.uri)
+    serving.have_the_model()
+    assert serving.look(FIRST).note == ""
+    assert serving.version == 2
+
+
+def goes_on_and_says_so(served: Served, truth: Situation, note: str) -> None:
+    """What operators see of a champion with this note: its answers, STATUS and REASON, and what Prometheus reads."""
+    metrics = Metrics("bpm-faults", lambda: served.loop)
+    served.put()
+    served.current()
+    assert truth.holds(served.cycle().values["B2:FAULT"])
+    served.at += 0.1
+    served.put()
+    metrics.publish(update := served.cycle())
+    assert truth.holds(update.values["B2:FAULT"])
+    assert update.health.version == 1
+    assert (update.health.status, update.health.reason) == ("DEGRADED", note), "what the PVs STATUS and REASON show"
+    read = metrics.text().decode()
+    assert 'beampermit_status{model="bpm-faults",status="DEGRADED"} 1.0' in read
+    assert 'beampermit_permitted{model="bpm-faults"} 1.0' in read
 
 
 def test_a_look_at_which_nothing_is_new_asks_git_for_no_more_than_what_is_new(

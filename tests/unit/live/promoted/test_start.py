@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import signal
 import socket
@@ -21,7 +23,7 @@ import pytest
 
 from beampermit.live.promoted import Wanted
 from beampermit.live.promoted.served import read_served
-from support.epics import Network, epics, until
+from support.epics import Network, epics, pva_server, soft_ioc, until
 from support.promoted_project import Followed
 from support.registry_project import MODEL, Laboratory
 
@@ -46,7 +48,12 @@ def test_it_begins_from_nothing_and_starts_again_without_pvs_and_for_others(
             until(lambda: "B1:X:TBT has sent nothing yet" in get(f"{url}/status").get("reason", ""), PATIENCE)
             assert set(get(f"{url}/outputs")) == {"B1:X:FAULT", "B2:Y:FAULT"}
             began = psutil.Process(service.pid).create_time()
-            promote_with_other_pvs(followed, state)
+            with soft_ioc(epics, {"B2:Y:OTHER": 0.5}):
+                promote_with_other_pvs(followed, state)
+                until(lambda: b" serves B2:Y:OTHER already" in said.read_bytes(), PATIENCE)
+                until(lambda: any(line.startswith("STATUS=version 2, champion") for line in told), PATIENCE)
+                assert set(get(f"{url}/outputs")) == {"B1:X:FAULT", "B2:Y:FAULT"}
+            followed.write("freeze")  # whatever is new in the ledger, what failed is tried again
             until(lambda: b"version 2 runs beside the champion" in said.read_bytes(), PATIENCE)
             assert set(get(f"{url}/outputs")) == {"B1:X:FAULT", "B2:Y:FAULT"}, "it may never answer"
             followed.write("retire", until="2026-01-01T00:00:00Z")
@@ -66,9 +73,34 @@ def test_it_begins_from_nothing_and_starts_again_without_pvs_and_for_others(
         finally:
             service.kill()
             service.wait()
+    (refused,) = [json.loads(line) for line in said.read_text().splitlines() if "B2:Y:OTHER already" in line]
+    assert re.fullmatch(r"version 2: \S+:\d+ serves B2:Y:OTHER already", refused["message"])
+    assert (refused["level"], refused["hint"]) == ("warning", "end that server, or serve from one machine only")
+    shown = next(line for line in told if "B2:Y:OTHER already" in line)
+    assert re.search(r"cannot be served: \S+:\d+ serves B2:Y:OTHER already; version 1 goes on$", shown)
     assert said.read_text().count("the service starts again") == 1
     assert [line for line in told if line in STATES] == ["READY=1", "RELOADING=1", "READY=1", "STOPPING=1"]
     assert "WATCHDOG=1" in told
+
+
+@pytest.mark.slow
+def test_it_ends_with_3_where_an_output_is_served_already(wanted: Wanted, followed: Followed, epics: Network) -> None:
+    state = wanted.state.parent / "served"
+    words = ["--model", MODEL, "--ledger", wanted.repository.address, "--state", str(state)]
+    command = [sys.executable, "-m", "beampermit.cli.main", "serve", *words]
+    records, structure = {"B1:X:FAULT": 0.5, "B2:Y:FAULT": 0.5}, {"B2:Y:FAULT": {"nt": "d", "value": 0.5}}
+    for other, said in (
+        (soft_ioc(epics, records), r"\S+:\d+ serves B1:X:FAULT already, and 1 more"),
+        (pva_server(epics, structure), r"somebody, over PVA, serves B2:Y:FAULT already"),
+    ):
+        with other, epics.place() as place:
+            ended = subprocess.run(command, env=epics.server(place), capture_output=True, text=True, check=False)
+        assert ended.returncode == 3, ended.stderr
+        *_, error, hint = ended.stderr.strip().splitlines()
+        assert re.search(rf"{said}$", error), ended.stderr
+        assert "end that server, or serve from one machine only" in hint
+        assert ("`pvinfo B2:Y:FAULT` says where it is" in hint) is ("over PVA" in said)
+    assert not (state / "models").exists() or not any((state / "models").iterdir()), "nothing was fetched before"
 
 
 @contextmanager
