@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from beampermit.contract import Signal, parse_contract
 from beampermit.contract.reference import contract_schema
 from beampermit.errors import BadInput
+from support.paths import ROOT
 
+PIPELINE = ROOT / "template/{{cookiecutter.project_slug}}/src/{{cookiecutter.package_name}}/pipeline"
 VALVE: dict[str, Any] = {"name": "valve", "pv": "VALVE"}
 LINE = "    - {name: valve, pv: VALVE, words: %s}\n  outputs:\n"
 
@@ -68,3 +72,22 @@ def test_an_output_has_no_words(contract_text: str) -> None:
 def test_the_longest_words_fit() -> None:
     words = [f"{number:02}{'x' * 48}" for number in range(64)]
     assert len(Signal.model_validate({**VALVE, "words": words}).words) == 64
+
+
+def test_the_pipeline_of_a_project_makes_the_same_of_words() -> None:
+    """Its record changes with their order, so that DVC trains again."""
+    spec = importlib.util.spec_from_file_location("pipeline_contract", PIPELINE / "contract.py")
+    assert spec
+    assert spec.loader
+    pipeline = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = pipeline
+    try:
+        spec.loader.exec_module(pipeline)
+        for words in (["OUT", "I'N"], ["I'N", "OUT"]):
+            given = {**VALVE, "words": words}
+            ours, theirs = Signal.model_validate(given), pipeline.DescribedSignal.model_validate(given)
+            assert (theirs.unit, theirs.range, theirs.words) == (ours.unit, ours.range, ours.words)
+            assert pipeline.Signal.model_validate(given).model_dump(mode="json")["words"] == words
+            assert pipeline.MonitoredSignal.model_validate(given).range == ours.range
+    finally:
+        del sys.modules[spec.name]

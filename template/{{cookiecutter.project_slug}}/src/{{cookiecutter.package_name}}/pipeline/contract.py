@@ -44,6 +44,17 @@ class Signal(Part):
     shape: tuple[int, ...] = ()
     """Of one row; empty for a scalar."""
     value: float | None = None
+    words: tuple[str, ...] = ()
+    """Of a text or an enum; its numbers are their places. Other words or another order are other data."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_words(cls, value: Any) -> Any:
+        words = value.get("words") if isinstance(value, dict) else None
+        if not words:
+            return value
+        unit = ", ".join(f"{number} = {word!r}" for number, word in enumerate(words))
+        return {"unit": unit, "range": (0, len(words) - 1), **value}
 
 
 class DescribedSignal(Signal):
