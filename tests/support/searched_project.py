@@ -1,6 +1,7 @@
 """A project whose trials take an instant: a curve with a known lowest point, and what a trial may do wrong.
 
-`train.does` in params.yaml says what a trial does: `nothing` but its work, or one of `DOES`.
+`train.does` in params.yaml says what a trial does besides its work, which for `nothing` is all. With `meet FOLDER` it
+leaves a file there, fails where that is there, and waits until another trial has left one too.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import pytest
 
 from beampermit.compute.resources import Resources
 from beampermit.project import Project
-from support.dvc_repositories import remake
+from support.dvc_repositories import remake, replace
 from support.shared import made_once, shared_folder
 
 TRIAL = """\
@@ -29,6 +30,12 @@ losses = curve.losses(x, train["depth"], len(rows))
 time.sleep({"slow": 0.4, "short": 0.05, "long": 1.0}.get(does, 0))
 if does == "wait":
     time.sleep(60)
+if does.startswith("meet "):
+    place, last = Path(does.removeprefix("meet ")), time.monotonic() + 120
+    (place / Path.cwd().name).touch(exist_ok=False)
+    while len(list(place.iterdir())) < 2:
+        assert time.monotonic() < last, "no other trial began meanwhile"
+        time.sleep(0.02)
 if does == "fail" or (does == "fail below" and x < 2):
     sys.exit("the beam was lost at x = %.3f" % x)
 if does == "test":
@@ -152,6 +159,15 @@ def copied(searched_once: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     for name in ("project", "storage"):
         shutil.copytree(searched_once / name, folder / name, symlinks=True)
     return Project(folder / "project")
+
+
+def let_trials_meet(project: Project, folder: Path) -> Path:
+    """Let the trials wait for one another, so that of runs with one at once each has to do some; the folder in which
+    each trial leaves a file."""
+    place = folder / "meet"
+    place.mkdir()
+    replace(project.root / "params.yaml", "does: nothing", f"does: meet {place}")
+    return place
 
 
 def resources(tmp_path: Path) -> Resources:

@@ -23,7 +23,7 @@ from beampermit.trials.storage import JOURNAL, folder_of
 from beampermit.trials.study import list_studies, open_study, others, read_study
 from support.dvc_repositories import remake, replace
 from support.forked_pythons import COMMAND, Forked, forked
-from support.searched_project import RUNS_TRIALS, resources
+from support.searched_project import RUNS_TRIALS, let_trials_meet, resources
 
 
 @pytest.fixture
@@ -315,8 +315,10 @@ def lines_of(project: Project) -> int:
 
 
 @pytest.mark.slow
-def test_two_runs_at_once_share_the_trials(searched: Project, tmp_path: Path) -> None:
-    does(searched, "slow")
+def test_of_two_runs_at_once_both_do_some_of_the_trials_and_none_is_done_twice(
+    searched: Project, tmp_path: Path
+) -> None:
+    place = let_trials_meet(searched, tmp_path)
     runs = [start(searched, tmp_path / "work", 8) for _ in range(2)]
     ended = [run.finish() for run in runs]
     assert [code for code, _, _ in ended] == [0, 0]
@@ -324,7 +326,11 @@ def test_two_runs_at_once_share_the_trials(searched: Project, tmp_path: Path) ->
     study = read_study(searched)
     assert len(study.trials) == 8
     assert {trial.state for trial in study.trials} == {State.COMPLETE}
-    assert sum(answer["run"]["complete"] for answer in answers) == 8
+    shares = [answer["run"]["complete"] for answer in answers]
+    assert sum(shares) == 8
+    assert min(shares) > 0, "both help"
+    assert [answer["run"]["reused"] for answer in answers] == [0, 0]
+    assert {path.name for path in place.iterdir()} == {trial.unit.removeprefix("sha256:") for trial in study.trials}
     assert len({json.dumps(trial.params) for trial in study.trials}) == 8
 
 

@@ -23,7 +23,7 @@ from beampermit.trials.storage import JOURNAL, address_of, folder_of, opened
 from beampermit.trials.study import open_study, read_study
 from support.forked_pythons import COMMAND, forked
 from support.postgresql import PASSWORD, Server, running_server
-from support.searched_project import RUNS_TRIALS, resources
+from support.searched_project import RUNS_TRIALS, let_trials_meet, resources
 
 
 @pytest.fixture(scope="module")
@@ -197,29 +197,44 @@ def test_an_option_that_a_driver_does_not_take_is_named(searched: Project, tmp_p
 
 
 @pytest.mark.slow
-def test_a_run_is_dead_where_its_process_or_its_signs_are(searched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = open_study(Project(searched.root)).told
+@pytest.mark.parametrize("database", [False, True])
+def test_a_run_is_dead_where_its_process_or_its_signs_are_however_far_clocks_are_off(
+    searched: Project, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, *, database: bool
+) -> None:
+    address = database_of(request.getfixturevalue("server"), "clocks") if database else None
+    told = open_study(Project(searched.root), storage=address).told
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
+    sign = runs._sign(0.0)
     signs = {
-        "ours": runs._sign(),
-        "of a process that ended": {**runs._sign(), "process": ended.pid},
-        "of another with its number": {**runs._sign(), "began": 1.0},
-        "elsewhere, a moment ago": {**runs._sign(), "host": "other", "seen": runs.time.time() - runs.LOST + 30},
-        "elsewhere, long ago": {**runs._sign(), "host": "other", "seen": runs.time.time() - runs.LOST - 1},
+        "ours": sign,
+        "of a process that ended": {**sign, "process": ended.pid},
+        "of another with its number": {**sign, "began": 1.0},
         "over": None,
     }
+    clock, clocks = time.time, {"right": 0.0, "half an hour ahead": 1800.0, "half an hour behind": -1800.0}
+    for name, ahead in clocks.items():
+        monkeypatch.setattr(time, "time", lambda ahead=ahead: clock() + ahead)
+        monkeypatch.setattr(runs, "_host", lambda: "other")
+        with runs.alive(told, name):
+            seen = told.user_attrs[f"run.{name}"]
+        signs[f"elsewhere, {name}"] = {**seen, "seen": seen["seen"] - runs.LOST + 30}
+        signs[f"elsewhere, {name}, long ago"] = {**seen, "seen": seen["seen"] - runs.LOST - 1}
+        monkeypatch.undo()
     found = {}
-    for name, sign in signs.items():
-        told.set_user_attr(f"run.{name}", sign)
+    for name, one in signs.items():
+        told.set_user_attr(f"run.{name}", one)
         trial = told.ask()
         trial.set_user_attr("run", name)
         found[trial._trial_id] = name
     told.ask()  # somebody alive may be in the middle of asking
-    dead = runs.abandoned(told, told.get_trials(), "mine")
-    assert [found[number] for number in dead] == [
-        "of a process that ended", "of another with its number", "elsewhere, long ago", "over",
-    ]  # fmt: skip
+    for ahead in clocks.values():
+        monkeypatch.setattr(time, "time", lambda ahead=ahead: clock() + ahead)
+        dead = runs.abandoned(told, told.get_trials(), "mine")
+        assert [found[number] for number in dead] == [
+            "of a process that ended", "of another with its number", "over",
+            *(f"elsewhere, {name}, long ago" for name in clocks),
+        ]  # fmt: skip
 
 
 RUN = ("trials", "run", "--no-mlflow")
@@ -230,6 +245,7 @@ def test_two_runs_share_a_real_database_and_nothing_shows_its_password(
     searched: Project, tmp_path: Path, server: Server
 ) -> None:
     postgresql = database_of(server, "shared")
+    place = let_trials_meet(searched, tmp_path)
     variables = {**os.environ, "BEAMPERMIT_STORAGE": postgresql}
     words = (*RUN, "--json", "--trials", 8, "--at-once", 1, "--work", tmp_path / "work")
     running = [forked(COMMAND, *words, cwd=searched.root, env=variables, needs=RUNS_TRIALS) for _ in range(2)]
@@ -239,6 +255,9 @@ def test_two_runs_share_a_real_database_and_nothing_shows_its_password(
     study = read_study(searched, storage=postgresql)
     assert len(study.trials) in (8, 9)  # two may ask for the last one at the same moment
     assert {trial.state for trial in study.trials} == {State.COMPLETE}
+    shares = [json.loads(said)["run"] for said, _ in answers]
+    assert min(share["complete"] for share in shares) > 0, "both help"
+    assert len([*place.iterdir()]) == len(study.trials), "none is done twice"
     assert study.storage.startswith("postgresql+psycopg://127.0.0.1:")
     assert all(json.loads(answer)["storage"] == study.storage for answer, _ in answers)
     written = [path for path in (tmp_path / "work").rglob("*") if path.is_file()]
