@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import threading
-import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ RECORDING = "mlflow."
 EVERY = 60.0
 """Seconds between two signs of life."""
 LOST = 600.0
-"""Seconds without one after which a run on another machine counts as dead; clocks may differ by some minutes."""
+"""Seconds without one after which a run on another machine counts as dead, by the clock that all share."""
 
 
 def own_name() -> str:
@@ -32,14 +31,14 @@ def own_name() -> str:
 @contextmanager
 def alive(study: optuna.Study, name: str, kind: str = BEAT) -> Iterator[None]:
     """Signs of life of this run in the study's storage, while the block runs."""
-    over = threading.Event()
+    over, now = threading.Event(), _clock(study)
 
     def beat() -> None:
         while not over.wait(EVERY):
             with suppress(Exception):  # the loop itself says that the storage is gone
-                study.set_user_attr(kind + name, _sign())
+                study.set_user_attr(kind + name, _sign(now()))
 
-    study.set_user_attr(kind + name, _sign())
+    study.set_user_attr(kind + name, _sign(now()))
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()
     try:
@@ -53,7 +52,8 @@ def alive(study: optuna.Study, name: str, kind: str = BEAT) -> Iterator[None]:
 def living(study: optuna.Study, own: str, kind: str = BEAT) -> set[str]:
     """Names of the other runs that show signs of life."""
     signs = {name.removeprefix(kind): sign for name, sign in study.user_attrs.items() if name.startswith(kind)}
-    return {name for name, sign in signs.items() if name != own and _lives(sign)}
+    now = _clock(study)
+    return {name for name, sign in signs.items() if name != own and _lives(sign, now)}
 
 
 def abandoned(study: optuna.Study, trials: list[optuna.trial.FrozenTrial], own: str) -> list[int]:
@@ -69,20 +69,26 @@ def abandoned(study: optuna.Study, trials: list[optuna.trial.FrozenTrial], own: 
     return found
 
 
-def _sign() -> dict[str, Any]:
+def _clock(study: optuna.Study) -> Callable[[], float]:
+    from beampermit.trials.shared_clock import clock_of
+
+    return clock_of(study._storage)
+
+
+def _sign(seen: float) -> dict[str, Any]:
     import psutil
 
     own = psutil.Process()
-    return {"host": _host(), "process": own.pid, "began": own.create_time(), "seen": time.time()}
+    return {"host": _host(), "process": own.pid, "began": own.create_time(), "seen": seen}
 
 
-def _lives(sign: Any) -> bool:
+def _lives(sign: Any, now: Callable[[], float]) -> bool:
     if not isinstance(sign, Mapping):
         return False
     if sign.get("host") == _host():
         return _runs(sign.get("process"), sign.get("began"))
     seen = sign.get("seen")
-    return isinstance(seen, (int, float)) and time.time() - seen < LOST
+    return isinstance(seen, (int, float)) and now() - seen < LOST
 
 
 def _runs(process: Any, began: Any) -> bool:
