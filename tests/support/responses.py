@@ -95,7 +95,9 @@ def responding(tmp_path: Path, contract_text: str, github: GitHub) -> Iterator[C
     """A responder in a state folder; keywords of the contract's `monitoring.response`, `on_trip`, and of `Outlets`."""
     with ExitStack() as stack:
 
-        def made(*, on_trip: str = "issue", outlets: dict[str, Any] | None = None, **response: Any) -> Responding:
+        def made(
+            *, on_trip: str = "issue", outlets: dict[str, Any] | None = None, folder: str = "state", **response: Any
+        ) -> Responding:
             contract = parse_contract(contract_text)
             parts = contract.monitoring.model_copy(
                 update={"on_trip": on_trip, "response": contract.monitoring.response.model_copy(update=response)}
@@ -104,7 +106,7 @@ def responding(tmp_path: Path, contract_text: str, github: GitHub) -> Iterator[C
             client = Client(github.repository, "s3cret", api=github.url, sleep=lambda _: None)
             inner = stack.enter_context(ExitStack())
             whole = replace(Outlets(AlarmTexts, client=client), **(outlets or {}))
-            return Responding(tmp_path / "state", contract, github, whole, inner)
+            return Responding(tmp_path / folder, contract, github, whole, inner)
 
         yield made
 

@@ -110,12 +110,9 @@ class AlarmIssues:
         self.kept.note(f"{alarm.key}: issue {issue.number} is closed, the alarm has cleared")
 
     def _say(self, alarm: Alarm, issue: Issue, text: str, news: str, **after: object) -> Issue:
-        """Write a comment once; `after` is what the journal then says of the issue."""
-        look = issue.saying == news
-        if not look:
-            self.kept.put(alarm.key, issue=issue.model_copy(update={"saying": news}))
-        self.issues.say(issue.number, text, mark_of("news", alarm.key, news), look=look)
-        issue = issue.model_copy(update={"saying": "", **after})
+        """Write a comment once, by whichever monitor; `after` is what the journal then says of the issue."""
+        self.issues.say(issue.number, text, mark_of("news", alarm.key, news))
+        issue = issue.model_copy(update=after)
         self.kept.put(alarm.key, issue=issue)
         return issue
 

@@ -92,13 +92,11 @@ class Issues:
             raise
         return found if found.number == number else None
 
-    def say(self, number: int, text: str, mark: str, *, look: bool) -> None:
-        """Write a comment; with `look`, only where none has the mark."""
-        if look:
-            comments = (parse_answer(Written, row) for row in self.client.pages(f"/issues/{number}/comments"))
-            if any(comment.trusted and comment.has(mark) for comment in comments):
-                return
-        self.client.post(f"/issues/{number}/comments", {"body": with_mark(text, mark)})
+    def say(self, number: int, text: str, mark: str) -> None:
+        """Write a comment where none has the mark: a killed run or the monitor of another machine may have."""
+        comments = (parse_answer(Written, row) for row in self.client.pages(f"/issues/{number}/comments"))
+        if not any(comment.trusted and comment.has(mark) for comment in comments):
+            self.client.post(f"/issues/{number}/comments", {"body": with_mark(text, mark)})
 
     def change(self, number: int, **values: str) -> None:
         """Its `body` or its `state`."""

@@ -32,8 +32,6 @@ class Issue(Record):
     """0 where it is being opened: it may be there already."""
     told: str = ""
     """The last of what was said there, such as `2 MAJOR` in its second episode; empty where it is not open yet."""
-    saying: str = ""
-    """A comment that is being written: it may be there already."""
     reminded: Number = 0.0
     """When something was said last, s since 1970."""
     bypassed_until: Number | None = None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 
 import pytest
 
 from beampermit.monitoring.response.issues import mark_of
 from beampermit.monitoring.response.journal import Journal, key_of
-from support.github_server import Fault, hang, lost, reset, says, too_fast, used_up
+from support.github_server import Answering, Asked, Fault, HangUp, lost, reset, says, too_fast, used_up
 from support.responses import DAY, HOUR, NOW, Responding, result, trip
 
 Respond = Callable[..., Responding]
@@ -266,14 +268,27 @@ def test_an_alarm_of_a_night_without_github_is_told_in_the_morning(responding: R
     assert (monitor.states, len(monitor.said)) == (["closed"], 1)
 
 
-def test_a_slow_github_does_not_hold_what_is_told(responding: Respond) -> None:
-    monitor = responding()
-    monitor.github.next(hang(0.5))
+def test_a_github_that_hangs_does_not_hold_the_window_that_is_judged(responding: Respond) -> None:
+    """`Monitor.judge` hands its trips over and goes on; a thread asks GitHub."""
+    monitor, asked, ends = responding(), threading.Event(), threading.Event()
+
+    def hang(_github: Answering, _asked: Asked) -> None:
+        asked.set()
+        ends.wait(60)
+        raise HangUp
+
+    monitor.github.next(hang)
     monitor.responder.start()
     monitor.responder.take([trip()])
-    monitor.responder.take([trip(subject="turns.mean")])
-    assert {alarm.trip.standing.reading.subject for alarm in monitor.journal.alarms} == {"turns.std", "turns.mean"}
+    assert asked.wait(30)
+    began = time.monotonic()
+    for number in range(10):
+        monitor.responder.take([trip(subject=f"input-{number}")])
+    assert time.monotonic() - began < 5, "GitHub hangs for a minute"
+    assert len(monitor.journal.alarms) == 11
+    ends.set()
     monitor.responder.close()
+    assert time.monotonic() - began < 30
 
 
 # Many
