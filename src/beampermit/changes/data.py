@@ -71,6 +71,14 @@ def bound_outputs(base_and_head: BaseAndHead) -> dict[str, LockedOutput]:
     return dvc_lock.bound_outputs(base_and_head.files_after, base_and_head.after)
 
 
+def changed_output(base_and_head: BaseAndHead, path: str) -> bool:
+    """Whether data at a path are others than before, or new. Raises `BadInput`."""
+    here, there = bound_outputs(base_and_head).get(path), _outputs_before(base_and_head).get(path)
+    if here is None and there is None:
+        return base_and_head.prefix + path in base_and_head.changed_paths()
+    return _hash(here) != _hash(there)
+
+
 def _outputs_before(base_and_head: BaseAndHead) -> dict[str, LockedOutput]:
     try:
         return dvc_lock.bound_outputs(base_and_head.files_before, base_and_head.before)

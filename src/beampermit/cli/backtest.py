@@ -34,6 +34,10 @@ def backtest(
         typer.Option(min=0.01, max=1000, help="Find limits for at most so many false alarms...", show_default="none"),
     ] = None,
     weeks: Annotated[float, typer.Option(min=0.1, max=1000, help="... in so many weeks.")] = 4.0,
+    of_inputs: Annotated[
+        bool,
+        typer.Option("--inputs-only", help="Judge MON001 to MON003 alone: limits of outputs change with training."),
+    ] = False,
     write: Annotated[bool, typer.Option("--write", help="Write these limits to calibration.json.")] = False,
     shifts: Annotated[bool, typer.Option(help="Say how large a shift of which input is seen.")] = True,
     on: On = None,
@@ -60,6 +64,7 @@ def backtest(
     from beampermit.monitoring.backtest.backtest import backtest as run
     from beampermit.monitoring.backtest.backtest import calibration_of
     from beampermit.monitoring.backtest.days import measure_by_days
+    from beampermit.monitoring.backtest.parts import digest_of
     from beampermit.monitoring.backtest.recorded import opened
     from beampermit.monitoring.limits import read_limits
     from beampermit.processes import ended_by_signals
@@ -83,14 +88,17 @@ def backtest(
                 limits,
                 false_alarms=false_alarms,
                 in_weeks=weeks,
+                of_inputs=of_inputs,
                 shifts=shifts,
                 judge=partial(measure_by_days, executor=executor, work=folder),
                 progress=progress,
             )
+        data = digest_of(recorded, recording) if write else None
     written = ""
     if write and false_alarms is not None:
         file = found.path(contract.monitoring.calibration)
-        write_json(file, calibration_of(made, recording, false_alarms, weeks).model_dump(mode="json"))
+        calibration = calibration_of(made, recording, false_alarms, weeks, data)
+        write_json(file, calibration.model_dump(mode="json"))
         written = contract.monitoring.calibration
     show(_as_json(made, recording, written), lambda: _print(made, recording, written), as_json)
 

@@ -23,6 +23,9 @@ class Monitoring(Part):
     calibration: InsidePath = "calibration.json"
     """Limits that `beampermit backtest` found in recorded data, which replace those of the same check and subject; none
     where this file is not there."""
+    recorded: Annotated[InsidePath | None, Loosens.WHEN_REMOVED] = None
+    """Recorded good operation, which DVC tracks: a table of `beampermit replay`, or a prediction log. Where a pull
+    request changes limits, OPS001 counts on its last month the alarms that they would have raised."""
     reference: Name = "validation"
     """The split that limits are computed from."""
     window: Annotated[Seconds, Loosens.NEVER] = 3600.0

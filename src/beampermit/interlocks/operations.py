@@ -8,7 +8,7 @@ from beampermit.contract import FILE_NAME, Contract
 from beampermit.errors import BadInput, Problem, counted, several
 from beampermit.interlocks.interlock import Finding, Interlock, bad_input_fails, failed, located, passed
 from beampermit.project import Project
-from beampermit.verdicts.evidence import LimitChecks
+from beampermit.verdicts.evidence import CountedAlarms, LimitChecks
 
 if TYPE_CHECKING:
     from beampermit.datasets.tables import Table
@@ -30,8 +30,9 @@ class OPS001(Interlock):
         recorded data belong into the file `monitoring.calibration`, which `beampermit backtest` writes: they may be
         looser than the base branch's, and the verdict then says so, but not so loose that nothing can exceed them.
         A reference whose rows are far sparser than those of the service gives limits that sound windows may exceed;
-        the verdict says so until there is a calibration. The report shows what changed, and what the author's backtest
-        said of it."""
+        the verdict says so until there is a calibration. The report shows what changed, and the alarms that old and new
+        limits give on the last month of the record `monitoring.recorded`, counted here; without a record, what the
+        author's backtest said of it."""
         from beampermit.interlocks.data.work_tree import require_present
         from beampermit.monitoring import judged_limits
         from beampermit.monitoring.limit_changes import compare_limits
@@ -59,11 +60,11 @@ class OPS001(Interlock):
             wrong += [Problem(reason, path) for reason in judged_limits.moved(limits, before)]
         wrong += [Problem(reason, calibration) for reason in judged_limits.unreachable(limits)]
         looser = tuple(judged_limits.looser(limits, before)) if before else ()
+        changes = compare_limits(limits, before) if before else None
+        if changes and before and not wrong:
+            changes = changes.model_copy(update={"counted": _counted(project, limits, before)})
         evidence = LimitChecks(
-            limits=len(limits.keys),
-            calibrated=len(limits.calibrated),
-            looser=looser,
-            changes=compare_limits(limits, before) if before else None,
+            limits=len(limits.keys), calibrated=len(limits.calibrated), looser=looser, changes=changes
         )
         if wrong:
             return failed(several([str(problem) for problem in wrong], SHOWN), *located(wrong), evidence=evidence)
@@ -125,6 +126,31 @@ def _limits_before(project: Project, base_contract: Contract) -> Limits | None:
         return limits_of_bytes(content.encode(), calibration.encode() if calibration else None, base_contract)
     except BadInput:
         return None
+
+
+def _counted(project: Project, limits: Limits, before: Limits) -> CountedAlarms | None:
+    """On the record of the base branch; where it names none, on that of the pull request."""
+    from beampermit.changes.base_and_head import BaseAndHead
+    from beampermit.changes.data import changed_output
+    from beampermit.interlocks.data.work_tree import find_unversioned
+    from beampermit.monitoring.backtest.counted import count_alarms
+
+    contract, base = project.contract, project.base_contract
+    record = base.monitoring.recorded or contract.monitoring.recorded
+    if record is None:
+        return None
+    changed = changed_output(BaseAndHead(project), record)
+    found, why = None, ""
+    place = project.path(record)
+    files = [path.relative_to(project.root).as_posix() for path in place.rglob("*") if path.is_file()]
+    if find_unversioned(project, files or [record]):
+        why = "neither git nor DVC tracks it"
+    else:
+        try:
+            found = count_alarms(place, contract, limits, before, base)
+        except BadInput as error:
+            why = str(error)
+    return CountedAlarms(record=record, changed=changed, found=found, why=why)
 
 
 def _table(project: Project, contract: Contract) -> Table:

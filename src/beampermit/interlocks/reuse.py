@@ -211,6 +211,8 @@ class Reuse:
             dataset.labels or self._project.base_contract.dataset.labels or dataset.raw,
             *dataset.splits.values(),
             *(self._contract.monitoring.limits, self._contract.monitoring.calibration),
+            self._contract.monitoring.recorded or dataset.raw,
+            self._project.base_contract.monitoring.recorded or dataset.raw,
             *record_paths(self._contract),
         }
         held, prefix = self._state("files", inputs), self._project.git.prefix

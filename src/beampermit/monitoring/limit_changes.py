@@ -45,6 +45,7 @@ def _backtest(calibration: Calibration, limits: Limits, before: Limits) -> Backt
         weeks=alarms.weeks,
         before=alarms.before if alarms.limits_before == before.digest else None,
         after=alarms.after,
+        of_inputs=alarms.of_inputs,
     )
 
 

@@ -176,6 +176,8 @@ class Alarms(Record):
 
     weeks: Annotated[float, Field(strict=True, gt=0)]
     """That were judged."""
+    of_inputs: bool = False
+    """Whether these are alarms of inputs alone."""
     before: AlarmRate
     after: AlarmRate
     limits_before: Digest
@@ -190,6 +192,8 @@ class Calibration(Record):
     since: Moment
     until: Moment
     """Of the recorded data."""
+    data: Digest | None = None
+    """Of the table that was judged, or of the files of the log together; None where the limits were written by hand."""
     windows: Count
     alarms_per_week: Annotated[float, Field(strict=True, ge=0)]
     """Expected of all checks together with these limits."""

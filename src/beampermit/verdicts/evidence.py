@@ -223,7 +223,7 @@ class AlarmRate(Record):
 
 
 class Backtested(Record):
-    """What the author's log gave: nobody else has it, and `beampermit backtest` on it says it again."""
+    """Alarms of recorded data, by the limits before and by those of the pull request."""
 
     since: Moment
     until: Moment
@@ -233,6 +233,19 @@ class Backtested(Record):
     before: AlarmRate | None
     """None where the backtest began with other limits than the base branch's."""
     after: AlarmRate
+    of_inputs: bool = False
+    """Whether it counts alarms of inputs alone."""
+
+
+class CountedAlarms(Record):
+    """What the check counted on the record that the contract names."""
+
+    record: str
+    changed: bool
+    """By the pull request itself: its author chose what is counted on."""
+    found: Backtested | None
+    why: str = ""
+    """There is nothing."""
 
 
 class LimitChange(Record):
@@ -259,8 +272,19 @@ class LimitChanges(Record):
     more: Count
     """That are not among the rows."""
     backtest: Backtested | None
+    """By the author's calibration: nobody else has that log."""
+    counted: CountedAlarms | None = None
+    """None where the contract names no record."""
     without: Literal["", "reference", "no record", "edited"]
-    """Why there is no backtest: only the reference is new, the calibration records none, or was edited after it."""
+    """Why the author's calibration says nothing: the reference alone is new, it has no alarms, or was edited after."""
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the author's calibration and the check count rates that cannot both be."""
+        here, there = self.counted.found if self.counted else None, self.backtest
+        if not here or not there or here.of_inputs != there.of_inputs:
+            return False
+        return here.after.low > there.after.high or there.after.low > here.after.high
 
     @property
     def looser(self) -> tuple[LimitChange, ...]:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from beampermit.contract import load_contract
+from beampermit.documents.rendering import _environment
 from beampermit.files import write_json
 from beampermit.interlocks.operations import OPS001
 from beampermit.interlocks.runner import check
@@ -22,7 +24,8 @@ from beampermit.monitoring.limits import read_limits
 from beampermit.project import Project
 from beampermit.verdicts.evidence import LimitChange, LimitChanges, LimitChecks
 from beampermit.verdicts.verdict import Outcome, Verdict
-from support.monitored import content_of, drawn, monitored_contract, monitored_text
+from support.monitored import BEGAN, DEVICES, answers, content_of, drawn, monitored_contract, monitored_text
+from support.monitored_log import write_log
 
 ROWS = 240
 SPLIT, LIMITS, CALIBRATION = "data/dataset/validation.parquet", "metrics/limits.json", "calibration.json"
@@ -93,6 +96,13 @@ def backtested(project: Project, **limits: float) -> Verdict:
 def changes_of(verdict: Verdict) -> LimitChanges | None:
     assert isinstance(verdict.evidence, LimitChecks)
     return verdict.evidence.changes
+
+
+def shown_of(changes: LimitChanges) -> str:
+    """The report's section."""
+    template = _environment().get_template("report.md.j2")
+    report = SimpleNamespace(limits=changes)
+    return "".join(template.blocks["limits"](template.new_context({"report": report})))
 
 
 def merged(git: Callable[..., str]) -> None:
@@ -333,6 +343,99 @@ def test_a_backtest_of_other_limits_says_nothing_of_these(monitored: Project) ->
     by_hand = changes_of(calibrate(monitored, MON001_current=1.7))
     assert by_hand
     assert (by_hand.backtest, by_hand.without) == (None, "no record")
+
+
+@pytest.fixture
+def recorded(monitored: Project, contract_text: str, git: Callable[..., str], tmp_path: Path) -> Callable[..., Path]:
+    """Records six good hours, on the base branch as well."""
+
+    def made(name: str = "data/record.parquet", merge: bool = True) -> Path:
+        contract = monitored_contract(contract_text, recorded=name)
+        at = BEGAN + 60.0 * np.arange(360)
+        inputs = drawn(3 * len(at), 3)
+        (monitored.root / "devices.csv").write_text("\n".join(("device", *DEVICES)) + "\n")
+        log = write_log(tmp_path / "log", contract, monitored.root, at, inputs | answers(inputs))
+        file = monitored.root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.concat_tables(pq.read_table(part) for part in sorted(log.rglob("*.parquet"))), file)
+        (monitored.root / "contract.yaml").write_text(monitored_text(contract_text, recorded=name))
+        if merge:
+            git("add", "--all", "--force")
+            merged(git)
+        return file
+
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.attack(
+    guard="OPS001",
+    tried="writes into the calibration that its limits give no alarm; a record of the base branch says otherwise",
+    said="The author's calibration says 0 alarms a week",
+)
+def test_what_new_limits_raise_is_counted_here_and_not_believed(
+    monitored: Project, recorded: Callable[..., Path], said: str
+) -> None:
+    recorded()
+    found = changes_of(backtested(monitored, MON001_current=0.05))
+    assert found
+    assert found.backtest
+    assert found.backtest.after.per_week == 0.0
+    assert found.counted
+    assert (found.counted.record, found.counted.changed, found.counted.why) == ("data/record.parquet", False, "")
+    counted = found.counted.found
+    assert counted
+    assert counted.before
+    assert (counted.since, counted.until) == ("2027-01-15T08:00:00Z", "2027-01-15T14:00:00Z")
+    assert counted.before.per_week == 0.0
+    assert counted.after.low > 0.7, "the most that the author says"
+    assert found.contradicted
+    shown = shown_of(found)
+    assert "Counted by this check on the record `data/record.parquet`, of 2027-01-15T08:00:00Z to" in shown
+    assert said in shown
+    assert "author's log" not in shown
+    sound = changes_of(backtested(monitored, MON001_current=2.0))
+    assert sound
+    assert sound.counted
+    assert sound.counted.found
+    assert sound.counted.found.after.per_week == 0.0
+    assert not sound.contradicted
+    assert "⚠️ The author" not in shown_of(sound)
+
+
+@pytest.mark.slow
+def test_a_record_that_the_pull_request_brings_is_told(monitored: Project, recorded: Callable[..., Path]) -> None:
+    recorded(merge=False)
+    found = changes_of(backtested(monitored, MON001_current=0.05))
+    assert found
+    assert found.counted
+    assert (found.counted.found, found.counted.why) == (None, "neither git nor DVC tracks it")
+    said = shown_of(found)
+    assert "Nothing was counted on the record `data/record.parquet`: `neither git nor DVC tracks it`" in said
+    assert "By the author's calibration, not computed here: as `beampermit backtest` on the author's log said" in said
+    monitored.git("add", "--force", "data/record.parquet")
+    brought = changes_of(judge(monitored))
+    assert brought
+    assert brought.counted
+    assert brought.counted.found
+    assert brought.counted.changed
+    assert "⚠️ This pull request changes that record, or brings it." in shown_of(brought)
+
+
+@pytest.mark.slow
+def test_a_record_that_is_none_leaves_the_author_s_word(monitored: Project, recorded: Callable[..., Path]) -> None:
+    file = recorded()
+    file.write_text("no table")
+    found = changes_of(backtested(monitored, MON001_current=0.05))
+    assert found
+    assert found.counted
+    assert found.counted.found is None
+    assert "this table cannot be read" in found.counted.why
+    file.unlink()
+    found = changes_of(judge(monitored))
+    assert found
+    assert found.counted
+    assert "there is no such prediction log or table" in found.counted.why
 
 
 @pytest.mark.slow

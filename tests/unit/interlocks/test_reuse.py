@@ -242,6 +242,17 @@ def test_monitoring_limits_and_their_reference_are_seen(project: Project, name: 
     assert key(project, "OPS001") not in (before, None)
 
 
+def test_a_record_of_operation_is_seen(project: Project) -> None:
+    contract, record = project.root / "contract.yaml", project.root / "data/record.parquet"
+    contract.write_text(contract.read_text().replace("monitoring: {", "monitoring: {recorded: data/record.parquet, "))
+    record.parent.mkdir(exist_ok=True)
+    (project.root / ".gitignore").write_text("/data/\n")
+    before = key(project, "OPS001")
+    assert before
+    record.write_text("{}")
+    assert key(project, "OPS001") not in (before, None)
+
+
 def test_parents_that_git_ignores_are_seen(project: Project) -> None:
     root, lineage = project.root, project.contract.dataset.lineage
     digest = f"sha256:{64 * '0'}"

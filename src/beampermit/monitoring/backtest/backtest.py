@@ -21,6 +21,9 @@ from beampermit.monitoring.limits import Alarms, Calibration, Limits
 from beampermit.progress import Progress, silent
 from beampermit.verdicts.evidence import AlarmRate
 
+OF_INPUTS = ("MON001", "MON002", "MON003")
+"""Checks whose limits hold for every model that is trained on the same reference."""
+
 
 class Judge(Protocol):
     def __call__(self, recording: Recording, limits: Limits, /, *, progress: Progress) -> Series: ...
@@ -59,6 +62,8 @@ class Backtest:
     after: Expected | None
     """With the calibrated limits, on the same recording."""
     shifts: tuple[Seen, ...]
+    of_inputs: bool = False
+    """Whether it says nothing of outputs."""
 
 
 def backtest(
@@ -67,16 +72,18 @@ def backtest(
     *,
     false_alarms: float | None = None,
     in_weeks: float = 4.0,
+    of_inputs: bool = False,
     shifts: bool = True,
     judge: Judge = measure,
     progress: Progress = silent,
 ) -> Backtest:
-    """`judge` measures the windows, here or elsewhere.
+    """`judge` measures the windows, here or elsewhere; with `of_inputs`, nothing is said of outputs.
 
     Raises `BadInput` where the recording has nothing to judge, or too little to calibrate.
     """
     rule = recording.contract.monitoring
     series = judge(recording, limits, progress=progress)
+    series = series.of(OF_INPUTS) if of_inputs else series
     now = _expected(recording, series, series.limits)
     calibrated, after, judging = None, None, limits
     if false_alarms is not None:
@@ -89,11 +96,13 @@ def backtest(
         judged = replace(series, usual={**series.usual, **usual})
         after = _expected(recording, judged, {**series.limits, **calibrated.limits})
     found = seen_shifts(recording, judging, progress) if shifts else ()
-    return Backtest(limits, series, now, calibrated, after, found)
+    return Backtest(limits, series, now, calibrated, after, found, of_inputs)
 
 
-def calibration_of(made: Backtest, recording: Recording, false_alarms: float, in_weeks: float) -> Calibration:
-    """As a file. What was calibrated before and is kept now stays in it."""
+def calibration_of(
+    made: Backtest, recording: Recording, false_alarms: float, in_weeks: float, data: str | None = None
+) -> Calibration:
+    """As a file; `data` is the digest of what was recorded. What was calibrated before and is kept now stays in it."""
     if made.calibrated is None or made.after is None:
         raise ValueError("nothing was calibrated")
     limits = _with(made.limits, made.calibrated)
@@ -101,12 +110,14 @@ def calibration_of(made: Backtest, recording: Recording, false_alarms: float, in
         format=1,
         since=_text(recording.since),
         until=_text(recording.until),
+        data=data,
         windows=made.series.judged,
         alarms_per_week=false_alarms / in_weeks,
         limits=dict(sorted(limits.calibrated.items())),
         usual=dict(sorted(limits.calibrated_usual.items())),
         alarms=Alarms(
             weeks=float(f"{made.now.weeks:.3g}"),
+            of_inputs=made.of_inputs,
             before=_rate(made.now),
             after=_rate(made.after),
             limits_before=made.limits.digest,

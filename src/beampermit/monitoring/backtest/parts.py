@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from beampermit.datasets.tables import connect, parquet, quoted
+from beampermit.digest import digest_file, digest_json
 from beampermit.live.log.columns import AT, VERSION
 from beampermit.live.log.reading import Selection, closed_file, log_files, may_hold
 from beampermit.live.log.stream import CLOSED
@@ -62,6 +63,15 @@ def files_of(part: Part, recording: Recording) -> list[Path]:
     monitoring = recording.contract.monitoring
     selection = span(part.places.start * monitoring.every - monitoring.window, part.places[-1] * monitoring.every)
     return [file for file in log_files(part.folder) if may_hold(file, selection)]
+
+
+def digest_of(recorded: Path, recording: Recording) -> str:
+    """Of a table, or of the files of a log that hold the span, by their names; without what a service still writes."""
+    if recorded.is_file():
+        return digest_file(recorded)
+    selection = span(recording.since, recording.until)
+    files = [file for file in log_files(recorded) if file.suffix == CLOSED and may_hold(file, selection)]
+    return digest_json({file.relative_to(recorded).as_posix(): digest_file(file) for file in files})
 
 
 def span(since: float, until: float) -> Selection:

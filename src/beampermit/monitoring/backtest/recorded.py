@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,6 +56,14 @@ class Series:
     """What is odd about the log."""
     usual: Mapping[str, float] = field(default_factory=dict)
     """Of the reference, where it is not 0."""
+
+    def of(self, checks: tuple[str, ...]) -> Series:
+        """Of these checks alone."""
+        values, limits, usual = (
+            {key: found for key, found in of.items() if key.startswith(checks)}
+            for of in (self.values, self.limits, self.usual)
+        )
+        return replace(self, values=values, limits=limits, usual=usual)
 
     @property
     def judged(self) -> int:
