@@ -36,12 +36,15 @@ class Stream:
     @classmethod
     def create(cls, folder: Path, schema: Any, at: datetime) -> Self:
         """A new file in `folder`, named by its time; of two that begin at once the second is a microsecond later."""
+        missing = [one for one in (folder, *folder.parents) if not one.exists()]
         folder.mkdir(parents=True, exist_ok=True)
         while (stream := cls._created(folder, at)) is None:
             at += timedelta(microseconds=1)
         try:
             stream._write(schema.serialize())
-            _sync(folder)
+            # A file is there after a power cut where its folder was flushed, and that where its own was.
+            for one in (folder, *(one.parent for one in missing)):
+                _sync(one)
         except OSError:
             stream.release()
             stream.path.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ import pytest
 
 from beampermit.live.log import stream as module
 from beampermit.live.log.stream import Stream, close_left, read_batches
+from support.power_cut import Disk
 from support.prediction_logs import Logged, rows
 from support.served import Served
 
@@ -138,3 +139,39 @@ def test_killed_with_the_whole_process_the_log_has_all_that_it_had_written(
     assert written <= len(cycles) <= published + 3
     assert cycles == [cycle for cycle in range(1, len(cycles) // 3 + 1) for _ in range(3)]
     assert not [*tmp_path.rglob("*.arrow")]
+
+
+def test_after_a_power_cut_the_log_has_all_that_it_had_written(
+    serving: Served, logged: Logged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also right after it has begun, and while a full file is closed."""
+    (tmp_path / "log").mkdir()
+    disk = Disk(tmp_path / "log", monkeypatch)
+    log, cuts = logged(serving), []
+
+    def cut(written: int) -> None:
+        there = disk.after_a_power_cut(tmp_path / f"cut {len(cuts)}")
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "write_parquet", write)
+            close_left(there)  # as the next start does
+        cuts.append((len(rows(there)), written))
+
+    def closes(stream: Path, target: Path) -> bool:
+        made = write(stream, target)  # and the stream is still there
+        cut(log.written)
+        return made
+
+    write = module.write_parquet
+    monkeypatch.setattr(module, "write_parquet", closes)
+    for largest in (log._largest, log._largest, 1, 1):
+        log._largest = largest
+        serving.put()
+        serving.current()
+        log.publish(serving.cycle(after=1))
+        log._write()
+        log._settle()
+        cut(log.written)
+    log.close()
+    assert cuts[0] == (3, 3)
+    assert len(cuts) == 7
+    assert [(found, written) for found, written in cuts if found < written] == []
