@@ -1,6 +1,6 @@
 """The generated tests for GPUs, run on the CPU: their logic, two processes and mixed precision are proven here.
 
-That a GPU agrees with a CPU is proven where there is one: by `test_on_a_real_gpu`, and by TST003 of each project.
+That a GPU agrees with a CPU is proven where there is one: by the last two tests, and by TST003 of each project.
 """
 
 from __future__ import annotations
@@ -10,7 +10,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
+from beampermit.compute.collect import perform_all
+from beampermit.compute.executor import open_executor
+from beampermit.compute.resources import Resources
+from beampermit.compute.unit import Unit
 from beampermit.environments.environment import Environment
 from beampermit.environments.platforms import driver_version, torch_gpus
 from beampermit.errors import Failed
@@ -92,13 +97,32 @@ def _train_briefly(project: Project) -> None:
     params.write_text(text.replace("epochs: 20", "epochs: 3"))
 
 
-@pytest.mark.gpu
-def test_on_a_real_gpu(with_gpu_tests: Project, environment_prefix: Path) -> None:
+@pytest.fixture
+def gpu(environment_prefix: Path, trained_copy: Project) -> str:
+    """The name of the first GPU that torch of the project's environment sees."""
     try:
         driver_version()
-        torch_gpus(Environment(environment_prefix), with_gpu_tests.root)
+        found = torch_gpus(Environment(environment_prefix), trained_copy.root)
     except Failed as error:
         pytest.skip(f"needs a GPU: {error.message}")
+    return found.devices[0].name
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("gpu")
+def test_on_a_real_gpu(with_gpu_tests: Project) -> None:
     (verdict,) = runner.check(with_gpu_tests, select_interlocks(["TST003"]))
     assert verdict.passed, verdict.reason
     assert verdict.evidence["peak_memory"] > 0
+
+
+@pytest.mark.gpu
+def test_a_trial_on_a_real_gpu(trained_copy: Project, environment_prefix: Path, gpu: str, tmp_path: Path) -> None:
+    train = yaml.safe_load((trained_copy.root / "params.yaml").read_text())["train"]
+    request = {"parameters": {}, "params": {"train": {**train, "epochs": 3, "device": "cuda"}}, "scores": True}
+    environment = Environment(environment_prefix)
+    trial = Unit("a trial", "bpm_faults.pipeline.trial", request, tree=trained_copy.root, environment=environment)
+    with open_executor("local", Resources(gpus=1, at_once=1), tmp_path) as executor:
+        (ended,) = perform_all(iter([trial]), executor, tmp_path)
+    assert ended.result, ended.reason
+    assert ended.result["machine"]["device"] == gpu
