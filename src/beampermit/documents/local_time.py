@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from beampermit.documents.markdown import moment
+
 MINUTES = "%Y-%m-%d %H:%M"
 
 
@@ -13,6 +15,16 @@ def local_time(at: str, zone: str | None) -> str:
     moment = datetime.fromisoformat(at)
     utc = f"{moment.astimezone(UTC):{MINUTES}} UTC"
     local = moment.astimezone(_zone(zone))
+    return utc if not local.utcoffset() and local.tzname() == "UTC" else f"{local:{MINUTES} %Z} ({utc})"
+
+
+def local_moment(at: float, zone: str | None) -> str:
+    """The same of s since 1970, in UTC to the second; a time in a file that anybody wrote may be none."""
+    utc = moment(at)
+    try:
+        local = datetime.fromtimestamp(at, UTC).astimezone(_zone(zone))
+    except (ValueError, OverflowError, OSError):
+        return utc
     return utc if not local.utcoffset() and local.tzname() == "UTC" else f"{local:{MINUTES} %Z} ({utc})"
 
 

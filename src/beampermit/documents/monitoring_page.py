@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from beampermit.contract import Contract
 from beampermit.contract.alarms import alarm_of
 from beampermit.documents import rendering
 from beampermit.documents.alarm_texts import fall_back_of
-from beampermit.documents.markdown import Markdown, duration, moment, number
+from beampermit.documents.local_time import local_moment
+from beampermit.documents.markdown import Markdown, duration, number
 from beampermit.documents.monitoring_guide import GUIDES
 from beampermit.documents.page import drawing, page
 from beampermit.errors import counted
@@ -59,7 +59,7 @@ class _Row:
 
     @property
     def since(self) -> str:
-        return moment(self.standing.since)
+        return _time(self.standing.since, self.contract)
 
     @property
     def value(self) -> str:
@@ -83,7 +83,9 @@ class _Row:
         standing = self.standing
         if standing.bypassed_until is None:
             return ""
-        return f"until {moment(standing.bypassed_until)} by {standing.bypassed_by}: {standing.bypass_reason}"
+        return (
+            f"until {_time(standing.bypassed_until, self.contract)} by {standing.bypassed_by}: {standing.bypass_reason}"
+        )
 
 
 def monitoring_page(
@@ -118,16 +120,19 @@ def _values(result: Result, contract: Contract | None, drawings: dict[str, str])
         "result": result,
         "contract": contract,
         "headline": headline(result),
-        "since": moment(result.window.since),
-        "until": moment(result.window.until),
-        "at": moment(result.at),
-        "local": f"{datetime.fromtimestamp(result.at):%H:%M %Z}".strip(),
+        "since": _time(result.window.since, contract),
+        "until": _time(result.window.until, contract),
+        "at": _time(result.at, contract),
         "every": duration(contract.monitoring.every) if contract else "",
         "alarms": alarms,
         "answers": _answers(contract, alarms) if contract else (),
         "bypass": _bypass(alarms[0]) if alarms else "",
         "rows": rows,
     }
+
+
+def _time(at: float, contract: Contract | None) -> str:
+    return local_moment(at, contract.operations.time_zone if contract else None)
 
 
 def _row(standing: Standing, contract: Contract | None, drawings: dict[str, str]) -> _Row:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from beampermit.inventory.seen import Seen
-from beampermit.verdicts.inventory import Entry, Package
+from beampermit.registry.event import written
+from beampermit.verdicts.inventory import Bypassed, Entry, Package
 
 
-def entry_of(seen: Seen) -> Entry:
+def entry_of(seen: Seen, at: datetime) -> Entry:
+    """At a moment, which decides whose bypass is in force."""
     model, declared, service = seen.model, seen.declared, seen.service
     said = model.now or declared
     event = model.champion or next(
@@ -45,6 +49,10 @@ def entry_of(seen: Seen) -> Entry:
         model=model.name,
         state=model.state,
         frozen=model.frozen is not None,
+        bypassed=tuple(
+            Bypassed(alarm=one.name, until=written(one.until), by=one.by, reason=one.reason)
+            for one in model.bypasses(at)
+        ),
         registry=seen.shown.champion if seen.shown else None,
         vulnerable=tuple(
             Package(name=known.package.name, version=known.package.version, known=known.ids) for known in seen.known

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from beampermit.record import Number, Record, Text
+from beampermit.registry.bypasses import AT_MOST, Bypass
 from beampermit.registry.event import Event
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Owner(Record):
@@ -44,6 +45,8 @@ class Declared(Record):
     """PVs; none where the model is not served as PVs."""
     every: Number
     """How often the monitor judges, s."""
+    bypass_at_most: Number = AT_MOST
+    """s that a bypass of an alarm lasts at most."""
 
 
 class ModelFacts(Record):
@@ -66,6 +69,8 @@ class ModelFacts(Record):
     frozen: Event | None = None
     home: Event | None = None
     """The last event that names the registry."""
+    bypassed: tuple[Event, ...] = ()
+    """The last bypass of each alarm, which may have ended."""
     packages: tuple[Locked, ...] = ()
     """Of the champion's locks."""
     troubles: tuple[Text, ...] = ()
@@ -75,6 +80,12 @@ class ModelFacts(Record):
     def declared(self) -> Declared | None:
         """What is in service, else what the protected branch says."""
         return self.running or self.now
+
+    def bypasses(self, at: datetime) -> tuple[Bypass, ...]:
+        """In force at a moment, oldest first."""
+        at_most = timedelta(seconds=self.declared.bypass_at_most if self.declared else AT_MOST)
+        every = (Bypass.of(event, at_most) for event in self.bypassed)
+        return tuple(sorted((one for one in every if one.in_force(at)), key=lambda one: one.sequence))
 
     @property
     def state(self) -> Literal["in service", "retired", "never promoted"]:

@@ -133,7 +133,7 @@ def make_inventory(listing: Listing, options: Options | None = None, progress: P
         making.registry(asked.result())
     making.schedules(projects.read)
     judged = (finding for one in making.seen for finding in findings_of(one, site))
-    entries = (*map(entry_of, making.seen), *map(unread_entry, projects.unread))
+    entries = (*(entry_of(one, site.at) for one in making.seen), *map(unread_entry, projects.unread))
     return Inventory(
         at=site.at.timestamp(),
         entries=tuple(sorted(entries, key=lambda entry: (entry.project, entry.folder, entry.model))),

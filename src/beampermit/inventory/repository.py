@@ -156,7 +156,8 @@ class _Reader:
         return ModelFacts(
             name=name, folder=folder, now=now, running=running, champion=state.champion, doubts=doubts,
             last=state.last_in_service, promoted=tuple(state.promoted), retired=tuple(state.retired.values()),
-            frozen=state.frozen, home=state.home, packages=packages, troubles=tuple(troubles),
+            frozen=state.frozen, home=state.home, bypassed=tuple(state.bypassed.values()), packages=packages,
+            troubles=tuple(troubles),
         )  # fmt: skip
 
     def _running(self, champion: Event) -> tuple[Declared, tuple[Locked, ...]]:
@@ -183,6 +184,7 @@ class _Reader:
             prefix=prefix_of(contract),
             outputs=_output_pvs(git, commit, contract, folder),
             every=contract.monitoring.every,
+            bypass_at_most=contract.monitoring.bypass_at_most,
         )
 
     def _packages(self, git: Git, commit: str, files: list[str]) -> Iterator[Locked]:

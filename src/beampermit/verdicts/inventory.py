@@ -65,6 +65,16 @@ class Package(Record):
     """Their ids."""
 
 
+class Bypassed(Record):
+    """An alarm that people hold back until a time."""
+
+    alarm: Text
+    """With what it is about, such as `MON001 turns.std`."""
+    until: Text
+    by: Text
+    reason: Text
+
+
 class Entry(Record):
     """One model; times in s since 1970."""
 
@@ -101,6 +111,8 @@ class Entry(Record):
     """Whether the heartbeat moves."""
     monitored: Number | None = None
     """Age of the newest result of monitoring, s; None where there is none."""
+    bypassed: tuple[Bypassed, ...] = ()
+    """In force when the inventory was made."""
     registry: Count | None = None
     """The version with the alias champion there; None where nobody asked, or there is none."""
     vulnerable: tuple[Package, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from beampermit.documents.inventory_page import inventory_markdown, inventory_page, inventory_text
-from beampermit.verdicts.inventory import Entry, Finding, Inventory
+from beampermit.verdicts.inventory import Bypassed, Entry, Finding, Inventory
 from support.hostile_text import FRAGMENTS, assert_harmless
 
 URL = "https://git.lab.example/ml/faults.git"
@@ -53,6 +53,13 @@ def test_the_page_says_what_to_do_before_anything_else() -> None:
     assert places == sorted(places)
 
 
+def test_a_bypass_is_shown_with_its_end() -> None:
+    bypassed = Bypassed(alarm="MON001 turns.std", until="2026-11-29T17:00:00Z", by="Ada", reason="a study")
+    page = inventory_markdown(made(entries=(ENTRY.model_copy(update={"bypassed": (bypassed,)}),)))
+    assert "| bypassed | `MON001 turns.std` until 2026-11-29T17:00:00Z by Ada: a study |" in page
+    assert "| bypassed |" not in inventory_markdown(made())
+
+
 def test_nothing_is_wrong_is_said() -> None:
     page = inventory_markdown(made())
     assert "1 model, 1 in service: nothing is wrong" in page
@@ -65,7 +72,9 @@ def test_what_comes_from_other_repositories_is_harmless(text: str) -> None:
     told: dict[str, str] = dict.fromkeys(
         ("folder", "summary", "on_call", "review_by", "by", "commit", "prefix", "status", "reason"), text
     )
-    entry = ENTRY.model_copy(update={**told, "project": text, "model": text, "owners": (text,)})
+    bypassed = Bypassed(alarm=text, until=text, by=text, reason=text)
+    names = {"project": text, "model": text, "owners": (text,), "bypassed": (bypassed,)}
+    entry = ENTRY.model_copy(update={**told, **names})
     spoiled = made(SILENT.model_copy(update=hostile), entries=(entry,), unasked=(text,))
     assert_harmless(inventory_markdown(spoiled))
     page = inventory_page(spoiled)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from beampermit.contract import parse_contract
+from beampermit.documents.local_time import local_moment
 from beampermit.documents.monitoring_guide import GUIDES
 from beampermit.documents.monitoring_page import headline, monitoring_page
 from beampermit.verdicts.monitoring import Level, Picture, Reading, Result, Standing, Window
@@ -32,7 +33,7 @@ def test_the_page_of_an_alarm_has_what_an_operator_needs(contract_text: str) -> 
     for part in (
         "1 alarm, the worst is MAJOR",
         "2026-11-18 09:06:40 UTC",  # since
-        "60 rows from 2026-11-18 10:06:40 UTC to 2026-11-18 11:06:40 UTC. Written at 2026-11-18 11:06:40 UTC, ",
+        "60 rows from 2026-11-18 10:06:40 UTC to 2026-11-18 11:06:40 UTC. Written at 2026-11-18 11:06:40 UTC; ",
         "1.5, 3 times its limit of 0.5",
         "twice as wide",
         "BPM-FAULTS:MON001",
@@ -45,6 +46,19 @@ def test_the_page_of_an_alarm_has_what_an_operator_needs(contract_text: str) -> 
     assert GUIDES["MON006"].steps[0].split("`")[0].split("(")[0].strip() in other
     steps = next(alarm.action for alarm in contract.operations.alarms if "drift" in alarm.raised_by)
     assert steps[0].split("`")[0] in made
+
+
+def test_times_are_those_of_the_control_room_and_utc(contract_text: str) -> None:
+    contract = parse_contract(contract_text)
+    operations = contract.operations.model_copy(update={"time_zone": "America/Chicago"})
+    contract = contract.model_copy(update={"operations": operations})
+    said = {"bypassed_until": AT + 60, "bypassed_by": "Ada", "bypass_reason": "water is off"}
+    made = monitoring_page(result(standing("MAJOR", **said)), contract)
+    assert "2026-11-18 03:06 CST (2026-11-18 09:06:40 UTC)" in made, "since"
+    assert "until 2026-11-18 05:07 CST (2026-11-18 11:07:40 UTC) by Ada" in made
+    assert "Written at 2026-11-18 05:06 CST (2026-11-18 11:06:40 UTC); the next" in made
+    assert local_moment(AT, "Europe/Nowhere") == "2026-11-18 11:06:40 UTC"
+    assert local_moment(1e300, "America/Chicago") == "a time that no clock shows"
 
 
 def test_a_quiet_page_has_neither_steps_nor_drawings(contract_text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ import pytest
 from beampermit.errors import Conflict, Outside
 from beampermit.git import Git
 from beampermit.inventory import repository
+from beampermit.inventory.entries import entry_of
 from beampermit.inventory.facts import ModelFacts
 from beampermit.inventory.listing import Place
 from beampermit.inventory.repository import Read, read_repository
+from beampermit.inventory.seen import Seen
 from beampermit.live.promoted.wanted import Repository
+from beampermit.registry.bypassing import bypass
 from support.git_repositories import committed
 from support.registry_project import MODEL, Laboratory
 
@@ -77,9 +81,15 @@ def test_a_repository_that_did_not_move_is_not_read_again(lab: Laboratory, monke
         patch.setattr(repository._Reader, "read", lambda _: pytest.fail("it was read again"))
         assert read_repository(place(lab)) == first
     lab.freeze()
+    now = datetime.now(UTC)
+    bypass(lab.project, lab.ledger, "MON001", until="8h", reason="a study", now=now)
     again = only(read_repository(place(lab)))
     assert again.frozen
     assert again.frozen.reason == "drifts"
+    (held,) = again.bypasses(now)
+    assert (held.name, held.reason) == ("MON001", "a study")
+    assert entry_of(Seen(place(lab).repository.name, again, read_repository(place(lab)).facts), now).bypassed
+    assert again.bypasses(now + timedelta(hours=9)) == ()
     push(lab, {"CODEOWNERS": "* ada@lab.example\n"})
     assert read_repository(place(lab)).facts.code_owners == ("ada@lab.example",)
 

@@ -187,7 +187,7 @@ def _with_worst(age: Shown, standings: Sequence[Standing]) -> Shown:
     """
     if not standings or (worst := _worst(standings)).level == "NO_ALARM":
         return age
-    return Shown(age.value, _severity(worst), f"{worst.reading.check} {_message(worst)}")
+    return Shown(age.value, _severity(worst), f"{worst.reading.check} {_message(worst)}{_hidden(worst, standings)}")
 
 
 def _drift(result: Result, standings: Sequence[Standing]) -> Shown:
@@ -195,7 +195,7 @@ def _drift(result: Result, standings: Sequence[Standing]) -> Shown:
     if result.drift is None or not judged:
         return Shown(message=NOT_JUDGED)
     worst = _worst(judged)
-    return Shown(min(result.drift, MOST_PARTS), _severity(worst), _message(worst))
+    return Shown(min(result.drift, MOST_PARTS), _severity(worst), _message(worst) + _hidden(worst, judged))
 
 
 def _worst_of(check: str, standings: Sequence[Standing]) -> Shown:
@@ -203,7 +203,7 @@ def _worst_of(check: str, standings: Sequence[Standing]) -> Shown:
     if not judged:
         return Shown(message=NOT_JUDGED)
     worst = _worst(judged)
-    return Shown(worst.reading.part_of_limit, _severity(worst), _message(worst))
+    return Shown(worst.reading.part_of_limit, _severity(worst), _message(worst) + _hidden(worst, judged))
 
 
 def _worst(standings: Sequence[Standing]) -> Standing:
@@ -213,6 +213,17 @@ def _worst(standings: Sequence[Standing]) -> Standing:
 
 def _severity(standing: Standing) -> Severity:
     return Severity.NO_ALARM if standing.bypassed_until is not None else Severity[standing.level]
+
+
+def _hidden(worst: Standing, standings: Sequence[Standing]) -> str:
+    """Bypassed alarms behind the one that is shown: nobody takes a bypass for all being well."""
+    behind = [one for one in standings if one is not worst and one.bypassed_until is not None]
+    if not (behind := [one for one in behind if one.level != "NO_ALARM"]):
+        return ""
+    first = max(behind, key=lambda one: (Severity[one.level], one.reading.part_of_limit))
+    name, by = plain(first.reading.subject, 80) or first.reading.check, plain(first.bypassed_by, 80)
+    more = f" and {len(behind) - 1} more" if len(behind) > 1 else ""
+    return f"; {name} is {first.level}, bypassed by {by}{more}"
 
 
 def _message(standing: Standing) -> str:

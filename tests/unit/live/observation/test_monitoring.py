@@ -124,7 +124,16 @@ def test_a_folder_in_its_place_is_no_result(monitored: Monitored) -> None:
 def test_a_bypassed_alarm_is_shown_without_one_until_the_bypass_ends(monitored: Monitored) -> None:
     said = {"bypassed_until": AT + 60, "bypassed_by": "Ada", "bypass_reason": "water is off"}
     monitored.write(result(standing(2.0, "MAJOR", **said), standing(0.6, "MINOR", subject="current")))
-    assert monitored.shows() == Shown(1.2, Severity.MINOR, "current twice as wide")
+    behind = "; turns.std is MAJOR, bypassed by Ada"
+    assert monitored.shows() == Shown(1.2, Severity.MINOR, f"current twice as wide{behind}")
+    assert monitored.shows("DRIFT").message == f"current twice as wide{behind}"
+    assert monitored.shows("MONITOR") == Shown(5.0, Severity.MINOR, f"MON001 current twice as wide{behind}")
+    calm = standing(0.2, "NO_ALARM", subject="orbit.std", **said)
+    monitored.write(result(standing(0.6, "MINOR", subject="current"), calm))
+    assert monitored.shows() == Shown(1.2, Severity.MINOR, "current twice as wide"), "nothing is held back"
+    third = standing(0.8, "MINOR", subject="orbit.std", **said)
+    monitored.write(result(standing(2.0, "MAJOR", **said), standing(0.6, "MINOR", subject="current"), third))
+    assert monitored.shows().message == f"current twice as wide{behind} and 1 more"
     monitored.write(result(standing(2.0, "MAJOR", **said)))
     bypassed = "MON001 bypassed by Ada: water is off (turns.std is MAJOR)"
     assert monitored.shows("MONITOR") == Shown(5.0, Severity.NO_ALARM, bypassed)
