@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from beampermit.errors import counted
+
 CHANNEL_ACCESS, PV_ACCESS = "casr 2", "pvxsr 5"
 """Reports that name each client and its channels."""
 MOST = 1000
@@ -71,8 +73,8 @@ def _with(peer: Peer, pv: str) -> Peer:
 def describe(found: tuple[Peer, ...]) -> str:
     """Such as `2 clients: ada at 10.0.0.5:4242 (CA, 3 PVs, first B1:FAULT)`, the first ten of them."""
     named = [
-        f"{peer.user or 'somebody'} at {peer.host} ({peer.protocol}, {len(peer.pvs)} PVs, first {peer.pvs[0]})"
-        for peer in found[:10]
+        f"{one.user or 'somebody'} at {one.host} ({one.protocol}, {counted(len(one.pvs), 'PV')}, first {one.pvs[0]})"
+        for one in found[:10]
     ]
     more = f", and {len(found) - 10} more" if len(found) > 10 else ""
-    return f"{len(found)} clients: {'; '.join(named)}{more}" if found else "no client is connected"
+    return f"{counted(len(found), 'client')}: {'; '.join(named)}{more}" if found else "no client is connected"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import re
 import shutil
@@ -24,11 +25,16 @@ import pytest
 from beampermit.live.promoted import Wanted
 from beampermit.live.promoted.served import read_served
 from support.epics import Network, epics, pva_server, soft_ioc, until
+from support.epics import client as a_client
 from support.promoted_project import Followed
 from support.registry_project import MODEL, Laboratory
 
 __all__ = ["epics"]
 PATIENCE = 120.0
+CONNECTED = re.compile(
+    rf"; connected: 1 client: {re.escape(getpass.getuser())} at 127\.0\.0\.1:\d+ \(CA, 1 PV, first B1:X:FAULT\)"
+)
+"""Of the version that is retired, in the service's log."""
 STATES = {"READY=1", "RELOADING=1", "STOPPING=1"}
 
 
@@ -56,7 +62,10 @@ def test_it_begins_from_nothing_and_starts_again_without_pvs_and_for_others(
             followed.write("freeze")  # whatever is new in the ledger, what failed is tried again
             until(lambda: b"version 2 runs beside the champion" in said.read_bytes(), PATIENCE)
             assert set(get(f"{url}/outputs")) == {"B1:X:FAULT", "B2:Y:FAULT"}, "it may never answer"
-            followed.write("retire", until="2026-01-01T00:00:00Z")
+            with a_client(epics, "aioca") as reader:
+                reader.get("B1:X:FAULT")
+                followed.write("retire", until="2026-01-01T00:00:00Z")
+                until(lambda: CONNECTED.search(said.read_text()), PATIENCE)
             until(lambda: b"nothing is served: the last day of the PVs is over" in said.read_bytes(), PATIENCE)
             followed.write("rollback", 2)
             until(lambda: set(get(f"{url}/outputs")) == {"B1:X:OTHER", "B2:Y:OTHER"}, PATIENCE)
