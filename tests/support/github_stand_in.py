@@ -199,6 +199,11 @@ class GitHub:
         }
         return self.rulesets[id]
 
+    def release(self, tag: str, body: str = "Documents") -> Json:
+        """Publish one."""
+        content = json.dumps({"tag_name": tag, "body": body}).encode()
+        return self.create_release(Asked("POST", "", {}, "", content, "")).body
+
     # What programs ask.
 
     def answer(self, asked: Asked) -> Answer:

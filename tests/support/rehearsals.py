@@ -5,18 +5,21 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from beampermit.environments.environment import VARIABLE
 from beampermit.files import write_json
+from beampermit.git import Git
 from beampermit.project import Project
-from beampermit.rehearsal import Rehearsal, act_log, rehearse, runner, stage
+from beampermit.rehearsal import Rehearsal, act_log, payloads, rehearse, runner, stage
 from beampermit.rehearsal.plan import make_plan
 from support.forked_commands import executable
+from support.github_stand_in import GitHub
 from support.shared import made_once, shared_folder
 
 RUNS = itertools.count(1)
@@ -49,6 +52,8 @@ def laid_out_once(factory: pytest.TempPathFactory) -> Path:
     return made / "beampermit"
 
 
+INSTALLS = '"environment": environment'
+"""In that file, where a job installs the project's environment."""
 EDITS = (
     ('os.environ.get("FRESH") == "true"', "False"),
     ('{"checker": checker,', '{{"checker": lambda: append("GITHUB_PATH", {folder!r}),'),
@@ -56,11 +61,17 @@ EDITS = (
 """Edits of `actions/setup/setup.py`: the checker is a command that is there, and the environment is shared."""
 
 
-def lend_checker(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, needs: Sequence[str] = ()) -> None:
+def lend_checker(
+    factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    needs: Sequence[str] = (),
+    environment: Path | None = None,
+) -> None:
     """Give the jobs of every rehearsal this Python's `beampermit`, forked from a process that has imported it.
 
     To install a checker takes a quarter of a minute, and each of its starts seconds. How jobs install one is proved by
     `test_setup.py`, `test_demo.py` and the rehearsal of a copy in `tests/test_mirror.py`. `needs` is imported once too.
+    Jobs find the project's environment at `environment` where one is given, and install one where none is.
 
     A test that plants something in our workflows calls this first, and edits what `stage.lay_out` gives then.
     """
@@ -76,6 +87,9 @@ def lend_checker(factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
         for old, new in EDITS:
             assert text.count(old) == 1, old
             text = text.replace(old, new.format(folder=str(folder)))
+        if environment:
+            assert INSTALLS in text
+            text = text.replace(INSTALLS, f'"environment": lambda: append("GITHUB_ENV", "{VARIABLE}={environment}")')
         setup.write_text(text)
         return ours
 
@@ -94,6 +108,7 @@ def run_workflow(
     repository: str,
     api: str,
     secrets: Mapping[str, str],
+    variables: Mapping[str, str] | None = None,
 ) -> list[act_log.Line]:
     """Run a workflow of the repository at `root` for an event, GitHub's API being at `api`; what act wrote."""
     ours = stage.lay_out(work / "beampermit")
@@ -111,9 +126,40 @@ def run_workflow(
         repositories=plan.repositories,
         labels=(),
         secrets=secrets,
-        variables={},
+        variables=variables or {},
         api=api,
         tools=work / "tools",
     )
     runner.prepare(call)
     return [act_log.parse_line(line) for line in runner.lines(call, timeout=500) if isinstance(line, str)]
+
+
+def dispatch(
+    project: Project,
+    github: GitHub,
+    work: Path,
+    workflow: str,
+    inputs: Mapping[str, str],
+    lay_out: Callable[[Path], None] = lambda _: None,
+    **variables: str,
+) -> list[act_log.Line]:
+    """Run a workflow of the project on main, as a person or the monitor dispatches it; what act wrote.
+
+    `lay_out` puts into the checkout what git does not have; `variables` are those of the repository.
+    """
+    clone = stage.clone_for_push(project.git, work / "clone", None)
+    stage.share_local_remotes(project.root, clone, project.git)
+    lay_out(clone.root)
+    Git(clone.root)("remote", "add", "github", f"https://github.com/{github.repository}")
+    payload = payloads.push(github.repository, branch="main", before=None, after=clone.commit)
+    return run_workflow(
+        clone.root,
+        work,
+        workflow,
+        "workflow_dispatch",
+        payload | {"inputs": dict(inputs)},
+        repository=github.repository,
+        api=github.url,
+        secrets={"BEAMPERMIT_PROPOSE_TOKEN": "s3cret", "GITHUB_TOKEN": "s3cret"},
+        variables=variables,
+    )

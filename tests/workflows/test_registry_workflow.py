@@ -17,8 +17,10 @@ from beampermit.cli.main import app
 from beampermit.project import Project
 from beampermit.rehearsal import FILES, Rehearsal, rehearse
 from support.forked_commands import MLFLOW
+from support.github_stand_in import GitHub
 from support.paths import ROOT
 from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
+from support.rehearsals import dispatch as run_dispatched
 from support.rehearsals import lend_checker, log_of
 
 __all__ = ["database", "laboratory", "prepared"]
@@ -60,7 +62,7 @@ def _said(found: Rehearsal) -> str:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_what_a_hand_changed_is_found_by_night_and_put_right_by_whoever_is_asked_next(
-    two: Laboratory, dispatch: Dispatch
+    two: Laboratory, dispatch: Dispatch, github: GitHub, tmp_path: Path
 ) -> None:
     two.registry.set_alias(MODEL, "champion", 1)
     by_night = dispatch(CHECK)
@@ -69,12 +71,21 @@ def test_what_a_hand_changed_is_found_by_night_and_put_right_by_whoever_is_asked
     assert two.champion() == 1, "who looks changes nothing"
     day = datetime.now(UTC) + timedelta(days=30)
     retirement = {"version": "1", "successor": "orbit-faults", "pvs-until": f"{day:%Y-%m-%d}"}
-    assert dispatch(verb="retire", reason=REASON, **retirement).ok
+    first, second = (github.release(f"{MODEL}-v{number}") for number in (1, 2))
+    inputs = {"verb": "retire", "reason": REASON, **retirement}
+    registry = {"MLFLOW_TRACKING_URI": two.uri}
+    lines = run_dispatched(Project(two.root), github, tmp_path / "runner", FILES["registry"], inputs, **registry)
+    said = "\n".join(line.text for line in lines)
+    assert [line.job_result for line in lines if line.job_result] == ["success"], said
     assert (two.champion(), two.statuses()) == (2, {1: "retired", 2: "champion"})
     assert two.events() == [*TWICE, ("retire", 1)]
     assert (two.last().reason, two.last().expected) == (REASON, 2)
     ended = f"{day + timedelta(days=1):%Y-%m-%dT00:00:00Z}"
     assert (two.last().successor, two.last().until) == ("orbit-faults", ended), "its last day is a whole one"
+    # GitHub's releases say it too.
+    assert first["body"].startswith(f"**Retired** at {two.last().at} by ")
+    assert "Use orbit-faults. <!-- in service -->\n\nDocuments" in first["body"]
+    assert second["body"].startswith("**In service** since ")
 
 
 @pytest.mark.slow

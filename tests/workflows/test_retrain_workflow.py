@@ -16,17 +16,16 @@ import pytest
 from beampermit.contract import parse_contract
 from beampermit.datasets.pull import pull
 from beampermit.datasets.repository import Repository
-from beampermit.git import Git
 from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.runner import check
 from beampermit.project import Project
-from beampermit.rehearsal import act_log, payloads, stage
+from beampermit.rehearsal import act_log
 from support.conda_channel import Channel, laboratory, serving
 from support.dvc_repositories import replace
 from support.git_repositories import add_origin
 from support.github_stand_in import GitHub
 from support.paths import ROOT
-from support.rehearsals import lend_checker, run_workflow
+from support.rehearsals import dispatch, lend_checker
 from support.toy_project import HERE, on_conda, trainable, trained_once
 
 __all__ = ["trainable", "trained_once"]
@@ -62,21 +61,8 @@ class Laboratory:
 
     def retrain(self, name: str) -> list[act_log.Line]:
         """Run the workflow on main, as the monitor dispatches it; what act wrote."""
-        clone = stage.clone_for_push(self.project.git, self.work / name / "clone", None)
-        stage.share_local_remotes(self.project.root, clone, self.project.git)
-        Git(clone.root)("remote", "add", "github", f"https://github.com/{self.github.repository}")
-        payload = payloads.push(self.github.repository, branch="main", before=None, after=clone.commit)
         inputs = {"reason": "bpm-faults MON001 turns.std", "alarm": "3f2a"}
-        return run_workflow(
-            clone.root,
-            self.work / name,
-            WORKFLOW,
-            "workflow_dispatch",
-            payload | {"inputs": inputs},
-            repository=self.github.repository,
-            api=self.github.url,
-            secrets={"BEAMPERMIT_PROPOSE_TOKEN": "s3cret"},
-        )
+        return dispatch(self.project, self.github, self.work / name, WORKFLOW, inputs)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from beampermit.project import Project
 from beampermit.rehearsal import rehearse
 from beampermit.rehearsal.rehearse import FILES
 from support.forked_commands import MLFLOW
+from support.github_stand_in import GitHub
 from support.paths import ROOT
 from support.registry_project import MODEL, Laboratory, database, laboratory, prepared
-from support.rehearsals import lend_checker
+from support.rehearsals import dispatch, lend_checker
 
 WORKFLOW = ROOT / "template/{{cookiecutter.project_slug}}" / FILES["rollback"]
 __all__ = ["database", "laboratory", "prepared"]
@@ -35,7 +37,9 @@ def two(
     return laboratory
 
 
-def test_a_dispatch_brings_the_champion_before_back_and_a_version_that_never_was_moves_nothing(two: Laboratory) -> None:
+def test_a_dispatch_brings_the_champion_before_back_with_its_release_and_a_version_that_never_was_moves_nothing(
+    two: Laboratory, github: GitHub, tmp_path: Path
+) -> None:
     found = rehearse(Project(two.root), "rollback", inputs={"reason": "why", "to": "9"}, timeout=240)
     assert not found.ok
     assert any("version 9 was never champion" in line for line in found.failed[0].tail), found.failed
@@ -43,9 +47,16 @@ def test_a_dispatch_brings_the_champion_before_back_and_a_version_that_never_was
     assert two.registry.state(MODEL) == "in service"
 
     reason = 'it drifts; `id` $(id) "quoted"'
-    found = rehearse(Project(two.root), "rollback", inputs={"reason": reason, "to": ""}, timeout=240)
-    assert found.ok, found.failed
+    first, second = (github.release(f"{MODEL}-v{number}") for number in (1, 2))
+    inputs, registry = {"reason": reason, "to": ""}, {"MLFLOW_TRACKING_URI": two.uri}
+    lines = dispatch(Project(two.root), github, tmp_path / "runner", FILES["rollback"], inputs, **registry)
+    said = "\n".join(line.text for line in lines)
+    assert [line.job_result for line in lines if line.job_result] == ["success"], said
     assert two.champion() == 1
     last = two.last()
     assert (last.event, last.version, last.expected, last.reason) == ("rollback", 1, 2, reason)
-    assert last.run.endswith(f"/actions/runs/{Path(found.folder).name.translate(str.maketrans('', '', 'TZ.'))}")
+    assert re.search(r"/actions/runs/\d+$", last.run)
+    # Whoever opens the releases finds the documents of what serves.
+    assert first["body"].startswith(f"**In service** since {last.at}. ")
+    assert second["body"].startswith(f"**Not in service**: [version 1]({first['html_url']}) is, since {last.at}. ")
+    assert (first["make_latest"], second.get("make_latest")) == ("true", None)
