@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from support.epics import Client, Network, client, until
 from support.registry_project import database
 from support.served_project import PATIENCE, ServedProject, lay_out, machine
 from support.trained_project import SLUG
+from support.truth import ALLOWANCE, Situation
 
 __all__ = ["database"]
 PV = "BPM-01S1:X:FAULT"
@@ -63,8 +65,8 @@ class Screen:
 
 
 @pytest.mark.slow
-@pytest.mark.truth("half-open")
-def test_a_watch(served: ServedProject, epics: Network, tmp_path: Path) -> None:
+@pytest.mark.truth("half-open", measured=True)
+def test_a_watch(served: ServedProject, epics: Network, tmp_path: Path, truth: Situation) -> None:
     root, log = served.lab.root, tmp_path / "log"
     served.register_challenger()
     with (
@@ -84,7 +86,14 @@ def test_a_watch(served: ServedProject, epics: Network, tmp_path: Path) -> None:
 
         # An IOC hangs with its sockets open: the age of the values says so.
         played.send_signal(signal.SIGSTOP)
+        stopped = time.monotonic()
         screen.wait(lambda: "is older than 5 s" in screen.text("REASON"))
+        assert 4 < time.monotonic() - stopped < 5 + 0.2 + ALLOWANCE
+        reason = screen.text("REASON")
+        assert truth.says(reason.removeprefix("held, because ").removesuffix(" (120 of 120 outputs)")), reason
+        assert not screen.is_good(), "no number of before is shown as an answer"
+        sockets = psutil.Process(played.pid).net_connections("tcp")
+        assert "ESTABLISHED" in {one.status for one in sockets}, "its age says so, and not a connection that ended"
         played.send_signal(signal.SIGCONT)
         screen.wait(screen.is_good)
 

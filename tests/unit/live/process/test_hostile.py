@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from beampermit.live.process import model_process, policy
 from beampermit.live.process.policy import too_much_memory
 from support.attacks import attack_case
 from support.planted_processes import Plant, runs, wait_for
-from support.truth import SITUATIONS, truth_case
+from support.truth import ALLOWANCE, SITUATIONS, truth_case
 
 AGAIN = "; its process is started again"
 HEADER = """header = json.dumps(["answer", [["score", [2**27]]], ""]).encode()"""
@@ -39,8 +40,8 @@ DEFECTS = {
 @pytest.mark.parametrize(
     "defect",
     [
-        truth_case("hangs", "it hangs"),
-        truth_case("killed", "it is killed"),
+        truth_case("hangs", "it hangs", measured=True),
+        truth_case("killed", "it is killed", measured=True),
         *(defect for defect in DEFECTS if defect not in ("it hangs", "it is killed")),
     ],
 )
@@ -50,8 +51,10 @@ def test_a_process_that_fails_is_started_again_and_says_why(
     does, reason = DEFECTS[defect]
     asked = plant(does, sections=SHORT if "0.3" in reason else None)
     asked.until_ready()
+    began = time.monotonic()
     assert asked.reason() == reason + AGAIN
     if row := request.node.get_closest_marker("truth"):
+        assert time.monotonic() - began < (0.3 if "0.3" in reason else 0.0) + ALLOWANCE
         assert SITUATIONS[row.args[0]].says(reason + AGAIN)
     asked.until_ready(2)
     assert asked.process.restarts == 1

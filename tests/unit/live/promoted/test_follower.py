@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import queue
 import re
 import shutil
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +19,7 @@ import pytest
 from beampermit.digest import digest_file, manifest
 from beampermit.errors import BadInput, Failed, Outside
 from beampermit.git import Git
+from beampermit.live.loop import Standing
 from beampermit.live.observation.metrics import Metrics
 from beampermit.live.promoted import Declared, Follower, Promoted, Promotions, Wanted, find
 from beampermit.live.promoted.job import FIRST
@@ -27,14 +31,19 @@ from beampermit.permit.statement import BoundFile
 from beampermit.processes import Finished
 from beampermit.registry.ledger import PATIENCE
 from support.attacks import attack_case
+from support.epics import until
 from support.permits import KEY
 from support.promoted_project import Followed
 from support.registry_project import Laboratory, sign_promotion
 from support.served import Serve, Served
-from support.truth import Situation
+from support.truth import ALLOWANCE, Situation, truth_case
 
 pytestmark = pytest.mark.slow
 
+EXPIRED = "not-after: 2020-01-01\n"
+"""Before a key: it vouches for nothing that was issued since."""
+EVERY = 0.3
+"""s between two looks, as `--follow` says it."""
 GOES_ON = "version 1 goes on"
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
@@ -863,6 +872,30 @@ def test_a_key_that_is_taken_out_ends_what_it_signed_until_it_is_signed_again(se
     again.lab.re_sign(1, private)
     assert (again.look().refused, again.version) == ("", 1)
     again.promotions.close()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        truth_case("no permit", lambda on: on.lab.trust(on.lab.public, prefix=EXPIRED), measured=True),
+        truth_case("key gone", lambda on: on.lab.trust(on.lab.new_key("new")[1]), measured=True),
+        truth_case("retired", lambda on: on.write("retire"), measured=True),
+    ],
+)
+def test_what_ends_a_version_is_told_within_the_time_between_two_looks(
+    serving: Followed, truth: Situation, act: Callable[[Followed], object]
+) -> None:
+    told: queue.SimpleQueue[Standing] = queue.SimpleQueue()
+    follower = Follower(serving.promotions, lambda *_: None, told.put, every=EVERY)
+    follower.start()
+    until(lambda: follower.shows is not None, PATIENCE)
+    act(serving)
+    began = time.monotonic()
+    while not (standing := told.get(timeout=PATIENCE)).refused:
+        pass
+    assert time.monotonic() - began < EVERY + ALLOWANCE
+    follower.close()
+    assert truth.says(standing.refused)
 
 
 def test_a_champion_whose_key_is_taken_out_while_it_is_prepared_is_not_handed_over(serving: Followed) -> None:
