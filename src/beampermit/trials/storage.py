@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from beampermit.compute.resources import STORAGE, configuration_file, read_stora
 from beampermit.errors import BadInput, Outside
 from beampermit.project import Project
 from beampermit.trials.addresses import checked, public, said_by_driver
-from beampermit.trials.journal import Journal, OtherJournal
+from beampermit.trials.journal import Journal, OtherJournal, State
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -23,6 +23,10 @@ VARIABLE = "BEAMPERMIT_STORAGE"
 FOLDER = "trials"
 """In the project's own folder: the journal, and MLflow's database."""
 JOURNAL = "journal.log"
+OF_TRIALS = frozenset({4, 5, 6, 7, 8, 9})
+"""Operations of optuna's journal that are about a trial."""
+ENDED = frozenset(state.value for state in State if state.ended)
+"""States of a trial, as that journal has them."""
 PACKAGES = {
     "psycopg": "'beampermit[postgresql]'",
     "psycopg2": "psycopg2-binary",
@@ -145,13 +149,10 @@ def _journal(file: Path) -> BaseStorage:
     class Backend(JournalFileBackend):
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
             text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+            lasting = any(map(_lasts, logs))
             lock.acquire()
             try:
-                _remove_torn_line(file)  # somebody else may have been killed since
-                with file.open("ab") as stream:
-                    stream.write(text.encode())
-                    stream.flush()
-                    os.fsync(stream.fileno())
+                _append(file, text.encode(), lasting=lasting)
             finally:
                 lock.release()
 
@@ -172,6 +173,29 @@ def _journal(file: Path) -> BaseStorage:
         what = "it has a line that this version of optuna does not know" if unknown else error
         reason = f"this journal of studies is damaged: {what}"
         raise BadInput(reason, file=file, hint="move it away; MLflow has its trials") from None
+
+
+def _lasts(log: Mapping[str, Any]) -> bool:
+    """Whether the power may fail after this line, and it is still there: that a trial has ended, or what a study is.
+
+    What is said of a trial before its end would be said again in the same words, and a disk takes as long for such a
+    line as a sampler to choose it.
+    """
+    return log["op_code"] not in OF_TRIALS or log.get("state") in ENDED
+
+
+def _append(file: Path, content: bytes, *, lasting: bool) -> None:
+    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            _remove_torn_line(file)  # somebody else was killed since
+        while content:
+            content = content[os.write(descriptor, content) :]
+        if lasting:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove_torn_line(file: Path) -> None:
