@@ -106,13 +106,15 @@ def sql_text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def parquet(*files: Path, numbered: bool = False, by_name: bool = False) -> str:
-    """A FROM clause that reads Parquet files, their names taken literally; with `file_row_number` if `numbered`.
+def parquet(*files: Path, numbered: bool = False, by_name: bool = False, named: bool = False) -> str:
+    """A FROM clause that reads Parquet files, their names taken literally; with `file_row_number` if `numbered`, and
+    `filename` if `named`.
 
     `by_name`: a column that some files do not have is null in their rows.
     """
     paths = ", ".join(sql_path(file) for file in files)
-    options = f"{', file_row_number = true' if numbered else ''}{', union_by_name = true' if by_name else ''}"
+    chosen = {"file_row_number": numbered, "union_by_name": by_name, "filename": named}
+    options = "".join(f", {name} = true" for name, wanted in chosen.items() if wanted)
     return f"read_parquet([{paths}]{options})"
 
 

@@ -15,6 +15,7 @@ from beampermit.cli.main import app
 from beampermit.errors import BadInput, Failed
 from beampermit.live.process import starting
 from beampermit.project import Project
+from support.archiver import Archiver, sample
 from support.planted_models import THIS_ENVIRONMENT
 from support.planted_processes import ALARMS, SIGNALS, SPEAKS
 from support.prediction_logs import rows
@@ -67,6 +68,35 @@ def test_json_counts_what_was_shown(replay: Any, tmp_path: Path) -> None:
     body = json.loads(replay(str(tmp_path / "rows.parquet"), "--json", asked="os._exit(3)").stdout)
     assert body["shown"] == {"INVALID": 4}
     assert body["reasons"]["the model's process ended: exit status 3"] >= 1
+
+
+def test_an_archiver_is_replayed_by_its_address(replay: Any, tmp_path: Path) -> None:
+    archiver = Archiver()
+    archiver.add("BPM:TBT", [sample(float(n), [float(n)] * 3) for n in (1, 2, 3)], "mm")
+    with archiver.serve():
+        chosen = ["--archiver", archiver.url, "--since", "1970-01-01T00:00:01Z", "--until", "1970-01-01T00:00:10Z"]
+        done = replay(*chosen)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[1] == "values shown: 3 NO_ALARM, 1 INVALID"
+    shown = rows(tmp_path / "out.parquet", "served.at", "score.shown", "score.severity")
+    assert [(round(row["served.at"], 2), row["score.severity"]) for row in shown] == [(1, 0), (2, 0), (3, 0), (5.2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--json"], "name one: a table, the folder of a log, --request or --archiver URL"),
+        (["rows.parquet", "--request"], "name one: a table"),
+        (["--request", "--archiver", "http://127.0.0.1:1"], "name one: a table"),
+        (["--request", "--since", "2h"], "samples are chosen by --since and --until, both or none"),
+        (["--request", "--version", "3"], "samples are chosen by --since and --until"),
+        (["--request"], "dataset.request names no signals"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(replay: Any, words: list[str], said: str) -> None:
+    done = replay(*words)
+    assert isinstance(done.exception, BadInput)
+    assert said in str(done.exception)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def _require_words(kinds: str | None, channel: Channel) -> None:
 
 
 def _value_kinds(connection: Any, file: Path) -> str | None:
-    """The type of the values; None if the answer has not an archiver's form."""
+    """The type of the values; None where there is none, or the answer has not an archiver's form."""
     source = _read_json(file, "{data: 'STRUCT(secs BIGINT, nanos BIGINT, val JSON)[]'}")
     try:
         rows = _query(
@@ -109,6 +109,8 @@ def _value_kinds(connection: Any, file: Path) -> str | None:
     except InvalidAnswer:
         return None
     kinds = {kind for (kind,) in rows} - {"NULL", None}
+    if not kinds:
+        return None
     if kinds & {"VARCHAR", "OBJECT", "BOOLEAN"}:
         return "text" if kinds == {"VARCHAR"} else "of several kinds"
     return "lists" if kinds == {"ARRAY"} else "of several kinds" if "ARRAY" in kinds else "numbers"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -91,6 +91,9 @@ class Query:
             }
         )
 
+    def in_folder(self, folder: Path) -> Query:
+        return replace(self, folder=folder)
+
     def _channels(self) -> Iterator[Channel]:
         shared = [signal for signal in self.signals if not PLACEHOLDER.search(signal.pv or "")]
         yield from (self._channel(signal, ()) for signal in shared)
@@ -119,10 +122,13 @@ class Answer:
     """The sidecar that the project's own function wrote beside its table."""
 
 
-def query_of(project: Project, folder: Path, run_python: RunPython) -> Query:
-    """The query of a project's contract. Raises `BadInput`, also for a range that has not ended yet."""
+def query_of(project: Project, folder: Path, run_python: RunPython, request: Request | None = None) -> Query:
+    """The query of a project's contract, or of another request with its inputs.
+
+    Raises `BadInput`, also for a range that has not ended yet.
+    """
     contract = project.contract
-    request = contract.dataset.request
+    request = request or contract.dataset.request
     signals = request.resolved(contract.signals.inputs)
     table = load_devices(project.root, contract.signals.devices, [signal.pv or "" for signal in signals])
     query = Query(

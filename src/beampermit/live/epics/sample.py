@@ -31,7 +31,7 @@ class Table(NamedTuple):
 class Choice(NamedTuple):
     """The state of an enum; its IOC may give the label another index one day."""
 
-    index: int
+    state: int
     label: str | None
     """None where the state has none."""
 
@@ -58,13 +58,13 @@ def word_of(value: object) -> object:
     """The value of an input that has words: of an enum, its label."""
     if not isinstance(value, Choice):
         return value
-    return Unreadable(f"state {value.index}, which has no label") if value.label is None else value.label
+    return Unreadable(f"state {value.state}, which has no label") if value.label is None else value.label
 
 
 def reading_of(value: object, column: str) -> object:
     """The value of an input of numbers, which may read `column` of a table: of an enum, its index."""
     if isinstance(value, Choice):
-        value = value.index
+        value = value.state
     elif isinstance(value, str):
         value = text(value)
     return column_of(value, column)

@@ -29,6 +29,8 @@ class Sample:
     value: object
     time: float
     severity: int
+    lost: bool = False
+    """It is no value: the PV was disconnected."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Moment:
 
     at: float
     samples: tuple[Sample, ...]
+    due: bool = True
+    """Whether rows are made; else what arrived is judged, and what is shown stays where nothing is wrong."""
 
 
 @dataclass
@@ -76,7 +80,7 @@ class Recorded:
                 for place, (number, wire) in enumerate(inputs):
                     value, severity = values[2 * place : 2 * place + 2]
                     pv = wire.of_row[row]
-                    samples[number, pv] = Sample(number, pv, _plain(value, wire.signal), time / 1e6, severity)
+                    samples[number, pv] = Sample(number, pv, _of_table(value, wire.signal), time / 1e6, severity)
             yield Moment(at / 1e6, tuple(samples.values()))
 
     def _rows(self, inputs: list[str]) -> Iterator[tuple[Any, ...]]:
@@ -156,11 +160,16 @@ def open_recorded(path: Path, wiring: Wiring, time: str, selection: Selection | 
             connection.close()
 
 
-def _plain(value: Any, signal: Signal) -> Any:
-    """What is missing is no number. Tables have the numbers of words, or the words."""
+def plain(value: Any, shape: tuple[int, ...]) -> Any:
+    """What is missing is no number."""
     if value is None:
         import numpy as np
 
-        return np.full(signal.shape, math.nan) if signal.shape else math.nan
+        return np.full(shape, math.nan) if shape else math.nan
+    return value
+
+
+def _of_table(value: Any, signal: Signal) -> Any:
+    """Tables have the numbers of words, or the words."""
     word = word_of(value, signal.words) if signal.words else None
-    return value if word is None else word
+    return plain(value, signal.shape) if word is None else word

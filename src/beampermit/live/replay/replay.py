@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from beampermit.live.latest import Fault
 from beampermit.live.loop import Loop
 from beampermit.live.replay.moments import Moment
 from beampermit.live.trigger import WATCH
@@ -21,8 +22,8 @@ def replay(
 ) -> Iterator[Update]:
     """The updates of a service that gets these samples. `speed` 1 is real time; without, as fast as possible.
 
-    Rows are made at each moment, and the model is asked. Between two moments, outputs become stale, and held ones
-    expire, as they would have while nothing arrived.
+    Rows are made at each moment that is due, and the model is asked. Between two moments, outputs become stale, and
+    held ones expire, as they would have while nothing arrived.
     """
     silence, clock = _Silence(loop), _Clock(speed, stop or threading.Event())
     last: float | None = None
@@ -35,9 +36,12 @@ def replay(
         if not clock.wait(moment.at):
             return
         for sample in moment.samples:
-            loop.latest.put(sample.wire, sample.pv, sample.value, sample.time, sample.severity)
+            if sample.lost:
+                loop.latest.fail(sample.wire, sample.pv, Fault.DISCONNECTED)
+            else:
+                loop.latest.put(sample.wire, sample.pv, sample.value, sample.time, sample.severity)
         silence.heard(moment)
-        yield loop.cycle(moment.at)
+        yield loop.cycle(moment.at, due=moment.due)
         last = moment.at
 
 
@@ -52,6 +56,8 @@ class _Silence:
 
     def heard(self, moment: Moment) -> None:
         for sample in moment.samples:
+            if sample.lost:
+                continue
             self._heard[self._first[sample.wire] + sample.pv] = sample.time
 
     def between(self, earlier: float, later: float) -> list[float]:
