@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 
 from beampermit.contract import Contract
+from beampermit.contract.service import Fallback
+from beampermit.contract.words import word_of
 from beampermit.datasets.arrays import depth_of, flattened
 from beampermit.datasets.devices import Devices
 from beampermit.datasets.tables import connect, parquet, quoted
 from beampermit.errors import Failed
-from beampermit.live.answers import first_problem, judge
-from beampermit.live.latest import Fault, Readings
-from beampermit.live.loop import ModelError
-from beampermit.live.rows import Problem, Rows, assemble
+from beampermit.live.answers import first_problem
+from beampermit.live.latest import Fault, Latest, Readings
+from beampermit.live.loop import Loop, Standing
+from beampermit.live.rows import Rows, assemble
 from beampermit.live.sharing import Model
-from beampermit.live.wiring import Wire, Wiring
+from beampermit.live.update import Value
+from beampermit.live.wiring import Plug, Wire, Wiring
 from beampermit.models.replay import differing_scores
 from beampermit.models.score_table import shape_in_words
 
@@ -81,40 +84,61 @@ class RecordedRows:
             if answers is None or answers.shape != (judged.rows, *output.shape):
                 continue  # MDL003 says so
             if found := first_problem(output, answers, judged.sound):
-                return _in_service(*found)
+                return _in_service(found[0], found[1].message)
         return ""
 
     def differently_served(
         self, judged: Judged, scores: Mapping[str, np.ndarray], model: Model, devices: int = 1
     ) -> str:
-        """What is wrong with what `model` answers when it is asked as in service, in batches of `devices` rows, or how
-        far that is from the scores of the row; empty where nothing is. Rows are from the whole table.
+        """What is wrong with what the service would show of `model`, in batches of `devices` rows, or how far that is
+        from the scores of the row; empty where nothing is. Rows are from the whole table.
+
+        Each batch is a cycle of the service's loop, as in a replay; its rows came just now, as a table has no ages.
         """
         began = time.monotonic()
         chosen = self._chosen(judged.sound, devices)
         where = f"WHERE file_row_number IN ({', '.join(map(str, chosen))})"
         batches = self._batches(where, at_once=devices) if chosen else ()
+        loops: dict[int, Loop] = {}
         for asked, batch in enumerate(batches):
             if asked >= FEWEST_BATCHES and time.monotonic() - began > SECONDS:
                 break
             numbers = chosen[asked * devices : (asked + 1) * devices]
-            try:
-                answers = model.ask(self._assembled(batch).inputs)
-            except ModelError as error:
-                return f"asked for row {numbers[0]}, {error}"
-            if wrong := self._wrong(answers, numbers, scores):
+            if len(numbers) not in loops:  # the last may be fewer
+                loops[len(numbers)] = self._loop(len(numbers), model)
+            loop = loops[len(numbers)]
+            self._put(batch, loop.latest, float(asked))
+            loop.cycle(float(asked))
+            if loop.failure:
+                return f"asked for row {numbers[0]}, {loop.failure}"
+            if wrong := self._wrong(loop.shown(), numbers, scores):
                 return wrong
         return ""
 
-    def _wrong(self, answers: dict[str, np.ndarray], numbers: list[int], scores: Mapping[str, np.ndarray]) -> str:
-        outputs = self._contract.signals.outputs
-        for output in outputs:
-            for row, answer in zip(numbers, judge(output, answers, len(numbers)), strict=True):
-                if isinstance(answer, Problem):
-                    return _in_service(row, answer)
-        served = {output.name: answers[output.name] for output in outputs}
+    def _wrong(self, shown: Mapping[str, Value], numbers: list[int], scores: Mapping[str, np.ndarray]) -> str:
+        outputs, served = self._contract.signals.outputs, {}
+        for output, plug in zip(outputs, self._wired(len(numbers)).outputs, strict=True):
+            values = [shown[pv] for pv in plug.pvs]
+            for row, value in zip(numbers, values, strict=True):
+                if value.origin != "model":
+                    return _in_service(row, value.message)
+            served[output.name] = np.stack([np.asarray(value.value) for value in values])
         difference = differing_scores(scores, served, numbers, outputs)
         return f"{difference.describe('as scored', 'as served')}, {difference.allowed} allowed" if difference else ""
+
+    def _loop(self, count: int, model: Model) -> Loop:
+        """Of the service, for so many rows; what is no answer is shown as such, whatever stands in for it."""
+        contract = self._contract.model_copy(update={"fallback": Fallback(on_invalid="invalid")})
+        return Loop(contract, self._wired(count), model, Standing(0, ""), lambda _: None)
+
+    def _put(self, batch: Readings, latest: Latest, at: float) -> None:
+        """As samples that come now."""
+        for place, signal in enumerate(self._read):
+            number, count = self._signals.index(signal), len(batch.lowest) // len(self._read)
+            scalars = batch.lowest[place * count : (place + 1) * count].tolist()
+            for row, value in enumerate(batch.arrays[number] if signal.shape else scalars):
+                word = word_of(value, signal.words) if signal.words else None
+                latest.put(number, row, value if word is None else word, at, 0)
 
     def _chosen(self, sound: np.ndarray, devices: int) -> list[int]:
         """Numbers of rows that are evenly spread."""
@@ -125,18 +149,25 @@ class RecordedRows:
 
     def _assembled(self, batch: Readings) -> Rows:
         count = len(batch.lowest) // max(len(self._read), 1)
+        return assemble(self._wired(count), batch, self._contract.serving, now=0.0)
+
+    def _wired(self, count: int) -> Wiring:
         if count not in self._wirings:
             self._wirings[count] = self._wiring(count)
-        return assemble(self._wirings[count], batch, self._contract.serving, now=0.0)
+        return self._wirings[count]
 
     def _wiring(self, count: int) -> Wiring:
-        """Of rows that have each input for themselves, under its name."""
+        """Of rows that have each input for themselves, under its name, and each output."""
         own, none = tuple(range(count)), (0,) * count
         wires = tuple(
             Wire(signal, (signal.name,) * count, own) if signal in self._read else Wire(signal, (), none)
             for signal in self._signals
         )
-        return Wiring(tuple(map(str, own)), wires, (), Devices((), ()))
+        names = tuple(map(str, own))
+        plugs = (
+            Plug(output, tuple(f"{output.name} {name}" for name in names)) for output in self._contract.signals.outputs
+        )
+        return Wiring(names, wires, tuple(plugs), Devices((), ()))
 
     def _batches(self, where: str = "", at_once: int = 0) -> Iterator[Readings]:
         """The rows in their order, so many at once; without a number, they have the lowest and highest of each array,
@@ -209,8 +240,8 @@ class RecordedRows:
         return {signal.name: depth_of(kinds[signal.name]) for signal in self._read}
 
 
-def _in_service(row: int, problem: Problem) -> str:
-    return f"row {row} would be INVALID in service: {problem.message}"
+def _in_service(row: int, why: str) -> str:
+    return f"row {row} would be INVALID in service: {why}"
 
 
 def _run(connection: Any, sql: str, file: Path) -> Any:

@@ -14,8 +14,10 @@ import pytest
 from beampermit.contract import Contract
 from beampermit.errors import Failed
 from beampermit.live import recorded
+from beampermit.live.answers import shown
 from beampermit.live.loop import ModelError
 from beampermit.live.recorded import RecordedRows
+from beampermit.live.update import Value
 from support.planted_processes import SIGNALS, asked_contract
 
 Recording = Callable[..., RecordedRows]
@@ -174,6 +176,39 @@ def test_images_integers_and_constants_are_asked_as_numbers(rows_of: Recording) 
     judged = rows.judge()
     assert (judged.sound.tolist(), judged.refusal) == ([0, 1], "row 2: mode is 4, outside its range [0, 3]")
     assert rows.differently_served(judged, scores(2.5, 2.75, 0), model) == ""
+
+
+@pytest.mark.slow
+def test_what_is_compared_is_what_the_loop_of_the_service_shows(
+    rows_of: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(row(1, 1, 1), row(2, 2, 2))
+    judged = rows.judge()
+
+    def shows_another(answer: np.ndarray, *others: Any) -> Value:
+        return shown(answer + 0.5, *others)
+
+    monkeypatch.setattr("beampermit.live.loop.shown", shows_another)
+    said = rows.differently_served(judged, scores(1, 2), Mean(), devices=2)
+    assert said == "score of row 0 is 1 as scored and 1.5 as served, 0.01% of 1 allowed"
+    monkeypatch.undo()
+    monkeypatch.setattr("beampermit.live.loop.Loop._ask", lambda *_: (None, None, 0.0))
+    said = rows.differently_served(judged, scores(1, 2), Mean(), devices=2)
+    assert said == "row 0 would be INVALID in service: there was no answer yet"
+
+
+@pytest.mark.slow
+def test_numbers_of_words_come_as_their_words(rows_of: Recording) -> None:
+    """As a table has them, and as a source says them."""
+    valve = {"name": "valve", "pv": "VALVE", "words": ["OUT", "MOVING", "IN"]}
+    rows, model = (
+        rows_of(*(f"{row(n, n, n)}, {n}" for n in range(4)), inputs=(TURNS, valve), columns="turns, valve"),
+        Mean(),
+    )
+    judged = rows.judge()
+    assert (judged.sound.tolist(), judged.refused) == ([0, 1, 2], 1)
+    assert rows.differently_served(judged, scores(0, 1, 2, 0), model, devices=2) == ""
+    assert model.rows == (2, 1)
 
 
 @pytest.mark.slow
