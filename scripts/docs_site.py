@@ -1,8 +1,8 @@
 """Build the documentation site: `make docs`.
 
 Pages are written for GitHub, and stay where messages and people link to them. Here they are laid out for the site: the
-pages of the repository's top get a place beside those of docs/, links follow, what is no page is linked on GitHub, and
-diagrams are drawn, for a browser without internet would not see them otherwise. zensical builds the rest, and fails
+pages of the repository's top get a place beside those of docs/, links follow, what is not a page is linked on GitHub,
+and diagrams are drawn, for a browser without internet would not see them otherwise. zensical builds the rest, and fails
 for a link that leads nowhere.
 """
 

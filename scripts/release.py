@@ -52,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     version = options.version.removeprefix("v") if options.notes or options.major else options.version
     if not VERSION.fullmatch(version):
-        sys.exit(f"{options.version!r} is no version: three numbers, such as 1.2.3")
+        sys.exit(f"{options.version!r} is not a version: three numbers, such as 1.2.3")
     if options.notes:
         say(notes((ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), version))
     elif options.major:

@@ -83,7 +83,7 @@ def test_every_command_and_option_that_a_document_names_exists(page: Path) -> No
             option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
         }
         named = {word.partition("=")[0] for word in _own(words) if word.startswith("-")}
-        assert named <= known, f"beampermit {line}: {sorted(named - known)} is no option of it"
+        assert named <= known, f"beampermit {line}: {sorted(named - known)} is not an option of it"
 
 
 _COMMAND: Any = get_command(app)

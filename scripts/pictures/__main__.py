@@ -174,7 +174,7 @@ def _pull_request(camera: Camera, project: Project, home: Path) -> None:
 
 
 def beampermit(project: Project, *words: object, env: dict[str, str] | None = None) -> None:
-    """Run a command; what it says of the project, which is not in order everywhere, is no failure."""
+    """Run a command; what it says of the project, which is not in order everywhere, is not a failure."""
     command = [sys.executable, "-m", "beampermit", *map(str, words)]
     done = subprocess.run(command, cwd=project.root, env=env, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):

@@ -91,7 +91,7 @@ def run(
     Of ours, it gets those `for_tools`.
     With `paths`, `stdin` and `out` hold names of files as Python has them: any bytes, and line ends as they are.
     A child that runs a project's code is `clean`: `env` is all that it gets, and its group ends with it. Raises
-    `Outside` if the program does not exist or `timeout` (seconds) has passed, `BadInput` if `cwd` is no folder.
+    `Outside` if the program does not exist or `timeout` (seconds) has passed, `BadInput` if `cwd` is not a folder.
     """
     pipe = subprocess.PIPE
     given = subprocess.DEVNULL if stdin is None else pipe

@@ -236,7 +236,7 @@ def _may(deployed: Deployed, lab: Laboratory) -> None:
 
 
 def _leaves_a_run(deployed: Deployed, lab: Laboratory) -> None:
-    """Whoever may promote may delete nothing, and a correction of the registry is no failure for that."""
+    """Whoever may promote may delete nothing, and a correction of the registry is not a failure for that."""
     experiment = _asked(deployed, "writing", "GET", "experiments/get-by-name", experiment_name=MODEL)[1]["experiment"]
     tags = [{"key": "beampermit.permit", "value": f"sha256:{'d' * 64}"}]
     values = {"experiment_id": experiment["experiment_id"], "start_time": 1, "tags": tags}

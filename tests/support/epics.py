@@ -182,7 +182,7 @@ def _ended(child: Any) -> Iterator[Any]:
 
 
 def until(holds: Callable[[], object], patience: float = 20.0) -> None:
-    """Wait until something holds; on a loaded machine that may take long, and is no failure."""
+    """Wait until something holds; on a loaded machine that may take long, and is not a failure."""
     end, pause = time.monotonic() + patience, 0.02
     while not holds():
         assert time.monotonic() < end, "it did not come about"

@@ -14,12 +14,12 @@ from support.paths import ROOT
 
 
 def clone_of_this(root: Path, names: Iterable[str]) -> Git:
-    """A clone at `root` with these files as they are here, committed by Ada; skips where this is no checkout.
+    """A clone at `root` with these files as they are here, committed by Ada; skips where this is not a checkout.
 
     All that was before is one commit: to copy thousands takes seconds, and what scripts do does not depend on them.
     """
     if not (ROOT / ".git").exists():
-        pytest.skip("this is no checkout")
+        pytest.skip("this is not a checkout")
     subprocess.run(["git", "clone", "--quiet", "--shared", "--no-tags", ROOT, root], check=True)
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)

@@ -93,7 +93,7 @@ def _commands(text: str) -> tuple[str, ...]:
 
 
 def calls(command: str) -> Iterator[list[str]]:
-    """The words of each program that a line starts, without variables set for it; nothing of what is no shell."""
+    """The words of each program that a line starts, without variables set for it; nothing of what is not shell."""
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     lexer.whitespace_split, lexer.commenters = True, "#"
     try:

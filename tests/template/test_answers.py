@@ -267,7 +267,7 @@ def test_cookiecutter_alone_refuses_the_same_and_leaves_nothing(tmp_path: Path) 
 def test_cookiecutter_alone_makes_the_same_project_of_texts_of_any_script(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file of the package's name among temporary files, where cookiecutter runs our hook, is no library.
+    """A file of the package's name among temporary files, where cookiecutter runs our hook, is not a library.
 
     Deployment files are made by a command: OPS002 names it.
     """

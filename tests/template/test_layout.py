@@ -29,7 +29,7 @@ OVERLAYS = BASE / "_examples"
 PIPELINE = BASE / "src/{{cookiecutter.package_name}}/pipeline"
 EXAMPLES = [name for name in questions()["example"] if (OVERLAYS / name).is_dir()]
 IMPORTED = OVERLAYS / "lume"
-"""Somebody's own model, which is no example."""
+"""Somebody's own model, which is not an example."""
 FILLED = ("table", "lume")
 """Examples that `beampermit new` fills in, with a contract first of all."""
 SHARED = {"table": "_scalars", "injector-surrogate": "_scalars"}

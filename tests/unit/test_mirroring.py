@@ -126,7 +126,7 @@ def test_what_is_added_is_in_it(
     (root / file).write_text(text)
     found = names(needed(None), kind)
     assert (found[name].pin, found[name].files) == (pin, (file,))
-    assert "a" not in found, "a stage of the file is no image to copy"
+    assert "a" not in found, "a stage of the file is not an image to copy"
 
 
 @pytest.fixture

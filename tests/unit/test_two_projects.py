@@ -252,7 +252,7 @@ def test_a_project_may_be_taken_away_without_another_in_its_place(laboratory: Ca
     (top / "notes").mkdir()
     (top / "notes/contract.yaml").write_text("openapi: 3\n")
     git("add", "--all")
-    git("commit", "--quiet", "--message", "A file of this name that is no contract of ours")
+    git("commit", "--quiet", "--message", "A file of this name that is not a contract of ours")
     git("branch", "--force", "base")
     shutil.rmtree(top / "faults")
     assert Project.find(top / "losses", "base").root == top / "losses"

@@ -59,7 +59,7 @@ def new(
     ] = None,
     ignore: Annotated[
         list[str] | None,
-        typer.Option("--ignore", metavar="NAME", help="With --from-table: a column that is no input."),
+        typer.Option("--ignore", metavar="NAME", help="With --from-table: a column that is not an input."),
     ] = None,
     from_lume: Annotated[
         Path | None,

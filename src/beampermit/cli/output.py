@@ -50,7 +50,7 @@ def show(value: Any, text: Callable[[], None], as_json: bool) -> None:
 
 
 def print_json(value: Any, *, allow_nan: bool = False) -> None:
-    """Print JSON with all text as it is; where stdout is no UTF-8, which JSON has to be, as its escapes."""
+    """Print JSON with all text as it is; where stdout is not UTF-8, which JSON has to be, as its escapes."""
     unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=not unicode, allow_nan=allow_nan) + "\n")
 

@@ -129,7 +129,7 @@ def _resolve(project: Project, revision: str | None) -> str:
 
     commit = project.git.resolve(revision) if revision else commit_of_work_tree(project.git)
     if commit is None:
-        raise BadInput(f"{revision!r} is no commit of this repository", file=project.root, hint="git fetch origin")
+        raise BadInput(f"{revision!r} is not a commit of this repository", file=project.root, hint="git fetch origin")
     return commit
 
 

@@ -189,7 +189,7 @@ def seconds_of(text: str, option: str) -> float:
     try:
         return TypeAdapter(Seconds).validate_python(float(text) if text.replace(".", "", 1).isdigit() else text)
     except ValidationError:
-        raise BadInput(f"{option} {text!r} is no duration, such as 15s or 1min") from None
+        raise BadInput(f"{option} {text!r} is not a duration, such as 15s or 1min") from None
 
 
 def _bytes(text: str) -> int:
@@ -200,7 +200,7 @@ def _bytes(text: str) -> int:
     try:
         return int(TypeAdapter(ByteSize).validate_python(text))
     except ValidationError:
-        raise BadInput(f"--log-disk {text!r} is no size, such as 500MB or 10GB") from None
+        raise BadInput(f"--log-disk {text!r} is not a size, such as 500MB or 10GB") from None
 
 
 def _leave() -> None:

@@ -164,7 +164,7 @@ def broken_imports(sources: Sources, modules: Modules, ignored: Iterable[str]) -
 
 
 def _is_built(modules: Modules, stem: str, names: Iterable[str], made: frozenset[str]) -> bool:
-    """Whether a module, or one of those names in it, is no file of the project, but made of one."""
+    """Whether a module, or one of those names in it, is not a file of the project, but made of one."""
     places = [place for place in (stem, *(f"{stem}/{name}" for name in names)) if modules.at(place) is None]
     built = (place.rpartition("/")[2].lstrip("_") in modules.extensions for place in places)
     return any(f"{place}.py" in made for place in places) or any(built)

@@ -46,7 +46,7 @@ class Import:
 
 @dataclass(frozen=True)
 class Text:
-    """A string in Python that is no docstring."""
+    """A string in Python that is not a docstring."""
 
     value: str
     line: int

@@ -145,7 +145,7 @@ def _commit(configuration: _Configuration, reference: Reference) -> str:
     try:
         return _Revision(commit=commit).commit
     except ValidationError:
-        said = f"is {commit[:60]!r}, which is no commit" if commit else "is missing"
+        said = f"is {commit[:60]!r}, which is not a commit" if commit else "is missing"
         raise Failed(
             f"nobody can say of which commit {reference} was made: its label {REVISION} {said}",
             hint=f"build it with `--label {REVISION}=$(git rev-parse HEAD)`",
@@ -174,4 +174,4 @@ def _of(kind: type[Kind], body: dict[str, Any], reference: Reference) -> Kind:
 
 
 def _odd(reference: Reference, what: str) -> Outside:
-    return Outside(f"what {reference.host} has as {reference} is no image of the service: {what}")
+    return Outside(f"what {reference.host} has as {reference} is not an image of the service: {what}")

@@ -58,7 +58,7 @@ def _as_text(value: Any) -> Any:
 
 
 class Column(Part):
-    """A column of the splits that is no input: a target, or one that rows are grouped by. It needs no PV."""
+    """A column of the splits that is not an input: a target, or one that rows are grouped by. It needs no PV."""
 
     name: Annotated[Text, Loosens.NEVER]
     """Its name in the splits."""

@@ -46,7 +46,7 @@ def new_sources(project: Project, sources: Mapping[str, Mapping[str, Any]] | Non
 
 
 def _imported(text: str | bytes, name: str) -> dict[str, Any] | None:
-    """The repository that a `.dvc` file imports from; None where it is no import, or cannot be read."""
+    """The repository that a `.dvc` file imports from; None where it is not an import, or cannot be read."""
     try:
         content = parse_yaml(text, name, aliases=True)
     except BadInput:

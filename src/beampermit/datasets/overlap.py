@@ -133,7 +133,7 @@ def _time_range(table: Table, column: str) -> tuple[int, int]:
         f" FROM {table.source}"
     )[0]
     if odd:
-        raise Failed(f"{column} is no time of the years 1 to 9999 in {counted(odd, 'row')}", file=table.path)
+        raise Failed(f"{column} is not a time of the years 1 to 9999 in {counted(odd, 'row')}", file=table.path)
     if nulls or first is None:
         raise Failed(f"{column} is null in {counted(nulls, 'row')}", file=table.path)
     return first, last
@@ -310,7 +310,7 @@ def _load_rows(
 
 
 def _describe_copy(x: np.ndarray, y: np.ndarray, shift: int) -> str | None:
-    """How `y` is computed from `x`, `shift` values later; None if it is no copy."""
+    """How `y` is computed from `x`, `shift` values later; None if it is not a copy."""
     import numpy as np
 
     least = max(SHORTEST, len(x) // 4)

@@ -146,8 +146,8 @@ class Remote:
     def _refuse_yes_to_everything(self, hash_name: str) -> None:
         nobodys = secrets.token_hex(16)
         if not self._missing({nobodys}, hash_name):
-            reason = f"it says that it has object {nobodys[:8]}, which nobody made: what it says of others is no proof"
-            raise Outside(f"the remote {self.name} ({self.url}) cannot be believed: {reason}", hint="dvc remote list")
+            reason = f"it says that it has object {nobodys[:8]}, which nobody made, so its answers prove nothing"
+            raise Outside(f"the remote {self.name} ({self.url}) is not reliable: {reason}", hint="dvc remote list")
 
     def _sizes(self, oids: Iterable[str], hash_name: str) -> dict[str, int | None]:
         odb = self._odb(hash_name)

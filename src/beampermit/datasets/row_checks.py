@@ -83,7 +83,7 @@ def _odd_times(table: Table, column: str | None, key: tuple[str, ...]) -> Iterat
     )[0]
     if count:
         yield (
-            f"{column} is no time of the years 1 to 9999 in {count} of {rows} rows"
+            f"{column} is not a time of the years 1 to 9999 in {count} of {rows} rows"
             f" (first: {str(shown)[:40]}, {_format_key(key, first)}): is its unit right?"
         )
 

@@ -72,7 +72,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\n"
 def recognise(path: str, head: bytes, size: int) -> str | None:
     """The data or model format of a file called `path` with the first bytes `head`; None if it is neither.
 
-    A name alone does not make a text into data, nor a single byte, and `orbit.db` of EPICS or Berkeley is no SQLite.
+    A name alone does not make a text into data, nor a single byte, and `orbit.db` of EPICS or Berkeley is not SQLite.
     What Git LFS keeps is judged by the name, for its bytes are not everywhere.
     """
     named = by_suffix(path)

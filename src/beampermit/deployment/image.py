@@ -1,7 +1,7 @@
 """The image in a kustomization: the one that the ledger has for the version in service, by its digest.
 
 No interlock compares it. An image holds the checker and one environment; the service follows the ledger whatever image
-it began in, so an older one is no fault, and an event of the ledger must not fail a project's files.
+it began in, so an older one is not a fault, and an event of the ledger must not fail a project's files.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def set_image(project: Project, folder: str, name: str, image: str) -> bool:
 def with_image(text: str, name: str, image: str, file: str) -> str | None:
     """A kustomization in which the image `name` is `image`, all else as it was; None where a person has to write it.
 
-    Raises `BadInput` for a file that is no YAML.
+    Raises `BadInput` for a file that is not YAML.
     """
     wanted = parse_reference(image)
     changed = _changed(text, name, wanted, file)

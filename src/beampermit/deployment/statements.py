@@ -47,7 +47,7 @@ def compare(
     for subject, statements in found.items():
         pv = subject.removeprefix(PV)
         if subject not in expected and subject.startswith(PV) and is_gone(pv):
-            yield Problem(f"{pv} is no PV of this model", file, statements[-1].line)
+            yield Problem(f"{pv} is not a PV of this model", file, statements[-1].line)
 
 
 def _by_subject(statements: Iterable[Statement]) -> dict[str, list[Statement]]:

@@ -22,7 +22,7 @@ def data_remote(subject: Subject) -> Found:
     project = subject.project
     assert project is not None  # noqa: S101 - `examine` sees to that
     if not Repository.exists(project):
-        return missing("this is no DVC repository", Repository.none_here(project))
+        return missing("this is not a DVC repository", Repository.none_here(project))
     remote = Repository.of(project).remote()
     if not isinstance(remote, Remote):
         return unseen("the data are kept by another repository")

@@ -207,7 +207,7 @@ def _why(kind: object) -> str:
     known = f"the kinds are {', '.join(KINDS)}"
     if kind is None:
         return f"it has no kind; {known}"
-    return f"{kind!r} is no kind of plot{did_you_mean(str(kind), KINDS)}; {known}"
+    return f"{kind!r} is not a kind of plot{did_you_mean(str(kind), KINDS)}; {known}"
 
 
 def _chart(name: str, given: dict[str, Any], file: Path | str) -> Chart:

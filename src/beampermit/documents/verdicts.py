@@ -112,7 +112,7 @@ class Step:
 
 
 def steps(verdicts: Iterable[Verdict]) -> tuple[Step, ...]:
-    """What to fix: first what most interlocks wait for, then in `ORDER`. One that waits for another is no step."""
+    """What to fix: first what most interlocks wait for, then in `ORDER`. One that waits for another is not a step."""
     verdicts = tuple(verdicts)
     waiting = Counter(cause for verdict in verdicts for cause in verdict.waits_for)
     # A file of verdicts may claim waits that lead nowhere, or round in a circle: those are shown too.

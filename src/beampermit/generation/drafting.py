@@ -42,7 +42,7 @@ class DraftSignal(Record):
 
 
 class DraftColumn(Record):
-    """A column of the splits that is no input, with the values of a text or the unit of numbers."""
+    """A column of the splits that is not an input, with the values of a text or the unit of numbers."""
 
     name: str
     values: tuple[str, ...] = ()

@@ -115,7 +115,7 @@ class _Reader:
         except ValueError:
             value = math.nan
         if not math.isfinite(value):
-            self._refuse(f"{name!r}: the formula {formula!r} is no number, and there are no symbols", section, name)
+            self._refuse(f"{name!r}: the formula {formula!r} is not a number, and there are no symbols", section, name)
             return None
         default = variable.default
         if variable.constant and default is not None and not within(value, (default, default)):

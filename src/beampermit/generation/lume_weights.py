@@ -135,7 +135,7 @@ def _ask(python: Path, folder: Path) -> Network:
     try:
         finished = run(command, cwd=folder, env=variables, timeout=TIMEOUT, clean=True)
     except PermissionError:
-        raise BadInput("this is no program", file=python) from None
+        raise BadInput("this is not a program", file=python) from None
     report = folder / "report.json"
     if finished.code or not report.is_file():
         raise Outside(f"{python} could not convert the weights: {finished.tail}")

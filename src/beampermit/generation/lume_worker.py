@@ -127,7 +127,7 @@ def _read_network(torch: Any, file: str) -> tuple[dict[str, Any], dict[str, Any]
         raise Refused(f"this file holds a {type(content).__name__}; what is imported is {KINDS}", file)
     for name, tensor in tensors.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
-            raise Refused(f"{name!r} is no tensor; what is imported is {KINDS}", file)
+            raise Refused(f"{name!r} is not a tensor; what is imported is {KINDS}", file)
         if tensor.layout != torch.strided or tensor.dtype not in (
             torch.float64,
             torch.float32,
@@ -161,7 +161,7 @@ def _describe(torch: Any, record: Any, prefix: str, tensors: dict[str, Any], fil
     inner = state.get("_modules", {})
     if kind == layers.SEQUENTIAL:
         if wrong := [name for name in inner if not isinstance(name, str) or not name or set(name) - set(NAME)]:
-            raise Refused(f"{wrong[0]!r} is no name of a layer", file)
+            raise Refused(f"{wrong[0]!r} is not a name of a layer", file)
         if wrong := [name for name, part in inner.items() if not isinstance(part, Record)]:
             raise Refused(f"the layer {prefix}{wrong[0]} is missing", file)
         described["layers"] = {

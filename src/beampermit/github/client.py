@@ -140,7 +140,7 @@ class Client:
         return self._send("PUT", self._address(path), json=body).json()
 
     def delete(self, path: str) -> None:
-        """It is no error when it does not exist."""
+        """It is not an error when it does not exist."""
         try:
             self._send("DELETE", self._address(path))
         except Refused as refused:

@@ -184,7 +184,7 @@ def _passed(project: Project) -> tuple[str, ...]:
 
 
 def _untracked_variants(project: Project, files: Sequence[str]) -> list[str]:
-    """Locks of variants that git lacks while it tracks the first: a lock that is new as a whole is no fault."""
+    """Locks of variants that git lacks while it tracks the first: a lock that is new as a whole is not a fault."""
     tracked = project.git.try_("ls-files", "-z", "--", *files).out.split("\0")
     return [file for file in files if file not in tracked] if files[0] in tracked else []
 

@@ -131,7 +131,7 @@ def find_notebooks(project: Project) -> Iterator[str]:
 def find_outputs(content: bytes) -> str:
     """The first cell that has outputs or was counted, and how many more, or the state of widgets; empty if none.
 
-    Raises `BadInput` for what is no notebook.
+    Raises `BadInput` for what is not a notebook.
     """
     notebook = _parsed(content)
     faults = [f"cell {number} {what}" for number, cell in enumerate(_cells(notebook), 1) if (what := _left_in(cell))]
@@ -141,17 +141,17 @@ def find_outputs(content: bytes) -> str:
 
 
 def _parsed(content: bytes) -> dict[str, Any]:
-    """Raises `BadInput` for what is no notebook, as an empty file is none for Jupyter."""
+    """Raises `BadInput` for what is not a notebook, as an empty file is none for Jupyter."""
     if not content.strip():
-        raise BadInput("is no notebook, for it is empty")
+        raise BadInput("is not a notebook, for it is empty")
     try:
         # Not `parse_json`: a plot may have NaN, and no rule of ours is about that.
         notebook = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", None)
-        raise BadInput(f"is no notebook, for it is not JSON{f' (line {line})' if line else ''}") from None
+        raise BadInput(f"is not a notebook, for it is not JSON{f' (line {line})' if line else ''}") from None
     if not isinstance(notebook, dict):
-        raise BadInput("is no notebook, for it holds no object")
+        raise BadInput("is not a notebook, for it holds no object")
     return notebook
 
 

@@ -60,8 +60,8 @@ class Case(Record, strict=True):
 class Collected(Record, strict=True):
     """One test that pytest collected, before options and hooks left any out.
 
-    `source` and `qualname` are where its function is written; `function` is False for what is no Python function, and
-    `watched` True where the plugin sees whether it is called.
+    `source` and `qualname` are where its function is written; `function` is False for what is not a function of
+    Python, and `watched` True where the plugin sees whether it is called.
     """
 
     id: Text

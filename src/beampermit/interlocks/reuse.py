@@ -62,7 +62,7 @@ class Watched:
     """The files of `vars` in `dvc.yaml`, on which it depends what the stages name."""
     values: str = ""
     stored: tuple[str, ...] | None = ()
-    """None where a remote is no folder: nobody can tell whether it has changed."""
+    """None where a remote is not a folder: nobody can tell whether it has changed."""
 
 
 class Reuse:

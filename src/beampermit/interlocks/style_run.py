@@ -79,7 +79,7 @@ def run_hooks(project: Project, environment: Environment, files: Sequence[str]) 
             changed = () if after == before else _changed(copy, commit)
         except GitError:
             raise Failed(
-                "a hook takes .git away from the copy that it looks at, or leaves what git cannot read",
+                "a hook removed or damaged .git in the copy that it checks",
                 file=at_top(project, CONFIG),
             ) from None
     return said if after == before else Hooks(said.ran, said.skipped, said.failed, changed, after)

@@ -54,7 +54,7 @@ def test_runs(project: Project, environment: Environment, asked: frozenset[str])
 def part_of(ran: Ran, folder: str) -> Ran | None:
     """What a run of both folders says of one; None where pytest did not come to its end, or could not read a file."""
     places = {test.id: test.file for test in ran.collected}
-    # A file that skips itself is no test.
+    # A file that skips itself is not a test.
     places |= {case.id: case.file for case in ran.cases if case.id not in places and case.outcome == "skipped"}
     if ran.trouble or any(case.id not in places for case in ran.cases):
         return None

@@ -112,7 +112,7 @@ class Vulnerabilities:
     """The records by the name of their package."""
 
     def __init__(self, files: Iterable[Path]):
-        """Raises `BadInput` for what is no record of OSV, and where there is none at all."""
+        """Raises `BadInput` for what is not a record of OSV, and where there is none at all."""
         self._by_name: dict[str, list[Vulnerability]] = {}
         self.count = 0
         for file in files:

@@ -101,7 +101,7 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
 def _entries(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
     if other := next((entry.filename for entry in entries if not entry.filename.endswith(".npy")), None):
-        raise BadInput(f"{other[:80]} in it is no array", file=path)
+        raise BadInput(f"{other[:80]} in it is not an array", file=path)
     if len({entry.filename for entry in entries}) != len(entries) or not entries:
         raise BadInput("it has an array twice" if entries else "it has no array", file=path)
     if len(entries) > MOST_ARRAYS or sum(entry.file_size for entry in entries) > LARGEST:

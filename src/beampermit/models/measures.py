@@ -310,7 +310,7 @@ class _Columns:
         import numpy as np
 
         if column not in self._kinds:
-            raise Failed(f"{what} is no column of {self._name}{did_you_mean(column, self._kinds, 'is it')}")
+            raise Failed(f"{what} is not a column of {self._name}{did_you_mean(column, self._kinds, 'is it')}")
         values = self._arrays(column) if depth_of(self._kinds[column]) else self._numbers(column, what)
         finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
         if odd := int((~finite).sum()):

@@ -40,7 +40,7 @@ def read_metrics(path: Path, name: Path | str | None = None) -> dict[str, float]
     """Read a flat JSON object of names and finite numbers; errors call the file `name`.
 
     Raises `BadInput` with file and line: missing, empty, too large, not JSON, a duplicate name, or a value that is not
-    a finite number. An object without names is no error: a project may leave every metric to the checker.
+    a finite number. An object without names is not an error: a project may leave every metric to the checker.
     """
     file = name or path
     return parse_metrics(_text(path, file), file)

@@ -27,7 +27,7 @@ class ValueRange(Record):
 
 
 class ScoreTable:
-    """A Parquet file of scores, open while it is a context. Raises `Failed` for what is no table of numbers.
+    """A Parquet file of scores, open while it is a context. Raises `Failed` for what is not a table of numbers.
 
     Of another table, these `columns` are read as scores.
     """

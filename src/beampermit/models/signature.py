@@ -37,7 +37,8 @@ def answer_problems(outputs: Iterable[Signal], answers: Mapping[str, ValueRange]
                 f"on {of} it gave {output.name!r} from {answer.low:.8g} to {answer.high:.8g}, "
                 f"outside [{output.range[0]:g}, {output.range[1]:g}]"
             )
-    yield from (f"on {of} it gave {name!r}, which is no output of the contract" for name in sorted({*answers} - names))
+    for name in sorted({*answers} - names):
+        yield f"on {of} it gave {name!r}, which is not an output of the contract"
 
 
 def _names(signals: tuple[Signal, ...], fields: tuple[Field, ...], what: str) -> Iterator[str]:

@@ -63,13 +63,13 @@ class _Reader:
     def number(self, marker: str) -> Any:
         shape = SHAPES.get(marker)
         if shape is None:
-            raise _Broken(f"{marker!r} is no number")
+            raise _Broken(f"{marker!r} is not a number")
         return struct.unpack(shape, self.take(struct.calcsize(shape)))[0]
 
     def length(self) -> int:
         marker = self.marker()
         if marker not in SHAPES or marker in "dD":
-            raise _Broken(f"{marker!r} is no length")
+            raise _Broken(f"{marker!r} is not a length")
         return self.number(marker)
 
     def text(self, size: int) -> str:
@@ -143,6 +143,6 @@ class _Reader:
         import numpy as np
 
         if kind not in NUMBERS:
-            raise _Broken(f"an array of {kind!r}, which is no number")
+            raise _Broken(f"an array of {kind!r}, which is not a number")
         number = np.dtype(NUMBERS[kind])
         return np.frombuffer(self.take(count * number.itemsize), number)

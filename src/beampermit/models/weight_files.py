@@ -21,7 +21,7 @@ LARGEST_TEXT = 64 * 2**20
 LARGEST_TREES = 2**30
 """Bytes of a UBJSON file, or of a text of LightGBM."""
 TEXT = "text"
-"""The type of what is no number: what a model is made of, besides its numbers."""
+"""The type of what is not a number: what a model is made of, besides its numbers."""
 TREES = re.compile(r"learner\.gradient_booster\.(gbtree\.)?model\.")
 
 
@@ -134,7 +134,7 @@ def _check_json(path: Path) -> Any:
 def _xgboost(content: Any, path: Path) -> Any:
     learner = content.get("learner") if isinstance(content, dict) else None
     if not isinstance(learner, dict) or "gradient_booster" not in learner:
-        raise BadInput("it is no model of XGBoost", file=path)
+        raise BadInput("it is not a model of XGBoost", file=path)
     return content
 
 

@@ -59,7 +59,7 @@ def as_signed(schema: Any, inputs: dict[str, np.ndarray]) -> Any:
     """Arrays of shape (rows, *shape), by name, in the form and the types of the inputs of a model's signature."""
     names = schema.input_names() if schema.has_input_names() else list(inputs)
     if missing := [name for name in names if name not in inputs]:
-        raise Refused(f"the model takes {missing[0]!r}, which is no input")
+        raise Refused(f"the model takes {missing[0]!r}, which is not an input")
     if not schema.is_tensor_spec():
         import pandas as pd
 

@@ -35,7 +35,7 @@ def require_subject(alarm: str, subject: str, contract: Contract, root: Path) ->
         more = ", ..." if len(known) > SHOWN else ""
         there = f"it has {', '.join(known[:SHOWN])}{more}" if known else f"{alarm} is about all together"
     raise BadInput(
-        f"{subject[:80]!r} is no subject of {alarm}{did_you_mean(subject, known)}; {there}",
+        f"{subject[:80]!r} is not a subject of {alarm}{did_you_mean(subject, known)}; {there}",
         hint=f"beampermit bypass {alarm} --until 8h --reason WHY",
     )
 

@@ -92,8 +92,8 @@ def _require_alarm(alarm: str, contract: Contract) -> None:
     known = (*CHECKS, *causes(contract.signals))
     if alarm not in known:
         raise BadInput(
-            f"{alarm[:80]!r} is no alarm of {contract.model.name}{did_you_mean(alarm, known)}; alarms are the checks "
-            f"{known[0]} to {[*CHECKS][-1]}, and the causes of the contract, such as {known[len(CHECKS)]}"
+            f"{alarm[:80]!r} is not an alarm of {contract.model.name}{did_you_mean(alarm, known)}; alarms are the "
+            f"checks {known[0]} to {[*CHECKS][-1]}, and the causes of the contract, such as {known[len(CHECKS)]}"
         )
 
 

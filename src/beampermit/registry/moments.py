@@ -11,7 +11,7 @@ HINT = "write a duration such as 8h or 3d, or a time with its zone such as 2026-
 
 
 def parse_moment(text: str, option: str, now: datetime) -> datetime:
-    """In UTC, to the second, never rounded down. Raises `BadInput` for what is no time, or one without a zone."""
+    """In UTC, to the second, never rounded down. Raises `BadInput` for what is not a time, or one without a zone."""
     moment = _parse(text.strip(), option, now).astimezone(UTC)
     return moment.replace(microsecond=0) + timedelta(seconds=1 if moment.microsecond else 0)
 
@@ -35,4 +35,4 @@ def _parse(text: str, option: str, now: datetime) -> datetime:
         # Years 1 and 9999 have no time in every zone.
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise BadInput(f"{option} {text[:80]!r} is no time", hint=HINT) from None
+        raise BadInput(f"{option} {text[:80]!r} is not a time", hint=HINT) from None

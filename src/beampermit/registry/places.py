@@ -26,7 +26,7 @@ def _why_unknown(source: str, registry: str, experiment: Callable[[], str]) -> s
     try:
         parts = urlsplit(source)
     except ValueError:
-        return "this is no address"
+        return "this is not an address"
     if parts.scheme in LEADS_ON:
         return "this leads to another place, and a promotion writes none such"
     if parts.scheme not in GETS_LOGIN or (parts.scheme == "mlflow-artifacts" and not parts.netloc):

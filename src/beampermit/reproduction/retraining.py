@@ -136,7 +136,7 @@ def files_below(root: Path, paths: Iterable[str]) -> dict[str, Path]:
 
 
 def _ignored(file: Path) -> bool:
-    """Byte code that a stage left behind is no output."""
+    """Byte code that a stage left behind is not an output."""
     return "__pycache__" in file.parts
 
 

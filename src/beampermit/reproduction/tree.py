@@ -100,7 +100,7 @@ def _end_processes(folder: str) -> None:
 
 @contextmanager
 def exported(git: Git, commit: str, folder: Path) -> Iterator[Path]:
-    """The files of `commit` at `folder`, in a repository of its own that is no work tree, removed after the block.
+    """The files of `commit` at `folder`, in a repository of its own that is not a work tree, removed after the block.
 
     Gives the project's folder there. Its index borrows the objects of `git` until `cut_off` is called. Links that lead
     out of the tree are left out.

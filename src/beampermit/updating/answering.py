@@ -12,7 +12,7 @@ from beampermit.updating.recorded import ANSWERS
 from beampermit.updating.source import Source
 
 FIXED = ("project_slug", "package_name")
-"""Names of folders and of the model in the ledger: giving it another one is no update."""
+"""Names of folders and of the model in the ledger: giving it another one is not an update."""
 OUTDATED = re.compile(r"review_by: \S+ is in the past|package_name: \S+ is the name of a library or of a folder .+")
 """What is said of an answer that was right when it was given. The project's own package may be installed, or on the
 path, as its Makefile has it."""

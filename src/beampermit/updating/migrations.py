@@ -1,6 +1,6 @@
 """Older formats of what a project records, brought up to the current one, a step at a time.
 
-Format 0 is no record at all: a project that was generated before there was one. Its answers stand in its files.
+Format 0 is not a record at all: a project that was generated before there was one. Its answers stand in its files.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ TAG = re.compile(r"\s*#\s*(?:workflows-)?(?P<version>v?\d\S*)\s*")
 def follow_pins(base: Path, ours: Path, new: Path) -> None:
     """Where Dependabot, or a person, moved the pins of our workflows, the renders get the later pin of the two.
 
-    Such a move is no edit that a newer template could conflict with. Pins are compared by the versions beside them;
+    Such a move is not an edit that a newer template could conflict with. Pins are compared by the versions beside them;
     where these say nothing, the project's stays if somebody has moved it. A template whose pins are earlier, such as
     that of the first commit of a release, moves none back.
     """

@@ -95,7 +95,7 @@ def parse_record(text: str, file: str) -> Recorded:
 
 def _recorded(content: Any, file: Path | str) -> Recorded:
     if not isinstance(content, dict):
-        raise BadInput("it is no JSON object", file=file, hint=f"git log -- {ANSWERS}")
+        raise BadInput("it is not a JSON object", file=file, hint=f"git log -- {ANSWERS}")
     own = content.get("beampermit")
     refuse_newer(own.get("format") if isinstance(own, dict) else None, FORMAT, file)
     try:
@@ -156,7 +156,7 @@ def _files(content: Any, file: Path | str) -> Mapping[str, _Body]:
         raise BadInput(first_fault(error), file=file, hint=RESTORE) from None
     for name in found.files:
         if any(_odd(part) for part in name.split("/")):
-            raise BadInput(f"{_short(name)} is no name of a file in a project", file=file, hint=RESTORE)
+            raise BadInput(f"{_short(name)} is not a name of a file in a project", file=file, hint=RESTORE)
     return found.files
 
 

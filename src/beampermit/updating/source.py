@@ -84,7 +84,7 @@ def at(revision: str, address: str, *, asked: bool = True) -> Iterator[Source]:
 def _find(revision: str, address: str, asked: bool) -> tuple[Git, str]:
     """A repository that has the revision, and its commit: the checkout that we run from, else one that is fetched."""
     if not REVISION.fullmatch(revision):
-        raise BadInput(f"{revision!a} is no version, tag, branch or commit", hint="beampermit update --help")
+        raise BadInput(f"{revision!a} is not a version, tag, branch or commit", hint="beampermit update --help")
     own = Git(IN_SOURCE.parent)
     if (IN_SOURCE / "cookiecutter.json").is_file() and (commit := _resolve(own, revision)):
         return own, commit

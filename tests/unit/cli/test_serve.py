@@ -67,9 +67,9 @@ def test_without_a_checkout_model_ledger_and_registry_are_named(options: Serve, 
     ("words", "said"),
     [
         (("--model", "bpm-faults"), "--model and --ledger go together"),
-        (("--model", "a", "--ledger", "b", "--follow", "soon"), "--follow 'soon' is no duration"),
-        (("--model", "a", "--ledger", "b", "--follow", "0"), "--follow '0' is no duration"),
-        (("--model", "a", "--ledger", "b", "--log-disk", "much"), "--log-disk 'much' is no size"),
+        (("--model", "a", "--ledger", "b", "--follow", "soon"), "--follow 'soon' is not a duration"),
+        (("--model", "a", "--ledger", "b", "--follow", "0"), "--follow '0' is not a duration"),
+        (("--model", "a", "--ledger", "b", "--log-disk", "much"), "--log-disk 'much' is not a size"),
     ],
 )
 def test_options_that_say_nothing_are_refused(options: Serve, words: tuple[str, ...], said: str) -> None:

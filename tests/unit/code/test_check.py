@@ -94,7 +94,7 @@ DEFECTS: dict[str, tuple[Edits, list[str]]] = {
         {"src/bpm_faults/show.py": None},
         ["Makefile:3: it runs `python -m bpm_faults.show`, and there is no src/bpm_faults/show.py"],
     ),
-    "a package that is no program": (
+    "a package that is not a program": (
         {"Makefile": ("bpm_faults.show", "bpm_faults.plugins")},
         [
             "Makefile:3: it runs `python -m bpm_faults.plugins`, and the package has no"

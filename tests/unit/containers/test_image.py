@@ -125,7 +125,7 @@ def test_an_index_has_a_bounded_number_of_entries_of_their_size(images: Images) 
         ([{**image, "size": image["size"] + 1}], "an index that says"),
         ([images.attestation(image)], "an index without an image"),
     ):
-        with pytest.raises(Outside, match=f"is no image of the service: .*{problem}"):
+        with pytest.raises(Outside, match=f"is not an image of the service: .*{problem}"):
             read(images.index(*entries))
 
 
@@ -147,7 +147,8 @@ def test_each_image_must_say_the_same_commit(images: Images) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "said"), [(None, "is missing"), ("main", "is 'main', which is no commit"), ("A" * 40, "is no commit")]
+    ("label", "said"),
+    [(None, "is missing"), ("main", "is 'main', which is not a commit"), ("A" * 40, "is not a commit")],
 )
 def test_an_image_that_names_no_commit_is_refused(images: Images, label: str | None, said: str) -> None:
     with pytest.raises(Failed, match=f"nobody can say of which commit .* was made: its label .*{said}") as refused:

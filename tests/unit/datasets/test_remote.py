@@ -106,7 +106,7 @@ def test_an_object_that_is_missing_over_http_is_named(over_http: Project, storag
 @pytest.mark.attack(
     guard="DAT002",
     tried="the remote is a server that answers 200 to everything",
-    said="which nobody made: what it says of others is no proof",
+    said="which nobody made, so its answers prove nothing",
 )
 def test_a_server_that_has_everything_is_not_believed(
     over_http: Project, monkeypatch: pytest.MonkeyPatch, said: str
@@ -212,7 +212,7 @@ def test_a_server_that_refuses_is_the_outside_world(
 
 
 def test_the_login_of_a_server_is_used(over_http: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As DVC does: a server that asks for one is no server that refuses."""
+    """As DVC does: a server that asks for one is not a server that refuses."""
     monkeypatch.setattr(_Handler, "login", "Basic YWRhOnNlY3JldA==")
     config = over_http.root / ".dvc/config"
     config.write_text(config.read_text().replace("ada:secret@", ""))

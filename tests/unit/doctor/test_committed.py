@@ -141,7 +141,7 @@ CASES: list[tuple[str, Callable[[Subject], Found], Callable[[dict[str, str]], An
         committed.template,
         together(recorded(), with_file(RENDER, '{"format": 1, "files": {"../a": {"lines": ["x"]}}}')),
         FAILED,
-        ".cruft.render.json: '../a' is no name of a file in a project",
+        ".cruft.render.json: '../a' is not a name of a file in a project",
     ),
 ]  # fmt: skip
 

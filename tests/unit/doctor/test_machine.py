@@ -107,7 +107,7 @@ def test_hooks_are_where_git_looks_for_them(here: Subject, tmp_path: Path, monke
     hook = tmp_path / "hooks/pre-commit"
     hook.write_text("#!/bin/sh\n")
     git("config", "core.hooksPath", str(tmp_path / "hooks"))
-    assert machine.hooks(here).state is FAILED  # git does not run what is no program
+    assert machine.hooks(here).state is FAILED  # git does not run what is not a program
     hook.chmod(0o755)
     assert machine.hooks(here).state is PASSED
     hook.unlink()
@@ -175,7 +175,7 @@ def test_a_registry_that_is_a_database(here: Subject, tmp_path: Path, monkeypatc
 
 
 class _Other(BaseHTTPRequestHandler):
-    """A web server that is no MLflow: it answers with the status in its path."""
+    """A web server that is not MLflow: it answers with the status in its path."""
 
     logins: list[str]
 

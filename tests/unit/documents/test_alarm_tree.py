@@ -32,7 +32,7 @@ def table(project: Project, contract_text: str) -> Project:
 def imported(text: str) -> dict[str, list[tuple[str, str]]]:
     """PV -> the guidance that Phoebus shows for it, by the rules of its reader: what stands above holds below.
 
-    It refuses a root that is no `config`, a node without a name, two of one name side by side, and `//` in front;
+    It refuses a root that is not a `config`, a node without a name, two of one name side by side, and `//` in front;
     the second PV of a name is dropped.
     """
     root = ET.fromstring(text)  # noqa: S314 - our own

@@ -47,7 +47,7 @@ def test_all_documents_are_written_and_the_bill_of_materials_is_what_a_permit_bi
 def test_without_data_nothing_is_written_and_the_next_command_is_named(results: Project, tmp_path: Path) -> None:
     with pytest.raises(Failed, match=r"data/dataset/train\.parquet: this file is missing") as caught:
         bundle(results, without=["sbom", "alarms"])
-    assert caught.value.hint.startswith("neither dvc.lock nor a .dvc file has its hash"), "this is no DVC repository"
+    assert caught.value.hint.startswith("neither dvc.lock nor a .dvc file has its hash"), "this is not a DVC repository"
     out = tmp_path / "documents"
     found = CliRunner().invoke(app, ["documents", "--project", str(results.root), "--out", str(out), *WITHOUT_DATA])
     assert found.exit_code == 0, found.output

@@ -86,7 +86,7 @@ def test_the_card_has_outputs_with_units_what_they_are_compared_with_and_plots_o
     assert f"| `{output.name}`" in made[made.index("| output | PV | shape | unit | range | compared with |") :]
     assert f"| no unit | 0 to 1 | `{facts.contract.dataset.target}` |" in made
     assert "| truth** `stuck`" in made.replace("**truth", "truth")
-    assert "`metrics/plots.json`: 'heat' is not drawn: 'heatmap' is no kind of plot" in made
+    assert "`metrics/plots.json`: 'heat' is not drawn: 'heatmap' is not a kind of plot" in made
     text = file.read_text()
     start = text.index("  outputs:")
     unit = text.index('unit: "1"', start)

@@ -112,10 +112,10 @@ def test_of_a_large_cloud_the_middle_and_the_spread_are_those_of_its_points() ->
 
 
 LEFT_OUT = [
-    ({"kind": "heatmap"}, "'heat' is not drawn: 'heatmap' is no kind of plot; the kinds are line, scatter,"),
-    ({"kind": "scater", "points": []}, "'scater' is no kind of plot; did you mean 'scatter'?; the kinds"),
+    ({"kind": "heatmap"}, "'heat' is not drawn: 'heatmap' is not a kind of plot; the kinds are line, scatter,"),
+    ({"kind": "scater", "points": []}, "'scater' is not a kind of plot; did you mean 'scatter'?; the kinds"),
     ([[0, 1]], "'heat' is not drawn: it has no kind; the kinds are line, scatter, histogram, confusion, residuals"),
-    ({"kind": ["line"]}, "['line'] is no kind of plot"),
+    ({"kind": ["line"]}, "['line'] is not a kind of plot"),
 ]
 
 

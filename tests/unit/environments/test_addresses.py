@@ -130,7 +130,7 @@ def test_an_address_that_programs_read_on_different_hosts_is_refused(
 def test_such_an_address_is_on_no_host(address: str) -> None:
     assert unclear(address)
     assert origin(address) == address
-    assert not unclear("wheels of a folder"), "which is no URL"
+    assert not unclear("wheels of a folder"), "which is not a URL"
 
 
 def test_two_files_with_one_hash_are_a_copy_by_hand(lock: Lock) -> None:

@@ -69,8 +69,8 @@ def test_a_pv_a_formula_and_a_number_are_told_apart(load: Load) -> None:
             "13: the PV 'SOLN:GUN:121:BACT' is both 'SOLN:GUN:121:BCTRL' and 'Pulse_length'",
         ),
         ("58.0", "58.5", "11: 'ACCL:GUN:300:ADES' is 58.5 here, and constant 58 in line 16 of model_config.yaml"),
-        ('"58.0"', "1e999", "11: 'ACCL:GUN:300:ADES': the formula 'inf' is no number, and there are no symbols"),
-        ('"58.0"', "fifty", "11: 'ACCL:GUN:300:ADES': the formula 'fifty' is no number, and there are no symbols"),
+        ('"58.0"', "1e999", "11: 'ACCL:GUN:300:ADES': the formula 'inf' is not a number, and there are no symbols"),
+        ('"58.0"', "fifty", "11: 'ACCL:GUN:300:ADES': the formula 'fifty' is not a number, and there are no symbols"),
         (
             "symbols: [LASR:GUN:1:PULSE]\n    formula: LASR:GUN:1:PULSE",
             "formula: 7.3",

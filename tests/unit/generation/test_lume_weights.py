@@ -101,7 +101,7 @@ def test_a_pickle_that_runs_a_command_is_refused_and_not_run(files: Path, said: 
         ("script.pt", f"this is TorchScript, which is a program; {SAFE}"),
         ("text.pt", f"this is no file of torch.save; {SAFE}"),
         ("number.pt", f"this file holds a float; {SAFE}"),
-        ("names.pt", f"'epoch' is no tensor; {SAFE}"),
+        ("names.pt", f"'epoch' is not a tensor; {SAFE}"),
         ("empty.pt", "this file has no weights"),
         ("hooked.pt", "the layer Linear has hooks, which are code"),
         ("infinite.pt", "the tensor 'weight' has values that are not finite"),

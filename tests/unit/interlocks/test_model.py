@@ -712,12 +712,12 @@ SIGNATURES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {},
         {"columns": {"result": GOOD}},
         "on data/dataset/test.parquet it gave no 'score'; "
-        "on data/dataset/test.parquet it gave 'result', which is no output of the contract",
+        "on data/dataset/test.parquet it gave 'result', which is not an output of the contract",
     ),
     "an output that nobody declared": (
         {},
         {"columns": {"score": GOOD, "label": GOOD}},
-        "on data/dataset/test.parquet it gave 'label', which is no output of the contract",
+        "on data/dataset/test.parquet it gave 'label', which is not an output of the contract",
     ),
     "a list instead of a number": (
         {},

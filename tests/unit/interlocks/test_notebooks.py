@@ -88,12 +88,12 @@ def test_without_a_rule_nothing_is_asked(judge: Judge) -> None:
             with_widgets({STATE: {"state": {"a1": {}}}}, outputs=[OUTPUT]),
             "has outputs: cell 1 has outputs (and 1 more)",
         ),
-        ("", "is no notebook, for it is empty"),
-        ("\n", "is no notebook, for it is empty"),
-        ("<<<<<<< HEAD\n{}", "is no notebook, for it is not JSON (line 1)"),
-        (b"\xff\xfe\x00", "is no notebook, for it is not JSON"),
-        ("[" * 100_000, "is no notebook, for it is not JSON"),
-        ("[]", "is no notebook, for it holds no object"),
+        ("", "is not a notebook, for it is empty"),
+        ("\n", "is not a notebook, for it is empty"),
+        ("<<<<<<< HEAD\n{}", "is not a notebook, for it is not JSON (line 1)"),
+        (b"\xff\xfe\x00", "is not a notebook, for it is not JSON"),
+        ("[" * 100_000, "is not a notebook, for it is not JSON"),
+        ("[]", "is not a notebook, for it holds no object"),
     ],
 )
 def test_a_notebook_with_outputs_is_refused_and_named(judge: Judge, content: str | bytes, reason: str) -> None:
@@ -128,9 +128,9 @@ def test_a_name_in_capitals_is_a_notebook_too(judge: Judge) -> None:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("", "is no notebook, for it is empty"),
-        ("{", "is no notebook, for it is not JSON (line 1)"),
-        ("[]", "is no notebook, for it holds no object"),
+        ("", "is not a notebook, for it is empty"),
+        ("{", "is not a notebook, for it is not JSON (line 1)"),
+        ("[]", "is not a notebook, for it holds no object"),
     ],
 )
 def test_what_is_no_notebook_is_called_so_where_it_should_run(judge: Judge, content: str, reason: str) -> None:

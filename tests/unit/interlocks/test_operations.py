@@ -258,7 +258,7 @@ def test_a_contract_that_decides_otherwise_is_held_against_files_that_stayed(dep
 def test_pvs_of_what_has_gone_are_told_where_they_stayed(deployed: Project) -> None:
     change(deployed, "devices.csv", "BPM2,X\n", "")
     change(deployed, "contract.yaml", "deployment: deploy", "deployment: deploy, prefix: FAULTS")
-    gone = [place for place in judge(deployed).locations if place.reason.endswith("is no PV of this model")]
+    gone = [place for place in judge(deployed).locations if place.reason.endswith("is not a PV of this model")]
     names = {place.reason.split()[0] for place in gone}
     assert {"BPM2:X:FAULT", "BPM-FAULTS:STATUS"} <= names
     assert {place.file for place in gone if "BPM2" in place.reason} == {SCREEN, ARCHIVER, ALARMS}
@@ -279,7 +279,7 @@ def test_devices_may_have_colons(deployed: Project) -> None:
     files.write(project, "deploy", deployment_of(project))
     assert judge(deployed).passed
     change(deployed, "devices.csv", "SR:BPM3,X\n", "")
-    assert "SR:BPM3:X:FAULT is no PV of this model" in told(judge(deployed), ALARMS)
+    assert "SR:BPM3:X:FAULT is not a PV of this model" in told(judge(deployed), ALARMS)
 
 
 @pytest.mark.slow
@@ -287,7 +287,7 @@ def test_a_renamed_output_leaves_no_pv_of_its_old_name(deployed: Project) -> Non
     change(deployed, "contract.yaml", "{plane}:FAULT", "{plane}:BROKEN")
     reasons = [place.reason for place in judge(deployed).locations if place.file == ARCHIVER]
     assert "PV BPM1:X:BROKEN is missing" in reasons
-    assert "BPM1:X:FAULT is no PV of this model" in reasons
+    assert "BPM1:X:FAULT is not a PV of this model" in reasons
 
 
 def link(project: Project, file: Path) -> None:

@@ -126,10 +126,10 @@ def test_a_wheel_of_another_hash_is_refused(project: Project, index: Index) -> N
 IDS = {
     "DOC001": "lab-taken {} adds DOC001, and the family DOC is Beampermit's: .* replaces none",
     "ENV999": "lab-taken {} adds ENV999, and the family ENV is Beampermit's",
-    "LAB001": "'LAB001', which is no id of a laboratory's interlock",
-    "XAR1": "'XAR1', which is no id",
-    "XAR0011": "'XAR0011', which is no id",
-    "xar001": "'xar001', which is no id",
+    "LAB001": "'LAB001', which is not an id of a laboratory's interlock",
+    "XAR1": "'XAR1', which is not an id",
+    "XAR0011": "'XAR0011', which is not an id",
+    "xar001": "'xar001', which is not an id",
 }
 
 
@@ -344,7 +344,7 @@ SOURCES = (
     (("import asyncio; raise asyncio.CancelledError", "T", "", "", "'Fix.'"), "loaded: CancelledError"),
     (("import nothing_of_this_name", "T", "", "", "'Fix.'"), "ModuleNotFoundError: No module named 'nothing_of"),
     (("raise SystemExit(0)", "T", "", "", "'Fix.'"), ":XSA001 cannot be loaded: SystemExit: 0"),
-    (("OwnInterlock = object", "T", "", "", "'Fix.'"), "no subclass of OwnInterlock"),
+    (("OwnInterlock = object", "T", "", "", "'Fix.'"), "not a subclass of OwnInterlock"),
     (("", "x" * 61, "", "", "'Fix.'"), "must be one line of at most 60 characters"),
     (("", "T", "", "", ""), "no method `check` whose docstring is the fix"),
     (("", "T", "", ", environment", "'Fix.'"), "asks for 'environment'; it may ask for contract, base_contract"),

@@ -180,8 +180,8 @@ def test_a_project_in_a_folder_is_judged_with_the_settings_above_it(judge: Judge
     ("entry", "said"),
     [
         ("kill -9 $PPID", "pre-commit was ended by SIGKILL while the hook one ran: a hook did it, or the machine had"),
-        ("rm -rf .git", "a hook takes .git away from the copy that it looks at"),
-        ("rm .git/index; mkdir .git/index", "a hook takes .git away from the copy that it looks at"),
+        ("rm -rf .git", "a hook removed or damaged .git in the copy that it checks"),
+        ("rm .git/index; mkdir .git/index", "a hook removed or damaged .git in the copy that it checks"),
         ("echo An error has occurred: of mine; echo 0 Failed; exit 3", "one failed on all files, "),
     ],
 )

@@ -226,7 +226,7 @@ REPORTS = {
     "no JSON": "{",
     "no report": "[]",
     "a number that is none": _report(seconds=float("nan")),
-    "a time that is no number": _report(seconds="soon"),
+    "a time that is not a number": _report(seconds="soon"),
     "a negative time": _report(seconds=-1),
     "another outcome": _report(outcome="excused"),
     "a control character": _report(message="\x1b[2J"),

@@ -102,7 +102,7 @@ APART = {
     "the same in a class": {"unit/test_a.py": "import os\nclass TestIt:\n os.environ['EPICS'] = ''\n"},
     "a path put in front": {"unit/more.py": "import sys\nsys.path.insert(0, 'lab')\n"},
     "by another name": {"unit/test_a.py": "from os import environ\nenviron['EPICS'] = ''\n"},
-    "what is no Python": {"unit/test_a.py": "def test(:\n"},
+    "what is not Python": {"unit/test_a.py": "def test(:\n"},
 }
 TOGETHER = {
     "plain tests": {},

@@ -1,4 +1,4 @@
-"""Records of OSV: which versions they mean, and what is no record."""
+"""Records of OSV: which versions they mean, and what is not a record."""
 
 from __future__ import annotations
 

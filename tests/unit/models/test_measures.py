@@ -193,7 +193,7 @@ def tables(folder: Path, answers: Any, targets: Any, **columns: Any) -> tuple[Pa
 def test_a_single_output_keeps_its_name_and_targets_may_be_true_or_false(tmp_path: Path) -> None:
     files = tables(tmp_path, [0.9, 0.1], [True, False])
     assert measure([metric("roc_auc")], read_compared([metric("roc_auc")], *files)) == {"roc_auc": 1.0}
-    with pytest.raises(Failed, match="output 'fault-score' is no column of the model's scores; is it 'score'"):
+    with pytest.raises(Failed, match="output 'fault-score' is not a column of the model's scores; is it 'score'"):
         read_compared([metric("roc_auc", output="fault-score")], *files)
 
 
@@ -260,7 +260,7 @@ def test_an_image_is_not_compared_with_another_shape(tmp_path: Path, truth: list
 
 def test_a_target_that_is_no_column_is_named_with_the_nearest_one(tmp_path: Path) -> None:
     files = tables(tmp_path, [0.1], [1.0])
-    with pytest.raises(Failed, match=r"target 'fault' is no column of test\.parquet; is it 'faulty'"):
+    with pytest.raises(Failed, match=r"target 'fault' is not a column of test\.parquet; is it 'faulty'"):
         read_compared([metric("mae", target="fault")], *files)
 
 

@@ -78,7 +78,7 @@ SIGNED: dict[str, tuple[str, str, str]] = {
         '"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 3]}', "np.ones((2, 4))",
         "rows of 'turns' are 4 numbers, the model takes 3 numbers",
     ),
-    "another": ('"type": "double", "name": "orbit"', "np.ones(2)", "the model takes 'orbit', which is no input"),
+    "another": ('"type": "double", "name": "orbit"', "np.ones(2)", "the model takes 'orbit', which is not an input"),
 }  # fmt: skip
 """Of each the type in the signature, what there is, and what the model gets: the type, and the shape of a row."""
 SCRIPT = """\

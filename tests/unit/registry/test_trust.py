@@ -133,7 +133,7 @@ def test_a_rollback_leads_away_from_a_forged_champion_and_a_promotion_goes_on(se
     assert (second.champion(), second.statuses()) == (2, {1: "former", 2: "champion", 3: "not believed"})
     assert second.reconcile() == ()
     second.rollback(reason="2 drifts as well")
-    assert second.champion() == 1, "a forged version is no rollback target"
+    assert second.champion() == 1, "a forged version is not a rollback target"
     second.change(4)
     second.promote()
     assert second.champion() == 4
@@ -331,7 +331,7 @@ def test_a_ledger_that_was_rewritten_to_the_same_length_is_refused(second: Labor
 
 @pytest.mark.attack(
     guard="history",
-    tried="a commit on top of the ledger takes its last line away, which is no force-push",
+    tried="a commit on top of the ledger takes its last line away, which is not a force-push",
     said="the ledger on origin was rewritten: it lacks events that this clone has read before",
 )
 def test_a_line_that_a_later_commit_takes_away_is_missed(second: Laboratory, said: str) -> None:

@@ -41,4 +41,4 @@ def test_a_commit_that_is_none_is_bad_input(trained_project: Project) -> None:
 
     finished = CliRunner().invoke(app, ["reproduce", "nonsense", "--project", str(trained_project.root)])
     assert isinstance(finished.exception, BadInput)
-    assert "'nonsense' is no commit of this repository" in str(finished.exception)
+    assert "'nonsense' is not a commit of this repository" in str(finished.exception)

@@ -62,7 +62,7 @@ def test_the_commit_is_recorded_only_where_it_is_exactly_what_lies_there(reposit
 def test_a_render_writes_nothing_but_files_of_a_project(tmp_path: Path, name: str) -> None:
     (tmp_path / RENDERED).write_text(json.dumps({"format": 1, "files": {name: {"lines": ["x"]}}}))
     (tmp_path / "base").mkdir()
-    with pytest.raises(BadInput, match="is no name of a file in a project"):
+    with pytest.raises(BadInput, match="is not a name of a file in a project"):
         unpack_render(tmp_path, tmp_path / "base")
     assert list((tmp_path / "base").iterdir()) == []
 
@@ -108,7 +108,7 @@ def test_a_record_of_a_later_format_is_refused_with_the_command(git: Git) -> Non
         check(git)
     assert refused.value.hint == "pip install --upgrade beampermit"
     for odd in ("[]", "null", '"x"'):
-        with pytest.raises(BadInput, match="it is no JSON object"):
+        with pytest.raises(BadInput, match="it is not a JSON object"):
             parse_record(odd, ANSWERS)
     rewrite(git.root / ANSWERS, beampermit=own, context={"cookiecutter": []})
     with pytest.raises(BadInput, match=r"context\.cookiecutter"):
@@ -204,7 +204,7 @@ def test_above_a_project_is_told_where_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("revision", ["--upload-pack=touch", "a b", "", "../x"])
 def test_a_revision_is_a_name(revision: str) -> None:
-    with pytest.raises(BadInput, match="is no version, tag, branch or commit"), at(revision, NOBODY):
+    with pytest.raises(BadInput, match="is not a version, tag, branch or commit"), at(revision, NOBODY):
         pass
 
 

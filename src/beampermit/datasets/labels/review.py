@@ -139,7 +139,7 @@ def _future_labels(labels: Table) -> Iterator[str]:
         f" FROM {labels.source}"
     )[0]
     if odd:
-        yield f"{WHEN} is no time of the years 1 to 9999 in {counted(odd, 'label')}"
+        yield f"{WHEN} is not a time of the years 1 to 9999 in {counted(odd, 'label')}"
     limit = int((datetime.now(UTC) + CLOCK_TOLERANCE).timestamp() * 1e6)
     count, last = labels.query(
         f"SELECT count(*), CAST(max({quoted(WHEN)}) AS VARCHAR) FROM {labels.source}"

@@ -53,7 +53,7 @@ class Recordings(SampledSource):
         unknown = sorted(set(self.options.columns) - {signal.name for signal in query.signals})
         if unknown:
             raise BadInput(
-                f"dataset.request.options.columns: {unknown[0]!r} is no signal of the request", file=FILE_NAME
+                f"dataset.request.options.columns: {unknown[0]!r} is not a signal of the request", file=FILE_NAME
             )
 
     def collect(self, store: Store, progress: Progress) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class Recordings(SampledSource):
             return self._text_time(recording, column)
         if options.epoch is None:
             raise Failed(
-                f"{column} has type {kind}, which is no time",
+                f"{column} has type {kind}, which is not a time",
                 file=recording.path,
                 hint="if it counts from 1970, set dataset.request.options.epoch to its unit: s, ms, us or ns",
             )
@@ -202,7 +202,7 @@ def stage_recording(
     """Write `file` with `row ns` (the SQL `time`), `row arrived` (the row number), `of <column>` (the columns
     `selectors` as text), the columns of `values` cast to their SQL types, and their severities.
 
-    Raises `Failed` if text is no number, or a row has no time.
+    Raises `Failed` if text is not a number, or a row has no time.
     """
     _check_values(recording, time, values)
     severities = [f"{column}_severity" for column in values if f"{column}_severity" in recording.columns]
@@ -243,7 +243,7 @@ def _check_values(recording: Recording, time: str, values: Mapping[str, str]) ->
     )[0]
     for column, example in zip(values, examples, strict=True):
         if example is not None:
-            raise Failed(f"{column} contains {example[:40]!r}, which is no number", file=recording.path)
+            raise Failed(f"{column} contains {example[:40]!r}, which is not a number", file=recording.path)
     if timeless:
         raise Failed(f"{timeless} rows have no time", file=recording.path)
 

@@ -108,7 +108,7 @@ class Uv:
         """
         lock = self.read(root)
         self._refuse(root, lock)
-        # What was there and is not ours may hold anything that is no package.
+        # What was there and is not ours may hold anything that is not a package.
         ours = not prefix.exists() or is_sealed(prefix)
         if self.bundle:
             files.install(lock, root, prefix, self.bundle, progress)

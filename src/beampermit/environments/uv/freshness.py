@@ -141,7 +141,9 @@ def _copy_beside(beside: dict[str, dict[str, Any] | Path | None], project: Path)
     """Copy what of other projects a lock depends on, and link the files that are locked by their path."""
     for place, found in beside.items():
         if found is None:
-            raise Outside(f"{place} is no project with a {FILE} on this machine, and without it the lock is not judged")
+            raise Outside(
+                f"{place} is not a project with a {FILE} on this machine; the lock cannot be judged without it"
+            )
         if isinstance(found, Path):
             (project / place).parent.mkdir(parents=True, exist_ok=True)
             (project / place).symlink_to(found)

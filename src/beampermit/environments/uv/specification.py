@@ -54,7 +54,7 @@ OF_WORKSPACE = re.compile(
     r"workspace|sources|managed|package|dev-dependencies|default-groups|dependency-groups|conflicts|environments|"
     r"required-environments|constraint-dependencies|override-dependencies|build-constraint-dependencies"
 )
-"""Keys of a `[tool.uv]` above that do not count for a project that is no member of its workspace."""
+"""Keys of a `[tool.uv]` above that do not count for a project that is not a member of its workspace."""
 REQUIREMENTS = "requirements.txt"
 BEGUN = f"# Made from {REQUIREMENTS} by `beampermit env lock`, which has not finished: run it again.\n"
 """First line of a `pyproject.toml` until what was locked for it has the hashes that are pinned."""

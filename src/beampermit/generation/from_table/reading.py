@@ -47,7 +47,7 @@ class Header(Record):
 def copy_table(file: Path, copy: Path, progress: Progress = silent) -> tuple[Header, ...]:
     """Write the table in `file` as Parquet to `copy`, which is complete or absent; return its columns in order.
 
-    Raises `BadInput` for a file that is no table: with the line, where a line is wrong.
+    Raises `BadInput` for a file that is not a table: with the line, where a line is wrong.
     """
     reader = READERS.get("".join(file.suffixes[-2:]).lower()) or READERS.get(file.suffix.lower())
     if not os.path.exists(file):  # noqa: PTH110 - of a name that is too long, Path raises
@@ -117,7 +117,7 @@ def _csv(file: Path, copy: Path) -> tuple[Header, ...]:
             f"the first {len(above)} lines do not have the columns of the rest",
             file=file,
             line=odd[0],
-            hint="leave out what is no row of the table, or put # in front of it",
+            hint="leave out what is not a row of the table, or put # in front of it",
         )
     if len(given) == 1 and (parted := next((mark for mark in ",;\t" if mark in given[0]), "")):
         raise _uneven(file, parted)

@@ -134,7 +134,7 @@ class _Named:
 
 
 def _unusable(column: Column, rows: int) -> str:
-    """Why a column is no input; empty where it is one."""
+    """Why a column is not an input; empty where it is one."""
     as_text = column.kind == "text" and column.numbers == column.present
     many = column.kind == "text" and column.distinct > MOST_CLASSES
     reasons = {
@@ -225,7 +225,7 @@ def _epoch(column: Column, table: Table, file: str) -> str | None:
             f" AND TRY_CAST(CAST({name} AS VARCHAR) AS TIMESTAMPTZ) IS NULL LIMIT 1"
         )
         if rows:
-            raise BadInput(f"{what}: {str(rows[0][0])[:40]!r} is no time such as 2026-03-01T08:00:00Z", file=file)
+            raise BadInput(f"{what}: {str(rows[0][0])[:40]!r} is not a time such as 2026-03-01T08:00:00Z", file=file)
     elif column.kind != "time":
         raise BadInput(f"{what}: this column is of type {column.type}", file=file)
     ((count,),) = table.query(f"SELECT count(DISTINCT {name}) FROM {table.source}")

@@ -171,7 +171,7 @@ def _finite_only(table: Table, known: dict[str, dict[str, Any]]) -> None:
 
 
 def _other_texts(table: Table, known: dict[str, dict[str, Any]]) -> None:
-    """Of columns with numbers and other texts, the first text that is no number, and its row."""
+    """Of columns with numbers and other texts, the first text that is not a number, and its row."""
     mixed = [name for name, answers in known.items() if 0 < answers.get("numbers", 0) < answers["present"]]
     for name in mixed:
         column = f"CAST({quoted(name)} AS VARCHAR)"

@@ -82,9 +82,9 @@ def _described(point: EntryPoint, folder: Path) -> Described:
 
 
 def _unfit(id: str, kind: Any, folder: Path) -> str:
-    """Why this class is no interlock; empty if it is."""
+    """Why this class is not an interlock; empty if it is."""
     if not (isinstance(kind, type) and issubclass(kind, OwnInterlock)):
-        return "it is no subclass of OwnInterlock of beampermit.interlocks.api"
+        return "it is not a subclass of OwnInterlock of beampermit.interlocks.api"
     if kind.__name__ != id:
         return f"the class is called {kind.__name__}"
     file = getattr(sys.modules.get(kind.__module__), "__file__", None)
@@ -160,12 +160,12 @@ def _named(error: BaseException) -> str:
 def plain(finding: Any) -> Found:
     """What was found, without what only ours may say: records that documents read, and when a check is due.
 
-    Raises `BadInput` for what is no finding.
+    Raises `BadInput` for what is not a finding.
     """
     if not isinstance(finding, Finding):
-        raise BadInput(f"`check` returned {type(finding).__name__}, and not what passed, failed or skipped make")
+        raise BadInput(f"`check` returned {type(finding).__name__}; it returns passed(), failed() or skipped()")
     if finding.outcome not in set(Outcome):
-        raise BadInput(f"its outcome is {finding.outcome!r}, and not one that passed, failed or skipped make")
+        raise BadInput(f"its outcome is {finding.outcome!r}, which passed(), failed() and skipped() never give")
     for name, text in (("reason", finding.reason), ("fix", finding.fix)):
         if not isinstance(text, str):
             raise BadInput(f"the {name} of its finding is {type(text).__name__}, and not a text")

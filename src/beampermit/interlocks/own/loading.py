@@ -123,7 +123,7 @@ def _refuse(id: str, package: InterlockPackage, points: dict[str, tuple[Interloc
         )
     if not OWN_ID.fullmatch(id):
         raise Failed(
-            f"{package.label} adds {id[:40]!r}, which is no id of a laboratory's interlock",
+            f"{package.label} adds {id[:40]!r}, which is not an id of a laboratory's interlock",
             file=FILE,
             hint="call it X, two letters and three digits, such as XAR001",
         )

@@ -54,7 +54,7 @@ def _of_base(project: Project, base: str) -> str | None:
 
 
 def text_here(project: Project) -> str | None:
-    """What the work tree has. Raises `BadInput` for a link: what it leads to is no file of the repository."""
+    """What the work tree has. Raises `BadInput` for a link: what it leads to is not a file of the repository."""
     file = project.git.top.root / FILE
     if link := next((path for path in (file, file.parent) if path.is_symlink()), None):
         raise BadInput("it is a symbolic link, and the lock is a file", file=link.relative_to(project.git.top.root))

@@ -146,7 +146,7 @@ def _metrics_on(
 def _recorded(project: Project, commit: str, manifest: str, path: str) -> str | None:
     """The digest of a file by the manifest of a commit; None where that commit has no model, or no such file.
 
-    Raises `BadInput` for what is no manifest.
+    Raises `BadInput` for what is not a manifest.
     """
     text = project.git.read(commit, manifest)
     return None if text is None else Manifest.parse(text, f"{commit[:12]}:{manifest}").files.get(path)

@@ -136,7 +136,7 @@ class _Inputs:
 
     def re_encoded(self) -> Iterator[tuple[str, str]]:
         """Path of a file that git checks out with other bytes than the commit has, which are those that people review:
-        in some encodings a quote that they see is no quote for Python."""
+        in some encodings a quote that they see is not a quote for Python."""
         judged = {*self._deciding(), *self._records(), *(path for path, _ in self._of_stages())}
         paths = [
             path

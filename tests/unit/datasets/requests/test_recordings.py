@@ -233,7 +233,7 @@ def test_times_without_a_zone_need_the_option_naive(
 
 def test_numeric_times_need_the_option_epoch(ask_files: Ask, record: Callable[..., Path], project: Project) -> None:
     record("r.parquet", f"SELECT * REPLACE (epoch_ms(acquired_at) AS acquired_at) FROM ({TABLE})")
-    with pytest.raises(Failed, match="acquired_at has type BIGINT, which is no time"):
+    with pytest.raises(Failed, match="acquired_at has type BIGINT, which is not a time"):
         ask_files("r.parquet")
     ask_files("r.parquet", {"epoch": "ms"})
     assert currents(project) == list(range(100, 110))
@@ -257,7 +257,7 @@ def test_a_severity_column_is_used(ask_files: Ask, record: Callable[..., Path], 
             "no time column 'acquired_at'; is it 'acquired'",
         ),
         (f"SELECT * REPLACE ([current] AS current) FROM ({TABLE})", "current has type .*, not numbers"),
-        (f"SELECT * REPLACE ('high' AS current) FROM ({TABLE})", "current contains 'high', which is no number"),
+        (f"SELECT * REPLACE ('high' AS current) FROM ({TABLE})", "current contains 'high', which is not a number"),
         (f"SELECT * REPLACE (NULL::TIMESTAMPTZ AS acquired_at) FROM ({TABLE})", "10 rows have no time"),
     ],
 )
@@ -284,7 +284,7 @@ def test_a_truncated_file_fails(ask_files: Ask, record: Callable[..., Path]) -> 
 
 def test_text_that_is_not_utf8_fails(ask_files: Ask, project: Project) -> None:
     (project.root / "r.csv").write_bytes(b"acquired_at,current\n2026-03-01T07:00:00Z,1\xff\n")
-    with pytest.raises(Failed, match=r"r\.csv: cannot be read|is no number"):
+    with pytest.raises(Failed, match=r"r\.csv: cannot be read|is not a number"):
         ask_files("r.csv")
 
 
@@ -323,5 +323,5 @@ def test_a_changed_file_is_reported(ask_files: Ask, record: Callable[..., Path],
 
 def test_columns_of_no_signal_are_refused(ask_files: Ask, record: Callable[..., Path]) -> None:
     record("r.parquet")
-    with pytest.raises(BadInput, match=r"options\.columns: 'curent' is no signal of the request"):
+    with pytest.raises(BadInput, match=r"options\.columns: 'curent' is not a signal of the request"):
         ask_files("r.parquet", {"columns": {"curent": "x"}})

@@ -105,7 +105,7 @@ ASKED = {
         'package = false\nexclude-dependencies = ["colours"]',
         "mismatched excludes (colours)",
     ),
-    "a source that is no index": (
+    "a source that is not an index": (
         "[[tool.uv.index]]",
         '[tool.uv.sources]\nnumbers = {git = "https://git.lab.example/numbers"}\n[[tool.uv.index]]',
         "numbers>=1,<2 from git is required, and uv.lock was made for numbers<2,>=1",

@@ -451,7 +451,7 @@ def test_what_cannot_be_judged_is_neither_fresh_nor_stale(
     with pytest.raises(Outside, match=r"uv would have to build part\S* to tell whether uv\.lock is fresh"):
         problems(root)
     shutil.rmtree(root / "libs/part")
-    with pytest.raises(Outside, match=r"libs/part is no project with a pyproject\.toml on this machine"):
+    with pytest.raises(Outside, match=r"libs/part is not a project with a pyproject\.toml on this machine"):
         problems(root)
     monkeypatch.setattr(consistency, "MOST", 1)
     root = projects["groups that exclude each other"]

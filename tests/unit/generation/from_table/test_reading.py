@@ -1,4 +1,4 @@
-"""Any table becomes one Parquet file with names of its own; one that is no table is refused with its line."""
+"""Any table becomes one Parquet file with names of its own; one that is not a table is refused with its line."""
 
 from __future__ import annotations
 

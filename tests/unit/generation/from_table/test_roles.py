@@ -102,7 +102,7 @@ def test_text_booleans_and_few_whole_numbers_are_classes(
             {"outputs": ("x",), "groups": ("Row",)},
             "'Row': a column of this name numbers",
         ),
-        (["x", "y"], ["noon"] * ROWS, {"outputs": ("x",), "time": "y"}, "--time 'y': 'noon' is no time such as 2026-"),
+        (["x", "y"], ["noon"] * ROWS, {"outputs": ("x",), "time": "y"}, "--time 'y': 'noon' is not a time such as"),
         (["x", "y"], numbers(), {"outputs": ("x",), "time": "y"}, "are no times since 1970 in s, ms, us or ns"),
         (["x", "y"], ["2026-01-01T00:00:00"] * ROWS, {"outputs": ("x",), "time": "y"}, "has 1 value; at least 3"),
         (

@@ -36,11 +36,11 @@ LABELS: dict[str, tuple[str, str]] = {
     ),
     "nanoseconds taken for microseconds": (
         "* REPLACE (make_timestamp(epoch_ns(labelled_at)) AS labelled_at)",
-        "labelled_at is no time of the years 1 to 9999 in 24 labels",
+        "labelled_at is not a time of the years 1 to 9999 in 24 labels",
     ),
     "at no time": (
         "* REPLACE ('-infinity'::TIMESTAMP AS labelled_at)",
-        "labelled_at is no time of the years 1 to 9999 in 24 labels",
+        "labelled_at is not a time of the years 1 to 9999 in 24 labels",
     ),
     "too sure": ("* REPLACE (1.5 AS confidence)", "confidence is not from 0 to 1 in 24 labels"),
     "not sure": ("* REPLACE ('nan'::DOUBLE AS confidence)", "confidence is not from 0 to 1 in 24 labels"),

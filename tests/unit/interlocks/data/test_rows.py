@@ -155,7 +155,7 @@ FAR = {
 @pytest.mark.attack(
     guard="DAT004",
     tried="times in nanoseconds are taken for microseconds and are in the year 57,000",
-    said="acquired_at is no time of the years 1 to 9999 in 8 of 8 rows",
+    said="acquired_at is not a time of the years 1 to 9999 in 8 of 8 rows",
 )
 @pytest.mark.parametrize("case", FAR)
 def test_dat004_fails_on_times_that_no_document_can_show(
@@ -170,7 +170,7 @@ def test_dat004_fails_on_times_that_no_document_can_show(
     assert f"({first}" in finding.reason
     other = dat005(dvc_project)
     assert other.outcome is Outcome.FAILED
-    assert "acquired_at is no time of the years 1 to 9999 in 8 rows" in other.reason
+    assert "acquired_at is not a time of the years 1 to 9999 in 8 rows" in other.reason
     (table, *_) = open_tables(dvc_project.root, dvc_project.contract.dataset.splits)
     assert profile(table, ColumnRoles.of(dvc_project.contract)).times is None
     differences = compare_versions(load_version(dvc_project, "HEAD"), load_version(dvc_project, "."))
@@ -201,7 +201,7 @@ def test_dat004_reads_the_time_that_the_base_branch_names(dvc_project: Project, 
     """A pull request cannot stop the check by splitting by another column."""
     alter("train", f"* REPLACE ({NS_AS_US} AS acquired_at)")
     replace(dvc_project.root / "contract.yaml", "time: acquired_at", "time: null")
-    assert "acquired_at is no time of the years" in dat004(Project(dvc_project.root, base="main")).reason
+    assert "acquired_at is not a time of the years" in dat004(Project(dvc_project.root, base="main")).reason
 
 
 # DAT005

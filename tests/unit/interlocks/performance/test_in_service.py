@@ -76,7 +76,7 @@ ATTACKS = [
         {"current": np.where(np.arange(60) < 2, 0.5, CURRENT)},
         guard="PRF002",
         tried="an input that the champion needs is dropped, and others are changed so that its own rows mislead it",
-        said="nor to be had from its own test rows: 2 of 60 rows differ (first: 0 D0 X)",
+        said="and is not in its own test rows: 2 of 60 rows differ (first: 0 D0 X)",
         id="values",
     ),
     attack_case(
@@ -97,7 +97,8 @@ def test_rows_that_are_not_the_champions_own_do_not_complete_it(
     service.write_rows(field=None, **columns)
     verdict = service.judge()
     assert verdict.outcome is Outcome.FAILED
-    assert "the champion, version 3, cannot be evaluated on these data: its input field is no column" in verdict.reason
+    cannot = "the champion, version 3, cannot be evaluated on these data: its input field is not a column"
+    assert cannot in verdict.reason
     assert said in verdict.reason
     assert verdict.reason.endswith("; leave field in the test rows until a version without is in service")
 
@@ -149,7 +150,7 @@ def test_an_input_in_another_unit_is_taken_from_its_own_rows(service: Service, s
     assert WORSE in service.judge().reason
     service.write_rows(field=-1000 * FIELD, current=np.roll(CURRENT, 1))
     reason = service.judge().reason
-    assert "its input field is in another unit or shape in test.parquet, nor to be had from its own test rows" in reason
+    assert "its input field is in another unit or shape in test.parquet, and is not in its own test rows" in reason
     assert said in reason
     assert reason.endswith("; keep it as it is, and give the new field another name")
 
@@ -261,7 +262,7 @@ def test_an_output_of_another_name_is_found_by_its_target(service: Service, said
     assert service.judge().passed, "now another output is for the target, and that one is good"
     replace(service.contract, "    - {name: spare, target: faulty,", "    - {name: spare, target: second,")
     service.write_rows(second=FIELD > 0)
-    assert "output 'score' is no column of the model's scores" in service.judge().reason
+    assert "output 'score' is not a column of the model's scores" in service.judge().reason
 
 
 def test_the_projects_own_code_reads_the_champions_names_and_limits_for_the_champion(service: Service) -> None:

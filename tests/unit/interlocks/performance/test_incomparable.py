@@ -192,7 +192,7 @@ def test_other_targets_fail_where_nobody_has_said_so(service: Service) -> None:
     change_target(service)
     verdict = service.judge("PRF001")
     assert verdict.outcome is Outcome.FAILED
-    assert "target 'faulty' is no column of test.parquet" in verdict.reason
+    assert "target 'faulty' is not a column of test.parquet" in verdict.reason
     service.merge()
     verdict = service.judge()
     assert verdict.outcome is Outcome.FAILED

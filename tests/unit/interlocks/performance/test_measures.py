@@ -257,7 +257,7 @@ def test_a_target_that_is_no_column_fails_and_names_the_nearest(branch: Project)
     write_table(branch.root / TEST, fault=FAULTY)
     verdict = checked(branch, "PRF001")
     assert verdict.outcome is Outcome.FAILED
-    assert "target 'faulty' is no column of test.parquet; is it 'fault'?" in verdict.reason
+    assert "target 'faulty' is not a column of test.parquet; is it 'fault'?" in verdict.reason
 
 
 @pytest.mark.slow

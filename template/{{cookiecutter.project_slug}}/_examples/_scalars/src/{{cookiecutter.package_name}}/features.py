@@ -36,7 +36,7 @@ class Features:
     def fit(cls, inputs: Arrays, categories: Mapping[str, int]) -> Features:
         """Learn centre and scale from the inputs, shape (rows,) each. Raises `ValueError` for an unknown category."""
         if unknown := sorted(set(categories) - set(inputs)):
-            raise ValueError(f"params.yaml: train.categories: {unknown[0]!r} is no input")
+            raise ValueError(f"params.yaml: train.categories: {unknown[0]!r} is not an input")
         values = np.stack([*inputs.values()], axis=1)
         scale = np.maximum(values.std(axis=0), SMALLEST)
         counts = tuple(categories.get(name, 0) for name in inputs)
@@ -92,7 +92,7 @@ class Outputs:
         """Learn centre and scale from the targets, shape (rows,) each. Raises `ValueError` for an unknown output."""
         names = tuple(targets)
         if unknown := sorted({*logarithm, *(name for group in classes for name in group)} - set(names)):
-            raise ValueError(f"params.yaml: train: {unknown[0]!r} is no output with a target")
+            raise ValueError(f"params.yaml: train: {unknown[0]!r} is not an output with a target")
         if odd := next((name for name in logarithm if targets[name].min() <= 0), None):
             raise ValueError(f"params.yaml: train.logarithm: {odd!r} is not always positive")
         groups = tuple(tuple(names.index(name) for name in group) for group in classes)

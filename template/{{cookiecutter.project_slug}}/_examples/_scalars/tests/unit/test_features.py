@@ -68,8 +68,8 @@ def test_logits_become_probabilities_of_yes_and_of_one_class_of_several(outputs:
 @pytest.mark.parametrize(
     ("wrong", "what"),
     [
-        (lambda: Features.fit(INPUTS, {"z": 2}), "train.categories: 'z' is no input"),
-        (lambda: Outputs.fit(TARGETS, (("z",),)), "train: 'z' is no output with a target"),
+        (lambda: Features.fit(INPUTS, {"z": 2}), "train.categories: 'z' is not an input"),
+        (lambda: Outputs.fit(TARGETS, (("z",),)), "train: 'z' is not an output with a target"),
         (lambda: Outputs.fit({"y": np.array([0.0, 1.0])}, (), ("y",)), "train.logarithm: 'y' is not always positive"),
     ],
 )
