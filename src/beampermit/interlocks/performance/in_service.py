@@ -81,7 +81,7 @@ class InService:
                     f"keep it as it is, and give the new {lacking[0]} another name",
                 )
             raise Failed(
-                f"its input {lacking[0]} is {how} {rows.name}, nor to be had from its own test rows: {error.message}",
+                f"its input {lacking[0]} is {how} {rows.name}, and is not in its own test rows: {error.message}",
                 hint=until,
             ) from None
         return out
