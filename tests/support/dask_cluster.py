@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from support.forked_pythons import Forked, forked
 from support.kept_bytecode import keep_bytecode
+from support.small_disk import MOUNT, NONE
 from support.units_of_work import wait_for
 
 APART = "from beampermit.compute import dask_worker\ndask_worker.sees = lambda folder, description: False\n"
@@ -51,7 +54,8 @@ class Cluster:
         match = wait_for(lambda: file.exists() and re.search(r'"tcp://([^"]+)"', file.read_text()))
         self.address = f"dask://{match[1]}"
 
-    def worker(self, *, preload: str = "", threads: int = 1, path: str = "") -> Forked:
+    def worker(self, *, preload: str = "", threads: int = 1, path: str = "", disk: int = 0) -> Forked:
+        """Started; with `disk`, its cache is on one of so many KiB."""
         self._workers += 1
         name = f"worker-{self._workers}"
         words = ["--no-nanny", "--nthreads", str(threads), "--name", name, "--memory-limit", "0"]
@@ -60,26 +64,28 @@ class Cluster:
             script.write_text(preload)
             words += ["--preload", str(script)]
         address = f"tcp://{self.address.removeprefix('dask://')}"
-        child = self._start("worker", address, *words, cache=self.folder / f"cache of {name}", path=path)
+        child = self._start("worker", address, *words, cache=self.folder / f"cache of {name}", path=path, disk=disk)
         log = self.folder / f"log-{len(self._children)}"
 
         def registered() -> bool:
+            if child.poll() == NONE:
+                pytest.skip("no small disk can be mounted here")
             assert child.poll() is None, log.read_text()[-4000:]
             return "Registered to" in log.read_text()
 
         wait_for(registered)
         return child
 
-    def _start(self, *words: str, cache: Path | None = None, path: str = "") -> Forked:
+    def _start(self, *words: str, cache: Path | None = None, path: str = "", disk: int = 0) -> Forked:
         cache = cache or self.folder / "cache"
         keep_bytecode(self.folder, cache)
         paths = os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH", ""))))
         variables = {**os.environ, "PYTHONPATH": paths, "BEAMPERMIT_CACHE": str(cache)}
         log = self.folder / f"log-{len(self._children) + 1}"
         log.touch()
-        child = forked(
-            DASK, log, *words, "--no-dashboard", cwd=self.folder, env=variables, needs=IMPORTED, apart="dask"
-        )
+        script, first = (MOUNT + DASK, (cache, disk)) if disk else (DASK, ())
+        all_words = (*first, log, *words, "--no-dashboard")
+        child = forked(script, *all_words, cwd=self.folder, env=variables, needs=IMPORTED, apart="dask")
         self._children.append(child)
         return child
 

@@ -1,4 +1,4 @@
-"""`beampermit WORDS` where a folder is a small disk of its own: a mount that no other process sees."""
+"""Scripts, and `beampermit WORDS`, where a folder is a small disk of its own: a mount that no other process sees."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from support.forked_pythons import COMMAND, forked
 
 NONE = 77
-MOUNTED = f"""\
+"""Exit status where no disk can be mounted."""
+MOUNT = f"""\
 import ctypes, os, sys
 from pathlib import Path
 NEW_MOUNTS, NEW_USERS = 0x20000, 0x10000000
@@ -21,14 +22,22 @@ for file, text in (("setgroups", "deny"), ("uid_map", f"0 {{user}} 1"), ("gid_ma
     Path("/proc/self", file).write_text(text)
 if libc.mount(b"none", place.encode(), b"tmpfs", 0, f"size={{size}}k".encode()):
     sys.exit({NONE})
-{COMMAND}
 """
+"""For the begin of a script: its first two words are the folder, and the KiB of its disk."""
 
 
 def on_small_disk(place: Path, size: int, *words: object, needs: tuple[str, ...]) -> tuple[int, str]:
     """The exit status and the errors of the command while `place` is a disk of `size` KiB."""
+    code, _, errors = run_on_small_disk(COMMAND, place, size, *words, needs=("beampermit.cli.main", *needs))
+    return code, errors
+
+
+def run_on_small_disk(
+    script: str, place: Path, size: int, *words: object, needs: tuple[str, ...]
+) -> tuple[int, str, str]:
+    """Exit status, output and errors of a script while `place` is a disk of `size` KiB."""
     place.mkdir()
-    code, _, errors = forked(MOUNTED, place, size, *words, needs=("beampermit.cli.main", *needs)).finish()
+    code, out, errors = forked(f"{MOUNT}{script}", place, size, *words, needs=needs).finish()
     if code == NONE:
         pytest.skip("no small disk can be mounted here")
-    return code, errors
+    return code, out, errors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib.metadata
 import io
@@ -39,7 +38,6 @@ LOOK = 1.0
 """Seconds between two looks at copies, and at how many workers there are."""
 PIECE = 16 * 2**20
 """Bytes of an archive that travel at once."""
-FULL = {errno.ENOSPC, errno.EDQUOT}
 AGAIN = "The same command later goes on with what is not done"
 
 
@@ -336,7 +334,7 @@ def _unpack(made: bytes, folder: Path) -> str:
                 if path.name not in OWN:
                     _replace(path, folder / path.name)
     except Exception as error:  # it comes from elsewhere, and tarfile has many
-        if isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, OSError) and error.errno in dask_worker.FULL:
             raise
         return f"what its worker sent cannot be unpacked: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}"
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import hashlib
 import io
 import json
@@ -38,7 +39,7 @@ from beampermit.compute.unit import (
 )
 from beampermit.compute.worker import Worker, dealt, store
 from beampermit.errors import BadInput
-from beampermit.files import write_bytes
+from beampermit.files import remove, write_bytes
 from beampermit.reading import parse_json
 
 ROOM, TREES = "dask", "trees"
@@ -47,6 +48,7 @@ RETURNED = (LOG, INTERMEDIATE, ENDED)
 KEPT = 7 * 86400.0
 """Seconds for which a copy stays: who submitted it and was killed asks for its result again."""
 LONGEST_LOG = 2**20
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 MADE, LARGEST_MADE = "made.tar", 256 * 2**20
 """Archive of what else the command wrote, and its bytes: the saved model of a training, for instance."""
 Running = tuple[Path, Worker]
@@ -69,13 +71,20 @@ def perform_unit(order: Mapping[str, Any]) -> dict[str, Any]:
         return {**here, "refused": __version__}
     folder = Path(order["folder"])
     shared = sees(folder, order["unit"])
-    if not shared:
-        copy = _copy(order)
-        if copy is None:
-            return {**here, "wanted": True}
-        folder = copy
-    with _cores(order["cores"]), _worker(order, folder, shared) as worker:
-        worker.perform(folder)
+    try:
+        if not shared:
+            copy = _copy(order)
+            if copy is None:
+                return {**here, "wanted": True}
+            folder = copy
+        with _cores(order["cores"]), _worker(order, folder, shared) as worker:
+            worker.perform(folder)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        if not shared:  # what filled the disk would fail all other units of this machine
+            remove(_room(UNITS) / folder.name)
+        raise OSError(error.errno, f"{error.strerror} on {here['machine']}", error.filename) from None
     return {**here, "shared": True} if shared else {**here, **_files(folder)}
 
 
