@@ -16,8 +16,7 @@ from beampermit.git import Git
 from beampermit.project import Project
 from beampermit.reading import first_fault
 from beampermit.record import Record
-from beampermit.trials.binding import Subject, differences, subject_of
-from beampermit.trials.journal import JournalTrial
+from beampermit.trials.journal import JournalTrial, uncollected
 from beampermit.trials.records import State, Study, Trial
 from beampermit.trials.settings import parameters_of
 from beampermit.trials.space import Space
@@ -25,6 +24,8 @@ from beampermit.trials.storage import address_of, described, folder_of, opened, 
 
 if TYPE_CHECKING:
     import optuna
+
+    from beampermit.trials.binding import Subject
 
 OWN = "beampermit"
 """What we keep of a study and of a trial, beside what optuna keeps."""
@@ -64,19 +65,26 @@ def read_study(project: Project, name: str | None = None, storage: str | None = 
     file in the project's own folder. Raises `BadInput` where there is no such study, and says which there are and what
     differs; `Outside` where the database does not answer.
     """
-    subject = subject_of(project) if name is None else None
+    subject = _subject(project) if name is None else None
     wanted = name or (subject.name if subject else "")
-    kept = opened_to_read(project, storage)
-    with storage_errors(address_of(storage)):
-        found = _studies(kept, project.contract.model.name)
+    model = project.contract.model.name
+    with uncollected(), storage_errors(address_of(storage)):
+        kept = opened_to_read(project, storage)
+        found = _studies(kept, model)
         if wanted not in found:
             raise _absent(wanted, found, subject)
         number, study = found[wanted]
         trials = kept.get_all_trials(number, deepcopy=False)
-    space = Space(parameters_of(study.space))
-    shown = tuple(_trial(trial, study, space) for trial in trials)
+        space = Space(parameters_of(study.space))
+        shown = tuple([_trial(trial, study, space) for trial in trials])
     place = {"storage": described(project, storage), "folder": str(folder_of(project))}
     return study.model_copy(update={**place, "trials": shown})
+
+
+def _subject(project: Project) -> Subject:
+    from beampermit.trials.binding import subject_of  # who names a study waits for none of what this imports
+
+    return subject_of(project)
 
 
 def list_studies(project: Project, storage: str | None = None) -> tuple[str, ...]:
@@ -91,7 +99,7 @@ def open_study(project: Project, storage: str | None = None) -> Opened:
     import optuna
 
     quiet_optuna()
-    subject = subject_of(project)
+    subject = _subject(project)
     kept = opened(project, storage)
     address = address_of(storage)
     settings = subject.settings
@@ -125,6 +133,8 @@ def read_trials(kept: Opened, numbers: Iterable[int]) -> list[Trial]:
 
 def others(project: Project, kept: Opened) -> list[str]:
     """The project's other studies, the newest first, each with what differs from it."""
+    from beampermit.trials.binding import differences
+
     found = _studies(kept.told._storage, project.contract.model.name)
     return [
         f"{name}: {'; '.join(differences(kept.subject.bound, study))}"
@@ -145,7 +155,12 @@ def quiet_optuna() -> None:
 
 
 def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _text(datetime.now(UTC))
+
+
+def _text(moment: datetime) -> str:
+    """Such as `2026-11-29T10:00:00Z`."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def _new(subject: Subject) -> Study:
@@ -192,6 +207,8 @@ def _absent(wanted: str, found: dict[str, tuple[int, Study]], subject: Subject |
         return BadInput("this project has no study yet", hint="beampermit trials run --trials 50")
     if subject is None:
         return BadInput(f"there is no study {wanted}; there are {several([*found], 5)}")
+    from beampermit.trials.binding import differences
+
     name, (_, study) = next(iter(found.items()))
     why = ", ".join(differences(subject.bound, study))
     return BadInput(
@@ -219,7 +236,7 @@ def _trial(trial: optuna.trial.FrozenTrial | JournalTrial, study: Study, space: 
         curve=kept.curve,
         seconds=kept.seconds,
         machine=kept.machine,
-        began=began.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if began else "",
+        began=_text(began) if began else "",
         reason=kept.reason,
         unit=kept.unit,
     )

@@ -84,6 +84,10 @@ def test_it_reads_what_optuna_reads(tmp_path: Path, journal: bytes) -> None:
     found = seen(Journal(file))
     assert found == seen(JournalStorage(JournalFileBackend(str(file))))
     assert {state for _, trials in found.values() for _, state, *_ in trials} == {state.name for state in TrialState}
+    running = next(one for one in JournalStorage(JournalFileBackend(str(file))).get_all_trials(0) if one.number == 3)
+    JournalStorage(JournalFileBackend(str(file))).set_trial_intermediate_value(running._trial_id, 1, float("nan"))
+    assert b"NaN" in file.read_bytes(), "which is no JSON, and optuna writes it"
+    assert seen(Journal(file)) == found
 
 
 def test_what_comes_after_the_end_of_a_trial_changes_nothing(tmp_path: Path, journal: bytes) -> None:
