@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +18,10 @@ from beampermit.documents.alarm_texts import AlarmTexts
 from beampermit.monitoring.response.kept import opened
 from beampermit.monitoring.response.respond import Outlets, Responder
 from beampermit.project import Project
+from support.forked_commands import executable
 from support.github_stand_in import GitHub, environment
-from support.responses import result, trip
+from support.paths import ROOT
+from support.responses import HOUR, result, trip
 
 pytestmark = pytest.mark.slow
 
@@ -108,3 +112,25 @@ def test_alive_looks_on_the_monitors_machine_without_a_network(run: Run, tmp_pat
     (tmp_path / "result.json").write_text(result(time.time()).model_dump_json())
     assert run("alive", "--state", str(tmp_path))[0] == 0
     assert github.count() == 0
+
+
+@pytest.mark.parametrize("silent_for", [0.0, 3 * HOUR])
+def test_the_line_for_cron_says_nothing_until_the_monitor_is_silent(
+    project: Project, tmp_path: Path, silent_for: float
+) -> None:
+    """As docs/monitoring.md has it, run as cron does: by `sh`, with few variables, and what is printed is sent."""
+    page = (ROOT / "docs/monitoring.md").read_text()
+    path, line = re.search(r"^PATH=(.+)\n17 \* \* \* \* (.+)$", page, re.MULTILINE).groups()  # pyright: ignore
+    (tmp_path / "bin").mkdir()
+    executable(tmp_path / "bin")
+    (tmp_path / "result.json").write_text(result(time.time() - silent_for).model_dump_json())
+    places = {"/opt/beampermit/bin": f"{tmp_path}/bin", "/srv/bpm-faults": project.root, "/srv/monitor": tmp_path}
+    for before, here in places.items():
+        path, line = (text.replace(before, str(here)) for text in (path, line))
+    cron = {"PATH": path, "HOME": str(tmp_path), "SHELL": "/bin/sh", "LOGNAME": "ml"}
+    done = subprocess.run(["/bin/sh", "-c", line], env=cron, cwd="/", capture_output=True, text=True, check=False)
+    if not silent_for:
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        return
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "the monitor of bpm-faults judged its last window 3.0 h ago, 2.0 h is the limit" in done.stderr
