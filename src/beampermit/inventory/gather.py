@@ -11,7 +11,7 @@ from beampermit.inventory.failures import failure, guarded
 from beampermit.inventory.judging import findings_of
 from beampermit.inventory.listing import Listing, Place
 from beampermit.inventory.projects import Projects, read_projects
-from beampermit.inventory.registries import Answers, ask_registry, is_named, with_registry
+from beampermit.inventory.registries import Answers, ask_registry, is_named, open_registry, with_registry
 from beampermit.inventory.schedules import ask_schedules, clients_of
 from beampermit.inventory.seen import Seen, Site
 from beampermit.inventory.services import ask_servers, ask_services, prefix_of, with_address, with_service
@@ -20,6 +20,7 @@ from beampermit.inventory.site_files import read_alarm_trees, read_archived, rea
 from beampermit.inventory.strangers import strangers, suspects
 from beampermit.inventory.vulnerabilities import Vulnerabilities
 from beampermit.progress import Progress, silent
+from beampermit.registry.mlflow import Registry
 from beampermit.verdicts.inventory import LEVELS, Finding, Inventory
 
 
@@ -89,10 +90,17 @@ class _Making:
         """The models whose ledger names a registry."""
         return sorted({one.model.name for one in self.seen if one.model.home})
 
-    def ask_registry(self) -> Answers | BeampermitError | None:
+    def open_registry(self) -> Registry | BeampermitError | None:
+        """None where none is named."""
+        uri = self.listing.registry
+        return guarded(lambda: open_registry(uri)) if is_named(uri) else None
+
+    def ask_registry(self, opened: Registry | BeampermitError | None) -> Answers | BeampermitError | None:
         """None where there is nothing to ask."""
-        uri, models = self.listing.registry, self.registered
-        return guarded(lambda: ask_registry(uri, models)) if models and is_named(uri) else None
+        models = self.registered
+        if not models or opened is None or isinstance(opened, BeampermitError):
+            return opened if models else None
+        return guarded(lambda: ask_registry(opened, models))
 
     def registry(self, answers: Answers | BeampermitError | None) -> None:
         """Raises `BadInput` for what is no address."""
@@ -125,10 +133,11 @@ def make_inventory(listing: Listing, options: Options | None = None, progress: P
     making = _Making(listing, options or Options(), progress)
     site = making.site()
     known = Vulnerabilities(listing.vulnerabilities) if listing.vulnerabilities else None
-    projects = making.projects()
-    making.vulnerabilities(known)
-    with ThreadPoolExecutor(1) as pool:  # MLflow takes seconds to import
-        asked = pool.submit(making.ask_registry)
+    with ThreadPoolExecutor(1) as pool:  # MLflow takes seconds to import, while git reads the repositories
+        opened = pool.submit(making.open_registry)
+        projects = making.projects()
+        making.vulnerabilities(known)
+        asked = pool.submit(lambda: making.ask_registry(opened.result()))
         making.services(site, projects)
         making.registry(asked.result())
     making.schedules(projects.read)

@@ -27,15 +27,20 @@ def is_named(uri: str) -> bool:
     return bool(uri or os.environ.get(VARIABLE))
 
 
-def ask_registry(uri: str, models: Sequence[str]) -> Answers:
-    """What the registry at `uri` shows of each model; `MLFLOW_TRACKING_URI` where it is empty.
+def open_registry(uri: str) -> Registry:
+    """The registry at `uri`; `MLFLOW_TRACKING_URI` where it is empty.
 
-    Raises `Outside` where it does not answer, `BadInput` for what is no address.
+    Raises `Outside` where it does not answer, `BadInput` for what is not an address.
     """
-    registry = Registry(checked_uri(uri, "the registry") if uri else registry_uri())
+    return Registry(checked_uri(uri, "the registry") if uri else registry_uri())
+
+
+def ask_registry(registry: Registry, models: Sequence[str]) -> Answers:
+    """What a registry shows of each model. Raises `Outside` where it does not answer."""
 
     def ask(model: str) -> Shown:
-        return Shown(registry.alias(model, CHAMPION), registry.tags(model).get(IDENTITY, ""))
+        version, tags = registry.shown(model, CHAMPION)
+        return Shown(version, tags.get(IDENTITY, ""))
 
     first, *others = models
     # The first one alone: MLflow opens its store once, and not in several threads at the same time.

@@ -6,7 +6,10 @@ To a server that is half of the requests, each with a password that it verifies.
 from __future__ import annotations
 
 import logging
+import sqlite3
+from contextlib import closing
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 
@@ -38,3 +41,10 @@ def _kind() -> type[Any]:
                 super()._raise_if_prompt(name)
 
     return Client
+
+
+def is_new_file(file: Path) -> bool:
+    if not file.is_file():
+        return True
+    with closing(sqlite3.connect(file)) as base:
+        return not base.execute("SELECT 1 FROM sqlite_master WHERE name = 'registered_models'").fetchone()

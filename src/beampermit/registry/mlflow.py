@@ -9,11 +9,10 @@ import os
 import re
 import shlex
 import shutil
-import sqlite3
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from beampermit.digest import digest_folder
 from beampermit.errors import BadInput, Failed, Outside
-from beampermit.registry.client import open_client
+from beampermit.registry.client import is_new_file, open_client
 from beampermit.registry.places import require_known_place
 from beampermit.registry.refusals import hint_of, reason_of
 
@@ -107,7 +106,7 @@ def is_new(uri: str) -> bool:
     if not DATABASE.match(uri):
         return False
     if uri.startswith(SQLITE):
-        return _is_new_file(Path(uri.removeprefix(SQLITE)))
+        return is_new_file(Path(uri.removeprefix(SQLITE)))
     from sqlalchemy import create_engine, inspect
 
     engine = create_engine(uri)
@@ -115,13 +114,6 @@ def is_new(uri: str) -> bool:
         return not inspect(engine).has_table("registered_models")
     finally:
         engine.dispose()
-
-
-def _is_new_file(file: Path) -> bool:
-    if not file.is_file():
-        return True
-    with closing(sqlite3.connect(file)) as base:
-        return not base.execute("SELECT 1 FROM sqlite_master WHERE name = 'registered_models'").fetchone()
 
 
 class Registry:
@@ -183,9 +175,14 @@ class Registry:
 
     def tags(self, model: str) -> Mapping[str, str]:
         """The tags of beampermit of the registered model, without prefix; none where there is no such model."""
+        return self.shown(model, "")[1]
+
+    def shown(self, model: str, alias: str) -> tuple[int | None, Mapping[str, str]]:
+        """The number of the version of an alias, and the tags of the model, in one request."""
         with self._outside(f"return the tags of {model}"):
-            registered = self._or_none(lambda: self._client.get_registered_model(model))
-            return _own_tags(registered.tags) if registered else {}
+            found = self._or_none(lambda: self._client.get_registered_model(model))
+            number = found.aliases.get(alias) if found else None
+            return int(number) if number else None, _own_tags(found.tags) if found else {}
 
     def state(self, model: str) -> str | None:
         """The tag `state` of the model, or None."""
