@@ -20,7 +20,7 @@ from beampermit.verdicts.monitoring import Window
 from support.data_requests import rows
 from support.prediction_logs import Logged
 from support.responses import trip
-from support.served import SIGNALS, Served
+from support.served import SIGNALS, Serve, Served
 
 pytestmark = pytest.mark.slow
 
@@ -113,6 +113,26 @@ def test_severities_worse_than_wanted_are_no_data(ask: Ask, project: Project) ->
 def test_what_the_log_does_not_have_is_said(ask: Ask, inputs: Any, words: str) -> None:
     with pytest.raises(Failed, match=words):
         ask(inputs=inputs)
+
+
+def test_words_of_the_log_are_those_of_the_contract(ask: Ask, project: Project, serve: Serve, logged: Logged) -> None:
+    valve = {"name": "valve", "pv": "{device}:VALVE", "words": ["OUT", "IN"]}
+    served = serve(signals={**SIGNALS, "inputs": [*SIGNALS["inputs"], valve]})
+    log = logged(served, version=4)
+    for second, word in ((2, "IN"), (3, "OUT"), (4, "STUCK")):
+        served.at = PAST + second
+        served.current()
+        served.put()
+        for device in range(3):
+            served.sample(3, device, word)
+        log.publish(served.cycle())
+    log.close()
+    ask({"versions": [4]}, inputs=[valve], signals=["valve"], sampling={"event": "valve"})
+    assert [value for (value,) in rows(project.root, "valve", "WHERE device = 'B2'")] == [1.0, 0.0]
+    (project.root / "data/raw.parquet").unlink()
+    other = {**valve, "words": ["IN", "OUT"]}
+    with pytest.raises(Failed, match="valve was served in 0 = 'OUT', 1 = 'IN', the contract says 0 = 'IN', 1 = 'OUT'"):
+        ask({"versions": [4]}, inputs=[other], signals=["valve"], sampling={"event": "valve"})
 
 
 def test_versions_that_were_not_served_have_no_samples(ask: Ask) -> None:
