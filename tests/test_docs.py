@@ -65,6 +65,20 @@ def test_every_file_that_contributors_are_sent_to_exists() -> None:
             assert any(path.exists() for path in there), f"{page.name} names {name}"
 
 
+def test_the_page_on_architecture_has_each_room_and_no_other() -> None:
+    rows = re.findall(r"(?m)^\| ((?:`[\w/.]+` ?)+)\|", (ROOT / "docs/architecture.md").read_text())
+    named = {name for row in rows for name in re.findall(r"`([\w/.]+)`", row) if name.endswith(("/", ".py"))}
+    package = ROOT / "src/beampermit"
+    rooms = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
+    files = {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
+    assert named == rooms | files
+
+
+def test_no_file_of_the_package_has_more_than_400_lines() -> None:
+    lines = {path: path.read_text().count("\n") for path in (ROOT / "src").rglob("*.py")}
+    assert {path: number for path, number in lines.items() if number > 400} == {}
+
+
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),

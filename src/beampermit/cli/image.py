@@ -11,7 +11,7 @@ import typer
 from beampermit.cli.help import Grouped
 from beampermit.cli.output import Folder, Json, console, show
 
-app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Say which image of containers holds which version.")
+app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Record which container image holds which version.")
 
 
 @app.command()

@@ -51,7 +51,7 @@ def inventory(
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the page as Markdown here.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Take stock of all models, and find what is wrong.
+    """List all models of a laboratory, and what is wrong with them.
 
     Joins ledgers, registry, services, the alarm tree and the archiver's list that are in use, owners, keys and locks.
 

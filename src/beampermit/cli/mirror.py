@@ -13,7 +13,7 @@ from beampermit.cli.output import Json, console, plain_lines, show
 if TYPE_CHECKING:
     from beampermit.mirroring import Needed
 
-app = typer.Typer(cls=Grouped, no_args_is_help=True, help="Lists what a laboratory without the internet must copy.")
+app = typer.Typer(cls=Grouped, no_args_is_help=True, help="List what a laboratory without internet must copy.")
 
 
 @app.callback()

@@ -53,7 +53,7 @@ def respond(
     project: Folder = Path(),
     as_json: Json = False,
 ) -> None:
-    """Do now what alarms still wait for, while no monitor runs.
+    """Carry out pending responses to alarms, while no monitor runs.
 
     Issues on GitHub (GITHUB_TOKEN), the webhook (BEAMPERMIT_WEBHOOK), the logbook, candidates and proposals. Prints
     what was done last. Exit code 1: something is still to be done; 3: a monitor runs, and tries again by itself.
