@@ -103,7 +103,9 @@ def test_it_ends_with_3_where_an_output_is_served_already(wanted: Wanted, follow
         (pva_server(epics, structure), r"somebody, over PVA, serves B2:Y:FAULT already"),
     ):
         with other, epics.place() as place:
-            ended = subprocess.run(command, env=epics.server(place), capture_output=True, text=True, check=False)
+            ended = subprocess.run(
+                command, env=epics.server(place), capture_output=True, text=True, check=False, timeout=PATIENCE
+            )
         assert ended.returncode == 3, ended.stderr
         *_, error, hint = ended.stderr.strip().splitlines()
         assert re.search(rf"{said}$", error), ended.stderr
