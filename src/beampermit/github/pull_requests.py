@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beampermit.errors import Outside
-from beampermit.github.client import Client, Pull, Refused, Run, Unsure, parse_answer
+from beampermit.github.client import Client, Limited, Pull, Refused, Run, Unsure, parse_answer
 
 
 def load_pull_request(client: Client, number: int) -> Pull:
@@ -36,6 +36,9 @@ def open_pull_request(client: Client, *, branch: str, base: str, title: str, bod
     texts = {"title": title, "body": body}
     try:
         answer = client.post("/pulls", {**texts, "head": branch, "base": base})
+    except Limited as limited:  # nothing was done, and it says how long to wait
+        said = f"no pull request was opened for {branch}: {limited.message}"
+        raise Limited(said, limited.status, limited.seconds, limited.hint) from None
     except (Refused, Unsure) as error:
         # 422 may mean that there is one already.
         existing = not isinstance(error, Refused) or error.status == 422

@@ -11,7 +11,7 @@ from typing import Any
 
 from beampermit.digest import digest_json
 from beampermit.errors import BeampermitError, Outside
-from beampermit.github.client import Answer, Client, Pull, Refused, Unsure, parse_answer
+from beampermit.github.client import Answer, Client, Limited, Pull, Refused, Unsure, parse_answer
 from beampermit.github.pull_requests import open_pull_request
 from beampermit.verdicts.monitoring import Trip
 
@@ -140,6 +140,8 @@ def _make_branch(client: Client, branch: str, base: str, files: Mapping[str, str
     commit = _sha(client.post("/git/commits", {"message": title, "tree": changed, "parents": [head]}))
     try:
         client.post("/git/refs", {"ref": f"refs/heads/{branch}", "sha": commit})
+    except Limited:
+        raise  # nothing was done, and it says how long to wait
     except (Refused, Unsure) as error:
         if not _has_branch(client, branch):
             raise _plain(error) from None

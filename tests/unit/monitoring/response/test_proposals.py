@@ -15,7 +15,7 @@ from beampermit.monitoring.response.proposals import NewLimits, Suppressed
 from beampermit.registry.event import Event
 from beampermit.registry.operations import Session
 from beampermit.verdicts.monitoring import Trip
-from support.github_server import lost, says
+from support.github_server import lost, says, too_fast
 from support.registry_project import MODEL, Laboratory
 from support.responses import DAY, HOUR, NOW, Responding, trip
 
@@ -154,6 +154,20 @@ def test_what_github_refuses_is_tried_again_and_then_given_up(responding: Respon
     assert any("given up" in one for one in monitor.journal.log)
     assert monitor.github.dispatched == []
     assert len(monitor.github.issues) == 1
+
+
+@pytest.mark.parametrize("status", [403, 429])
+@pytest.mark.parametrize(
+    ("on_trip", "of"),
+    [("retrain", "/dispatches"), ("propose-limits", "/git/refs"), ("propose-limits", "POST /repos/lab/faults/pulls")],
+)
+def test_a_proposal_waits_as_long_as_github_asks(responding: Respond, on_trip: str, of: str, status: int) -> None:
+    monitor = responding(on_trip=on_trip, outlets={"new_limits": new_limits})
+    monitor.github.next(too_fast(1800, status), of=of)
+    assert [task.due for task in monitor.work(trip()).tasks] == [NOW + 1800]
+    assert len(monitor.work(after=1799).tasks) == 1
+    assert monitor.work(after=1).tasks == ()
+    assert len(monitor.github.dispatched) + len(monitor.github.pulls) == 1
 
 
 def test_an_alarm_that_cleared_meanwhile_proposes_nothing(responding: Respond) -> None:
