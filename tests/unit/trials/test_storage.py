@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState
 
 from beampermit.errors import BadInput, Outside
 from beampermit.progress import silent
@@ -54,6 +55,27 @@ def test_half_a_line_that_a_killed_writer_left_is_removed_and_no_other(searched:
         journal.write_bytes(whole + torn)
         assert open_study(Project(searched.root)).study == first.study
         assert journal.read_bytes() == whole
+
+
+@pytest.mark.slow
+def test_what_a_trial_found_is_on_the_disk_and_the_disk_waits_for_nothing_before(
+    searched: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = open_study(Project(searched.root)).told
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    trials = [told.ask() for _ in range(3)]
+    for trial in trials:
+        trial.set_user_attr("run", "a")
+        trial.suggest_float("x", 0, 1)
+    trials[0].report(0.5, 1)
+    assert synced == []
+    told.tell(trials[0], 0.5)
+    told.tell(trials[1], state=TrialState.FAIL)
+    told.tell(trials[2], state=TrialState.PRUNED)
+    assert len(synced) == 3
+    told.set_user_attr("beampermit", {})
+    assert len(synced) == 4
 
 
 @pytest.mark.slow
