@@ -1,4 +1,4 @@
-"""Monitoring: an hour of 500 signals at 15 Hz; and false alarms and delay, beside fixed limits and river."""
+"""Monitoring: an hour of 500 signals at 15 Hz; and false alarms and delay, beside fixed limits, river and evidently."""
 
 from __future__ import annotations
 
@@ -83,17 +83,95 @@ def test_a_window_of_an_hour(recorded: Path, say: Callable[[str], None]) -> None
 
 WINDOW, WINDOWS, REFERENCE = 1000, 1000, 20_000
 MEMORIES = {"independent": 0.0, "AR(1) 0.99": 0.99}
+RIVER = """
+from river import drift
+def fed(make):
+    def alarms(live):
+        detector = make()
+        for value in usual.tolist():
+            detector.update(value)
+        for start in range(0, len(live), WINDOW):
+            found = False
+            for value in live[start : start + WINDOW].tolist():
+                detector.update(value)
+                found = found or detector.drift_detected
+            yield [found]
+    return alarms
+each = [(["river ADWIN"], fed(drift.ADWIN)), (["river PageHinkley"], fed(drift.PageHinkley))]
+"""
+EVIDENTLY = """
+import warnings
+warnings.filterwarnings("ignore")
+import pandas as pd
+from evidently import DataDefinition, Dataset, Report
+from evidently.metrics import ValueDrift
+names = ["evidently, its default", "evidently psi", "evidently ks"]
+def dataset(values):
+    of = DataDefinition(numerical_columns=["x"])
+    return Dataset.from_pandas(pd.DataFrame({"x": values}), data_definition=of)
+def alarms(live):
+    before = dataset(usual)
+    metrics = [ValueDrift(column="x"), ValueDrift(column="x", method="psi"), ValueDrift(column="x", method="ks")]
+    for start in range(0, len(live), WINDOW):
+        made = Report(metrics, include_tests=True).run(dataset(live[start : start + WINDOW]), before).dict()
+        yield [one["status"] == "FAIL" for one in made["tests"]]
+each = [(names, alarms)]
+"""
+JUDGE = """
+import json, sys
+import numpy as np
+WINDOW = int(sys.argv[2])
+usual, live = np.load(sys.argv[1] + "/usual.npy"), np.load(sys.argv[1] + "/live.npy")
+{each}
+for names, alarms in each:
+    false = np.sum([*alarms(live)], axis=0)
+    seen = dict.fromkeys(names)
+    for number, found in enumerate(alarms(live + 0.5), 1):
+        seen |= {{name: number for name, alarm in zip(names, found) if alarm and seen[name] is None}}
+        if None not in seen.values():
+            break
+    for name, count in zip(names, false):
+        print(json.dumps([name, int(count), seen[name]]))
+"""
+OTHERS = {
+    "river": (("river==0.26.1",), RIVER, WINDOWS),
+    "evidently": (("evidently==0.7.23", "pandas<3"), EVIDENTLY, 100),  # a report takes half a second
+}
+"""Name -> what is installed, what it does, and how many windows it judges."""
 
 
 @pytest.mark.parametrize("kind", MEMORIES)
-def test_false_alarms_and_delay(kind: str, say: Callable[[str], None]) -> None:
-    """Of one signal: windows of 1,000 in alarm without drift, and windows until a shift of half a sigma is seen."""
+@pytest.mark.parametrize("whose", ["beampermit", *OTHERS])
+def test_false_alarms_and_delay(whose: str, kind: str, tmp_path: Path, say: Callable[[str], None]) -> None:
+    """Of one signal: windows in alarm without drift, and windows until a shift of half a sigma is seen."""
     stream = _stream(WINDOW * WINDOWS + REFERENCE, MEMORIES[kind])
     usual, live = stream[:REFERENCE], stream[REFERENCE:]
-    for name, alarms in (*_ours(usual), *_river()):
-        false = np.count_nonzero([*alarms(live)])
+    if whose in OTHERS:
+        windows, rows = OTHERS[whose][2], _others(whose, usual, live, tmp_path)
+    else:
+        windows, rows = WINDOWS, _judged(usual, live)
+    for name, false, first in rows:
+        seen = f"half a sigma seen in window {first or 'none'}"
+        say(f"{kind}, {name}: {1000 * false / windows:.0f} of 1,000 windows ({windows} judged); {seen}")
+
+
+def _judged(usual: np.ndarray, live: np.ndarray) -> Iterator[tuple[str, int, int | None]]:
+    for name, alarms in _ours(usual):
         first = next((number for number, alarm in enumerate(alarms(live + 0.5), 1) if alarm), None)
-        say(f"{kind}, {name}: {false} of {WINDOWS} windows; half a sigma seen in window {first or 'none'}")
+        yield name, np.count_nonzero([*alarms(live)]), first
+
+
+def _others(whose: str, usual: np.ndarray, live: np.ndarray, folder: Path) -> Iterator[tuple[str, int, int | None]]:
+    """In an environment of its own, for these packages want other versions than ours."""
+    packages, each, windows = OTHERS[whose]
+    np.save(folder / "usual.npy", usual)
+    np.save(folder / "live.npy", live[: windows * WINDOW])
+    uv = [Path(sys.executable).with_name("uv"), "run", "--quiet", "--no-project", "--python", sys.executable]
+    command = [*uv, *(word for one in packages for word in ("--with", one)), "python", "-c", JUDGE.format(each=each)]
+    finished = run([*command, str(folder), str(WINDOW)], cwd=folder)
+    if finished.code:
+        pytest.skip(f"{whose} cannot be installed or run here: {finished.err.strip().splitlines()[-1]}")
+    yield from (json.loads(line) for line in finished.out.splitlines() if line.startswith("["))
 
 
 def _ours(usual: np.ndarray) -> Iterator[tuple[str, Any]]:
@@ -118,30 +196,6 @@ def _ours(usual: np.ndarray) -> Iterator[tuple[str, Any]]:
     yield "beampermit, two of three windows", two_of_three
     yield "the same index with the limit 0.1", beyond(0.1)
     yield "the same index with the limit 0.25", beyond(0.25)
-
-
-def _river() -> Iterator[tuple[str, Any]]:
-    try:
-        from river import drift  # pyright: ignore[reportMissingImports]
-    except ImportError:
-        pytest.skip("river is not installed: pip install river")
-
-    def fed(make: Callable[[], Any]) -> Callable[[np.ndarray], Iterator[bool]]:
-        def alarms(live: np.ndarray) -> Iterator[bool]:
-            detector = make()
-            for value in _stream(REFERENCE, 0.0).tolist():
-                detector.update(value)
-            for start in range(0, len(live), WINDOW):
-                found = False
-                for value in live[start : start + WINDOW].tolist():
-                    detector.update(value)
-                    found = found or detector.drift_detected
-                yield found
-
-        return alarms
-
-    yield "river ADWIN", fed(drift.ADWIN)
-    yield "river PageHinkley", fed(drift.PageHinkley)
 
 
 def _stream(rows: int, memory: float) -> np.ndarray:

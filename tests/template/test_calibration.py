@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from beampermit.cli.main import app
 from beampermit.generation import generate
+from beampermit.monitoring.backtest.measuring import measure
 from beampermit.project import Project
 from beampermit.template import template_folder
 from support.forked_trainings import script
@@ -31,6 +32,13 @@ rows = tables.read_rows(part.splits[part.reference], part.inputs, part.outputs)
 limits.Path(part.limits).parent.mkdir(exist_ok=True)
 limits.Path(part.limits).write_text(limits.text(limits.limits(part, rows, {{}})))
 """
+
+
+@pytest.fixture(autouse=True)
+def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days in processes of their own give the same (tests/unit/monitoring/test_backtest_days.py), and cost more."""
+    alone = lambda recording, limits, executor, work, progress: measure(recording, limits, progress)  # noqa: E731
+    monkeypatch.setattr("beampermit.monitoring.backtest.days.measure_by_days", alone)
 
 
 def test_every_example_that_is_monitored_is_calibrated() -> None:
