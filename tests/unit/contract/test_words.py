@@ -19,6 +19,7 @@ VALVE: dict[str, Any] = {"name": "valve", "pv": "VALVE"}
 LINE = "    - {name: valve, pv: VALVE, words: %s}\n  outputs:\n"
 
 
+@pytest.mark.slow
 def test_unit_and_range_follow_from_the_words() -> None:
     valve = Signal.model_validate({**VALVE, "words": ["OUT", "IN"]})
     assert (valve.unit, valve.range) == ("0 = 'OUT', 1 = 'IN'", (0, 1))

@@ -56,6 +56,7 @@ def valves(project: Project) -> list[Any]:
     return [value for (value,) in rows(project.root, "valve")]
 
 
+@pytest.mark.slow
 def test_an_archived_text_becomes_the_number_of_its_word(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     sound.add("VALVE", [sample(AT, "IN"), sample(AT + 1, "MOVING"), sample(AT + 2, "JAMMED"), sample(AT + 3, "OUT")])
     said = ask_archiver(signals=[VALVE], ranges=span(5)).sidecar
@@ -66,6 +67,7 @@ def test_an_archived_text_becomes_the_number_of_its_word(ask_archiver: Ask, soun
     assert table.units == {"valve": unit_of(WORDS)} == {"valve": "0 = 'OUT', 1 = 'MOVING', 2 = 'IN'"}
 
 
+@pytest.mark.slow
 def test_an_archived_number_needs_its_label_from_who_asks(ask_archiver: Ask, sound: Archiver, project: Project) -> None:
     sound.add("VALVE", [sample(AT, 0), sample(AT + 1, 2), sample(AT + 2, 3)])
     with pytest.raises(Failed, match="the values of VALVE are numbers, and nothing says which words") as caught:
@@ -77,6 +79,7 @@ def test_an_archived_number_needs_its_label_from_who_asks(ask_archiver: Ask, sou
 
 
 @pytest.mark.parametrize("value", [[1.0], True, {"a": 1}])
+@pytest.mark.slow
 def test_what_is_neither_text_nor_number_is_no_word(ask_archiver: Ask, sound: Archiver, value: Any) -> None:
     sound.add("VALVE", [sample(AT, value)])
     with pytest.raises(Failed, match=r"the values of VALVE are .*, not words"):

@@ -61,6 +61,7 @@ def worded(serve: Serve, **changed: Any) -> Question:
     return read(served, {"inputs": [TURNS, CURRENT, {**WORDS, **changed}]})
 
 
+@pytest.mark.slow
 def test_a_word_is_asked_with_as_a_text(serve: Serve) -> None:
     rows = worded(serve).rows
     assert (rows.problems, rows.inputs["valve"].tolist()) == ((None, None), [2.0, 0.0])

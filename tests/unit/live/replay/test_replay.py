@@ -109,6 +109,7 @@ def test_a_table_has_words_or_their_numbers(serve: Serve, tmp_path: Path) -> Non
     ]
 
 
+@pytest.mark.slow
 def test_numbers_that_stand_for_other_words_are_refused(serve: Serve, tmp_path: Path) -> None:
     write_valves(tmp_path / "rows.parquet", [0.0, 1.0], unit="0 = 'OUT', 1 = 'IN'")
     for words in (["OUT", "IN"], ["IN", "OUT"]):
