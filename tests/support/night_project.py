@@ -2,6 +2,8 @@
 
 From `DRIFTS` on the current rises to where the loss was never seen before, and grows steeply: who trained without these
 hours is wrong there. The pipeline asks the service's log for data, and takes the newest hours for `test`.
+
+The folder with log and truth is `site` in a checkout: a link, which `reach` makes.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from safetensors.numpy import load_file
 
 from beampermit.contract import load_contract
 from beampermit.permit import envelope, keys
@@ -23,34 +24,40 @@ from beampermit.registry.promotion import Promotion
 from beampermit.verdicts.evidence import Gate, Gates
 from beampermit.verdicts.verdict import VerdictFile
 from support.dvc_repositories import remake
+from support.forked_commands import beampermit, environment_of_forks
 from support.monitored_log import write_log
+from support.paths import ROOT
 from support.promoted_project import LOCK, PYPROJECT
 from support.registry_project import MODEL, Laboratory, verdicts
-from support.toy_project import CONFIG, HERE
+from support.toy_project import CONFIG
 
-HOUR, PERIOD = 3600.0, 20.0
+HOUR, PERIOD = 3600.0, 60.0
+WINDOW = 2 * HOUR
+"""Of the monitor, which judges one after the other."""
 MIDNIGHT = datetime(2026, 3, 3, tzinfo=UTC).timestamp()
 FIRST = MIDNIGHT - 24 * HOUR
 """Since when there is data."""
-DRIFTS = MIDNIGHT + 2 * HOUR
+DRIFTS = MIDNIGHT + 2 * WINDOW
+RETRAIN = ".github/workflows/retrain.yml"
+TEMPLATE = ROOT / "template/{{cookiecutter.project_slug}}"
 CONTRACT = f"""\
 environment: {{backend: uv}}
 signals:
   inputs:
-    - {{name: current, pv: "RING:CURRENT", unit: mA, range: [0, 500], stale_after: 60s}}
-    - {{name: field, pv: "RING:FIELD", unit: T, range: [-9, 9], stale_after: 60s}}
+    - {{name: current, pv: "RING:CURRENT", unit: mA, range: [0, 500], stale_after: 90s}}
+    - {{name: field, pv: "RING:FIELD", unit: T, range: [-9, 9], stale_after: 90s}}
   outputs:
     - {{name: score, pv: "RING:LOSS", unit: Gy, range: [-50, 50], high: 10, target: loss, tolerance: 0.1}}
 dataset:
   request:
     source: predictions
     version: 1
-    options: {{path: ../log/{MODEL}}}
+    options: {{path: site/log/{MODEL}}}
     signals: [current, field]
     ranges:
       - {{start: 2026-03-02T00:00:00Z, end: 2026-03-03T00:00:00Z}}
     sampling: {{event: current}}
-    gaps: {{max_age: 30s}}
+    gaps: {{max_age: 90s}}
   raw: data/raw.parquet
   labels: data/labels.parquet
   splits:
@@ -59,7 +66,7 @@ dataset:
     test: data/dataset/test.parquet
   key: [acquired_at]
   target: loss
-  split: {{by: [half_hour], time: acquired_at}}
+  split: {{by: [hour], time: acquired_at}}
   about:
     purpose: Predicting the loss.
     collected: Logged by the service.
@@ -70,11 +77,17 @@ evaluation:
   plots: metrics/plots.json
   scores: data/scores.parquet
   inputs: data/dataset/test.parquet
-  about: The last two hours.
+  about: The last four hours.
 metrics:
   - {{name: distance, measure: mae, gate: 0.3, champion_margin: 0.02, description: Distance from the loss}}
 budget: {{latency: 1s, memory: 4096}}
-monitoring: {{limits: metrics/limits.json, reference: validation, window: 1h, every: 1h, on_trip: retrain}}
+monitoring:
+  limits: metrics/limits.json
+  reference: validation
+  window: 2h
+  every: 2h
+  on_trip: retrain
+  response: {{silent_after: 3h}}
 fallback: {{on_invalid: invalid}}
 """
 DATASET = """\
@@ -89,15 +102,15 @@ run("SET TimeZone = 'UTC'")
 Path("data/dataset").mkdir(parents=True, exist_ok=True)
 run('''COPY (SELECT acquired_at, loss, 'the loss monitor' AS labelled_by, acquired_at AS labelled_at, 'measured' AS why,
     'rule' AS source, 1.0::DOUBLE AS confidence, '' AS overruled FROM 'data/raw.parquet'
-    JOIN (SELECT make_timestamptz((time * 1e6)::BIGINT) AS acquired_at, loss FROM '../truth.parquet')
+    JOIN (SELECT make_timestamptz((time * 1e6)::BIGINT) AS acquired_at, loss FROM 'site/truth.parquet')
     USING (acquired_at)
     ORDER BY acquired_at) TO 'data/labels.parquet' (FORMAT parquet)''')
-run('''CREATE TABLE rows AS SELECT acquired_at, current, field, loss, (epoch(acquired_at) // 1800)::BIGINT AS half_hour
+run('''CREATE TABLE rows AS SELECT acquired_at, current, field, loss, (epoch(acquired_at) // 3600)::BIGINT AS hour
     FROM 'data/raw.parquet' JOIN 'data/labels.parquet' USING (acquired_at)''')
-((last,),) = run("SELECT max(half_hour) + 1 FROM rows").fetchall()
+((last,),) = run("SELECT max(hour) + 1 FROM rows").fetchall()
 splits = {}
 for name, begin, end in (("train", 0, last - 8), ("validation", last - 8, last - 4), ("test", last - 4, last)):
-    path, within = f"data/dataset/{name}.parquet", f"half_hour >= {begin} AND half_hour < {end}"
+    path, within = f"data/dataset/{name}.parquet", f"hour >= {begin} AND hour < {end}"
     run(f"COPY (SELECT * FROM rows WHERE {within} ORDER BY acquired_at) TO '{path}' (FORMAT parquet)")
     ((count,),) = run(f"SELECT count(*) FROM '{path}'").fetchall()
     splits[name] = {"path": path, "sha256": digest(path), "rows": count}
@@ -105,12 +118,12 @@ record = {
     "parents": {path: digest(path) for path in ("data/raw.parquet", "data/labels.parquet")},
     "code": {"dataset.py": digest("dataset.py")},
     "parameters": {},
-    "split": {"by": ["half_hour"], "time": "acquired_at"},
+    "split": {"by": ["hour"], "time": "acquired_at"},
     "splits": splits,
 }
 Path("data/dataset.json").write_text(json.dumps(record))
 """
-"""The newest two hours are for `test`, the two before for `validation`."""
+"""The newest four hours are for `test`, the four before for `validation`."""
 LOSSES = """\
 import numpy as np
 
@@ -227,17 +240,10 @@ def machine(since: float, until: float) -> dict[str, np.ndarray]:
     """What the machine does: `time`, `current`, `field`, and the `loss` that somebody measures."""
     at = np.arange(since, until, PERIOD)
     draw = np.random.default_rng(int(since) // 60)
-    rise = 8 * np.clip((at - DRIFTS) / 1800, 0, 1)
+    rise = 8 * np.clip((at - DRIFTS) / HOUR, 0, 1)
     current, field_ = 300 + rise + draw.normal(0, 1, len(at)), draw.normal(1, 0.2, len(at))
     loss = 0.1 * (current - 300) + 0.5 * field_ + np.maximum(current - 305, 0) + draw.normal(0, 0.05, len(at))
     return {"time": at, "current": current, "field": field_, "loss": loss}
-
-
-def answered(model: Path, rows: dict[str, np.ndarray]) -> np.ndarray:
-    """What the saved model makes of them."""
-    weights = load_file(model / "artifacts/weights.safetensors")["weights"]
-    above, rise = np.maximum(rows["current"] - 305, 0), rows["current"] - 300
-    return np.stack([np.ones_like(rise), rise, rows["field"], above], axis=1) @ weights
 
 
 def begin(lab: Laboratory) -> None:
@@ -254,6 +260,10 @@ def begin(lab: Laboratory) -> None:
     ]
     kept = {key: value for key, value in usual.items() if key not in own}
     (root / "contract.yaml").write_text(yaml.safe_dump(kept, sort_keys=False) + CONTRACT)
+    (root / RETRAIN).parent.mkdir(parents=True, exist_ok=True)
+    (root / RETRAIN).write_text((TEMPLATE / RETRAIN).read_text())
+    with (root / ".gitignore").open("a") as ignored:
+        ignored.write("/site\n")
     for name, text in {**FILES, "dvc.yaml": PIPELINE, "pyproject.toml": PYPROJECT, "uv.lock": LOCK}.items():
         (root / name).write_text(text)
     (root / "dvc.lock").unlink()
@@ -265,11 +275,16 @@ def begin(lab: Laboratory) -> None:
     Repo.init(str(root)).close()
     (root / ".dvc/config").write_text(CONFIG)
     measured = machine(FIRST, MIDNIGHT)
-    log(lab, measured, np.zeros_like(measured["time"]), version=1)
+    signals = {"current": measured["current"], "field": measured["field"], "score": np.zeros_like(measured["time"])}
+    write_log(root.parent / "log", load_contract(root), root, measured["time"], signals)
     write_truth(lab, measured)
-    for command in (["-m", "beampermit.cli.main", "data", "request"], ["dataset.py"], ["train.py"]):
-        finished = HERE.run(command, project=root)
+    reach(root, root.parent)
+    requested = beampermit("data", "request", cwd=root)
+    assert requested.returncode == 0, requested.stderr
+    for script in ("dataset.py", "train.py"):
+        finished = environment_of_forks().run([script], project=root)
         assert finished.code == 0, finished.err
+    (root / "site").unlink()  # a copy of the laboratory has one of its own
     remake(root)
     for words in (("add", "--all"), ("commit", "--quiet", "--message", "The first model"), ("push", "--quiet")):
         lab.git(*words)
@@ -293,10 +308,9 @@ def signed(lab: Laboratory, project: Project, judged: VerdictFile) -> envelope.S
     return envelope.Signed(statement, envelope.sign_statement(statement, keys.load_signing_key(str(lab.key))))
 
 
-def log(lab: Laboratory, rows: dict[str, np.ndarray], score: np.ndarray, version: int) -> None:
-    """What the service wrote of these rows."""
-    signals = {"current": rows["current"], "field": rows["field"], "score": score}
-    write_log(lab.root.parent / "log", load_contract(lab.root), lab.root, rows["time"], signals, version)
+def reach(checkout: Path, site: Path) -> None:
+    """Let a checkout find the folder in which the service's log and the truth are."""
+    (checkout / "site").symlink_to(site)
 
 
 def write_truth(lab: Laboratory, *rows: dict[str, np.ndarray]) -> None:

@@ -141,7 +141,7 @@ def dispatch(
     workflow: str,
     inputs: Mapping[str, str],
     lay_out: Callable[[Path], None] = lambda _: None,
-    **variables: str,
+    variables: Mapping[str, str] | None = None,
 ) -> list[act_log.Line]:
     """Run a workflow of the project on main, as a person or the monitor dispatches it; what act wrote.
 

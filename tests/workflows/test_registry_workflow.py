@@ -74,7 +74,9 @@ def test_what_a_hand_changed_is_found_by_night_and_put_right_by_whoever_is_asked
     first, second = (github.release(f"{MODEL}-v{number}") for number in (1, 2))
     inputs = {"verb": "retire", "reason": REASON, **retirement}
     registry = {"MLFLOW_TRACKING_URI": two.uri}
-    lines = run_dispatched(Project(two.root), github, tmp_path / "runner", FILES["registry"], inputs, **registry)
+    lines = run_dispatched(
+        Project(two.root), github, tmp_path / "runner", FILES["registry"], inputs, variables=registry
+    )
     said = "\n".join(line.text for line in lines)
     assert [line.job_result for line in lines if line.job_result] == ["success"], said
     assert (two.champion(), two.statuses()) == (2, {1: "retired", 2: "champion"})

@@ -49,7 +49,7 @@ def test_a_dispatch_brings_the_champion_before_back_with_its_release_and_a_versi
     reason = 'it drifts; `id` $(id) "quoted"'
     first, second = (github.release(f"{MODEL}-v{number}") for number in (1, 2))
     inputs, registry = {"reason": reason, "to": ""}, {"MLFLOW_TRACKING_URI": two.uri}
-    lines = dispatch(Project(two.root), github, tmp_path / "runner", FILES["rollback"], inputs, **registry)
+    lines = dispatch(Project(two.root), github, tmp_path / "runner", FILES["rollback"], inputs, variables=registry)
     said = "\n".join(line.text for line in lines)
     assert [line.job_result for line in lines if line.job_result] == ["success"], said
     assert two.champion() == 1
