@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from beampermit.errors import BadInput
+from beampermit.yaml_nodes import load_quickly
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -93,12 +94,15 @@ def parse_yaml(
     """
     from ruamel.yaml import YAML
 
-    text = _text(content, name, hint)
+    text, kind = _text(content, name, hint), "rt" if lines else "safe"
     with naming_yaml_errors(name, hint=hint):
+        tree, read = load_quickly(YAML(typ=kind, pure=True), text)
+        if read:  # it has no aliases
+            return tree
         if "*" in text and (fault := alias_fault(text, aliases)):
             message, line = fault
             raise BadInput(message, file=name, line=line, hint=hint)
-        return YAML(typ="rt" if lines else "safe", pure=True).load(text)
+        return YAML(typ=kind, pure=True).load(text)
 
 
 def alias_fault(text: str, allowed: bool) -> tuple[str, int] | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from beampermit.errors import BadInput
 from beampermit.reading import Aliases, naming_yaml_errors
+from beampermit.yaml_nodes import load_quickly
 
 _one_reader = Lock()
 
@@ -35,9 +36,14 @@ def _read(text: str, file: str) -> Mapping[Any, Any]:
         for number, line in enumerate(text.split("\n"), 1):
             if any(mark in line for mark in _BREAKS):
                 raise _unclear("there is a Unicode line separator in this line", file, number)
-        yaml = YAML(typ="rt", pure=True)
-        yaml.Parser, yaml.Constructor = _parser(file), _constructor(file)
-        tree = yaml.load(text)
+        constructor = _constructor(file)
+        quick = YAML(typ="rt", pure=True)
+        quick.Constructor = constructor
+        tree, read = load_quickly(quick, text)  # never what the parser refuses
+        if not read:
+            yaml = YAML(typ="rt", pure=True)
+            yaml.Parser, yaml.Constructor = _parser(file), constructor
+            tree = yaml.load(text)
     if not isinstance(tree, Mapping):
         raise BadInput("not a mapping, so neither a workflow nor an action", file=file, line=1)
     return tree

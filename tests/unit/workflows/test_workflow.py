@@ -71,7 +71,7 @@ def test_a_file_that_is_no_mapping_is_named() -> None:
 
 
 def test_threads_that_ask_for_one_file_at_once_read_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    start, read, reads = Barrier(3), tree._parser, list[str]()
+    start, read, reads = Barrier(3), tree._constructor, list[str]()
 
     def slow(file: str) -> object:
         reads.append(file)
@@ -82,7 +82,7 @@ def test_threads_that_ask_for_one_file_at_once_read_it_once(monkeypatch: pytest.
         start.wait()
         return read_tree("a: read by three\n", "w.yml")
 
-    monkeypatch.setattr(tree, "_parser", slow)
+    monkeypatch.setattr(tree, "_constructor", slow)
     with ThreadPoolExecutor(3) as pool:
         first, *others = pool.map(ask, range(3))
     assert (len(reads), all(other is first for other in others)) == (1, True)
