@@ -145,10 +145,10 @@ def alarms(
     """Write the alarm tree for Phoebus or JAWS.
 
     The PVs of the outputs, and for each alarm what it means and what to do. Of a model that is retired, by the ledger
-    as last fetched, the entries for Phoebus are disabled.
+    as last fetched, the entries for Phoebus are disabled, and for JAWS there are the commands that disable them.
     """
     from beampermit.documents import alarm_tree
-    from beampermit.documents.retired_alarms import disabled, reason
+    from beampermit.documents.retired_alarms import OVERRIDES, disabled, overrides, reason
     from beampermit.files import write_text
     from beampermit.project import Project
     from beampermit.registry.ledger import Ledger
@@ -159,14 +159,14 @@ def alarms(
     retirement = Ledger(found.git).state(found.contract.model.name).out_of_service
     if retirement and format == "phoebus":
         texts = {name: disabled(text, retirement) for name, text in texts.items()}
+    if retirement and format == "jaws":
+        texts[OVERRIDES] = overrides(tree, retirement)
     for name, text in texts.items():
         write_text(out / name, text)
     paths = [str(out / name) for name in texts]
     lines = list(paths)
     if retirement:
-        how = (
-            "its entries are disabled" if format == "phoebus" else "override each of its instances as Disabled in JAWS"
-        )
+        how = "its entries are disabled" if format == "phoebus" else f"sh {out / OVERRIDES} disables its instances"
         lines.append(f"note: the model is retired, {how}: {reason(retirement)}")
     body = {"files": paths, "pvs": tree.pvs} | ({"retired": reason(retirement)} if retirement else {})
     show(body, lambda: console().print("\n".join(lines)), as_json)

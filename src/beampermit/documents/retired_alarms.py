@@ -1,13 +1,17 @@
-"""The alarm tree of a retired model for Phoebus: its entries stay and are disabled, with reason and successor."""
+"""The alarm tree of a retired model: its entries stay and are disabled, with reason and successor."""
 
 from __future__ import annotations
 
+import shlex
 from xml.etree import ElementTree as ET
 
+from beampermit.documents.alarm_tree import Tree, monitor_pv
 from beampermit.documents.markdown import visible
 from beampermit.registry.event import Event
 
 TITLE = "Retired"
+OVERRIDES = "jaws-overrides"
+"""For `sh`: JAWS disables by overrides, which are no part of its instances."""
 
 
 def disabled(tree: str, retirement: Event) -> str:
@@ -22,6 +26,13 @@ def disabled(tree: str, retirement: Event) -> str:
         top.insert(0, guidance)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def overrides(tree: Tree, retirement: Event) -> str:
+    """A command of JAWS for each PV of the tree, which disables its instance."""
+    pvs = (*(pv for branch in tree.branches for pv in branch.pvs), monitor_pv(tree))
+    said = shlex.quote(reason(retirement))
+    return "".join(f"set_override --override Disabled --comments {said} -- {shlex.quote(pv)}\n" for pv in pvs)
 
 
 def reason(retirement: Event) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from beampermit.documents.alarm_tree import alarm_tree, phoebus
-from beampermit.documents.retired_alarms import disabled
+from beampermit.documents.alarm_tree import alarm_tree, instances, phoebus
+from beampermit.documents.retired_alarms import disabled, overrides, reason
 from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
@@ -49,6 +50,24 @@ def test_every_entry_is_there_and_disabled_with_reason_and_successor(
     assert "\x1b" not in said
 
 
+def test_the_commands_for_jaws_disable_each_instance_whatever_the_reason_is(
+    table: Project, event: Callable[..., Event], tmp_path: Path
+) -> None:
+    tree = alarm_tree(table)
+    gone = event(event="retire", reason="it's $(touch x) `id`\n; drifts", successor="orbit-faults")
+    (tmp_path / "set_override").write_text('#!/bin/sh\nprintf "%s\\0" "$@" >> told\n')
+    (tmp_path / "set_override").chmod(0o755)
+    found = {"PATH": str(tmp_path)}
+    subprocess.run(["/bin/sh"], input=overrides(tree, gone), text=True, cwd=tmp_path, env=found, check=True)
+    words = (tmp_path / "told").read_text().split("\0")[:-1]
+    calls = [words[first : first + 6] for first in range(0, len(words), 6)]
+    assert {(*one[:3], one[4]) for one in calls} == {("--override", "Disabled", "--comments", "--")}
+    assert {one[3] for one in calls} == {reason(gone)}
+    assert "$(touch x)" in reason(gone)
+    assert [one[5] for one in calls] == [line.partition("=")[0] for line in instances(tree).splitlines()]
+    assert not (tmp_path / "x").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["phoebus", "jaws"])
 def test_the_command_follows_the_ledger(
@@ -62,7 +81,7 @@ def test_the_command_follows_the_ledger(
     def made() -> tuple[str | None, str]:
         finished = beampermit("alarms", "--format", format, "--json", cwd=table.root)
         body = json.loads(finished.stdout)
-        return body.get("retired"), Path(table.root, body["files"][0]).read_text()
+        return body.get("retired"), "".join(Path(table.root, file).read_text() for file in body["files"])
 
     assert made()[0] is None
     sequence = {"sequence": 2, "expected": 1, "event": "retire", "reason": "drifts"}
@@ -70,8 +89,9 @@ def test_the_command_follows_the_ledger(
     retired, text = made()
     assert retired is not None
     assert retired.endswith(": drifts.")
-    assert ("<enabled>false</enabled>" in text) == (format == "phoebus")
+    assert ("<enabled>false</enabled>" in text, "set_override" in text) == (format == "phoebus", format == "jaws")
     ledger.fetch()
     back = {"sequence": 3, "expected": None, "event": "rollback", "reason": "it was the sensor"}
     ledger.append(promoted.model_copy(update=back))
-    assert (made()[0], "<enabled>false</enabled>" in made()[1]) == (None, False)
+    retired, text = made()
+    assert (retired, "<enabled>false</enabled>" in text, "set_override" in text) == (None, False, False)
