@@ -18,7 +18,7 @@ On = Annotated[
     typer.Option(
         "--on",
         metavar="PLACE",
-        help="local, slurm, dask://ADDRESS or kubernetes.",
+        help="local, slurm, dask://ADDRESS, dask-gateway://NAME or kubernetes.",
         show_default="compute.yaml, else local",
         rich_help_panel=PANEL,
     ),

@@ -17,13 +17,13 @@ import threading
 import time
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from beampermit import __version__
-from beampermit.compute import dask_worker
+from beampermit.compute import dask_worker, gateway
 from beampermit.compute.resources import Resources
 from beampermit.compute.unit import ENDED, INTERMEDIATE, OWN, REQUEST, STOP, UNIT
 from beampermit.compute.worker import store
@@ -47,11 +47,16 @@ class Dask:
     late = 15.0
 
     def __init__(self, on: str, resources: Resources, work: Path):
-        self._address = address_of(on)
+        through_gateway = on.startswith(f"{gateway.KIND}://")
+        if not through_gateway:
+            self._address = address_of(on)
         if resources.nodes > 1:
             raise BadInput(f"--on {on}: a unit runs in one worker, and --nodes is {resources.nodes}")
         if find_spec("distributed") is None:
             raise BadInput("--on dask://ADDRESS needs the extra dask", hint="pip install 'beampermit[dask]'")
+        if through_gateway:
+            self._address = gateway.name_of(on)
+        self._through_gateway, self._connection = through_gateway, ExitStack()
         self._resources, self._room = resources, work.absolute() / dask_worker.ROOM
         self._client: Any = None
         self._open: dict[Path, Any] = {}
@@ -69,16 +74,23 @@ class Dask:
         from distributed import Client
 
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it says, we say
+        if self._through_gateway:
+            self._client = self._connection.enter_context(gateway.client_of(self._address))
+            return self._begun()
         file: Any = {"scheduler_file": self._address} if self._address.startswith("/") else {"address": self._address}
         try:
             self._client = Client(**file, timeout=CONNECTING, set_as_default=False)
         except (OSError, ValueError) as error:
             words = " ".join(str(error).split())[:200]
             raise Outside(f"no Dask scheduler answers at {self._address}: {words}") from None
+        return self._begun()
+
+    def _begun(self) -> Dask:
         try:
             self._refuse_other_versions()
         except BaseException:
             self._client.close(timeout=LOOK)
+            self._connection.close()
             raise
         self._looking.start()
         return self
@@ -88,6 +100,7 @@ class Dask:
         self._over.set()
         with suppress(Exception):
             self._client.close(timeout=5 * LOOK)
+        self._connection.close()
 
     @property
     def slots(self) -> int:

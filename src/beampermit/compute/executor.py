@@ -10,7 +10,7 @@ from typing import Protocol
 from beampermit.compute.resources import Resources
 from beampermit.errors import BadInput, did_you_mean
 
-ON = ("local", "slurm", "dask://ADDRESS", "kubernetes")
+ON = ("local", "slurm", "dask://ADDRESS", "dask-gateway://NAME", "kubernetes")
 
 
 class Executor(Protocol):
@@ -50,7 +50,7 @@ class Executor(Protocol):
 
 
 def open_executor(on: str, resources: Resources, work: Path) -> AbstractContextManager[Executor]:
-    """The executor that `on` names: `local`, `slurm`, `dask://ADDRESS` or `kubernetes`.
+    """The executor that `on` names, one of `ON`.
 
     `work` is the folder of work, which all machines share that units run on. Raises `BadInput` for another name.
     """
@@ -63,7 +63,7 @@ def open_executor(on: str, resources: Resources, work: Path) -> AbstractContextM
         from beampermit.compute.slurm import Slurm
 
         return Slurm(resources, work)
-    if kind == "dask":
+    if kind in ("dask", "dask-gateway"):
         from beampermit.compute.dask import Dask
 
         return Dask(on, resources, work)

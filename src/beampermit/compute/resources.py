@@ -66,7 +66,7 @@ class Resources(Record):
     """What each unit gets, and where units run. A field is a key of `compute.yaml`, and most are an option."""
 
     on: str = "local"
-    """Where units run: `local`, `slurm`, `dask://ADDRESS` or `kubernetes`."""
+    """Where units run: `local`, `slurm`, `dask://ADDRESS`, `dask-gateway://NAME` or `kubernetes`."""
     cores: int = Field(default=1, strict=True, ge=1, le=4096)
     """Cores of a unit; its libraries get as many threads."""
     gpus: int = Field(default=0, strict=True, ge=0, le=64)

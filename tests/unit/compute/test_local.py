@@ -110,5 +110,6 @@ def test_without_gpus_a_unit_sees_none(
 
 
 def test_an_executor_that_does_not_exist(work: Path) -> None:
-    with pytest.raises(BadInput, match="--on is 'slrum', and there is local, slurm, dask://ADDRESS, kubernetes; did"):
+    there = "local, slurm, dask://ADDRESS, dask-gateway://NAME, kubernetes"
+    with pytest.raises(BadInput, match=f"--on is 'slrum', and there is {there}; did"):
         open_executor("slrum", Resources(), work)

@@ -1,0 +1,84 @@
+"""A cluster of Dask Gateway. Its scheduler is reached through the gateway's proxy, with the user's own login."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from typing import Any
+
+from beampermit.errors import BadInput, Outside
+
+KIND = "dask-gateway"
+NOT_CONFIGURED = "export DASK_GATEWAY__ADDRESS=https://HOST/services/dask-gateway"
+
+
+def name_of(on: str) -> str:
+    """Of the cluster in `dask-gateway://NAME`; empty for the one that runs."""
+    if find_spec("dask_gateway") is None:
+        raise BadInput("--on dask-gateway://NAME needs the client of Dask Gateway", hint="pip install dask-gateway")
+    name = on.removeprefix(f"{KIND}://").rstrip("/")
+    if not all(letter.isalnum() or letter in "._-" for letter in name):
+        raise BadInput(
+            f"--on is {on!r}, and dask-gateway://NAME is needed, with the name of a cluster; "
+            "address and login of the gateway stand in Dask's own configuration",
+            hint=NOT_CONFIGURED,
+        )
+    return name
+
+
+@contextmanager
+def client_of(name: str) -> Iterator[Any]:
+    """A client of the cluster; at the end, the cluster goes on. Raises `BadInput`, `Outside`."""
+    import aiohttp
+    from dask_gateway import Gateway  # pyright: ignore[reportMissingImports]
+    from dask_gateway.client import (  # pyright: ignore[reportMissingImports]
+        GatewayClusterError,
+        GatewayServerError,
+    )
+
+    try:
+        gateway = Gateway()
+    except ValueError:
+        raise BadInput("Dask's configuration names no Dask Gateway", hint=NOT_CONFIGURED) from None
+    try:
+        found = gateway.get_cluster(name or _only(gateway)).name  # asked first: to connect in vain leaves things behind
+        cluster = gateway.connect(found, shutdown_on_close=False)
+        client = cluster.get_client(set_as_default=False)
+    except (ValueError, GatewayClusterError) as error:  # there is none of this name, or it has ended
+        let_go(gateway)
+        raise BadInput(f"Dask Gateway: {_words(error)}") from None
+    except (aiohttp.ClientError, GatewayServerError, OSError) as error:
+        let_go(gateway)
+        raise Outside(f"Dask Gateway at {gateway.address}: {_words(error)}") from None
+    except BaseException:
+        let_go(gateway)
+        raise
+    try:
+        yield client
+    finally:
+        with suppress(Exception):
+            client.close(timeout=5)
+            cluster.close(shutdown=False)
+        let_go(cluster.gateway)
+        let_go(gateway)
+
+
+def let_go(gateway: Any) -> None:
+    """Close a client of the gateway. Collected as garbage, it would close itself again and print that it cannot."""
+    with suppress(RuntimeError):  # it is closed
+        gateway.close()
+    with suppress(AttributeError):
+        del gateway._loop_runner
+
+
+def _only(gateway: Any) -> str:
+    names = sorted(cluster.name for cluster in gateway.list_clusters())
+    if len(names) == 1:
+        return names[0]
+    there = f"you have {', '.join(names)}: name one" if names else "you have none: make one where you work"
+    raise ValueError(f"--on dask-gateway:// is the one cluster of yours, and {there}")
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

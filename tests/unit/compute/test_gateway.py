@@ -1,0 +1,122 @@
+"""Units on a cluster of a real Dask Gateway, whose workers are processes of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beampermit.compute import dask
+from beampermit.compute.collect import perform_all
+from beampermit.compute.executor import open_executor
+from beampermit.compute.gateway import NOT_CONFIGURED, let_go
+from beampermit.compute.resources import Resources
+from beampermit.compute.unit import Unit
+from beampermit.errors import BadInput, Outside
+from support.units_of_work import wait_for
+
+pytest.importorskip("dask_gateway", reason="needs dask-gateway")
+pytest.importorskip("dask_gateway_server", reason="needs dask-gateway-server")
+pytestmark = pytest.mark.slow
+PASSWORD = "hunter2-of-the-gateway"
+SETTINGS = """\
+c.DaskGateway.backend_class = "dask_gateway_server.backends.local.UnsafeLocalBackend"
+c.DaskGateway.authenticator_class = "dask_gateway_server.auth.SimpleAuthenticator"
+c.SimpleAuthenticator.password = {password!r}
+c.DaskGateway.address = "127.0.0.1:{api}"
+c.Proxy.address = "127.0.0.1:{proxy}"
+c.LocalBackend.clusters_directory = c.UnsafeLocalBackend.clusters_directory = {folder!r}
+c.ClusterConfig.scheduler_cmd = [{dask!r}, "scheduler"]
+c.ClusterConfig.worker_cmd = [{dask!r}, "worker"]
+c.ClusterConfig.worker_cores = 1
+c.ClusterConfig.worker_memory = "1 G"
+c.ClusterConfig.environment = {environment!r}
+"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """That of a gateway on free ports, with the login in Dask's configuration."""
+    folder = tmp_path_factory.mktemp("gateway")
+    with socket.socket() as one, socket.socket() as other:
+        for found in (one, other):
+            found.bind(("127.0.0.1", 0))
+        api, proxy = one.getsockname()[1], other.getsockname()[1]
+    (folder / "clusters").mkdir()
+    environment = {"BEAMPERMIT_CACHE": str(folder / "cache"), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    words = {"password": PASSWORD, "api": api, "proxy": proxy, "folder": str(folder / "clusters")}
+    program = str(Path(sys.executable).with_name("dask"))
+    (folder / "settings.py").write_text(SETTINGS.format(**words, dask=program, environment=environment))
+    command = [sys.executable, "-m", "dask_gateway_server", "-f", str(folder / "settings.py")]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for(lambda: answers(proxy))
+        yield f"http://127.0.0.1:{proxy}"
+    finally:
+        server.terminate()  # it ends what it started
+        with suppress(subprocess.TimeoutExpired):
+            server.wait(20)
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def answers(port: int) -> bool:
+    from urllib.request import urlopen
+
+    with suppress(OSError):
+        return urlopen(f"http://127.0.0.1:{port}/api/health", timeout=5).status == 200
+    return False
+
+
+@pytest.fixture
+def gateway(address: str) -> Iterator[Any]:
+    """The gateway as its user sees it."""
+    import dask as library
+    from dask_gateway import Gateway
+
+    login = {"type": "basic", "kwargs": {"username": "ada", "password": PASSWORD}}
+    with library.config.set({"gateway.address": address, "gateway.auth": login}):
+        found = Gateway()
+        yield found
+    let_go(found)
+
+
+def test_units_run_on_a_cluster_of_the_gateway_which_goes_on(
+    gateway: Any, work: Path, unit_of: Callable[..., Unit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask.Dask, "late", 0.1)
+    with pytest.raises(BadInput, match="is the one cluster of yours, and you have none: make one where you work"):
+        open_executor("dask-gateway://", Resources(), work).__enter__()
+    cluster = gateway.new_cluster(shutdown_on_close=False)
+    cluster.scale(1)
+    for name in (cluster.name, ""):
+        with open_executor(f"dask-gateway://{name}", Resources(), work) as executor:
+            ended = list(perform_all(iter([unit_of(1), unit_of(len(name) + 2)]), executor, work))
+        assert {one.result["x"] for one in ended if one.result} == {1, (len(name) + 2) ** 2}
+    with pytest.raises(BadInput, match=r"Dask Gateway: .*no-such-cluster"):
+        open_executor("dask-gateway://no-such-cluster", Resources(), work).__enter__()
+    assert [one.status.name for one in gateway.list_clusters()] == ["RUNNING"]
+    cluster.close(shutdown=True)
+    let_go(cluster.gateway)
+
+
+def test_a_gateway_that_is_not_there_or_not_known_is_said(work: Path) -> None:
+    import dask as library
+
+    with pytest.raises(BadInput, match="Dask's configuration names no Dask Gateway") as caught:
+        open_executor("dask-gateway://ada", Resources(), work).__enter__()
+    assert caught.value.hint == NOT_CONFIGURED
+    with library.config.set({"gateway.address": "http://127.0.0.1:9"}), pytest.raises(Outside) as gone:
+        open_executor("dask-gateway://ada", Resources(), work).__enter__()
+    assert gone.value.message.startswith("Dask Gateway at http://127.0.0.1:9: Cannot connect to host 127.0.0.1:9")
+    with pytest.raises(BadInput, match="stand in Dask's own configuration"):
+        open_executor("dask-gateway://ada:secret@host/cluster", Resources(), work)
