@@ -31,14 +31,14 @@ def name_of(on: str) -> str:
 def client_of(name: str) -> Iterator[Any]:
     """A client of the cluster; at the end, the cluster goes on. Raises `BadInput`, `Outside`."""
     import aiohttp
-    from dask_gateway import Gateway  # pyright: ignore[reportMissingImports]
-    from dask_gateway.client import (  # pyright: ignore[reportMissingImports]
+    from dask_gateway import Gateway
+    from dask_gateway.client import (
         GatewayClusterError,
         GatewayServerError,
     )
 
     try:
-        gateway = Gateway()
+        gateway: Any = Gateway()
     except ValueError:
         raise BadInput("Dask's configuration names no Dask Gateway", hint=NOT_CONFIGURED) from None
     try:

@@ -23,8 +23,6 @@ from beampermit.compute.unit import Unit
 from beampermit.errors import BadInput, Outside
 from support.units_of_work import wait_for
 
-pytest.importorskip("dask_gateway", reason="needs dask-gateway")
-pytest.importorskip("dask_gateway_server", reason="needs dask-gateway-server")
 pytestmark = pytest.mark.slow
 PASSWORD = "hunter2-of-the-gateway"
 SETTINGS = """\
