@@ -98,8 +98,10 @@ class _Making:
     def ask_registry(self, opened: Registry | BeampermitError | None) -> Answers | BeampermitError | None:
         """None where there is nothing to ask."""
         models = self.registered
-        if not models or opened is None or isinstance(opened, BeampermitError):
-            return opened if models else None
+        if not models or opened is None:
+            return None
+        if isinstance(opened, BeampermitError):
+            return opened
         return guarded(lambda: ask_registry(opened, models))
 
     def registry(self, answers: Answers | BeampermitError | None) -> None:
