@@ -172,3 +172,35 @@ def test_it_lies_where_jupyter_looks(monkeypatch: pytest.MonkeyPatch, tmp_path: 
             for name, value in variables.items():
                 patch.setenv(name, value)
             assert str(kernel.kernels_folder()) == f"{jupyter_data_dir()}/kernels"
+
+
+@pytest.mark.slow
+def test_a_kernel_of_all_users_is_found_by_jupyter_path_and_answers(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As JupyterHub has it: the volume is named by `JUPYTER_PATH`, and the home is of somebody else."""
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+    from jupyter_client.manager import start_new_kernel
+
+    assert command(root, "--name", "bpm-faults", "--prefix", str(tmp_path / "environments"))[0] == 0
+    for name in ("JUPYTER_DATA_DIR", "IPYTHONDIR"):
+        monkeypatch.setenv(name, str(tmp_path / f"{name} of ada"))
+    with pytest.raises(NoSuchKernel):
+        KernelSpecManager().get_kernel_spec("bpm-faults")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "environments/share/jupyter"))
+    found = KernelSpecManager().get_kernel_spec("bpm-faults")
+    assert found.resource_dir == str(tmp_path / "environments/share/jupyter/kernels/bpm-faults")
+    assert found.display_name == "bpm-faults (locked)"
+    said: list[str] = []
+    manager, client = start_new_kernel(kernel_name="bpm-faults", cwd=str(tmp_path))
+    try:
+        answer = client.execute_interactive(
+            "import mine, sys; print(mine.ANSWER, sys.prefix)",
+            output_hook=lambda message: said.append(message["content"].get("text", "")),
+            timeout=60,
+        )
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert answer["content"]["status"] == "ok"
+    assert "".join(said) == f"42 {root}/.venv\n"
