@@ -75,9 +75,8 @@ def test_the_longest_words_fit() -> None:
     assert len(Signal.model_validate({**VALVE, "words": words}).words) == 64
 
 
-def test_the_pipeline_of_a_project_makes_the_same_of_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pipeline_of_a_project_makes_the_same_of_words() -> None:
     """Its record changes with their order, so that DVC trains again."""
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # the template is copied as it lies there
     pipeline: Any = ModuleType("pipeline_contract")  # not imported: that would leave bytecode in the template
     sys.modules[pipeline.__name__] = pipeline
     try:
