@@ -16,7 +16,7 @@ import pytest
 from beampermit.errors import BadInput, Failed
 from beampermit.progress import silent
 from beampermit.project import Project
-from beampermit.trials.records import State, Trial
+from beampermit.trials.records import State
 from beampermit.trials.session import Session, run_study, text
 from beampermit.trials.settings import FILE
 from beampermit.trials.storage import JOURNAL, folder_of
@@ -71,11 +71,6 @@ def test_the_same_seed_makes_the_same_trials_and_does_none_twice(
     assert [trial.params for trial in second.study.trials] == [trial.params for trial in first.study.trials]
 
 
-def only(session: Session) -> Trial:
-    (trial,) = session.study.trials
-    return trial
-
-
 WRONG = {
     "nan": "NaN is not a JSON number",
     "no json": "not JSON",
@@ -88,17 +83,20 @@ WRONG = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wrong", WRONG)
 def test_a_trial_that_goes_wrong_says_how_and_where_all_do_the_study_fails(
-    searched: Project, search: Callable[..., Session], wrong: str
+    searched: Project, search: Callable[..., Session]
 ) -> None:
-    does(searched, wrong)
-    with pytest.raises(Failed, match="all 1 trial failed; trial 0: ") as caught:
-        search(1)
-    assert WRONG[wrong] in caught.value.message
-    (trial,) = read_study(searched).trials
-    assert (trial.state, trial.values) == (State.FAILED, {})
-    assert WRONG[wrong] in trial.reason
+    choices = f"train.does: {{choice: {json.dumps([*WRONG])}}}\n  sampler: grid"
+    replace(searched.root / FILE, "train.depth: {int: [1, 8]}\n  sampler: random", choices)
+    replace(searched.root / FILE, "    train.x: {float: [-5.0, 5.0]}\n", "")
+    with pytest.raises(Failed, match=f"all {len(WRONG)} trials failed; trial ") as caught:
+        search(len(WRONG))
+    trials = {trial.params["train.does"]: trial for trial in read_study(searched).trials}
+    assert trials.keys() == WRONG.keys()
+    for wrong, said in WRONG.items():
+        assert (trials[wrong].state, trials[wrong].values) == (State.FAILED, {})
+        assert said in trials[wrong].reason
+    assert caught.value.message.partition(": ")[2] in {trial.reason for trial in trials.values()}
 
 
 @pytest.mark.slow
