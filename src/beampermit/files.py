@@ -59,6 +59,25 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def new_folder(place: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `place`, which is renamed to `place` at the end or, after an error, removed.
+
+    Of several processes that make the same, the first one's stays. The folder around it must be there.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=".new-", dir=place.parent))
+    try:
+        yield folder
+        folder.chmod(0o755)
+        try:
+            folder.rename(place)
+        except OSError:
+            if not place.is_dir():
+                raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def remove(path: Path) -> None:
     """Remove a file, a link or a folder with all that is in it, whatever their modes; no link is followed.
 

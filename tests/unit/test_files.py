@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.errors import BadInput, from_os_error
-from beampermit.files import remove, replacing, write_json, write_text
+from beampermit.files import new_folder, remove, replacing, write_json, write_text
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -71,6 +71,21 @@ def test_a_folder_is_removed_with_all_in_it_and_nothing_behind_a_link(tmp_path: 
     remove(tmp_path / "nothing")
     assert [*tmp_path.iterdir()] == [tmp_path / "outside"]
     assert (tmp_path / "outside").stat().st_mode & 0o777 == 0o500
+
+
+def test_of_two_processes_that_make_a_folder_the_first_one_s_stays_and_nothing_else(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    with new_folder(place) as folder:
+        (folder / "second").touch()
+        with new_folder(place) as other:
+            (other / "first").touch()
+    assert [[*tmp_path.iterdir()], [*place.iterdir()]] == [[place], [place / "first"]]
+    with pytest.raises(KeyError), new_folder(tmp_path / "never") as folder:
+        raise KeyError
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError), new_folder(tmp_path / "file"):
+        pass
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "file", place]
 
 
 def test_nan_is_never_written(tmp_path: Path) -> None:

@@ -9,18 +9,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from beampermit.contract import FILE_NAME, Contract
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, BeampermitError, Outside, counted, several
 from beampermit.git import SUBMODULE
 from beampermit.interlocks.interlock import PROJECT_CODE, Finding, Interlock, failed, passed
-from beampermit.interlocks.pytest_run import TIMEOUT, Text
+from beampermit.interlocks.pytest_run import TIMEOUT, Signed, Text, read_report
 from beampermit.project import Project
-from beampermit.reading import first_fault, parse_json
 from beampermit.record import Record
 from beampermit.verdicts.verdict import Location
 
@@ -55,8 +54,7 @@ class One(Record, strict=True):
         )
 
 
-class Report(Record, strict=True):
-    word: str
+class Report(Signed, strict=True):
     missing: Text
     ran: list[One]
 
@@ -185,7 +183,7 @@ def run_notebooks(project: Project, environment: Environment, paths: Sequence[st
         except Outside as error:
             return [], error.message
         try:
-            report = _read(written, word)
+            report = read_report(Report, written, word, "the notebooks")
         except BadInput as error:
             return [], f"{error.message}, exit status {finished.code}: {finished.tail}"
     if report.missing:
@@ -194,23 +192,8 @@ def run_notebooks(project: Project, environment: Environment, paths: Sequence[st
     own_path = {str(project.root / path): path for path in paths}
     ran = [one.model_copy(update={"path": own_path[one.path]}) for one in report.ran if one.path in own_path]
     if len(ran) != len(paths):
-        return [], "the report about the notebooks is not complete"
+        return [], "the report of the notebooks is not complete"
     return ran, ""
-
-
-def _read(file: IO[bytes], word: str) -> Report:
-    """The project's own code may have written it. Raises `BadInput`."""
-    file.seek(0)
-    content = file.read(LARGEST + 1)
-    if not content or len(content) > LARGEST:
-        raise BadInput("the notebooks ended without a report")
-    try:
-        report = Report.model_validate(parse_json(content, "the report about the notebooks"))
-    except ValidationError as error:
-        raise BadInput(f"the report about the notebooks cannot be read: {first_fault(error)}") from None
-    if not secrets.compare_digest(report.word.encode(), word.encode()):
-        raise BadInput("something else than Beampermit wrote the report about the notebooks")
-    return report
 
 
 def _with_outputs(project: Project, paths: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import IO, Annotated, Literal
+from typing import IO, Annotated, Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -79,13 +79,21 @@ class Collected(Record, strict=True):
         return "gpu" in self.marks
 
 
-class Report(Record, strict=True):
+class Signed(Record, strict=True):
+    """A report that has the word which only our code knows."""
+
+    word: str
+
+
+R = TypeVar("R", bound=Signed)
+
+
+class Report(Signed, strict=True):
     """What the plugin writes: the tests in the order they ran, and the peak memory of one GPU in bytes.
 
     `options` are those of pytest that leave tests out, `settings` the file that pytest read its settings from.
     """
 
-    word: str
     cases: list[Case]
     collected: list[Collected]
     options: list[Text]
@@ -117,7 +125,7 @@ def run_tests(project: Project, environment: Environment, folders: Sequence[str]
         except Outside as error:
             return Ran(trouble=error.message)
         try:
-            report = read_report(written, word)
+            report = read_report(Report, written, word, "pytest")
         except BadInput as error:
             return Ran(code=finished.code, trouble=_why_none(finished, error))
     return Ran(
@@ -131,20 +139,23 @@ def run_tests(project: Project, environment: Environment, folders: Sequence[str]
     )
 
 
-def read_report(file: IO[bytes], word: str) -> Report:
-    """Read what the plugin wrote, which knows `word`; the project's own code may have written it. Raises `BadInput`."""
+def read_report(kind: type[R], file: IO[bytes], word: str, of: str) -> R:
+    """Read what our code wrote beside the project's own, which may have written it too, and does not know `word`.
+
+    Raises `BadInput`.
+    """
     file.seek(0)
     text = file.read(LARGEST + 1)
     if not text:
-        raise BadInput("pytest wrote no report")
+        raise BadInput(f"{of} ended without a report")
     if len(text) > LARGEST:
-        raise BadInput(f"the report of pytest is larger than {LARGEST} bytes")
+        raise BadInput(f"the report of {of} is larger than {LARGEST} bytes")
     try:
-        report = Report.model_validate(parse_json(text, "the report of pytest"))
+        report = kind.model_validate(parse_json(text, f"the report of {of}"))
     except ValidationError as error:
-        raise BadInput(f"this is not a report of Beampermit's pytest plugin: {first_fault(error)}") from None
+        raise BadInput(f"the report of {of} cannot be read: {first_fault(error)}") from None
     if not secrets.compare_digest(report.word.encode(), word.encode()):
-        raise BadInput("something else than Beampermit's pytest plugin wrote the report")
+        raise BadInput(f"something else than Beampermit wrote the report of {of}")
     return report
 
 

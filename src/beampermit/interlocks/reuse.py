@@ -45,7 +45,6 @@ WORTH_SAVING = 10.0
 UNREAD = {"DVC_NO_ANALYTICS", "BEAMPERMIT_SIGNING_KEY", "TERM"}
 """What is set as DVC is loaded, what no check reads, and what differs from one terminal to the next."""
 
-PINNED = (".python-version", ".python-versions")
 CONDA = ("environment*.yaml", "*-environment.yml", "*-environment.yaml")
 """What is read by these names in the project's folder, though git ignores it, besides what GIT005 names."""
 MACHINE = tuple(map(Path, ("/etc/uv", "/etc/xdg/uv")))
@@ -186,7 +185,7 @@ class Reuse:
     def _requirements(self, inputs: Inputs) -> str:
         """What the lock is compared with outside the commit: uv's settings and Python, and projects locked with it."""
         from beampermit.environments.uv import Uv
-        from beampermit.environments.uv.specification import FILE, LOCAL
+        from beampermit.environments.uv.specification import FILE, LOCAL, PINNED
 
         root = self._project.root.absolute()
         files = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import beampermit
+from beampermit.datasets.configuration import settings_in
 from beampermit.errors import BadInput, Failed
 from beampermit.git import LOCAL, OF_ORIGIN, Git, resolve_base
 from beampermit.workflows.workflow import own_root
@@ -120,13 +121,12 @@ def share_local_remotes(project: Path, clone: Clone, git: Git) -> None:
     text = git.read(clone.base or clone.commit, ".dvc/config") or git.read(clone.commit, ".dvc/config")
     if not text:
         return
-    from configobj import ConfigObj
-
     base = project / ".dvc"
     lines: list[str] = []
-    for section, keys in ConfigObj(text.splitlines()).items():
-        url = keys.get("url") if isinstance(keys, dict) else None
-        if section.strip("'").startswith("remote ") and url and "://" not in url and not os.path.isabs(url):  # noqa: PTH117
+    for name, url in settings_in(text, ".dvc/config").items():
+        section, _, key = name.rpartition(".")
+        relative = key == "url" and "://" not in url and not os.path.isabs(url)  # noqa: PTH117
+        if section.strip("'").startswith("remote ") and relative:
             lines += [f"[{section}]", f"    url = {(base / url).resolve()}"]
     if lines:
         local = clone.root / git.prefix / ".dvc"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +17,7 @@ from beampermit.environments import Environment
 from beampermit.environments.choice import backend_of
 from beampermit.environments.environment import stamp_of
 from beampermit.errors import Failed, Outside
+from beampermit.files import new_folder
 from beampermit.git import Git
 from beampermit.progress import Progress
 from beampermit.project import Project
@@ -119,17 +119,12 @@ def _lay_out(tree: Path, top: Path, locked: Path | None) -> None:
     if tree.is_dir():
         return
     tree.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".new-", dir=tree.parent))
-    try:
+    with new_folder(tree) as folder:
         (folder / "src").mkdir()
         shutil.copyfile(Path(str(stage_runner.__file__)), folder / "src" / f"{MODULE}.py")
         shutil.copytree(top, folder / WHOLE, symlinks=True)
         if locked:
             _copy_lock(locked, folder)
-        folder.chmod(0o755)
-        folder.rename(tree)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy_lock(project: Path, tree: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -27,6 +26,7 @@ from beampermit.datasets.tables import open_tables
 from beampermit.digest import digest_bytes, digest_file, digest_json
 from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
+from beampermit.files import new_folder
 from beampermit.progress import Progress
 from beampermit.project import Project
 from beampermit.record import Count, Number, Record
@@ -226,21 +226,13 @@ def _laid_out(subject: Subject, tree: Path, rows: _Rows, fold: Fold, by: By, cou
     place = work / TREES / name
     if place.is_dir():
         return place
-    folder = Path(tempfile.mkdtemp(prefix=".new-", dir=place.parent))
-    try:
+    with new_folder(place) as folder:
         shutil.copytree(tree, folder, dirs_exist_ok=True, copy_function=_linked)
         for split, source in zip(SPLITS, rows.files, strict=True):
             target = folder / source.relative_to(tree)
             target.unlink()
             _write(rows.files, fold.fitted if split == "train" else fold.held_out, target)
         _require_apart(folder, rows.contract, fold, by)
-        folder.chmod(0o755)
-        folder.rename(place)
-    except OSError:
-        if not place.is_dir():  # else somebody else was first, with the same rows
-            raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return place
 
 

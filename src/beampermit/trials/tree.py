@@ -11,7 +11,7 @@ from typing import Any
 from beampermit.contract import FILE_NAME as CONTRACT
 from beampermit.datasets.remote import hash_of
 from beampermit.errors import Failed
-from beampermit.files import write_bytes
+from beampermit.files import new_folder, write_bytes
 from beampermit.trials.binding import Subject
 from beampermit.trials.settings import FILE
 
@@ -29,13 +29,8 @@ def cut_tree(subject: Subject, work: Path) -> Path:
     if place.is_dir():
         return place
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder = Path(tempfile.mkdtemp(prefix=".new-", dir=place.parent))
-    try:
+    with new_folder(place) as folder:
         _fill(subject, work, folder)
-        folder.chmod(0o755)
-        _rename(folder, place)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return place
 
 
@@ -82,14 +77,6 @@ def _link(stored: Path, target: Path) -> None:
         os.link(stored, target)
     except OSError:  # a file system without links, or too many of them
         shutil.copyfile(stored, target)
-
-
-def _rename(folder: Path, place: Path) -> None:
-    try:
-        folder.rename(place)
-    except OSError:
-        if not place.is_dir():  # else somebody else was first, with the same bytes
-            raise
 
 
 def _yaml(content: dict[str, Any]) -> bytes:

@@ -271,16 +271,16 @@ def test_an_environment_without_nbclient_is_said(judge: Judge, tmp_path: Path, m
         ("print('{}')", "the notebooks ended without a report, exit status 0: {}"),
         (
             'import os, sys; os.write(int(sys.argv[1]), b\'{"word": "x", "missing": "", "ran": []}\')',
-            "something else than Beampermit wrote the report about the notebooks, exit status 0",
+            "something else than Beampermit wrote the report of the notebooks, exit status 0",
         ),
         (
             "import os, sys; os.write(int(sys.argv[1]), b'{\"word\": 3}')",
-            "the report about the notebooks cannot be read: word: Input should be a valid string",
+            "the report of the notebooks cannot be read: word: Input should be a valid string",
         ),
         (
             "import json, os, sys\nreport = {'word': input(), 'missing': '', 'ran': []}\n"
             "os.write(int(sys.argv[1]), json.dumps(report).encode())",
-            "the report about the notebooks is not complete",
+            "the report of the notebooks is not complete",
         ),
     ],
 )

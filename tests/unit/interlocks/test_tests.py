@@ -95,12 +95,12 @@ DEFECTS = {
     ),
     "the process ends well in a test": (
         "import os\ndef test(): os._exit(0)\n",
-        "pytest wrote no report, though its exit status is 0: something ended the process",
+        "pytest ended without a report, though its exit status is 0: something ended the process",
         None,
     ),
     "the process ends badly in a test": (
         "import os\ndef test(): os._exit(3)\n",
-        "pytest wrote no report, exit status 3",
+        "pytest ended without a report, exit status 3",
         None,
     ),
 }
@@ -240,28 +240,28 @@ REPORTS = {
 }
 
 
-def _file(content: str) -> BytesIO:
-    return BytesIO(content.encode())
+def _read(content: str) -> pytest_run.Report:
+    return pytest_run.read_report(pytest_run.Report, BytesIO(content.encode()), "quench", "pytest")
 
 
 @pytest.mark.parametrize("report", REPORTS)
 def test_a_report_that_the_plugin_would_not_write_is_refused(report: str) -> None:
-    assert pytest_run.read_report(_file(_report()), "quench").cases[0].place == "tests/unit/test_it.py:1"
+    assert _read(_report()).cases[0].place == "tests/unit/test_it.py:1"
     with pytest.raises(BadInput):
-        pytest_run.read_report(_file(REPORTS[report]), "quench")
+        _read(REPORTS[report])
 
 
 @pytest.mark.attack(
     guard="TST001",
     tried="code of the project finds the open file and writes a report into it: 63 passed",
-    said="something else than Beampermit's pytest plugin wrote the report",
+    said="something else than Beampermit wrote the report of pytest",
 )
 def test_a_report_without_the_word_that_the_plugin_was_given_is_refused(said: str) -> None:
     with pytest.raises(BadInput, match=re.escape(said)):
-        pytest_run.read_report(_file(_report(word="guess")), "quench")
+        _read(_report(word="guess"))
 
 
 def test_a_report_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pytest_run, "LARGEST", 10)
     with pytest.raises(BadInput, match="larger than 10 bytes"):
-        pytest_run.read_report(_file(_report()), "quench")
+        _read(_report())

@@ -77,7 +77,7 @@ def test_what_fails_is_judged_by_a_run_of_its_own(judge: Judge) -> None:
 @pytest.mark.slow
 def test_a_crash_is_that_of_its_folder(judge: Judge) -> None:
     verdicts, runs = judge({"unit/test_a.py": "import os\ndef test(): os.abort()\n", "integration/test_b.py": PASSES})
-    assert verdicts["TST001"].reason.startswith("pytest wrote no report, exit status -6")
+    assert verdicts["TST001"].reason.startswith("pytest ended without a report, exit status -6")
     assert verdicts["TST002"].reason == "1 test passed"
     assert runs == [[UNIT, INTEGRATION], [UNIT], [INTEGRATION]]
 

@@ -253,7 +253,7 @@ ATTACKS = [
         },
         guard="TST001",
         tried="a conftest writes its own report into every open file and ends the process with status 0",
-        said="something else than Beampermit's pytest plugin wrote the report",
+        said="something else than Beampermit wrote the report of pytest",
         id="a report by the project",
     ),
     attack_case(
