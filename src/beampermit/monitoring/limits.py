@@ -250,6 +250,10 @@ def parse_calibration(content: bytes, name: str) -> Calibration:
 def calibrated(limits: Limits, calibration: Calibration, name: Path | str) -> Limits:
     """The limits with those of a calibration in place of their own. Raises `BadInput` for one of something else."""
     if unknown := sorted({*calibration.limits} - {*limits.keys}):
-        raise BadInput(f"limits: {unknown[0]!r} is no check and subject of the limits of the reference", file=name)
+        raise BadInput(
+            f"limits: {unknown[0]!r} is no check and subject of the limits of the reference",
+            file=name,
+            hint="delete the file where inputs are others now, or: beampermit backtest LOG --false-alarms 1 --write",
+        )
     found = {"calibrated": dict(calibration.limits), "calibrated_usual": dict(calibration.usual)}
     return limits.model_copy(update={**found, "calibration": calibration})
