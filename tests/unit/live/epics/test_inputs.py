@@ -107,6 +107,9 @@ def test_words_are_numbered_by_the_contract_whatever_the_number_in_the_ioc(epics
                 assert read[name].message == f"the word {word!r}, which is none of off, low, on"
             assert read["FLOAT"][3:5] == (Fault.WRONG_TYPE, "float instead of one of the words off, low, on")
             assert read["ONE"].fault == Fault.WRONG_TYPE
+        machine.ioc.set("MODE", 1)  # only the number is sent
+        until(lambda: {inputs[f"{protocol}MODE"].value for protocol in BOTH} == {1.0})
+        machine.ioc.set("MODE", 2)
         with client(epics, "aioca") as operator:  # the label of state 2 is given to another one, while all are read
             operator.put("MODE.TWST", "off")
         machine.ioc.set("MODE", 2, severity=1, alarm=7, timestamp=NOW + 1)
