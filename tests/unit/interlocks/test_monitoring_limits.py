@@ -22,7 +22,7 @@ from beampermit.interlocks.operations import OPS001
 from beampermit.interlocks.runner import check
 from beampermit.monitoring.limits import read_limits
 from beampermit.project import Project
-from beampermit.verdicts.evidence import LimitChange, LimitChanges, LimitChecks
+from beampermit.verdicts.evidence import CountedAlarms, LimitChange, LimitChanges, LimitChecks
 from beampermit.verdicts.verdict import Outcome, Verdict
 from support.monitored import BEGAN, DEVICES, answers, content_of, drawn, monitored_contract, monitored_text
 from support.monitored_log import write_log
@@ -420,6 +420,30 @@ def test_a_record_that_the_pull_request_brings_is_told(monitored: Project, recor
     assert brought.counted.found
     assert brought.counted.changed
     assert "⚠️ This pull request changes that record, or brings it." in shown_of(brought)
+
+
+@pytest.mark.slow
+def test_a_record_that_dvc_tracks_is_compared_by_its_hash(
+    monitored: Project, recorded: Callable[..., Path], git: Callable[..., str]
+) -> None:
+    recorded(merge=False)
+
+    def tracked(hash: str) -> CountedAlarms:
+        out = {"md5": hash, "size": 9, "hash": "md5", "path": "record.parquet"}
+        (monitored.root / "data/record.parquet.dvc").write_text(yaml.safe_dump({"outs": [out]}))
+        found = changes_of(judge(monitored))
+        assert found
+        assert found.counted
+        assert found.counted.found
+        return found.counted
+
+    calibrate(monitored, MON001_current=0.05)
+    assert tracked("1" * 32).changed
+    git("add", "contract.yaml", "devices.csv", "data/record.parquet.dvc")
+    git("commit", "--quiet", "--message", "A record")
+    git("branch", "--force", "main")
+    assert not tracked("1" * 32).changed
+    assert tracked("2" * 32).changed
 
 
 @pytest.mark.slow
