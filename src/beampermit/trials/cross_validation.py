@@ -32,7 +32,16 @@ from beampermit.project import Project
 from beampermit.record import Count, Number, Record
 from beampermit.reproduction.environments import reused_environment
 from beampermit.trials.binding import Subject, subject_of
-from beampermit.trials.folds import By, Fold, by_group, by_time, never_held_out, require_apart, require_fitting
+from beampermit.trials.folds import (
+    By,
+    Fold,
+    by_group,
+    by_time,
+    never_held_out,
+    require_apart,
+    require_fitting,
+    require_later,
+)
 from beampermit.trials.records import Objective
 from beampermit.trials.results import kept_of, measured_of
 from beampermit.trials.tree import TREES, cut_tree
@@ -111,6 +120,8 @@ def cross_validate(
     notes = require_fitting(folds, rows.target, contract.dataset.target or "")
     for fold in folds:
         require_apart(fold, rows.groups)
+        if chosen == "time":
+            require_later(fold, rows.times)
     variables = project.base_contract.environment.variables
     environment = reused_environment(project.root, tree, progress, variant).passing(variables)
     units = dict[str, tuple[Unit, Fold]]()

@@ -118,6 +118,13 @@ def require_apart(fold: Fold, groups: Mapping[str, np.ndarray]) -> None:
             raise Failed(f"fold {fold.number}: {counted(len(both), 'value')} of {name} are fitted on and held out")
 
 
+def require_later(fold: Fold, times: np.ndarray) -> None:
+    """Raise `Failed` where what is held out is not later than all that is fitted on: no model knows its future."""
+    early = int((times[fold.held_out] <= times[fold.fitted].max()).sum())
+    if early:
+        raise Failed(f"fold {fold.number}: {counted(early, 'row')} held out, not later than all that is fitted on")
+
+
 def _stretches(times: np.ndarray, count: int) -> np.ndarray:
     """Of each row, the fold whose time it is of; 0 before the first. Raises `BadInput`."""
     distinct, rows = np.unique(times, return_counts=True)

@@ -151,7 +151,7 @@ def test_the_report_says_how_many_trials_and_how_far_the_best_is_ahead(results: 
         "| best | 2 | 0.2 |",
         "| second | 1 | 0.25 |",
         "| middle half of all | | 0.225 to 0.375 |",
-        "The best is 0.05 ahead of the second.",
+        "By these numbers the best is 0.05 ahead of the second.",
         "`params.yaml` was changed since: `train.hidden` is absent, and trial 2 had `6`.",
         "Whether the study is of this commit is not known: ",
     ):
@@ -168,8 +168,21 @@ def test_the_report_says_what_fits_and_what_does_not(results: Project, folder: P
     judged(results, folder / "a.json", *map(verdict, EXPECTED))
     report = gather_report(results, folder, EXPECTED)
     fits = report.model_copy(update={"trials": Standing(summary=summary())}).markdown()
-    assert "Checked: `params.yaml` has the parameters of trial 2, and data, code, lock and space are those" in fits
+    assert (
+        "Checked: `params.yaml` has the parameters that the study gives trial 2, and data, code, lock and space" in fits
+    )
     assert "> The study is not of" not in fits
+    # An author who edits the file in git: one trial more behind it, none failed, and a best that is far ahead.
+    body = summary().model_dump(mode="json")
+    body["best"][1]["values"]["validation_loss"] = 9.0
+    false = Summary.model_validate({**body, "states": {"complete": 400}})
+    made = report.model_copy(update={"trials": Standing(summary=false)}).markdown()
+    for said in (
+        "As the study says, whose trials no check has seen: trial 2 of 400 was taken, the best. 400 complete;",
+        "By these numbers the best is 8.8 ahead of the second.",
+        "How many trials there were and what they reached stays its author's word.",
+    ):
+        assert said in made, "nobody can know that it is false, so nobody says that it is true"
     older = Standing(summary=summary(), older=("other data (data/dataset)", "lock of another digest"))
     made = report.model_copy(update={"trials": older}).markdown()
     assert "> The study is not of this commit: other data (data/dataset); lock of another digest." in made

@@ -93,6 +93,17 @@ def test_a_group_in_two_folds_is_refused_on_the_files_too(
         validated(2, "group")
 
 
+def test_folds_in_the_wrong_order_of_time_are_refused(
+    dated: Project, validated: Callable[..., CrossValidation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reversed_in_time(times: np.ndarray, groups: dict[str, np.ndarray], count: int) -> list[Fold]:
+        return [Fold(number, times >= 120, times < 60) for number in range(1, count + 1)]
+
+    monkeypatch.setattr(cross_validation, "by_time", reversed_in_time)
+    with pytest.raises(Failed, match="fold 1: 60 rows held out, not later than all that is fitted on"):
+        validated(2, "time")
+
+
 def test_a_fold_that_fails_is_named_and_the_others_are_kept(
     dated: Project, validated: Callable[..., CrossValidation]
 ) -> None:

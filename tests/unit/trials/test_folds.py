@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from beampermit.errors import BadInput, Failed
-from beampermit.trials.folds import Fold, by_group, by_time, coarsest, never_held_out, require_apart, require_fitting
+from beampermit.trials.folds import (
+    Fold,
+    by_group,
+    by_time,
+    coarsest,
+    never_held_out,
+    require_apart,
+    require_fitting,
+    require_later,
+)
 
 RUNS = np.repeat(np.arange(6), [10, 20, 30, 10, 20, 30])
 DEVICES = np.tile(np.arange(12), 10)
@@ -101,6 +110,14 @@ def test_a_fold_that_nothing_can_be_fitted_on_is_named() -> None:
         require_fitting([none], None, "")
     with pytest.raises(BadInput, match="fold 1 has no row to measure the model on"):
         require_fitting([Fold(1, none.held_out, none.fitted)], None, "")
+
+
+def test_what_is_held_out_is_later_than_all_that_is_fitted_on_by_a_moment_at_least() -> None:
+    first = np.arange(4) < 2
+    require_later(Fold(1, first, ~first), np.array([0, 1, 2, 3]))
+    for times, said in (([0, 2, 2, 3], "1 row held out"), ([2, 3, 0, 1], "2 rows held out")):
+        with pytest.raises(Failed, match=f"fold 1: {said}, not later than all that is fitted on"):
+            require_later(Fold(1, first, ~first), np.array(times))
 
 
 def test_a_group_on_both_sides_of_a_fold_is_refused() -> None:
