@@ -172,7 +172,7 @@ def test_the_report_says_what_fits_and_what_does_not(results: Project, folder: P
         "Checked: `params.yaml` has the parameters that the study gives trial 2, and data, code, lock and space" in fits
     )
     assert "> The study is not of" not in fits
-    # An author who edits the file in git: one trial more behind it, none failed, and a best that is far ahead.
+    # An author who edits the file in git: a hundred times as many trials, none failed, and a best that is far ahead.
     body = summary().model_dump(mode="json")
     body["best"][1]["values"]["validation_loss"] = 9.0
     false = Summary.model_validate({**body, "states": {"complete": 400}})
