@@ -14,7 +14,7 @@ from typing import ClassVar
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP}
 """Errors of the file system that any command may meet; others are bugs of ours."""
-PROGRAMS = {"beampermit", "df", "dvc", "export", "git", "less", "ls", "make", "pip", "python", "unset", "uv"}
+PROGRAMS = {"beampermit", "df", "dvc", "export", "gh", "git", "less", "ls", "make", "pip", "python", "unset", "uv"}
 """First words of hints that are commands."""
 
 

@@ -39,7 +39,8 @@ def doctor(
 
     with shown_progress(not as_json) as progress:
         report = _report(repository, organization, offline, try_writing, project, progress)
-    show(body(report), lambda: console().print((many_projects if organization else one_project)(report)), as_json)
+    shown = many_projects if organization else one_project
+    show(body(report), lambda: console().print(shown(report, console().width)), as_json)
     raise typer.Exit(report.exit_code)
 
 

@@ -8,31 +8,35 @@ from typing import Any
 from beampermit.doctor.organization import by_cause
 from beampermit.doctor.results import Examined, Report, Result, State
 from beampermit.documents.markdown import logged
-from beampermit.errors import more
+from beampermit.documents.screen import wrapped
+from beampermit.errors import is_command, more
 
 COLOURS = {State.PASSED: "green", State.FAILED: "red", State.UNKNOWN: "yellow"}
 WORDS = {State.PASSED: "passed", State.FAILED: "missing", State.UNKNOWN: "unknown"}
 NAMED = 8
 """Projects that are named for one cause."""
+NARROWEST = 40
+"""Columns of a reason."""
 
 
-def one_project(report: Report) -> Any:
-    """A line for each check, with what mends it below."""
+def one_project(report: Report, columns: int) -> Any:
+    """Each check, and the next command below; sentences are wrapped, commands are not."""
     from rich.text import Text
 
     (examined,) = report.projects
     screen = Text(f"{logged(examined.project)}\n", style="bold")
     width = max(len(result.title) for result in examined.results)
     for result in examined.results:
-        screen.append_text(_line(result, width))
+        screen.append_text(_line(result, width, columns))
         if result.fix and result.state is not State.PASSED:
-            screen.append(f"{' ' * (width + 11)}next: {logged(for_project(result.fix, examined.project))}\n")
+            fix = for_project(result.fix, examined.project)
+            screen.append(_indented(f"next: {logged(fix)}", width + 11, 10_000 if is_command(fix) else columns) + "\n")
     screen.append_text(_end(report.notes))
     screen.append(_counts(report.projects))
     return screen
 
 
-def many_projects(report: Report) -> Any:
+def many_projects(report: Report, columns: int) -> Any:
     """A table of projects, then each cause once with the projects that it is of."""
     from rich.text import Text
 
@@ -44,7 +48,7 @@ def many_projects(report: Report) -> Any:
         screen.append(row, style="red" if numbers[1] else "")
     for result, projects in by_cause(report):
         screen.append("\n")
-        screen.append_text(_line(result, len(result.title)))
+        screen.append_text(_line(result, len(result.title), columns))
         screen.append(f"  {', '.join(map(logged, projects[:NAMED]))}{more(len(projects) - NAMED)}\n")
         if result.fix:
             name = projects[0] if len(projects) == 1 else "OWNER/NAME"
@@ -77,11 +81,16 @@ def as_json(report: Report) -> dict[str, Any]:
     return {"projects": projects, "notes": list(report.notes), "exit_code": report.exit_code}
 
 
-def _line(result: Result, width: int) -> Any:
+def _line(result: Result, width: int, columns: int) -> Any:
     from rich.text import Text
 
-    title = result.title.ljust(width)
-    return Text.assemble((f"{WORDS[result.state]:<8} ", COLOURS[result.state]), f"{title}  {logged(result.reason)}\n")
+    reason = _indented(logged(result.reason), width + 11, columns).lstrip()
+    word = (f"{WORDS[result.state]:<8} ", COLOURS[result.state])
+    return Text.assemble(word, f"{result.title.ljust(width)}  {reason}\n")
+
+
+def _indented(text: str, indent: int, columns: int) -> str:
+    return "\n".join(" " * indent + line for line in wrapped(text, max(columns - indent, NARROWEST) + 2))
 
 
 def _end(notes: Sequence[str]) -> Any:

@@ -110,4 +110,4 @@ def _values(made: Inventory) -> dict[str, object]:
 
 def _next(finding: Finding) -> Markdown:
     """A command as code, anything else as a sentence."""
-    return code(finding.next) if is_command(finding.next) or finding.next.startswith("gh ") else prose(finding.next)
+    return code(finding.next) if is_command(finding.next) else prose(finding.next)

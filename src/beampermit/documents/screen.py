@@ -81,9 +81,9 @@ def _explanation(same: list[Verdict], waiting: list[str], width: int) -> Any:
     cause, *others = same
     heading = ", ".join(verdict.id for verdict in same) if others else f"{cause.id}  {visible(cause.title)}"
     block = Text(f"\n{heading}\n", style=f"bold {COLOURS[cause.outcome]}")
-    lines = [*_wrapped(visible(cause.reason), width), *_places(cause, width)]
+    lines = [*wrapped(visible(cause.reason), width), *_places(cause, width)]
     if waiting:
-        lines += _wrapped(f"{', '.join(waiting)} {'wait' if len(waiting) > 1 else 'waits'} for this.", width)
+        lines += wrapped(f"{', '.join(waiting)} {'wait' if len(waiting) > 1 else 'waits'} for this.", width)
     block.append("".join(f"  {line}\n" for line in lines), style="not bold default")
     if cause.fix and cause.outcome in (Outcome.FAILED, Outcome.ERROR):
         for line in _fix(cause.fix, width):
@@ -95,7 +95,7 @@ def _places(verdict: Verdict, width: int) -> Iterator[str]:
     """Where it is, then each other thing that is wrong and where."""
     yield from shortened([*map(visible, verdict.places)], "place")
     for line in shortened([visible(f"{place.place}: {place.reason}") for place in verdict.others], "problem"):
-        yield from _wrapped(line, width, "  ")
+        yield from wrapped(line, width, "  ")
 
 
 def shortened(lines: Sequence[str], what: str) -> Iterator[str]:
@@ -114,10 +114,11 @@ def _fix(fix: str, width: int) -> Iterator[str]:
             continue
         for block in re.split(r"\n(?=- )", paragraph):
             text = " ".join(block.split())
-            yield from _wrapped(f"Fix: {text}" if number == 0 else text, width, "  " if text.startswith("- ") else "")
+            yield from wrapped(f"Fix: {text}" if number == 0 else text, width, "  " if text.startswith("- ") else "")
 
 
-def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+def wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Lines of two columns less than `width`; no word and no command in backticks is broken."""
     whole = CODE.sub(lambda code: code[0].replace(" ", BLANK), text)
     lines = textwrap.wrap(whole, width - 2, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return [line.replace(BLANK, " ") for line in lines]

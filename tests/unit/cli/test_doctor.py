@@ -99,7 +99,8 @@ def test_a_token_that_sees_nothing_finds_nothing_missing(run: Run, github: GitHu
     github.tokens["s3cret"] = Token("ada", frozenset({"metadata:read"}))
     code, output = run()
     assert code == 0
-    assert output.count("not seen with this token: needs") >= 4
+    assert " ".join(output.split()).count("not seen with this token: needs") >= 4
+    assert max(map(len, output.splitlines())) <= 80, "sentences are wrapped"
     github.tokens["s3cret"] = Token("ada", frozenset())
     code, output = run()
     assert (code, "needs a token that sees the repository, in GITHUB_TOKEN" in output) == (0, True)

@@ -168,3 +168,13 @@ def test_remote_in_a_relative_folder_is_found_from_the_clone(project, git, tmp_p
     written = (clone.root / ".dvc/config.local").read_text()
     assert f"url = {tmp_path / 'dvc-storage'}" in written
     assert "far" not in written
+
+
+def test_a_configuration_of_dvc_that_cannot_be_read_is_named(project, git, tmp_path: Path) -> None:
+    (project.root / ".dvc").mkdir()
+    (project.root / ".dvc/config").write_text("['remote \"storage\"'\n")
+    git("add", "--all")
+    git("commit", "--quiet", "--message", "Remotes")
+    clone = Clone(tmp_path / "clone", project.git.head(), project.git.head(), None, "main", "main")
+    with pytest.raises(BadInput, match=r"\.dvc/config: not a DVC configuration"):
+        share_local_remotes(project.root, clone, project.git)
