@@ -8,24 +8,24 @@ import numpy as np
 
 from beampermit.contract.signals import Signal
 from beampermit.live.limits import alarm
-from beampermit.live.rows import Problem, Rows
+from beampermit.live.rows import Invalid, Rows
 from beampermit.live.severity import Severity, Status
 from beampermit.live.update import Value
 
 
-def judge(output: Signal, answers: Mapping[str, np.ndarray], rows: int) -> list[np.ndarray | Problem]:
+def judge(output: Signal, answers: Mapping[str, np.ndarray], rows: int) -> list[np.ndarray | Invalid]:
     """For each of the `rows` that the model was asked for: its value of this output, or what is wrong with it."""
     values = answers.get(output.name)
     if values is None:
-        return [Problem(Status.CALC, f"the model gave no {output.name}")] * rows
+        return [Invalid(Status.CALC, f"the model gave no {output.name}")] * rows
     if values.shape != (rows, *output.shape):
         wrong = f"the model gave {output.name} in shape {values.shape} instead of {(rows, *output.shape)}"
-        return [Problem(Status.CALC, wrong)] * rows
+        return [Invalid(Status.CALC, wrong)] * rows
     unsound = set(np.flatnonzero(_unsound(output, values)).tolist())
     return [_problem(output, value) if row in unsound else value for row, value in enumerate(values)]
 
 
-def first_problem(output: Signal, answers: np.ndarray, rows: np.ndarray) -> tuple[int, Problem] | None:
+def first_problem(output: Signal, answers: np.ndarray, rows: np.ndarray) -> tuple[int, Invalid] | None:
     """Of answers of shape (all, *shape) to these `rows`, the first that is not true, and what is wrong with it."""
     wrong = np.flatnonzero(_unsound(output, answers[rows]))
     return (int(rows[wrong[0]]), _problem(output, answers[rows[wrong[0]]])) if wrong.size else None
@@ -50,15 +50,15 @@ def _unsound(output: Signal, values: np.ndarray) -> np.ndarray:
     return np.logical_not(sound.all(axis=1))
 
 
-def _problem(output: Signal, value: np.ndarray) -> Problem:
+def _problem(output: Signal, value: np.ndarray) -> Invalid:
     """Of a row that is not true."""
     flat = value.reshape(-1)
     if not np.isfinite(flat).all():
         wrong = flat[~np.isfinite(flat)][0]
         word = "NaN" if np.isnan(wrong) else "infinity"
-        return Problem(Status.CALC, f"the model gave {word} for {output.name}")
+        return Invalid(Status.CALC, f"the model gave {word} for {output.name}")
     low, high = output.range
     outside = flat[(flat < low) | (flat > high)][0]
-    return Problem(
+    return Invalid(
         Status.CALC, f"the model gave {outside:.6g} for {output.name}, outside its range [{low:g}, {high:g}]"
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from beampermit.contract.service import Fallback
 from beampermit.contract.signals import Signal
-from beampermit.live.rows import Problem
+from beampermit.live.rows import Invalid
 from beampermit.live.severity import Severity, Status
 from beampermit.live.update import Value
 
@@ -26,7 +26,7 @@ class LastGood:
         """`now` is in s, by a clock that nobody sets."""
         self._value, self._at = value, now
 
-    def instead(self, problem: Problem, time: float, now: float) -> Value:
+    def instead(self, problem: Invalid, time: float, now: float) -> Value:
         """What is shown because of `problem`; `time` is that of the newest input. Held and default values are MAJOR."""
         choice = self._choice(problem, now)
         if choice == "held" and self._value is not None:
@@ -38,7 +38,7 @@ class LastGood:
             return Value(self._filled(self._output.default), Severity.MAJOR, problem.status, words, time, "default")
         return Value(self._filled(np.nan), Severity.INVALID, problem.status, problem.message, time, "none")
 
-    def _choice(self, problem: Problem, now: float) -> str:
+    def _choice(self, problem: Invalid, now: float) -> str:
         if problem.status in NOTHING_TO_SAY:
             return "none"
         if self._fallback.on_invalid != "hold":

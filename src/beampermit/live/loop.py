@@ -19,7 +19,7 @@ from beampermit.live.bypassed import Bypassed, summary, told
 from beampermit.live.fallback import LastGood
 from beampermit.live.latest import Latest
 from beampermit.live.limits import Limits, alarm
-from beampermit.live.rows import Problem, Rows, assemble
+from beampermit.live.rows import Invalid, Rows, assemble
 from beampermit.live.severity import Severity, Status
 from beampermit.live.sharing import Model, SharedModel
 from beampermit.live.trigger import Trigger
@@ -84,8 +84,8 @@ class Loop:
         self._asked = np.full(len(wiring.rows), -1, np.int64)
         self._owed = np.zeros(len(wiring.rows), bool)
         self._expires = np.full(len(wiring.rows), np.inf)
-        self._answered: list[dict[str, np.ndarray | Problem]] = [{} for _ in wiring.rows]
-        self._failure: Problem | None = None
+        self._answered: list[dict[str, np.ndarray | Invalid]] = [{} for _ in wiring.rows]
+        self._failure: Invalid | None = None
         self._begins_anew = False
         self._elapsed = 0.0
         self._complete = 0.0
@@ -167,7 +167,7 @@ class Loop:
         try:
             answers = self.model.ask(asked.inputs)
         except ModelError as error:
-            self._failure = Problem(Status.UDF if isinstance(error, NotLoaded) else Status.CALC, str(error))
+            self._failure = Invalid(Status.UDF if isinstance(error, NotLoaded) else Status.CALC, str(error))
             return asked, None, time.monotonic() - began
         self._failure = None
         judged = {plug.signal.name: judge(plug.signal, answers, len(new)) for plug in self.wiring.outputs}
@@ -196,9 +196,9 @@ class Loop:
     def _value(self, output: str, pv: str, row: int, rows: Rows, now: float) -> Value:
         problem = self._problem(rows, row)
         answer = self._answered[row].get(output)
-        if problem is None and isinstance(answer, Problem):
+        if problem is None and isinstance(answer, Invalid):
             problem = answer
-        if problem is not None or answer is None or isinstance(answer, Problem):
+        if problem is not None or answer is None or isinstance(answer, Invalid):
             return self._good[pv].instead(problem or _NO_ANSWER, float(rows.time[row]), self._elapsed)
         if rows.count[row] != self._asked[row] and pv in self._shown:
             return self._unasked(pv, row, rows, now)
@@ -218,23 +218,23 @@ class Loop:
             return before
         return replace(before, severity=severity, status=status, message="")
 
-    def _problem(self, rows: Rows, row: int) -> Problem | None:
+    def _problem(self, rows: Rows, row: int) -> Invalid | None:
         if self.standing.refused:
-            return Problem(Status.DISABLE, self.standing.refused)
+            return Invalid(Status.DISABLE, self.standing.refused)
         if self.trigger.lost:
-            return Problem(Status.LINK, self.trigger.lost)
+            return Invalid(Status.LINK, self.trigger.lost)
         return rows.problems[row] or self._failure
 
     def ended(self) -> Update:
         """All outputs INVALID: nobody judges them any more. Once the loop has stopped."""
-        return self._nothing(Problem(Status.DISABLE, "the service has ended"))
+        return self._nothing(Invalid(Status.DISABLE, "the service has ended"))
 
     def _failed(self, error: Exception) -> Update:
         """All outputs INVALID; the next cycle begins from nothing."""
         self._begins_anew = True
-        return self._nothing(Problem(Status.CALC, f"the service failed: {type(error).__name__}"))
+        return self._nothing(Invalid(Status.CALC, f"the service failed: {type(error).__name__}"))
 
-    def _nothing(self, problem: Problem) -> Update:
+    def _nothing(self, problem: Invalid) -> Update:
         now = self._clock()
         nothing = Fallback(on_invalid="invalid")
         outputs = {pv: LastGood(plug.signal, nothing) for plug in self.wiring.outputs for pv in plug.pvs}
@@ -277,9 +277,9 @@ class Loop:
         return "DEGRADED" if invalid or doubtful else "SERVING"
 
 
-_NOT_YET = Problem(Status.TIMEOUT, "no row was made since nothing is wrong with its inputs any more")
-_NO_ROW = Problem(Status.TIMEOUT, "no row was made since its inputs became too old")
-_NO_ANSWER = Problem(Status.UDF, "there was no answer yet")
+_NOT_YET = Invalid(Status.TIMEOUT, "no row was made since nothing is wrong with its inputs any more")
+_NO_ROW = Invalid(Status.TIMEOUT, "no row was made since its inputs became too old")
+_NO_ANSWER = Invalid(Status.UDF, "there was no answer yet")
 
 
 def _differs(value: Value, shown: Value | None) -> bool:

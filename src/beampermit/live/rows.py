@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Problem:
+class Invalid:
     """Why a row, or an output of it, has no value that is true."""
 
     status: Status
@@ -46,7 +46,7 @@ class Rows:
     """When the first input of a row will be older than its `stale_after`, s since 1970."""
     count: np.ndarray
     """Of samples that the row had so far: tells whether something is new."""
-    problems: tuple[Problem | None, ...]
+    problems: tuple[Invalid | None, ...]
     worst: tuple[str, ...]
     """What has the severity, in words; empty for NO_ALARM."""
 
@@ -76,14 +76,14 @@ def assemble(wiring: Wiring, readings: Readings, serving: Serving, now: float) -
     places = layout.of_rows  # (inputs with PVs, rows)
     bad = _bad(layout, readings, serving, now)
     bad_in_row = bad[places]
-    problems: list[Problem | None] = [None] * len(wiring.rows)
+    problems: list[Invalid | None] = [None] * len(wiring.rows)
     for row in np.flatnonzero(bad_in_row.any(axis=0)).tolist():
         problems[row] = _problem(layout, readings, serving, int(places[bad_in_row[:, row].argmax(), row]), now)
     times = readings.time[places]
     newest, oldest = np.fmax.reduce(times, axis=0), np.fmin.reduce(times, axis=0)
     if serving.within is not None:
         for row in np.flatnonzero(newest - oldest > serving.within).tolist():
-            apart = Problem(Status.TIMEOUT, f"the inputs are more than {serving.within:g} s apart")
+            apart = Invalid(Status.TIMEOUT, f"the inputs are more than {serving.within:g} s apart")
             problems[row] = problems[row] or apart
     severity = readings.severity[places]
     worst, worst_input = severity.max(axis=0), severity.argmax(axis=0)
@@ -134,29 +134,29 @@ def _bad(layout: Layout, readings: Readings, serving: Serving, now: float) -> np
 
 def _problem(  # noqa: PLR0911 - one line for each thing that can be wrong, the first that is true
     layout: Layout, readings: Readings, serving: Serving, place: int, now: float
-) -> Problem:
+) -> Invalid:
     name, signal, message = layout.pvs[place], layout.signals[place], readings.messages[place]
     match readings.fault[place]:
         case Fault.NEVER:
-            return Problem(Status.UDF, f"{name} has sent nothing yet")
+            return Invalid(Status.UDF, f"{name} has sent nothing yet")
         case Fault.DISCONNECTED:
-            return Problem(Status.LINK, f"{name} is disconnected")
+            return Invalid(Status.LINK, f"{name} is disconnected")
         case Fault.WRONG_TYPE | Fault.WRONG_SHAPE | Fault.UNKNOWN_WORD:
-            return Problem(Status.READ, f"{name} has {message}")
+            return Invalid(Status.READ, f"{name} has {message}")
     if readings.severity[place] > Severity[serving.worst]:
-        return Problem(Status.LINK, _severity(name, int(readings.severity[place]), message))
+        return Invalid(Status.LINK, _severity(name, int(readings.severity[place]), message))
     if np.isnan(readings.time[place]):
-        return Problem(Status.TIMEOUT, f"{name} has no time")
+        return Invalid(Status.TIMEOUT, f"{name} has no time")
     if readings.time[place] - now > serving.ahead:
-        return Problem(Status.TIMEOUT, f"{name} has a time more than {serving.ahead:g} s in the future")
+        return Invalid(Status.TIMEOUT, f"{name} has a time more than {serving.ahead:g} s in the future")
     if now - readings.time[place] > layout.stale_after[place]:
-        return Problem(Status.TIMEOUT, f"{name} is older than {signal.stale_after:g} s")
+        return Invalid(Status.TIMEOUT, f"{name} is older than {signal.stale_after:g} s")
     low, high = signal.range
     lowest, highest = float(readings.lowest[place]), float(readings.highest[place])
     wrong = lowest if not lowest >= low else highest
     if not np.isfinite(wrong):
-        return Problem(Status.READ, f"{name} is {'NaN' if np.isnan(wrong) else 'infinite'}")
-    return Problem(Status.READ, f"{name} is {wrong:.6g}, outside its range [{low:g}, {high:g}]")
+        return Invalid(Status.READ, f"{name} is {'NaN' if np.isnan(wrong) else 'infinite'}")
+    return Invalid(Status.READ, f"{name} is {wrong:.6g}, outside its range [{low:g}, {high:g}]")
 
 
 def _severity(name: str, severity: int, message: str) -> str:

@@ -18,7 +18,7 @@ from beampermit.errors import BadInput, did_you_mean
 from beampermit.live.answers import judge, shown
 from beampermit.live.http.question import read_question
 from beampermit.live.loop import Loop
-from beampermit.live.rows import Problem, Rows
+from beampermit.live.rows import Invalid, Rows
 from beampermit.live.severity import Severity, Status
 from beampermit.live.sharing import SharedModel
 from beampermit.live.update import Value
@@ -28,7 +28,7 @@ LONGEST = 30.0
 """Seconds that an answer may take."""
 
 
-NOT_ASKED = Problem(Status.UDF, "the model was not asked")
+NOT_ASKED = Invalid(Status.UDF, "the model was not asked")
 
 
 class Refused(Exception):
@@ -75,10 +75,10 @@ def _asked_for(plugs: Sequence[Plug], names: Sequence[str]) -> list[Plug]:
 
 def _values(
     model: SharedModel, rows: Rows, plugs: Sequence[Plug], together: int, until: float
-) -> dict[str, list[Value | Problem]]:
+) -> dict[str, list[Value | Invalid]]:
     """Output -> its value in each row; the model is asked for `together` sound rows at a time, as many as the loop."""
     nothing = [problem or NOT_ASKED for problem in rows.problems]
-    values: dict[str, list[Value | Problem]] = {plug.signal.name: list(nothing) for plug in plugs}
+    values: dict[str, list[Value | Invalid]] = {plug.signal.name: list(nothing) for plug in plugs}
     sound = rows.sound
     for numbers in np.split(sound, range(together, len(sound), together)) if len(sound) else ():
         asked = rows.take(numbers)
@@ -86,18 +86,18 @@ def _values(
         for plug in plugs:
             limits = causes.limits(plug.signal)
             for place, one in enumerate(judge(plug.signal, answers, len(numbers))):
-                value = one if isinstance(one, Problem) else shown(one, asked, place, limits)
+                value = one if isinstance(one, Invalid) else shown(one, asked, place, limits)
                 values[plug.signal.name][numbers[place]] = value
     return values
 
 
-def _output(signal: Signal, values: Sequence[Value | Problem]) -> dict[str, Any]:
+def _output(signal: Signal, values: Sequence[Value | Invalid]) -> dict[str, Any]:
     """Its tensor: data row after row, null where there is no answer; severity, status and reason are lists of rows."""
     nothing = [None] * max(int(np.prod(signal.shape)), 1)
     data: list[float | None] = []
     for value in values:
-        data += nothing if isinstance(value, Problem) else np.reshape(value.value, -1).tolist()
-    severities = [Severity.INVALID if isinstance(value, Problem) else value.severity for value in values]
+        data += nothing if isinstance(value, Invalid) else np.reshape(value.value, -1).tolist()
+    severities = [Severity.INVALID if isinstance(value, Invalid) else value.severity for value in values]
     parameters = {
         "severity": [severity.name for severity in severities],
         "status": [value.status.name for value in values],
