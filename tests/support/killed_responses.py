@@ -23,12 +23,12 @@ def step():
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-def ends(owner, name, counts=lambda words: True):
+def ends(owner, name, counts=lambda answer: True):
     real = getattr(owner, name)
 
     def changed(*words, **more):
         answer = real(*words, **more)
-        if counts(words):
+        if counts(answer):
             step()
         return answer
 
@@ -39,5 +39,5 @@ def hear(event, words):
         step()
 
 sys.addaudithook(hear)
-ends(httpx.Client, "send", lambda words: words[1].method != "GET")
+ends(httpx.Client, "send", lambda answer: answer.request.method != "GET")
 """
