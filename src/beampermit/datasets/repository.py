@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from beampermit.datasets.remote import Remote
 from beampermit.errors import BadInput, BeampermitError, Failed
 from beampermit.project import Project
 from beampermit.reading import MERGE_MARKERS
+from beampermit.yaml_nodes import load_quickly
 
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 OWN_FILES = re.compile(r"\.dvc/(config|\.gitignore|plots/.*)")
@@ -260,6 +261,7 @@ def _open(root: Path, home: Path, text: str | None) -> Any:
 
     for name in ("dvc", "dvc_data", "dvc_objects"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    _let_dvc_read_quickly()
 
     class ConfiguredRepo(Repo):
         @dvc_cached_property
@@ -277,6 +279,29 @@ def _open(root: Path, home: Path, text: str | None) -> Any:
 
     with dvc_errors(root):
         return ConfiguredRepo(str(root))
+
+
+def _let_dvc_read_quickly() -> None:
+    """Its files are read by libyaml where that reads as ruamel does, which takes DVC longer than all else."""
+    from dvc.utils import strictyaml
+    from dvc.utils.serialize import _yaml
+    from ruamel.yaml import YAML
+
+    modules: tuple[Any, ...] = (strictyaml, _yaml)  # of pipelines and locks; of parameters
+    slow = strictyaml.parse_yaml
+    if hasattr(slow, "__wrapped__"):
+        return
+
+    @wraps(slow)
+    def parse_yaml(text: str, path: str, typ: str = "safe") -> Any:
+        if typ == "safe":  # what is written back needs its comments
+            found, read = load_quickly(YAML(typ="safe", pure=True), text)
+            if read:
+                return found or {}
+        return slow(text, path, typ)
+
+    for module in modules:
+        module.parse_yaml = parse_yaml
 
 
 def _output_hashes(text: str, name: str) -> set[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from beampermit.datasets.repository import Repository
 from beampermit.datasets.strays import LFS_POINTER
@@ -272,6 +273,13 @@ def test_a_broken_file_of_dvc_is_named_with_its_line(dvc_project: Project, defec
     assert message in caught.value.message
     assert caught.value.file == file
     assert caught.value.line == (line or caught.value.line) is not None
+
+
+def test_dvc_reads_its_files_quickly(dvc_project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = Repository.of(dvc_project)
+    monkeypatch.setattr(YAML, "load", None)
+    assert {stage.name for stage in repository.stages} == {"raw", "dataset"}
+    assert repository.outputs
 
 
 @pytest.mark.parametrize("path", [".git/hooks", ".Git/hooks", ".beampermit"])
