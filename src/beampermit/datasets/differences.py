@@ -96,7 +96,7 @@ def _revision_version(project: Project, name: str, commit: str, remote: bool) ->
 def fetch_file(project: Project, commit: str, path: str) -> Path:
     """A file of the data of a commit, from git, DVC's cache or the remote, below the project's folder.
 
-    Raises `BadInput` where the commit does not have it, `Failed` where it is not to be had, `Outside`.
+    Raises `BadInput` where the commit does not have it, `Failed` where it is not available, `Outside`.
     """
     folder = project.own / "versions"
     folder.mkdir(exist_ok=True)

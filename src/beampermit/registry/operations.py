@@ -150,7 +150,7 @@ def retire(
     """Take `version`, by default the champion, out of service; `successor` is the version or model to be used instead.
 
     Its PVs stay until `until`, as INVALID ones, or for good. A rollback to a retired version must ask for it. Both can
-    be changed later. Raises `BadInput` for a version that was never champion or a successor that is not to be had,
+    be changed later. Raises `BadInput` for a version that was never champion or a successor that is not available,
     `Conflict` where somebody else was first, `Outside`.
     """
     state, last = session.read_state()

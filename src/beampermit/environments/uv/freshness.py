@@ -203,8 +203,8 @@ def _explained(specification: Specification, lock: Lock, reason: re.Match[str]) 
         was = " and ".join(sorted({str(one) for one in recorded if one.name == name}))
         made = f"for {was}" if was else "without it"
         source = SOURCE.search(changed[name])
-        whence = f" from {SOURCES[source[1]]}" if source else ""
-        yield Problem(f"{written.text}{whence} is required, and {lock.file} was made {made}", FILE, written.line)
+        origin = f" from {SOURCES[source[1]]}" if source else ""
+        yield Problem(f"{written.text}{origin} is required, and {lock.file} was made {made}", FILE, written.line)
     for name in sorted(gone):
         line = lock.line_of(f'name = "{name}"')
         yield Problem(f"{lock.file} was made for {name}, which {FILE} no longer requires", lock.file, line)

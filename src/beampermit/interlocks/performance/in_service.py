@@ -103,7 +103,7 @@ def find_in_service(project: Project, champion: Event, ledger: Ledger, environme
     """The champion, fetched from the registry; `environment` is the project's, which was built from its lock.
 
     Raises `Failed` where the champion does not say what its inputs are; `Outside` where the registry, its commit, or a
-    package of its environment is not to be had.
+    package of its environment is not available.
     """
     from beampermit.registry.mlflow import registry_uri
     from beampermit.registry.models import fetch_model

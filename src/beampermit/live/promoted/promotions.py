@@ -94,7 +94,7 @@ class Promotions:
     def declare(self, event: Event) -> Declared:
         """The version of an event, if its permit is believed by the ledger and keys as last fetched.
 
-        Raises `Failed` where it is not, `Outside` where its commit is not to be had.
+        Raises `Failed` where it is not, `Outside` where its commit is not available.
         """
         with self._lock:
             ledger = self.mirror.ledger
@@ -111,7 +111,7 @@ class Promotions:
 
         `on_environment` is told of an environment that is there already, before any of the bytes is read.
 
-        Raises `Failed` where something is not what the permit binds, `Outside` where something is not to be had.
+        Raises `Failed` where something is not what the permit binds, `Outside` where something is not available.
         """
         event, digest = declared.event, declared.statement.model_digest
         found = complete_environment(declared, self.wanted)
