@@ -31,7 +31,7 @@ demo: $(VENV)/.installed ## Play the whole loop in demo/ (elsewhere with DEMO_DI
 test: $(VENV)/.installed $(if $(T),,lint) ## Lint, then all tests; a part of them, and no lint, with T=tests/unit/registry
 	$(PYTEST) $(T)
 
-unit: $(VENV)/.installed ## The fast tests alone, in three to five minutes on two cores
+unit: $(VENV)/.installed ## The fast tests alone, in two to three minutes on two cores
 	$(PYTEST) -m "not slow and not bench"
 
 # One worker more than cores: for a quarter of its time one waits, for a process, a clock or the disk.
