@@ -253,7 +253,7 @@ def calibrated(limits: Limits, calibration: Calibration, name: Path | str) -> Li
         raise BadInput(
             f"limits: {unknown[0]!r} is no check and subject of the limits of the reference",
             file=name,
-            hint="delete the file where inputs are others now, or: beampermit backtest LOG --false-alarms 1 --write",
+            hint="run `beampermit backtest LOG --false-alarms 1 --write`, or delete the file if inputs changed",
         )
     found = {"calibrated": dict(calibration.limits), "calibrated_usual": dict(calibration.usual)}
     return limits.model_copy(update={**found, "calibration": calibration})
