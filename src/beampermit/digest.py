@@ -14,6 +14,9 @@ COMPILED = "compiled code, which Python runs instead of the source beside it, ma
 """Python writes it wherever a model is loaded from its folder, so to delete it is all that an honest user needs."""
 
 
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def digest_bytes(content: bytes) -> str:
     """`sha256:<64 hex>` of bytes."""
     return "sha256:" + hashlib.sha256(content).hexdigest()
@@ -21,8 +24,7 @@ def digest_bytes(content: bytes) -> str:
 
 def canonical_json(value: Any) -> bytes:
     """A JSON value with sorted keys, without white space, in UTF-8; names of files of other bytes as they are."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode(errors="surrogateescape")
+    return CANONICAL.encode(value).encode(errors="surrogateescape")
 
 
 def digest_json(value: Any) -> str:

@@ -127,10 +127,10 @@ class _Run:
             if unit is None:
                 break
             folder = unit.folder(self.work)
-            if held := self.held.get(folder):
+            if self.held and (held := self.held.get(folder)):  # where thousands are done, none is held
                 held.units.append(unit)
                 self.busy += 1
-            elif held := self.foreign.get(folder):
+            elif self.foreign and (held := self.foreign.get(folder)):
                 held.units.append(unit)
             elif (body := read_ended(folder)) and body["result"] is not None:
                 yield self._counted(_ended(unit, folder, body, reused=True))

@@ -185,8 +185,10 @@ def read_ended(folder: Path) -> dict[str, Any] | None:
         return None
     if not isinstance(body, dict) or body.get("unit") != f"sha256:{folder.name}":
         return None
-    sound = all(isinstance(body.get(key), kind) for key, kind in KINDS.items())
-    return body if sound else None
+    for key, kind in KINDS.items():
+        if not isinstance(body.get(key), kind):
+            return None
+    return body
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
