@@ -115,6 +115,7 @@ PARENTS = "select value from tags where key = 'beampermit.kind'"
 NUMBERS = "select value from tags where key = 'beampermit.trial'"
 
 
+@pytest.mark.slow
 def test_names_that_mlflow_does_not_take_are_renamed_also_in_a_folder_with_a_strange_name(
     tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +156,7 @@ def test_names_that_mlflow_does_not_take_are_renamed_also_in_a_folder_with_a_str
     assert [path.name for path in tmp_path.iterdir()] == [folder.name]
 
 
+@pytest.mark.slow
 def test_runs_wait_for_one_that_makes_the_database_and_try_again_while_the_study_goes_on(
     tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +189,7 @@ def test_runs_wait_for_one_that_makes_the_database_and_try_again_while_the_study
     assert rows(file, PARENTS) == [("study",)]
 
 
+@pytest.mark.slow
 def test_of_two_runs_each_writes_its_own_trials_and_what_neither_wrote_the_next_one_does(
     searched: Project, tmp_path: Path, database: Path
 ) -> None:
