@@ -104,6 +104,7 @@ class Team:
         if srun is None or "SLURM_JOB_ID" not in os.environ:
             raise Outside("several machines are reached by srun in a job of SLURM", file=folder)
         place = [f"--nodes={self.nodes}", f"--ntasks={self.nodes}", "--ntasks-per-node=1", f"--chdir={folder}"]
+        place.append("--mem=0")  # the job's, which the step that we are has as well: there is no other
         return [srun, "--overlap", "--kill-on-bad-exit=1", "--export=ALL", f"--cpus-per-task={self.cores}", *place]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from beampermit.compute.collect import perform_all
 from beampermit.compute.executor import open_executor
 from beampermit.compute.resources import Resources
 from beampermit.compute.slurm_queue import Listed, what_was_short
+from beampermit.compute.team import Team
 from beampermit.compute.unit import RUNNING, Unit, read_ended
 from beampermit.errors import Outside
 from support.slurm import Slurm
@@ -80,6 +82,20 @@ def test_a_unit_that_takes_more_memory_than_it_asked_for_fails_at_once_and_other
         r"job \d+_1 is over \(FAILED\); give --memory a larger value\ntaking 300 MiB", ended["greedy"].reason
     )
     assert submitted == [2]
+
+
+@pytest.mark.slow
+def test_a_team_reaches_the_gpus_of_both_nodes_though_its_job_holds_all_memory(
+    slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("SLURM_JOB_ID", "1")
+        inner = [*Team(2, 1)._srun(tmp_path), "sh", "-c", f"echo $SLURM_NODEID has ${GPUS}"]
+    outer = ["srun", "--export=ALL", "--nodes=1", "--ntasks=1", "--cpus-per-task=1"]  # as in slurm_job.py
+    (tmp_path / "script").write_text(f"#!/bin/sh\n{shlex.join([*outer, *inner])}\n")
+    asked = ["--nodes=2", "--ntasks-per-node=1", "--gpus-per-node=1", "--time=2"]
+    slurm("sbatch", "--wait", *asked, f"--output={tmp_path}/said", tmp_path / "script", check=False)
+    assert sorted((tmp_path / "said").read_text().splitlines()) == ["0 has 0", "1 has 0"]
 
 
 @pytest.mark.slow
