@@ -283,12 +283,16 @@ def _open(root: Path, home: Path, text: str | None) -> Any:
 
 def _let_dvc_read_quickly() -> None:
     """Its files are read by libyaml where that reads as ruamel does, which takes DVC longer than all else."""
-    from dvc.utils import strictyaml
-    from dvc.utils.serialize import _yaml
     from ruamel.yaml import YAML
 
+    try:
+        from dvc.utils import strictyaml
+        from dvc.utils.serialize import _yaml
+
+        slow = strictyaml.parse_yaml
+    except (ImportError, AttributeError):
+        return  # a later DVC, which has them elsewhere, reads them itself
     modules: tuple[Any, ...] = (strictyaml, _yaml)  # of pipelines and locks; of parameters
-    slow = strictyaml.parse_yaml
     if hasattr(slow, "__wrapped__"):
         return
 
