@@ -23,7 +23,8 @@ COMMANDS = {
     ("reproduce", "--seeds", "all"): "beampermit.reproduction.reproduce.reproduce",
 }
 WRONG = {
-    ("--on", "slrm"): "--on is 'slrm', and there is local, slurm, dask://ADDRESS, dask-gateway://NAME, kubernetes; did you mean 'slurm'?",
+    ("--on", "slrm"): "--on is 'slrm', and there is local, slurm, dask://ADDRESS, dask-gateway://NAME, kubernetes; "
+    "did you mean 'slurm'?",
     ("--cores", "99"): "a unit needs 99 cores (--cores), this machine has 2",
     ("--on", "dask://ada:s3cret@login1:8786"): "an address of Dask has no login",
 }
