@@ -323,6 +323,7 @@ ELSEWHERE = {
     "tests": "tests/unit/interlocks/test_unrun_tests.py",
     "tests.style": "tests/unit/interlocks/test_style.py",
     "signals.inputs": "tests/unit/interlocks/performance/test_base_rows.py",
+    "monitoring.recorded": "tests/unit/interlocks/test_reuse.py",
 }
 """Uses that another file of tests covers."""
 

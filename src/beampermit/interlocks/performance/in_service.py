@@ -72,7 +72,7 @@ class InService:
             complete_rows(rows, self._own_rows(project), key, inputs, lacking, shared or targets, doubtful, out)
         except (BadInput, Failed) as error:
             how, until = (
-                "no column of",
+                "not a column of",
                 f"leave {', '.join(lacking)} in the test rows until a version without is in service",
             )
             if lacking[0] in columns:
