@@ -92,7 +92,7 @@ def refuse_what_is_not_ready(version: str, branch: str) -> None:
         sys.exit(f"{changed[0][3:]}{more} is not committed\n  then: git status")
     here = try_git(ROOT, "symbolic-ref", "--short", "HEAD").stdout.strip()
     if here != branch:
-        sys.exit(f"releases are made on {branch}, and this is {here or 'no branch'}\n  then: git switch {branch}")
+        sys.exit(f"releases are made on {branch}, and this is {here or 'not a branch'}\n  then: git switch {branch}")
     refuse_what_origin_has_more(version, branch)
     if _has_tag(f"v{version}"):
         sys.exit(f"the tag v{version} exists, and a version is released once\n  then: git show v{version}")

@@ -163,11 +163,11 @@ def _is_looked_at(deployed: Deployed, lab: Laboratory, monkeypatch: pytest.Monke
     before = _registered(lab)
     for account, said in (("reading", "it may read, and not write"), ("writing", "it may read and write")):
         log_in(monkeypatch, deployed, account)
-        assert look_at_registry(subject).said.endswith(f"answers the account {account}: {said} {MODEL}")
-    assert look_at_registry(replace(subject, try_writing=False)).said.endswith("tells whether it may write")
+        assert look_at_registry(subject).reason.endswith(f"answers the account {account}: {said} {MODEL}")
+    assert look_at_registry(replace(subject, try_writing=False)).reason.endswith("tells whether it may write")
     assert _registered(lab) == before
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "another")
-    assert "refuses the account writing" in look_at_registry(subject).said
+    assert "refuses the account writing" in look_at_registry(subject).reason
     log_in(monkeypatch, deployed, "writing")
 
 
