@@ -43,7 +43,8 @@ class Monitoring(Part):
     absent, `budget.latency` for each row of a cycle, but no more than `serving.timeout`."""
     truth: Annotated[InsidePath | None, Loosens.WHEN_REMOVED] = None
     """A table of what outputs should have been, which arrives later (MON007): Parquet or CSV with the `target` of
-    outputs, `time`, and the columns of the device table that tell rows apart. Outputs with a `target_pv` need none."""
+    outputs, `time`, and the columns of the device table that tell rows apart; or the project's labels, whose time is
+    that of the labelled row. Outputs with a `target_pv` need none."""
     truth_within: Annotated[Seconds, Loosens.WHEN_LARGER] = 1.0
     """A truth is that of a row whose time is no further away."""
     truth_lag: Annotated[Seconds | None, Loosens.WHEN_CHANGED, Absent(0.0)] = None

@@ -1,8 +1,8 @@
 """How far predictions are from the truth that arrived later (MON007).
 
-Truth is a table that something else writes when it knows: a measurement, labels; or a PV (`truth_pvs.py`). The rows of
-the log that it is about are judged, however old they are: window after window, up to the newest truth, since that of
-last time.
+Truth is a table that something else writes when it knows (`truth_tables.py`): a measurement, labels; or a PV
+(`truth_pvs.py`). The rows of the log that it is about are judged, however old they are: window after window, up to the
+newest truth that is known, since that of last time.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from beampermit.contract import Contract
 from beampermit.contract.signals import Signal
-from beampermit.datasets.tables import connect, parquet, quoted, sql_path, sql_text
-from beampermit.errors import BadInput, did_you_mean
+from beampermit.errors import counted
 from beampermit.live.log.prediction_log import PERIOD
 from beampermit.monitoring.limits import Amount, Limits
 from beampermit.monitoring.reference import FEWEST, errors, limit_in
@@ -27,8 +26,6 @@ from beampermit.verdicts.monitoring import Reading
 
 BETWEEN = "\x1f"
 """Between the columns of a device."""
-TIME = "time"
-"""Column of a table of truth: a time with a zone, one in UTC, or s since 1970."""
 AT_ONCE, MOST_WINDOWS = 6, 1500
 """Windows whose rows are in memory at once, or those of an hour; and so many are judged of truth that has come, the
 newest: a day of minutes, or two months of hours."""
@@ -59,6 +56,18 @@ class Truth:
     note: str = ""
     """What did not count."""
 
+    @cached_property
+    def newest(self) -> float:
+        """Time of the newest row up to which the truth of each output is known, s since 1970: a row may be there before
+        its truth is. -inf where there is none.
+        """
+        known = [_known(values) for values in self.values.values()] or [np.ones(len(self.time), bool)]
+        return min(float(self.time[of].max()) if of.any() else -math.inf for of in known)
+
+    def of(self, outputs: Collection[str]) -> Truth:
+        """That of some of its outputs."""
+        return replace(self, values={name: self.values[name] for name in outputs})
+
     @classmethod
     def none(cls, outputs: Collection[str] = ()) -> Truth:
         """Nothing about these outputs has arrived."""
@@ -77,9 +86,9 @@ def compare(
     """The truth about times before `until`, s since 1970, with the windows of the log that it is about, since the time
     `judged`; without one, the last.
     """
-    if not len(truth.time):
+    rule, newest = contract.monitoring, truth.newest
+    if newest == -math.inf:
         return truth
-    rule, newest = contract.monitoring, float(truth.time.max())
     ends = _ends(newest, newest if judged is None else judged, rule.window)
     found, many = list[Compared](), max(AT_ONCE, int(PERIOD // rule.window))
     for first in range(0, len(ends), many):
@@ -121,13 +130,16 @@ def quality(truths: Sequence[Truth], contract: Contract, limits: Limits, until: 
 
     Several readings of an output are of windows one after another, the newest last.
     """
-    allowed = contract.monitoring.truth_after
-    oldest = min(truths, key=_newest)
-    age = until - float(oldest.time.max()) if len(oldest.time) else until
-    of = f" of {', '.join(oldest.values)}" if len(truths) > 1 else ""
-    said = f"the newest truth{of} is so old" if len(oldest.time) else f"no truth{of} has arrived"
-    said = f"{said}; {oldest.note}" if oldest.note else said
-    yield Reading(check="MON007", subject="truth", value=max(age, 0.0), limit=allowed, unit="s", detail=said)
+    oldest = min(truths, key=lambda truth: truth.newest)
+    age = min(until - oldest.newest, until)
+    yield Reading(
+        check="MON007",
+        subject="truth",
+        value=max(age, 0.0),
+        limit=contract.monitoring.truth_after,
+        unit="s",
+        detail=_age(oldest, f" of {', '.join(oldest.values)}" if len(truths) > 1 else ""),
+    )
     for window in (window for truth in truths for window in truth.windows):
         for signal in contract.signals.outputs:
             of, far = limits.outputs.get(signal.name), window.far.get(signal.name, np.zeros(0))
@@ -135,8 +147,18 @@ def quality(truths: Sequence[Truth], contract: Contract, limits: Limits, until: 
                 yield _distance(signal, far, of.error, limits, window.until)
 
 
-def _newest(truth: Truth) -> float:
-    return float(truth.time.max()) if len(truth.time) else -math.inf
+def _age(truth: Truth, of: str) -> str:
+    """In words. Rows without truth are labels that nobody has given yet, or a measurement that failed."""
+    arrived = truth.newest > -math.inf
+    said = [f"the newest truth{of} is so old" if arrived else f"no truth{of} has arrived"]
+    if waiting := int((truth.time > truth.newest).sum()):
+        said.append(f"{counted(waiting, 'newer row' if arrived else 'row')} without one")
+    return "; ".join([*said, truth.note] if truth.note else said)
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Marks rows with a truth."""
+    return np.isfinite(values).all(axis=1) & (values.shape[1] > 0)
 
 
 def _distance(signal: Signal, far: np.ndarray, of: Amount, limits: Limits, newest: float) -> Reading:
@@ -151,70 +173,6 @@ def _distance(signal: Signal, far: np.ndarray, of: Amount, limits: Limits, newes
         newest=newest,
         unit="" if signal.unit == "1" else signal.unit,
         detail=f"mean distance of {len(far)} rows from their truth, usual is {of.usual:.4g} {signal.unit}",
-    )
-
-
-def read_table(table: Path, contract: Contract, until: float, outputs: Sequence[Signal]) -> Truth:
-    """The truth about these outputs in a table, Parquet or CSV; one that is not there yet has no rows.
-
-    Raises `BadInput` where it cannot be read or lacks a column.
-    """
-    import duckdb
-
-    if not table.exists():
-        return Truth.none([output.name for output in outputs])
-    connection = connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    source = parquet(table) if table.suffix == ".parquet" else f"read_csv({sql_path(table)})"
-    try:
-        kinds = {name: kind for name, kind, *_ in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
-        keys = key_columns(contract)
-        _require(table, kinds, [TIME, *keys, *(output.target for output in outputs if output.target)])
-        device = ", ".join([sql_text(BETWEEN), "''", *(f"CAST({quoted(name)} AS VARCHAR)" for name in keys)])
-        columns = [f"{_seconds(kinds[TIME])} AS seconds", f"concat_ws({device}) AS device", *_targets(outputs, kinds)]
-        found = connection.execute(
-            f"SELECT * FROM (SELECT {', '.join(columns)}, row_number() OVER () AS number FROM {source})"
-            f" WHERE seconds < {until!r}"
-            " QUALIFY row_number() OVER (PARTITION BY device, seconds ORDER BY number DESC) = 1"
-            " ORDER BY device, seconds"
-        ).fetchnumpy()
-    except duckdb.Error as error:
-        raise BadInput(f"the truth cannot be read: {str(error).splitlines()[0]}", file=table) from None
-    finally:
-        connection.close()
-    values = {output.name: _rows(found[f"v{number}"]) for number, output in enumerate(outputs)}
-    return Truth(np.ma.filled(found["seconds"], np.nan), np.ma.filled(found["device"], "").astype(str), values)
-
-
-def _require(table: Path, kinds: Mapping[str, str], names: Sequence[str]) -> None:
-    for name in names:
-        if name not in kinds:
-            raise BadInput(f"the truth has no column {name!r}{did_you_mean(name, kinds)}", file=table)
-
-
-def _seconds(kind: str) -> str:
-    """SQL of the time in s since 1970."""
-    if kind.startswith(("TIMESTAMP", "DATE")):
-        return f"epoch_us(CAST({quoted(TIME)} AS TIMESTAMPTZ)) / 1e6"
-    return f"CAST({quoted(TIME)} AS DOUBLE)"
-
-
-def _targets(outputs: Sequence[Signal], kinds: Mapping[str, str]) -> Iterator[str]:
-    for number, output in enumerate(outputs):
-        name = output.target or ""
-        kind = "DOUBLE[]" if kinds[name].endswith("]") else "DOUBLE"
-        yield f"TRY_CAST({quoted(name)} AS {kind}) AS v{number}"
-
-
-def _rows(column: Any) -> np.ndarray:
-    """Shape (rows, values of one); NaN where a row has none."""
-    filled = np.ma.filled(column, np.nan) if column.dtype != object else column
-    if filled.dtype != object:
-        return filled.astype(float)[:, None]
-    lists = [np.ravel(value) if isinstance(value, (list, np.ndarray)) else np.zeros(0) for value in filled]
-    size = max(map(len, lists), default=0)
-    return (
-        np.stack([one if len(one) == size else np.full(size, np.nan) for one in lists]) if lists else np.zeros((0, 0))
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 from beampermit.contract.signals import Signal
 from beampermit.errors import BeampermitError
 from beampermit.live.promoted.words import plain
-from beampermit.monitoring.quality import Truth, compare, read_table
+from beampermit.monitoring.quality import Truth, compare
 from beampermit.monitoring.trip_rules import RuleState
 from beampermit.monitoring.truth_pvs import TruthSource, truth_of, truth_pvs
+from beampermit.monitoring.truth_tables import read_table
 from beampermit.monitoring.watched import Watched
 
 MOST_WORDS = 500
@@ -40,7 +42,7 @@ class Truths:
                 found += read(watched, until, before, problems)
             except BeampermitError as error:
                 problems.append(plain(error))
-        return found, problems
+        return found, [*problems, *_unlimited(found, watched)]
 
     def _of_table(self, watched: Watched, until: float, before: RuleState, problems: list[str]) -> list[Truth]:
         contract = watched.contract
@@ -52,8 +54,14 @@ class Truths:
         if table is None:
             problems += [f"{named} of the contract is not here: --truth FILE"] if named else []
             return []
-        truth = read_table(table, contract, until, outputs)
-        return [self._compared(truth, outputs, watched, until, before)]
+        truth = read_table(table, contract, until, outputs, self._root)
+
+        def known(output: Signal) -> tuple[float, float]:
+            return truth.of([output.name]).newest, _judged(before, watched, until, [output.name])
+
+        # Labels of one output may come days after those of another: each is judged up to its own newest.
+        each = [list(same) for _, same in groupby(sorted(outputs, key=known), key=known)] or [outputs]
+        return [self._compared(truth.of([one.name for one in of]), of, watched, until, before) for of in each]
 
     def _of_pvs(self, watched: Watched, until: float, before: RuleState, problems: list[str]) -> list[Truth]:
         contract = watched.contract
@@ -76,6 +84,15 @@ class Truths:
     ) -> Truth:
         judged = _judged(before, watched, until, [output.name for output in outputs])
         return compare(truth, self._log, watched.contract, until, version=watched.version, judged=judged)
+
+
+def _unlimited(truths: Sequence[Truth], watched: Watched) -> list[str]:
+    """Truth that has come and that nothing is compared with: the reference had none, or text."""
+    of = watched.limits.outputs if watched.limits else {}
+    known = (name for truth in truths if truth.newest > -math.inf for name in truth.values)
+    names = [name for name in known if name in of and of[name].error is None]
+    file = watched.contract.monitoring.limits
+    return [f"{file} has no limit of the distance of {', '.join(names)} from the truth"] if names else []
 
 
 def _judged(before: RuleState, watched: Watched, until: float, outputs: Sequence[str]) -> float:

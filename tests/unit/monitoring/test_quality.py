@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -15,11 +15,17 @@ import pytest
 
 from beampermit.contract import Contract
 from beampermit.errors import BadInput
-from beampermit.monitoring.quality import MOST_WINDOWS, Truth, _ends, compare, quality, read_table
+from beampermit.live.promoted.promoted import Declared
+from beampermit.monitoring.quality import MOST_WINDOWS, Truth, _ends, compare, quality
 from beampermit.monitoring.readings import readings
+from beampermit.monitoring.trip_rules import RuleState
+from beampermit.monitoring.truth_recorder import TruthRecorder
+from beampermit.monitoring.truth_tables import read_table
+from beampermit.monitoring.truths import Truths
+from beampermit.monitoring.watched import Watched
 from beampermit.monitoring.windows import read_window
 from beampermit.verdicts.monitoring import Reading
-from support.monitored import BEGAN, DEVICES, answers, drawn, log_rows, monitored_contract, usual_limits
+from support.monitored import BEGAN, DEVICES, SIGNALS, answers, drawn, log_rows, monitored_contract, usual_limits
 
 ROWS = 600
 NOW = BEGAN + 7200
@@ -144,6 +150,99 @@ def test_truth_that_is_not_known_is_left_out(judge: Judge) -> None:
     fault = (answers(drawn(ROWS))["score"] + 0.1).tolist()
     fault[:90] = [None] * 60 + [float("nan")] * 30
     assert judge(table(fault=fault))[1]["score"].detail.startswith("mean distance of 510 rows")
+
+
+@pytest.mark.slow
+def test_rows_whose_truth_is_still_to_come_are_no_truth(judge: Judge) -> None:
+    """Labels that nobody has given yet: the row is there, and its target is empty."""
+    _, found = judge(table(fault=pa.array([None] * ROWS, pa.float64())))
+    assert found.keys() == {"truth"}
+    assert found["truth"].exceeded
+    assert found["truth"].detail == "no truth has arrived; 600 rows without one"
+
+
+@pytest.mark.slow
+def test_the_age_of_truth_is_that_of_the_newest_row_that_has_one(judge: Judge) -> None:
+    fault = (answers(drawn(ROWS))["score"] + 0.1).tolist()
+    some = [*fault[:300], *([None] * 299), float("nan")]
+    truth, found = judge(table(fault=some), until=BEGAN + 198 + 86_401)
+    assert found["truth"].exceeded
+    assert found["truth"].detail == "the newest truth is so old; 300 newer rows without one"
+    assert truth.windows[-1].until == BEGAN + 198
+    assert found["score"].detail.startswith("mean distance of 300 rows")
+    assert not judge(table(fault=some), until=BEGAN + 198 + 86_399)[1]["truth"].exceeded
+
+
+@pytest.mark.slow
+def test_each_output_of_a_table_has_its_own_newest_truth(tmp_path: Path, log: Path, contract: Contract) -> None:
+    """One is measured, the other is labelled days later; and what has no limit is not compared in silence."""
+    score, orbit = SIGNALS["outputs"]
+    signals = contract.signals.model_validate({**SIGNALS, "outputs": [score, {**orbit, "target": "orbits"}]})
+    contract = contract.model_copy(update={"signals": signals})
+    orbits = answers(drawn(ROWS))["orbit"].tolist()
+    pq.write_table(table(orbits=[*orbits[:300], *([None] * 300)]), tmp_path / "truth.parquet")
+    declared = Declared(3, None, b"", cast(Any, None), contract, tmp_path)
+    limits = usual_limits((Path(__file__).parents[2] / "data/contract.yaml").read_text())
+    truths = Truths(log, tmp_path / "truth.parquet", None, TruthRecorder(tmp_path / "pvs"))
+    found, problems = truths.read(Watched(declared, limits), NOW, RuleState())
+    assert {tuple(one.values): one.newest - BEGAN for one in found} == {("orbit",): 198, ("score",): 398}
+    age, of_score = quality(found, contract, limits, NOW)
+    assert age.value == pytest.approx(7200 - 198)
+    assert age.detail == "the newest truth of orbit is so old; 300 newer rows without one"
+    assert (of_score.subject, of_score.newest) == ("score", BEGAN + 398)
+    assert problems == ["metrics/limits.json has no limit of the distance of orbit from the truth"]
+
+
+def labels(fault: Any, **columns: Any) -> pa.Table:
+    """As `dataset.labels` is: by key, without a time."""
+    key = {"acquisition": np.arange(ROWS) // 3, "device": list(DEVICES) * (ROWS // 3), "plane": ["X"] * ROWS}
+    return pa.table({**key, "fault": fault, "labelled_by": ["Bo"] * ROWS, "why": ["seen"] * ROWS, **columns})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["in the data", "in the labels"])
+def test_labels_of_the_project_are_truth(tmp_path: Path, log: Path, contract: Contract, where: str) -> None:
+    """The time is that of the labelled row. Of two labels of a row, the later line counts."""
+    moments = pa.array([datetime.fromtimestamp(at, UTC) for at in BEGAN + np.arange(ROWS) // 3 * 2.0])
+    fault = answers(drawn(ROWS))["score"] + 0.1
+    if where == "in the data":
+        (tmp_path / "data").mkdir()
+        rows = labels(fault).select(["acquisition", "device", "plane"]).append_column("acquired_at", moments)
+        pq.write_table(rows.slice(0, 597), tmp_path / contract.dataset.raw)
+        given = pa.concat_tables([labels(fault + 50.0), labels(fault)])
+    else:
+        given = labels(fault, acquired_at=moments).slice(0, 597)
+    pq.write_table(given, tmp_path / "labels.parquet")
+    outputs = [output for output in contract.signals.outputs if output.target]
+    truth = compare(read_table(tmp_path / "labels.parquet", contract, NOW, outputs, tmp_path), log, contract, NOW)
+    assert len(truth.time) == 597
+    np.testing.assert_allclose(truth.windows[-1].far["score"], 0.1)
+    assert len(truth.windows[-1].far["score"]) == 597
+
+
+def test_labels_whose_time_is_nowhere_are_refused(tmp_path: Path, log: Path, contract: Contract) -> None:
+    pq.write_table(labels(np.zeros(ROWS)), tmp_path / "labels.parquet")
+    said = "the truth has no column 'time', nor 'acquired_at'; of labels, data/raw.parquet with acquisition, device, "
+    with pytest.raises(BadInput, match=f"{said}plane, acquired_at says it, and is not here"):
+        read(tmp_path / "labels.parquet", log, contract, NOW)
+    outputs = [output for output in contract.signals.outputs if output.target]
+    (tmp_path / "data").mkdir()
+    pq.write_table(labels(np.zeros(ROWS)), tmp_path / contract.dataset.raw)
+    with pytest.raises(BadInput, match=r"are joined by dataset[.]key, so need acquisition, device, plane, acquired_at"):
+        read_table(tmp_path / "labels.parquet", contract, NOW, outputs, tmp_path)
+
+
+@pytest.mark.slow
+def test_truth_that_is_text_is_refused(judge: Judge) -> None:
+    said = "column 'fault', the truth of score, says 'stuck', and predictions are compared with numbers"
+    with pytest.raises(BadInput, match=said):
+        judge(table(fault=["stuck", "", None] * (ROWS // 3)))
+    # Some text among numbers, as of a measurement that failed, is no truth, and is said.
+    _, found = judge(table(fault=["0.1", "n/a", ""] * (ROWS // 3)))
+    assert found["truth"].detail.endswith("200 rows of column 'fault' say 'n/a' or the like, which is no number")
+    assert found["score"].detail.startswith("mean distance of 200 rows")
+    # A yes or no is a number.
+    assert judge(table(fault=[True, False, True] * (ROWS // 3)))[1]["score"].detail.startswith("mean distance of 600")
 
 
 @pytest.mark.slow
