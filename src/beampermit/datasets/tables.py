@@ -40,6 +40,10 @@ _NAME, _METADATA = 0, 6
 _KEY, _VALUE = 0, 1
 
 
+_SIZES = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
+INTEGERS = frozenset({*_SIZES, *(f"U{size}" for size in _SIZES)})
+"""Types of duckdb whose values are safe in SQL."""
+
 OFFLINE: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
 
 

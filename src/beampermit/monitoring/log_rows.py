@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from beampermit.datasets.tables import connect, parquet, quoted, sql_text
+from beampermit.datasets.tables import INTEGERS, connect, parquet, quoted, sql_text
 from beampermit.errors import Failed
 from beampermit.live.extra import require_live
 from beampermit.live.log.columns import AT, ROW, VERSION
@@ -100,11 +100,16 @@ def _rows(connection: Any, files: Sequence[Path], since: float, until: float, ve
     for file in files:
         try:
             described = connection.execute(f"DESCRIBE SELECT * FROM {parquet(file)}").fetchall()
+            kinds = {name: kind for name, kind, *_ in described}
+            if (kind := kinds.get(VERSION, "BIGINT")) not in INTEGERS:  # SQL is made of what it says
+                kind = kind.partition("(")[0]
+                notes.append(f"{file.name} cannot be read: {VERSION} has type {kind}, which is no version")
+                continue
             newest[file] = _newest(connection, file, until)
         except duckdb.Error as error:
             notes.append(f"{file.name} cannot be read: {str(error).splitlines()[0]}")
             continue
-        columns[file] = {name: kind for name, kind, *_ in described}
+        columns[file] = kinds
     last = {number: max(of.get(number, 0.0) for of in newest.values()) for of in newest.values() for number in of}
     if version is None:
         version = max(last, key=lambda number: (last[number], number), default=0)

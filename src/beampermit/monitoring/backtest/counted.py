@@ -22,7 +22,7 @@ def count_alarms(record: Path, contract: Contract, limits: Limits, before: Limit
     Raises `BadInput` where nothing of it can be judged.
     """
     name = contract.model.name
-    with opened(record, name) as log:
+    with opened(record, name, last=MONTH) as log:
         first, last = span_of(log, name)
         after = Recording(log, contract, max(first, last - MONTH), last)
         judged, windows, judged_weeks = _counted(after, limits)

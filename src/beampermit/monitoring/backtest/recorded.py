@@ -14,12 +14,19 @@ from typing import Any
 import numpy as np
 
 from beampermit.contract import Contract
-from beampermit.datasets.tables import connect, parquet, quoted, sql_text
-from beampermit.errors import BadInput
-from beampermit.live.log.columns import AT, VERSION
+from beampermit.datasets.tables import INTEGERS, connect, parquet, quoted, sql_text
+from beampermit.errors import BadInput, counted
+from beampermit.live.log.columns import AT, FARTHEST, VERSION
 from beampermit.live.log.prediction_log import PERIOD
 from beampermit.live.log.reading import began, log_files
 from beampermit.live.log.stream import BEGAN, CLOSED
+
+MOST_PARTS = 50_000
+"""Hours and versions of a table, each of which is a file: more than five years of one version."""
+VERSIONS_AN_HOUR = 4
+"""Where only the end of a table is wanted: one in service, and those beside it."""
+MICRO = round(PERIOD * 1e6)
+_AT = f"CAST({quoted(AT)} AS TIMESTAMPTZ)"
 
 
 @dataclass(frozen=True)
@@ -85,10 +92,10 @@ def series_of(
 
 
 @contextmanager
-def opened(path: Path, model: str, place: Path | None = None) -> Iterator[Path]:
+def opened(path: Path, model: str, place: Path | None = None, last: float | None = None) -> Iterator[Path]:
     """The folder of a prediction log; a table of `beampermit replay` is laid out as one meanwhile, in `place`.
 
-    Raises `BadInput` where it is neither.
+    Of a table, only its `last` s, and an hour before, where that is given. Raises `BadInput` where it is neither.
     """
     if path.is_dir():
         yield path
@@ -96,7 +103,7 @@ def opened(path: Path, model: str, place: Path | None = None) -> Iterator[Path]:
     if not path.is_file():
         raise BadInput("there is no such prediction log or table", file=path, hint="beampermit replay TABLE --out FILE")
     with TemporaryDirectory(prefix="beampermit-backtest-", dir=place) as scratch:
-        _lay_out(path, Path(scratch), model)
+        _lay_out(path, Path(scratch), model, last)
         yield Path(scratch)
 
 
@@ -107,29 +114,66 @@ def span_of(folder: Path, model: str) -> tuple[float, float]:
     return min(begins), (max(begins) // PERIOD + 1) * PERIOD
 
 
-def _lay_out(table: Path, folder: Path, model: str) -> None:
-    """A file an hour and version, as a service writes them."""
+def _lay_out(table: Path, folder: Path, model: str, last: float | None) -> None:
+    """A file an hour and version, as a service writes them. SQL is made of nothing that the table says but numbers."""
+    import duckdb
+
     with connect(temp_directory=f"{folder}/spill") as connection:
-        source = parquet(table)
-        try:
-            names = {name for name, *_ in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
-        except Exception as error:
-            raise BadInput(f"this table cannot be read: {str(error).splitlines()[0]}", file=table) from None
-        if missing := sorted({AT, VERSION} - names):
-            raise BadInput(f"no column {missing[0]!r}: this table is not one of `beampermit replay`", file=table)
         connection.execute("SET TimeZone = 'UTC'")
-        hour, version = f"epoch_us({quoted(AT)}) // {round(PERIOD * 1e6)}", quoted(VERSION)
-        parts = connection.execute(
-            f"SELECT {version}, {hour}, epoch_us(min({quoted(AT)})) FROM {source} WHERE {quoted(AT)} IS NOT NULL"
-            " GROUP BY ALL"
-        ).fetchall()
-        for of, number, first in parts:
-            _copy(
-                connection,
-                f"SELECT * FROM {source} WHERE {version} = {of} AND {hour} = {number}",
-                first,
-                folder / model / str(of),
-            )
+        try:
+            source, most = parquet(table), MOST_PARTS
+            _require(connection, source, table)
+            if last is not None:
+                source = _end(connection, source, last + PERIOD, folder / "end.parquet")
+                most = VERSIONS_AN_HOUR * math.ceil(last / PERIOD)
+            for version, hour, first in _parts(connection, source, most, table):
+                rows = f"{quoted(VERSION)} = {version} AND {_AT} >= {_sql_time(hour)} AND {_AT} < {_sql_time(hour + 1)}"
+                _copy(connection, f"SELECT * FROM {source} WHERE {rows}", first, folder / model / str(version))
+        except duckdb.Error as error:
+            raise BadInput(f"this table cannot be read: {str(error).splitlines()[0]}", file=table) from None
+
+
+def _require(connection: Any, source: str, table: Path) -> None:
+    """Raises `BadInput` for a table whose versions are no integers, or whose times are none that a file can have."""
+    described = connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()
+    kinds = {name: kind.partition("(")[0] for name, kind, *_ in described}
+    if missing := sorted({AT, VERSION} - kinds.keys()):
+        raise BadInput(f"no column {missing[0]!r}: this table is not one of `beampermit replay`", file=table)
+    if kinds[VERSION] not in INTEGERS:
+        raise BadInput(f"column {VERSION!r} has type {kinds[VERSION]}, which is no version", file=table)
+    if not kinds[AT].startswith("TIMESTAMP"):
+        raise BadInput(f"column {AT!r} has type {kinds[AT]}, which is no time", file=table)
+    time = f"isfinite({_AT}) AND {_AT} >= make_timestamptz(0) AND {_AT} < make_timestamptz({round(FARTHEST * 1e6)})"
+    (odd,) = connection.execute(f"SELECT count(*) FROM {source} WHERE NOT ({time})").fetchone()
+    if odd:
+        raise BadInput(f"column {AT!r} is no time of the years 1970 to 2242 in {counted(odd, 'row')}", file=table)
+
+
+def _end(connection: Any, source: str, last: float, file: Path) -> str:
+    """SQL of the rows of a table's last s, which are read from it once."""
+    (newest,) = connection.execute(f"SELECT epoch_us(max({_AT})) FROM {source}").fetchone()
+    since = max((newest or 0) - round(last * 1e6), 0)
+    rows = f"SELECT * FROM {source} WHERE {_AT} >= make_timestamptz({since})"
+    connection.execute(f"COPY ({rows}) TO {sql_text(str(file))} (FORMAT parquet)")
+    return parquet(file)
+
+
+def _parts(connection: Any, source: str, most: int, table: Path) -> list[tuple[int, int, int]]:
+    """Versions, hours since 1970, and the first time in each, µs. Raises `BadInput` for none, or more than `most`."""
+    rows = f"{_AT} IS NOT NULL AND {quoted(VERSION)} IS NOT NULL"
+    found = connection.execute(
+        f"SELECT {quoted(VERSION)}, epoch_us({_AT}) // {MICRO}, epoch_us(min({_AT})) FROM {source} WHERE {rows}"
+        f" GROUP BY ALL LIMIT {most + 1}"
+    ).fetchall()
+    if not found:
+        raise BadInput("this table has no rows", file=table)
+    if len(found) > most:
+        raise BadInput(f"rows of more than {most} hours and versions: cut this table to fewer hours", file=table)
+    return [(int(version), hour, first) for version, hour, first in found]
+
+
+def _sql_time(hour: int) -> str:
+    return f"make_timestamptz({hour * MICRO})"
 
 
 def _copy(connection: Any, rows: str, first: int, folder: Path) -> None:
