@@ -10,6 +10,7 @@ from beampermit.datasets import dvc_lock
 from beampermit.datasets.dvc_lock import LockedOutput
 from beampermit.errors import BadInput, BeampermitError
 from beampermit.project import Project
+from beampermit.record import printable
 from beampermit.verdicts.evidence import SplitChanges
 
 if TYPE_CHECKING:
@@ -72,11 +73,16 @@ def bound_outputs(base_and_head: BaseAndHead) -> dict[str, LockedOutput]:
 
 
 def changed_output(base_and_head: BaseAndHead, path: str) -> bool:
-    """Whether data at a path are others than before, or new. Raises `BadInput`."""
-    here, there = bound_outputs(base_and_head).get(path), _outputs_before(base_and_head).get(path)
-    if here is None and there is None:
-        return base_and_head.prefix + path in base_and_head.changed_paths()
-    return _hash(here) != _hash(there)
+    """Whether data at a path, or in what lies above or below it, are others than before, or new. Raises `BadInput`."""
+    from beampermit.datasets.repository import is_below, overlap
+
+    here, there = bound_outputs(base_and_head), _outputs_before(base_and_head)
+    outputs = {output for output in (*here, *there) if overlap(output, path)}
+    if any(_hash(here.get(output)) != _hash(there.get(output)) for output in outputs):
+        return True
+    place, *bound = (printable(base_and_head.prefix + of) for of in (path, *outputs))
+    of_git = (changed for changed in base_and_head.changed_paths() if overlap(changed, place))
+    return any(not any(is_below(changed, output) for output in bound) for changed in of_git)
 
 
 def _outputs_before(base_and_head: BaseAndHead) -> dict[str, LockedOutput]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from beampermit.changes.base_and_head import BaseAndHead
-from beampermit.changes.data import compare_data
+from beampermit.changes.data import changed_output, compare_data
 from beampermit.changes.flat import MOST, compare_settings, compare_trees, flatten
 from beampermit.changes.packages import compare_packages
 from beampermit.project import Project
@@ -84,6 +84,28 @@ def test_data_of_pointer_files_count_too(results: Project, git: Any) -> None:
     commit(git, "Recorded")
     found = compare_data(BaseAndHead(Project(results.root, "main")))
     assert [(swap.path, swap.before) for swap in found] == [("acquisitions/day.parquet", None)]
+
+
+@pytest.mark.slow
+def test_a_change_above_or_below_a_path_is_one_of_it(results: Project, git: Any) -> None:
+    write(results, "kept/rec.dvc", "outs:\n- {md5: one.dir, size: 5, path: rec}\n")
+    write(results, "log/1.parquet", "one")
+    commit(git, "Records")
+    git("checkout", "--quiet", "-b", "later")
+
+    def changed(*paths: str) -> list[str]:
+        sides = BaseAndHead(Project(results.root, "main"))
+        return [path for path in paths if changed_output(sides, path)]
+
+    paths = ("kept", "kept/rec", "kept/rec/good.parquet", "kept/record", "log", "log/1.parquet", "log/1", "lo")
+    write(results, "kept/rec/good.parquet", "what DVC binds is DVC's to compare")
+    assert changed(*paths) == []
+    write(results, "kept/rec.dvc", "outs:\n- {md5: two.dir, size: 5, path: rec}\n")
+    assert changed(*paths) == ["kept", "kept/rec", "kept/rec/good.parquet"]
+    write(results, "log/2.parquet", "two")
+    assert changed(*paths[3:]) == ["log"]
+    write(results, "log/1.parquet", "other")
+    assert changed(*paths[3:]) == ["log", "log/1.parquet"]
 
 
 CONDA = """\
