@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from beampermit.contract import FILE_NAME, Contract
-from beampermit.errors import BadInput, Problem, counted, several
+from beampermit.errors import BadInput, BeampermitError, Problem, counted, several
 from beampermit.interlocks.interlock import Finding, Interlock, bad_input_fails, failed, located, passed
 from beampermit.project import Project
 from beampermit.verdicts.evidence import CountedAlarms, LimitChecks
@@ -139,17 +139,19 @@ def _counted(project: Project, limits: Limits, before: Limits) -> CountedAlarms 
     record = base.monitoring.recorded or contract.monitoring.recorded
     if record is None:
         return None
-    changed = changed_output(BaseAndHead(project), record)
-    found, why = None, ""
+    changed, found, why = True, None, ""
     place = project.path(record)
-    files = [path.relative_to(project.root).as_posix() for path in place.rglob("*") if path.is_file()]
-    if find_unversioned(project, files or [record]):
-        why = "neither git nor DVC tracks it"
-    else:
-        try:
+    try:
+        changed = changed_output(BaseAndHead(project), record)
+        files = [path.relative_to(project.root).as_posix() for path in place.rglob("*") if path.is_file()]
+        if find_unversioned(project, files or [record]):
+            why = "neither git nor DVC tracks it"
+        else:
             found = count_alarms(place, contract, limits, before, base)
-        except BadInput as error:
-            why = str(error)
+    except BeampermitError as error:
+        why = str(error)
+    except Exception as error:  # whatever its author wrote into the record: it is no verdict on the limits
+        why = f"nothing of it can be judged: {type(error).__name__} {[*str(error).splitlines(), ''][0]}".rstrip()
     return CountedAlarms(record=record, changed=changed, found=found, why=why)
 
 

@@ -205,13 +205,12 @@ class Reuse:
         if self._contract is None:
             return ""
         model, evaluation, dataset = self._contract.model, self._contract.evaluation, self._contract.dataset
+        monitoring, base = self._contract.monitoring, self._project.base_contract
+        labels, records = dataset.labels or base.dataset.labels, (monitoring.recorded, base.monitoring.recorded)
         files = {
-            *(model.path, evaluation.inputs, evaluation.scores or evaluation.inputs, dataset.raw),
-            dataset.labels or self._project.base_contract.dataset.labels or dataset.raw,
+            *(model.path, evaluation.inputs, dataset.raw, monitoring.limits, monitoring.calibration),
+            *(path for path in (evaluation.scores, labels, *records) if path),
             *dataset.splits.values(),
-            *(self._contract.monitoring.limits, self._contract.monitoring.calibration),
-            self._contract.monitoring.recorded or dataset.raw,
-            self._project.base_contract.monitoring.recorded or dataset.raw,
             *record_paths(self._contract),
         }
         held, prefix = self._state("files", inputs), self._project.git.prefix

@@ -463,6 +463,35 @@ def test_a_record_that_is_none_leaves_the_author_s_word(monitored: Project, reco
 
 
 @pytest.mark.slow
+def test_whatever_a_record_is_this_check_ends_with_a_verdict(monitored: Project, recorded: Callable[..., Path]) -> None:
+    file = recorded()
+    backtested(monitored, MON001_current=0.05)
+    sound = pq.read_table(file)
+
+    def why() -> str:
+        found = changes_of(judge(monitored))
+        assert found
+        assert found.counted
+        assert found.counted.found is None
+        assert found.counted.changed
+        return found.counted.why
+
+    place = sound.column_names.index("served.row")
+    pq.write_table(sound.set_column(place, "served.row", pa.array(range(len(sound)))), file)
+    assert "nothing of it can be judged: " in why()
+    content = file.read_bytes()
+    file.write_bytes(content[:4] + bytes(len(content) // 2) + content[4 + len(content) // 2 :])
+    assert "this table cannot be read: " in why()
+    file.unlink()
+    file.mkdir()
+    pq.write_table(sound, file / "2026-13-99T000000.000000Z.parquet")
+    monitored.git("add", "--force", "data")
+    assert "the name of this file of a prediction log is no time" in why()
+    (monitored.root / "data/other.dvc").write_text("[")
+    assert "data/other.dvc" in why()
+
+
+@pytest.mark.slow
 def test_limits_of_a_new_reference_have_no_backtest(
     monitored: Project, contract_text: str, git: Callable[..., str]
 ) -> None:

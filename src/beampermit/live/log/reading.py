@@ -15,7 +15,7 @@ from beampermit.contract.part import DURATION, SECONDS
 from beampermit.datasets.tables import connect, parquet, quoted, sql_path, sql_text
 from beampermit.errors import BadInput, Failed
 from beampermit.live.extra import require_live
-from beampermit.live.log.columns import AT, DETAILS, ROW, VERSION
+from beampermit.live.log.columns import AT, DETAILS, FARTHEST, ROW, VERSION
 from beampermit.live.log.prediction_log import PERIOD
 from beampermit.live.log.stream import BEGAN, CLOSED, write_parquet
 
@@ -200,8 +200,14 @@ def may_hold(path: Path, selection: Selection) -> bool:
 
 
 def began(path: Path) -> datetime:
-    """When a file of a log begins, by its name."""
-    return datetime.strptime(path.stem, BEGAN).replace(tzinfo=UTC)
+    """When a file of a log begins, by its name. Raises `BadInput` for one that is no time of a log."""
+    try:
+        found = datetime.strptime(path.stem, BEGAN).replace(tzinfo=UTC)
+    except ValueError:
+        found = datetime.min.replace(tzinfo=UTC)
+    if not 0 <= found.timestamp() < FARTHEST:
+        raise BadInput("the name of this file of a prediction log is no time", file=path)
+    return found
 
 
 def parse_moment(text: str, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> datetime:
