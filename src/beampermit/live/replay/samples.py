@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from beampermit.contract import FILE_NAME
 from beampermit.contract.request import Request
@@ -31,6 +32,7 @@ from beampermit.live.replay.row_times import Arrival, RowTimes
 from beampermit.live.wiring import Wiring
 from beampermit.progress import Progress
 from beampermit.project import Project
+from beampermit.reading import first_fault
 
 SECOND = 10**9
 """ns. An archiver gives the second of a disconnect: what came within it was still good."""
@@ -196,20 +198,22 @@ def _query(project: Project, folder: Path, wanted: Wanted) -> Query:
     told = {"url": wanted.archiver} if wanted.archiver else {}
     known = {signal.name: signal for signal in asked.signals}
     oldest = max([signal.stale_after or 0.0 for signal in inputs] + [asked.gaps.max_age if asked.gaps else 1.0])
-    request = Request.model_validate(
-        {
-            "source": source,
-            "options": {**(asked.options if source == asked.source else {}), **told},
-            "signals": [
-                {"name": signal.name, "states": known[signal.name].states if signal.name in known else ()}
-                for signal in inputs
-                if signal.source == "pv"
-            ],
-            "ranges": [span if isinstance(span, dict) else span.model_dump() for span in ranges],
-            "sampling": {"period": 1.0},
-            "gaps": {"max_age": oldest},
-        }
-    )
+    content = {
+        "source": source,
+        "options": {**(asked.options if source == asked.source else {}), **told},
+        "signals": [
+            {"name": signal.name, "states": known[signal.name].states if signal.name in known else ()}
+            for signal in inputs
+            if signal.source == "pv"
+        ],
+        "ranges": [span if isinstance(span, dict) else span.model_dump() for span in ranges],
+        "sampling": {"period": 1.0},
+        "gaps": {"max_age": oldest},
+    }
+    try:
+        request = Request.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(f"these samples cannot be asked for: {first_fault(error)}") from None
     query = query_of(project, folder, _nothing_to_run, request)
     own = folder / query.digest.removeprefix("sha256:")[:16]
     for other in folder.iterdir():

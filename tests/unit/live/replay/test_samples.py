@@ -160,6 +160,7 @@ def test_an_archiver_that_fails_leaves_no_half_table_and_what_was_fetched(
     [
         ({}, Wanted(), "dataset.request names no signals: its source simulator gives rows, not samples"),
         ({}, Wanted("http://127.0.0.1:1"), "say from when to when"),
+        ({}, Wanted("http://127.0.0.1:1", *reversed(span().values())), r"ranges\.0: the range is reversed: 2026-"),
         ({"serving": {"snapshot": "SHOT"}}, Wanted("http://127.0.0.1:1", **span()), "serving.snapshot makes rows"),
         ({}, Wanted("http://127.0.0.1:1", datetime.now(UTC), datetime(2099, 1, 1, tzinfo=UTC)), "is in the future"),
         ({}, Wanted("http://me:secret@127.0.0.1", **span()), "must not contain a password"),
