@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from beampermit.contract import conditions
 from beampermit.contract.direction import Absent, Loosens
 from beampermit.contract.part import Name, Part, Seconds, Span, Text
-from beampermit.contract.words import LONGEST, MOST, Word, with_unit_and_range
+from beampermit.contract.words import LONGEST, MOST, Word, unit_of, with_unit_and_range
 
 if TYPE_CHECKING:
     from beampermit.contract.signals import Signal
@@ -88,6 +88,8 @@ class RequestedSignal(Part):
             raise ValueError(f"signal {self.name!r}: words are several, each once")
         if self.words and self.shape:
             raise ValueError(f"signal {self.name!r} has words, which only a scalar has")
+        if self.words and (self.unit, self.range) != (unit_of(self.words), (0, len(self.words) - 1)):
+            raise ValueError(f"signal {self.name!r} has words, so unit and range follow from them: leave both out")
         return self
 
     @model_validator(mode="after")

@@ -124,6 +124,8 @@ def test_a_source_of_the_laboratory_stores_words_as_texts(tmp_path: Path) -> Non
         ({**VALVE, "words": ["OUT", "OUT"]}, "words are several, each once"),
         ({**VALVE, "words": ["OUT"]}, "words are several, each once"),
         ({**VALVE, "shape": [2]}, "has words, which only a scalar has"),
+        ({**VALVE, "unit": "1"}, "has words, so unit and range follow from them: leave both out"),
+        ({**VALVE, "range": [0, 1]}, "has words, so unit and range follow from them: leave both out"),
         ({"name": "x", "pv": "X", "unit": "mm", "states": ["a"]}, "'x' has states, and no words that they could be"),
     ],
 )
