@@ -34,15 +34,18 @@ class RowTimes:
         """Of the span so far."""
 
     def moments(self, arrivals: Iterable[Arrival], start: float, end: float) -> Iterator[Moment]:
-        """Of a span, and its end. What arrived is judged after `WATCH` at the latest, whether rows are due or not."""
+        """Of a span, and its end. What arrived is judged after `WATCH` at the latest, whether rows are due or not.
+
+        Rows that would have been due after the end are not made: what waits is judged there.
+        """
         self._start, self._periods = start, 0
+        self._waiting, self._since, self._ready = [], math.inf, math.inf
+        self._changed.clear()
         for at, sample in arrivals:
             yield from self._before(at)
             self._take(at, sample)
         yield from self._before(end)
-        if self._waiting:
-            yield self._moment(min(self._due(), self._since + WATCH))
-        yield Moment(end, (), due=False)
+        yield Moment(end, tuple(self._waiting), due=False)
 
     def _before(self, at: float) -> Iterator[Moment]:
         while (moment := min(self._due(), self._since + WATCH)) < at:

@@ -17,13 +17,14 @@ Row = tuple[float, bool, int]
 
 
 def made(serve: Serve, arrivals: list[tuple[float, int, int]], end: float = 10.0, **serving: Any) -> list[Row]:
-    """Of arrivals of (second, input, PV) from 0 on."""
+    """Of arrivals of (second, input, PV) from 0 on, and the end where anything waits for it."""
     wiring = serve().loop.wiring
     samples = ((at, Sample(wire, pv, 1.0, at, 0)) for at, wire, pv in arrivals)
     moments = RowTimes(wiring, Serving(**serving)).moments(samples, 0.0, end)
-    *rows, last = [(round(moment.at, 6), moment.due, len(moment.samples)) for moment in moments]
-    assert last == (end, False, 0)
-    return rows
+    rows = [(round(moment.at, 6), moment.due, len(moment.samples)) for moment in moments]
+    assert rows[-1][:2] == (end, False)
+    assert rows == sorted(rows), "time goes on"
+    return rows if rows[-1][2] else rows[:-1]
 
 
 ALL = [(0.0, TURNS, 0), (0.0, TURNS, 1), (0.0, TURNS, 2), (0.0, CURRENT, 0)]
@@ -55,7 +56,8 @@ ALL = [(0.0, TURNS, 0), (0.0, TURNS, 1), (0.0, TURNS, 2), (0.0, CURRENT, 0)]
             [(0.0, True, 1), (0.5, False, 1), (1.0, True, 0)],
             id="what comes between two periods is judged after a watch",
         ),
-        pytest.param([(1.199, CURRENT, 0)], {"event": "turns"}, [(1.399, False, 1)], id="the end"),
+        pytest.param([(1.199, CURRENT, 0)], {"event": "turns"}, [(1.21, False, 1)], id="the end"),
+        pytest.param([(1.199, TURNS, 0)], {"gather": 0.02}, [(1.21, False, 1)], id="due after the end"),
     ],
 )
 def test_rows_are_made_as_in_service(serve: Serve, arrivals: Any, serving: dict[str, Any], rows: list[Row]) -> None:
@@ -66,3 +68,10 @@ def test_a_second_span_begins_anew(serve: Serve) -> None:
     times = RowTimes(serve().loop.wiring, Serving(period=1.0))
     assert [moment.at for moment in times.moments([], 0.0, 2.5)] == [0.0, 1.0, 2.0, 2.5]
     assert [moment.at for moment in times.moments([], 100.5, 102.0)] == [100.5, 101.5, 102.0]
+    times = RowTimes(serve().loop.wiring, Serving())
+    ended = [*times.moments([(0.495, Sample(TURNS, 0, 1.0, 0.495, 0))], 0.0, 0.5)]
+    assert [(moment.at, moment.due, len(moment.samples)) for moment in ended] == [(0.5, False, 1)]
+    others = [(100.0, Sample(wire, pv, 1.0, 100.0, 0)) for _, wire, pv in ALL[1:]]
+    assert [moment.at for moment in times.moments([], 50.0, 60.0)] == [60.0]
+    first = next(times.moments(others, 100.0, 101.0))
+    assert first.at == pytest.approx(100.01), "what came in the span before counts no more"
