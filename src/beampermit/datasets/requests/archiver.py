@@ -18,7 +18,7 @@ from beampermit.contract.part import Seconds
 from beampermit.datasets.requests import word_columns
 from beampermit.datasets.requests.gaps import iso_time
 from beampermit.datasets.requests.query import Channel, Query
-from beampermit.datasets.requests.source import Options, SampledSource, load_options, numbers_without_states, same_unit
+from beampermit.datasets.requests.source import Options, SampledSource, load_options, same_unit
 from beampermit.datasets.requests.store import Store, connect
 from beampermit.datasets.tables import sql_path
 from beampermit.errors import BadInput, Failed, Outside
@@ -96,7 +96,7 @@ def _require_words(kinds: str | None, channel: Channel) -> None:
     if kinds not in ("text", "numbers", None):
         raise Failed(f"the values of {channel.pv} are {kinds}, not words", file=FILE_NAME)
     if kinds == "numbers" and not channel.signal.states:
-        raise numbers_without_states(f"the values of {channel.pv} are numbers")
+        raise word_columns.numbers_without_states(f"the values of {channel.pv} are numbers")
 
 
 def _value_kinds(connection: Any, file: Path) -> str | None:

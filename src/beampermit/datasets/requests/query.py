@@ -73,6 +73,11 @@ class Query:
         """Each PV once: those without a device first, then device by device."""
         return tuple(dict.fromkeys(self._channels()))
 
+    @property
+    def states(self) -> dict[str, tuple[str, ...]]:
+        """Of each PV with words: what its numbers stand for; empty where nobody says."""
+        return {channel.pv: channel.signal.states for channel in self.channels if channel.signal.words}
+
     def channels_of(self, device: tuple[str, ...]) -> tuple[Channel, ...]:
         """The PVs of a device's rows, in the order of the signals."""
         return tuple(self._channel(signal, device) for signal in self.signals)

@@ -15,7 +15,7 @@ from beampermit.datasets.arrays import depth_of
 from beampermit.datasets.devices import PLACEHOLDER
 from beampermit.datasets.requests import store, word_columns
 from beampermit.datasets.requests.query import Channel, Query
-from beampermit.datasets.requests.source import Options, SampledSource, load_options, numbers_without_states, same_unit
+from beampermit.datasets.requests.source import Options, SampledSource, load_options, same_unit
 from beampermit.datasets.requests.store import Store, connect
 from beampermit.datasets.tables import open_tables, parquet, quoted, sql_path, sql_text
 from beampermit.datasets.workspace import plain_file, plain_files
@@ -120,7 +120,7 @@ class Recordings(SampledSource):
         if recording.units.get(column) == signal.unit:
             return signal.words
         if not signal.states:
-            raise numbers_without_states(f"{column} of {recording.path} has numbers")
+            raise word_columns.numbers_without_states(f"{column} of {recording.path} has numbers")
         return signal.states
 
     def _time(self, recording: Recording) -> str:

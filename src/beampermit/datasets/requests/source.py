@@ -14,7 +14,7 @@ from beampermit.contract import FILE_NAME
 from beampermit.datasets.requests.alignment import align
 from beampermit.datasets.requests.query import Answer, Query
 from beampermit.datasets.requests.store import Store
-from beampermit.errors import BadInput, Failed, did_you_mean
+from beampermit.errors import BadInput, did_you_mean
 from beampermit.progress import Progress
 from beampermit.record import Record
 
@@ -50,7 +50,7 @@ class SampledSource(ABC):
             raise BadInput(
                 f"the source {self.query.request.source} needs signals, and dataset.request names none", file=FILE_NAME
             )
-        store = Store(self.query.folder / "samples")
+        store = Store(self.query.folder / "samples", self.query.states)
         origin = self.collect(store, progress)
         return replace(align(self.query, store, progress), origin=origin)
 
@@ -90,15 +90,6 @@ def load_source(query: Query) -> Source:
     except (ImportError, AttributeError) as error:
         raise BadInput(f"the source {name!r} ({installed[name].value}) cannot be loaded: {error}") from None
     return kind(query)
-
-
-def numbers_without_states(what: str) -> Failed:
-    """`what` says where there are numbers in place of words."""
-    return Failed(
-        f"{what}, and nothing says which words they stood for",
-        file=FILE_NAME,
-        hint="if you know it, name the labels from 0 on: `states` of that signal in dataset.request.signals",
-    )
 
 
 def same_unit(one: str, other: str) -> bool:

@@ -8,13 +8,14 @@ import math
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from beampermit.datasets import tables
+from beampermit.datasets.requests import word_columns
 from beampermit.datasets.tables import parquet, quoted, sql_text
 from beampermit.errors import BadInput, Failed, counted
 from beampermit.files import replacing
@@ -226,8 +227,9 @@ class Store:
     piece, the last one `before` it, or `outside`).
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, states: Mapping[str, Sequence[str]] | None = None):
+        """`states` are those of `Query`: PVs that are not in it have numbers."""
+        self.folder, self._states = folder, states or {}
         self._index: dict[str, list[Path]] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -277,20 +279,24 @@ class Store:
     ) -> None:
         """Store samples from arrays: `ns` and `severity` of shape (n,), `values` of shape (n,) or (n, length).
 
-        Of a signal with words, the values are texts.
+        Of a signal with words, the values are texts, or the numbers of its `states`. Raises `Failed` for any others.
         """
         import numpy as np
 
         severity = np.zeros(len(ns), np.int32) if severity is None else np.asarray(severity)
-        values = np.asarray(values)
-        values = values.astype(object) if values.dtype.kind in "OU" else values.astype(float)
-        block = Block({"ns": np.asarray(ns), "value": values, "severity": severity}, {})
+        states = self._states.get(pv)
+        found = _numbers(pv, values) if states is None else _texts(pv, values, states)
+        value = "value" if states is None else word_columns.labels("value", states)
+        block = Block({"ns": np.asarray(ns), "value": found, "severity": severity}, {})
         scratch = self.folder / f"{_file_name(pv)}.arrays"
         connection = connect(self.folder)
         try:
             write_blocks(connection, iter([block]), scratch, pv)
             source = parquet(scratch / "000000.parquet")
-            samples = f"SELECT *, row_number() OVER () AS arrived, CAST(NULL AS BIGINT) AS lost FROM {source}"
+            samples = (
+                f"SELECT * REPLACE ({value} AS value), row_number() OVER () AS arrived, CAST(NULL AS BIGINT) AS lost"
+                f" FROM {source}"
+            )
             self.put(connection, samples, pv, span, first=first)
         finally:
             connection.close()
@@ -299,6 +305,34 @@ class Store:
     def source(self, pv: str) -> str:
         """The FROM clause of all samples of a PV."""
         return parquet(*self.pieces(pv))
+
+
+def _numbers(pv: str, values: Any) -> Any:
+    """An array of floats; a text that is a number is one."""
+    import numpy as np
+
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise Failed(f"the values of {pv} are no numbers: {error}") from None
+
+
+def _texts(pv: str, values: Any, states: Sequence[str]) -> Any:
+    """An array of texts, some of which may be numbers of states."""
+    import numpy as np
+
+    array = np.asarray(values)
+    plain = [_text(value) for value in array.tolist()]
+    odd = next((value for value in plain if not isinstance(value, str | None)), None)
+    if not isinstance(odd, int | float | None) or isinstance(odd, bool):
+        raise Failed(f"the values of {pv} are {type(odd).__name__}, not words")
+    if odd is not None and not states:
+        raise word_columns.numbers_without_states(f"the values of {pv} are numbers")
+    return np.array([value if value is None else str(value) for value in plain], dtype=object)
+
+
+def _text(value: Any) -> Any:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _file_name(pv: str) -> str:

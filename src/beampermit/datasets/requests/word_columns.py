@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from beampermit.contract import FILE_NAME
 from beampermit.contract.words import SHOWN
 from beampermit.datasets.tables import sql_text
+from beampermit.errors import Failed
 
 
 def labels(values: str, states: Sequence[str]) -> str:
@@ -33,6 +35,15 @@ def known(texts: str, words: Sequence[str]) -> str:
 def unknown(texts: str) -> str:
     """Why a sample has no number, for people."""
     return f"'unknown word ' || coalesce(left({texts}, {SHOWN}), '')"
+
+
+def numbers_without_states(what: str) -> Failed:
+    """`what` says where there are numbers in place of words."""
+    return Failed(
+        f"{what}, and nothing says which words they stood for",
+        file=FILE_NAME,
+        hint="if you know it, name the labels from 0 on: `states` of that signal in dataset.request.signals",
+    )
 
 
 def _list(texts: Sequence[str]) -> str:

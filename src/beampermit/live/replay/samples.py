@@ -173,7 +173,7 @@ def fetch_samples(project: Project, wiring: Wiring, wanted: Wanted, progress: Pr
         source = load_source(query)
         if not isinstance(source, SampledSource):
             raise BadInput(f"the source {query.request.source} gives rows, not samples", file=FILE_NAME)
-        store = Store(query.folder / "samples")
+        store = Store(query.folder / "samples", query.states)
         source.collect(store, progress)
         yield Fetched(query, store, wiring, project.contract.serving)
         shutil.rmtree(query.folder, ignore_errors=True)

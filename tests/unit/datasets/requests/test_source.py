@@ -12,7 +12,7 @@ from beampermit.datasets.requests import source
 from beampermit.datasets.requests.request import request
 from beampermit.datasets.requests.source import Options, SampledSource, load_options
 from beampermit.datasets.requests.store import Store
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, Failed
 from beampermit.progress import Progress
 from beampermit.project import Project
 from support.data_requests import AT, END, START, rows
@@ -66,6 +66,14 @@ def test_its_samples_become_rows(ask_logger: Callable[..., Any], project: Projec
         (4.5, [4.5, 5.5], 1),
         (4.5, [4.5, 5.5], 1),
     ]
+
+
+def test_its_numbers_are_no_words_unless_somebody_says_which(ask_logger: Callable[..., Any], project: Project) -> None:
+    valve = {"name": "valve", "pv": "X", "words": ["OUT", "IN"]}
+    with pytest.raises(Failed, match="the values of X are numbers, and nothing says which words they stood for"):
+        ask_logger(signals=[valve])
+    ask_logger(signals=[{**valve, "states": ["IN", "OUT", "IN", "OUT", "OUT"]}])
+    assert rows(project.root, "valve") == [(1.0,), (0.0,), (1.0,), (0.0,), (0.0,)]
 
 
 def test_unknown_options_are_named(ask_logger: Callable[..., Any]) -> None:

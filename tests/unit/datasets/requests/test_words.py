@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 
 from beampermit.contract.words import number_of, unit_of, word_of
@@ -108,14 +109,29 @@ def test_a_recording_has_words_or_numbers_with_their_labels(
     assert valves(project) == [1.0, 0.0, 0.0]
 
 
+@pytest.mark.slow
 def test_a_source_of_the_laboratory_stores_words_as_texts(tmp_path: Path) -> None:
-    store = Store(tmp_path / "samples")
-    store.keep("VALVE", (0, 10), [1, 2], ["IN", "OUT"])
-    with duckdb.connect() as connection:
-        assert connection.execute(f"SELECT value FROM {store.source('VALVE')} ORDER BY ns").fetchall() == [
-            ("IN",),
-            ("OUT",),
-        ]
+    store = Store(tmp_path / "samples", {"VALVE": (), "GATE": ("shut", "open")})
+
+    def kept(pv: str, values: Any) -> list[Any]:
+        store.keep(pv, (0, 10), [*range(len(values))], values)
+        with duckdb.connect() as connection:
+            found = connection.execute(f"SELECT value FROM {store.source(pv)} ORDER BY ns").fetchall()
+        return [value for (value,) in found]
+
+    assert kept("VALVE", ["IN", None, "OUT"]) == ["IN", None, "OUT"]
+    assert kept("VALVE", [None]) == [None]
+    assert kept("VALVE", np.array([b"IN"])) == ["IN"]
+    assert kept("GATE", [1, 0]) == kept("GATE", ["open", "0"]) == ["open", "shut"]
+    assert kept("X", ["1.5", "-2"]) == [1.5, -2.0], "numbers may come as texts"
+    for pv, values, said in (
+        ("VALVE", [1, 0], "the values of VALVE are numbers, and nothing says which words they stood for"),
+        ("VALVE", [True], "the values of VALVE are bool, not words"),
+        ("GATE", [[1.0], [0.0]], "the values of GATE are list, not words"),
+        ("X", ["IN"], "the values of X are no numbers: could not convert string to float: 'IN'"),
+    ):
+        with pytest.raises(Failed, match=said):
+            kept(pv, values)
 
 
 @pytest.mark.parametrize(
