@@ -15,8 +15,9 @@ DEEPEST = 100
 """Of collections in collections; deeper ones are for the reader that counts them."""
 _READ_ALIKE = re.compile(r"[\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]*")
 """No tabs, no carriage returns and other ends of lines, no marks of byte order."""
-_ODD_LINE = re.compile(r"^(?:%|---.|\.\.\.| +$)", re.MULTILINE)
-"""A directive, a document that begins or ends with more in its line, and spaces alone, which end some block scalars."""
+_ODD_LINE = re.compile(r"^(?:%|---.|\.\.\.| +$)|[|>][-+0-9]{0,2}#", re.MULTILINE)
+"""A directive, a document that begins or ends with more in its line, and spaces alone, which end some block scalars; a
+comment with no space before it behind the sign of a block scalar, which ruamel refuses."""
 
 
 def load_quickly(yaml: Any, text: str) -> tuple[Any, bool]:
@@ -48,7 +49,7 @@ def _compose(text: str, resolve: Any) -> Any:
         parser = libyaml(text)
         while not isinstance(event := parser.get_event(), yaml.StreamEndEvent):
             if isinstance(event, yaml.NodeEvent):
-                node = _node(event, around, resolve)
+                node = None if _is_pair(event, text) else _node(event, around, resolve)
                 if node is None:
                     return None
                 (around[-1].value if around else documents).append(node)
@@ -62,6 +63,15 @@ def _compose(text: str, resolve: Any) -> Any:
     except (yaml.YAMLError, ValueError):
         return None
     return documents[0] if len(documents) == 1 else None
+
+
+def _is_pair(event: Any, text: str) -> bool:
+    """Whether it begins a mapping of one key in a list, as `[a: 1]` has it: of `["a":1]` ruamel finds none."""
+    import yaml
+
+    if not isinstance(event, yaml.MappingStartEvent) or not event.flow_style:
+        return False
+    return text[event.start_mark.index : event.end_mark.index] != "{"
 
 
 def _node(event: Any, around: list[Any], resolve: Any) -> Any:

@@ -18,6 +18,7 @@ READ = {
     "texts": "a: |\n  x\n\n  y\nb: >-\n  x\n  y\nc: one\n  two\nd: |2+\n   x\n\n# said\ne: it''s # said\n",
     "collections": "- {a: 1, b: [x, y], c:d}\n-\n  - z\n- []\n- a:\n  - b\n",
     "odd keys": "2: a\ntrue: b\nnull: c\n? d\n: e\nhttp://x: f\n",
+    "not ASCII": "größe: é\n'ω😀': {ß😀: 1, \"ä\": [ö, {😀: ü, y: z}]}\nx: # é\n  - é: |\n      ü\n    b: c\n",
     "deep": "\n".join("  " * depth + "a:" for depth in range(DEEPEST - 1)),
 }
 NOT_READ = {
@@ -31,6 +32,13 @@ NOT_READ = {
     "mark of byte order": "\ufeffa: 1",
     "carriage return": "a: 1\r\nb: 2",
     "empty item": "-\n\n- a",
+    "pair": '["a":1]',
+    "pair of a list": "[[x]:1]",
+    "pair of a mapping": "[{x: y}:1]",
+    "pair without a value": 'k: ["a":]',
+    "pair with a sign": '[? "a":1]',
+    "comment without a space": "k: |#c\n  x",
+    "comment behind signs": "k: >-2#c\n   x",
     "spaces alone": "a: |+\n \n    \n",
     "one value": "|-\n#? ] ---\n #]",
     "two documents": "a: 1\n---\nb: 2",
@@ -47,13 +55,14 @@ def quickly(text: str, kind: Any) -> tuple[Any, bool]:
 
 
 def shape(node: Any) -> object:
-    """Kinds, values and the places of keys and items."""
+    """Kinds, values and places, at which texts are edited; ruamel has none of its own for an empty value."""
     places = getattr(node, "lc", None)
+    own = (places.line, places.col) if places else ()
     if isinstance(node, Mapping):
-        at = [places.key(key) for key in node] if places else []
-        return type(node), at, [(shape(key), shape(value)) for key, value in node.items()]
+        at = [(places.key(key), node[key] is None or places.value(key)) for key in node] if places else []
+        return type(node), own, at, [(shape(key), shape(value)) for key, value in node.items()]
     if isinstance(node, list):
-        return type(node), [places.item(one) for one in range(len(node))] if places else [], [*map(shape, node)]
+        return type(node), own, [places.item(one) for one in range(len(node))] if places else [], [*map(shape, node)]
     return type(node), repr(node)
 
 
@@ -88,6 +97,10 @@ def test_pieces_of_real_files_with_signs_put_in_are_read_alike() -> None:
         "null",
         "0o7",
         "2026-01-02",
+        "\n[",
+        "]:",
+        "|#",
+        "é😀",
     ]
     count = 0
     for _ in range(600):
