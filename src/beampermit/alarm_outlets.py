@@ -54,27 +54,36 @@ def responder_of(
     contract: Contract | None = None,
     logbook: str = "",
     repository: str = "",
+    show_in_service: Callable[[Client, Ledger, str], object] | None = None,
     environment: Mapping[str, str] = os.environ,
     clock: Callable[[], float] = time.time,
 ) -> Iterator[Responder]:
     """The responder of a monitor's state folder; its thread is not started, and ends with the block.
 
     What needs the model's repository is done in the checkout of `project`, else in the copy that `watch` keeps of it.
-    `registry` is the address of its registry; where empty, `MLFLOW_TRACKING_URI`. Raises `Conflict` where another
+    `registry` is the address of its registry; where empty, `MLFLOW_TRACKING_URI`. `show_in_service` is told after the
+    monitor went back to the former champion. Raises `Conflict` where another
     process has the folder, `BadInput` for what is set up wrong.
     """
     repository_of = Checkout(project) if project else CopyOfMonitor(watch) if watch else None
     webhook, book = Webhook.of_environment(environment), load_logbook(logbook) if logbook else None
+    client = _client(state, project, repository, environment)
+
+    def show(model: str) -> None:
+        if client and repository_of and show_in_service:
+            show_in_service(client, repository_of.ledger(), model)
+
     with kept.opened(state) as journal:
         outlets = Outlets(
             AlarmTexts,
             log=log,
-            client=_client(state, project, repository, environment),
+            client=client,
             webhook=webhook,
             logbook=book,
             new_limits=partial(new_limits, repository_of.limits, log) if repository_of and log else None,
             fall_back=partial(_fall_back, repository_of, registry) if repository_of else None,
             fell_back=partial(_fell_back, repository_of, registry) if repository_of else nothing_done,
+            show_in_service=show,
         )
         responder = Responder(journal, outlets, contract, clock=clock)
         try:

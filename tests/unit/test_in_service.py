@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import beampermit.cli.replace as replacing
+from beampermit.cli import promotion
+from beampermit.cli.releases import tell_releases
 from beampermit.git import Git
 from beampermit.github.client import Client
 from beampermit.in_service import show_in_service
@@ -88,3 +93,73 @@ def test_the_command_says_what_it_changed(ledger: Ledger, github: GitHub, projec
     for said in (f"changed: {MODEL}-v2\n", "each release says what is in service\n"):
         finished = beampermit("publish", "--in-service", cwd=project.root, env=environment(github))
         assert (finished.returncode, finished.stdout) == (0, said), finished.stderr
+
+
+@pytest.mark.slow
+def test_the_releases_of_a_model_that_was_replaced_say_so(
+    ledger: Ledger, client: Client, github: GitHub, event: Callable[..., Event]
+) -> None:
+    old = append_promotion(ledger, event(sequence=3, model="old-faults", version=1))
+    served = _release(github, 1, "old-faults-v1")
+    _release(github, 2, f"{MODEL}-v2")
+    assert show_in_service(client, ledger, MODEL) == (f"{MODEL}-v2",), "it serves, and its own project says so"
+    ledger.append(
+        old.model_copy(update={"event": "retire", "sequence": 4, "expected": 1, "reason": "old", "successor": MODEL})
+    )
+    assert show_in_service(client, ledger, MODEL) == ("old-faults-v1",)
+    assert served["body"].startswith(f"**Retired** at {SINCE} by Ada Operator")
+    assert f"Use {MODEL}. <!-- in service -->" in served["body"]
+
+
+def _told(project: Project, capsys: pytest.CaptureFixture[str]) -> str:
+    tell_releases(project.root)
+    return capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_whoever_changes_what_serves_tells_the_releases_or_says_what_to_type(
+    ledger: Ledger,
+    github: GitHub,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("GITHUB_TOKEN", "GH_TOKEN", "GITHUB_REPOSITORY", "GITHUB_API_URL", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    served = _release(github, 2, f"{MODEL}-v2")
+    assert _told(project, capsys) == "", "no GitHub has it"
+    for name, value in environment(github, GITHUB_TOKEN="").items():
+        monkeypatch.setenv(name, value)
+    said = "the releases on GitHub do not say yet what is in service"
+    assert _told(project, capsys) == f"{said}\nnext: beampermit publish --in-service\n"
+    monkeypatch.setenv("GITHUB_TOKEN", "wrong")
+    refused = _told(project, capsys)
+    assert refused.startswith(f"{said}: ")
+    assert refused.endswith("\nnext: beampermit publish --in-service\n")
+    monkeypatch.setenv("GITHUB_TOKEN", "s3cret")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert _told(project, capsys) == ""
+    assert "in service" not in served["body"], "in a workflow the next step does it"
+    monkeypatch.delenv("GITHUB_ACTIONS")
+    assert _told(project, capsys) == ""
+    assert served["body"].startswith(f"**In service** since {SINCE}.")
+
+
+def test_each_command_that_changes_what_serves_does_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[Path] = []
+
+    @contextmanager
+    def opened(*_: object) -> Iterator[None]:
+        yield None
+
+    for module in (promotion, replacing):
+        monkeypatch.setattr(module, "tell_releases", told.append)
+        monkeypatch.setattr(module, "print_result", lambda *_: None)
+    monkeypatch.setattr(promotion, "_session", opened)
+    monkeypatch.setattr(replacing, "promoting", opened)
+    for where in ("operations.rollback", "operations.retire", "replacement.replace"):
+        monkeypatch.setattr(f"beampermit.registry.{where}", lambda *_, **__: SimpleNamespace(new=True))
+    promotion.rollback(reason="drifts", project=tmp_path)
+    promotion.retire(reason="gone", project=tmp_path)
+    replacing.replace("old-faults", reason="sees more", project=tmp_path)
+    assert told == [tmp_path] * 3

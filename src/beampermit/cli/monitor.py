@@ -162,6 +162,7 @@ class Answering:
     @contextmanager
     def opened(self, state: Path, watch: Watch) -> Iterator[Responder]:
         from beampermit.alarm_outlets import responder_of
+        from beampermit.in_service import show_in_service
 
         with responder_of(
             state,
@@ -171,6 +172,7 @@ class Answering:
             registry=self.registry,
             logbook=self.logbook,
             repository=self.repository,
+            show_in_service=show_in_service,
         ) as self.responder:
             yield self.responder
 

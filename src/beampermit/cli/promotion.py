@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from beampermit.cli.output import Folder, Json, console, show, shown_progress
+from beampermit.cli.releases import tell_releases
 
 if TYPE_CHECKING:
     from beampermit.progress import Progress
@@ -62,6 +63,7 @@ def rollback(
     with _session(project) as session:
         result = operations.rollback(session, to=to, reason=reason, retired=retired)
     print_result(result, "rolled back" if result.new else "already champion (--to VERSION goes further back)", as_json)
+    tell_releases(project)
 
 
 def retire(
@@ -93,6 +95,7 @@ def retire(
     with _session(project) as session:
         result = operations.retire(session, version=version, reason=reason, successor=successor or None, until=until)
     print_result(result, "retired" if result.new else "already retired", as_json)
+    tell_releases(project)
 
 
 def freeze(reason: Reason, project: Folder = Path(), as_json: Json = False) -> None:

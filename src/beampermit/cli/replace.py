@@ -9,6 +9,7 @@ import typer
 
 from beampermit.cli.output import Folder, Json
 from beampermit.cli.promotion import Branch, Reason, moment_of, print_result, promoting
+from beampermit.cli.releases import tell_releases
 
 
 def replace(
@@ -34,3 +35,4 @@ def replace(
         result = replacement.replace(promotion, model, reason=reason, until=until)
     done = f"promoted, {model} is retired" if result.new else f"already champion, {model} is retired"
     print_result(result, done, as_json)
+    tell_releases(project)

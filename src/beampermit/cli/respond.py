@@ -59,6 +59,7 @@ def respond(
     what was done last. Exit code 1: something is still to be done; 3: a monitor runs, and tries again by itself.
     """
     from beampermit.alarm_outlets import responder_of
+    from beampermit.in_service import show_in_service
     from beampermit.project import Project
 
     found = Project.find(project.resolve())
@@ -71,6 +72,7 @@ def respond(
         contract=found.contract,
         logbook=logbook,
         repository=repository,
+        show_in_service=show_in_service,
     ) as responder:
         responder.hurry()
         responder.work()

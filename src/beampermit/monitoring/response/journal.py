@@ -120,6 +120,8 @@ class Journal(Record):
     proposals: tuple[Proposal, ...] = ()
     gathering: Issue | None = None
     heartbeat: Issue | None = None
+    releases: str = ""
+    """The model whose releases are to say that another version serves, since the monitor went back; empty if none."""
     reported: Number = 0.0
     """When GitHub was last told that the monitor lives, s since 1970."""
     wait_until: Number = 0.0

@@ -28,6 +28,7 @@ from beampermit.monitoring.response.candidates import store_candidate
 from beampermit.monitoring.response.issues import Issues
 from beampermit.monitoring.response.journal import FallBack, Kind, Proposal, Task, key_of, name_of
 from beampermit.monitoring.response.kept import Kept
+from beampermit.monitoring.response.last_contract import keep_contract, last_contract
 from beampermit.monitoring.response.logbook import Entry, InTime, Logbook
 from beampermit.monitoring.response.policy import refusal, take, tasks_of
 from beampermit.monitoring.response.proposals import (
@@ -78,6 +79,8 @@ class Outlets:
     """As `fall_back.fall_back`, with a session; the text is this machine's name."""
     fell_back: Callable[[Trip, str], Event | None] = nothing_done
     """As `fall_back.fell_back`: whether an earlier run did it."""
+    show_in_service: Callable[[str], object] | None = None
+    """Has the releases of a model say which version serves. Raises `BeampermitError`."""
 
     @cached_property
     def book(self) -> InTime | None:
@@ -100,7 +103,7 @@ class Responder:
         clock: Callable[[], float] = time.time,
         every: float = 15.0,
     ):
-        self.kept, self.outlets, self.contract = kept, outlets, contract
+        self.kept, self.outlets, self.contract = kept, outlets, contract or last_contract(kept.folder)
         self.result: Result | None = None
         """The newest, which GitHub hears of."""
         self.on_fall_back: Callable[[], None] = lambda: None
@@ -111,7 +114,9 @@ class Responder:
 
     def take(self, trips: Iterable[Trip], result: Result | None = None, contract: Contract | None = None) -> None:
         """Note what these trips ask for, soon. `contract` is that of the version that was judged, from now on."""
-        self.contract = contract or self.contract
+        if contract and contract != self.contract:
+            self.contract = contract
+            keep_contract(self.kept.folder, contract)
         self.result = result or self.result
         at, trips = self._clock(), tuple(trips)
         tasks = [task for trip in trips for task in tasks_of(trip, self.monitoring, at) if self._is_there(task.kind)]
@@ -150,7 +155,7 @@ class Responder:
     def work(self) -> None:
         """Do what is due. Nothing that the world or a user can cause is raised."""
         if self.contract is None:
-            return  # no version was judged since the start: nobody could say what is to be done
+            return  # no version was ever judged here: nobody could say what is to be done
         texts = self.outlets.texts(self.contract)
         self._do_all([task.id for task in self.kept.journal.tasks if task.kind not in SLOW], texts)
         if not self._closed.is_set():
@@ -202,7 +207,8 @@ class Responder:
             self._tell_fall_back(task, "done", line)
             proposal = Proposal(kind=task.kind, at=at, address=line)
             done = (*self.kept.journal.proposals, proposal)[-20:]
-            more = {"proposals": done} if task.kind in PROPOSALS else {}
+            more: dict[str, object] = {"proposals": done} if task.kind in PROPOSALS else {}
+            more |= {"releases": task.trip.model} if task.kind == "fall-back" else {}
             self.kept.finish(task, f"{task.id}: {line}", **more)
 
     def _wait_for_outlet(self, task: Task, missing: str, at: float) -> None:
@@ -333,7 +339,7 @@ class Responder:
         alarms = AlarmIssues(self.kept, issues, texts, self.monitoring, at, self.result)
         alarms.share_out()
         steps: list[Callable[[], None]] = [partial(alarms.settle, alarm) for alarm in self.kept.journal.alarms]
-        steps += [alarms.gather, partial(self._report, issues, texts, at)]
+        steps += [alarms.gather, partial(self._report, issues, texts, at), self._show_in_service]
         steps.append(partial(forget, self.kept, self.monitoring.response, at))
         for step in steps:
             if self._closed.is_set():
@@ -348,6 +354,22 @@ class Responder:
     def _report(self, issues: Issues, texts: Texts, at: float) -> None:
         if self.result is not None:
             heartbeat.report(self.kept, issues, texts, self.result, at)
+
+    def _show_in_service(self) -> None:
+        """After a fall-back. A token that may not do it is no reason to tell GitHub nothing else."""
+        model, show = self.kept.journal.releases, self.outlets.show_in_service
+        if not model or show is None:
+            return
+        try:
+            show(model)
+        except BeampermitError as error:
+            final = isinstance(error, Refused) and not isinstance(error, Limited)
+            if isinstance(error, Outside) and not final:
+                raise
+            self.kept.note(
+                f"the releases do not say what is in service: {error.message}; beampermit publish --in-service"
+            )
+        self.kept.update(releases="")
 
 
 class _Absent(Exception):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from beampermit.errors import Conflict, Outside
+from beampermit.errors import BeampermitError, Conflict, Outside
+from beampermit.github.client import Refused
 from beampermit.monitoring.response.fall_back import fall_back, fell_back
 from beampermit.monitoring.response.journal import FallBack
 from beampermit.monitoring.response.proposals import NewLimits, Suppressed
@@ -299,6 +301,30 @@ def test_the_monitor_does_not_go_back_after_the_alarm_cleared(responding: Respon
     monitor.work(trip("MON004", "score", cleared=True), after=30)
     journal = monitor.work(after=10 * HOUR)
     assert (len(calls), len(looks), journal.tasks, journal.proposals) == (1, 1, (), ())
+
+
+def test_after_a_fall_back_the_releases_say_what_is_in_service(responding: Respond) -> None:
+    """GitHub may be down, or the token may be one for issues alone."""
+    asked: list[str] = []
+    answers: list[BeampermitError | None] = [Outside("GitHub does not answer"), None]
+
+    def show(model: str) -> None:
+        asked.append(model)
+        if answer := answers.pop(0):
+            raise answer
+
+    went = SimpleNamespace(summary="rollback bpm-faults version 1")
+    outlets = {"fall_back": lambda *_: went, "show_in_service": show}
+    monitor = responding(fall_back="MAJOR", cooldown=60.0, outlets=outlets)
+    journal = monitor.work(trip("MON004", "score", level="MAJOR"))
+    assert (asked, journal.releases) == (["bpm-faults"], "bpm-faults")
+    monitor.start()  # by the next run
+    journal = monitor.work(after=HOUR)
+    assert (len(asked), journal.releases, journal.troubles) == (2, "", 0)
+    answers.append(Refused("Resource not accessible by integration", 403))
+    journal = monitor.work(trip("MON007", "score", level="MAJOR"), after=DAY)
+    assert (len(asked), journal.releases, journal.problem) == (3, "", "")
+    assert journal.log[-1].endswith("accessible by integration; beampermit publish --in-service")
 
 
 def test_what_became_of_an_earlier_raise_is_not_said_of_the_next(responding: Respond) -> None:
