@@ -91,6 +91,8 @@ class GitHub:
     faults: list[tuple[str, Fault]] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
     ids: Iterator[int] = field(default_factory=lambda: count(1001))
+    clock: Callable[[], float] = time.time
+    """Of what is said."""
 
     def next(self, *faults: Fault, of: str = "") -> None:
         """Do these to the next requests; `of` is what must be in `METHOD /path` for one to count."""
@@ -127,6 +129,7 @@ class GitHub:
             "user": {"login": login, "type": "Bot" if login.endswith("[bot]") else "User"},
             "issue_url": f"{self.url}/repos/{self.repository}/issues/{number}",
             "html_url": f"https://git.example/{self.repository}/pull/{number}#issuecomment-{id}",
+            "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.clock())),
         }
         return self.comments[id]
 

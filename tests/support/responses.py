@@ -72,6 +72,7 @@ class Responding:
 
     def work(self, *trips: Trip, after: float = 0.0, result: Result | None = None) -> Journal:
         self.at += after
+        self.github.clock = lambda: self.at
         self.responder.take(trips, result)
         self.responder.work()
         return self.journal

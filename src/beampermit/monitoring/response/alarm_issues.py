@@ -61,15 +61,15 @@ class AlarmIssues:
         if found is None or found.locked:
             self._leave_alone(alarm, issue, _why(found))
             return
-        by_person = found.state == "closed" and not (issue.closed or issue.closing)
+        by_person = found.state == "closed" and not self._closed_by_monitor(alarm, issue)
         if found.state == "closed" and not by_person:
             self.issues.change(issue.number, state="open")
-        news = f"{_state_of(alarm)} {issue.reminded:.0f}" if reminder else _state_of(alarm)
+        news = f"{_state_of(alarm)} again" if reminder else _state_of(alarm)
         news = f"{_state_of(alarm)} bypassed {until:.0f}" if bypassed else news
         told = {"told": _state_of(alarm), "reminded": self.at, "bypassed_until": until, "left_alone": by_person}
-        self._say(
-            alarm, issue, self.texts.still_on(alarm, self.at, self.result), news, closed=False, closing=False, **told
-        )
+        text, once_in = self.texts.still_on(alarm, self.at, self.result), self.monitoring.response.remind_every / 2
+        again = (self.at, once_in) if reminder and not bypassed else None  # the monitor of another machine reminds too
+        self._say(alarm, issue, text, news, again=again, closed=False, closing=False, **told)
 
     def _bypassed_until(self, alarm: Alarm) -> float | None:
         now = newest(alarm, self.result)
@@ -93,7 +93,7 @@ class AlarmIssues:
         if not issue.number:  # GitHub did not answer while it was on
             issue = self._open(alarm)
         found = self.issues.get(issue.number)
-        if found and found.state == "closed" and issue.closing:
+        if found and found.state == "closed" and self._closed_by_monitor(alarm, issue):
             self._closed(alarm, issue)
             return
         if found is None or found.locked or found.state == "closed":
@@ -101,7 +101,8 @@ class AlarmIssues:
             return
         news = f"{alarm.episode} cleared"
         if issue.told != news:
-            issue = self._say(alarm, issue, self.texts.cleared(alarm), news, told=news, closing=True)
+            text = self.texts.cleared(alarm)
+            issue = self._say(alarm, issue, text, news, closes=True, told=news, closing=True)
         self.issues.change(issue.number, state="closed")
         self._closed(alarm, issue)
 
@@ -109,9 +110,28 @@ class AlarmIssues:
         self.kept.put(alarm.key, issue=issue.model_copy(update={"closed": True, "closing": False}))
         self.kept.note(f"{alarm.key}: issue {issue.number} is closed, the alarm has cleared")
 
-    def _say(self, alarm: Alarm, issue: Issue, text: str, news: str, **after: object) -> Issue:
+    def _closed_by_monitor(self, alarm: Alarm, issue: Issue) -> bool:
+        """By this one, or by that of another machine: their last word says it."""
+        last, own = self.issues.last_word(issue.number), issue.closed or issue.closing
+        if last is None:
+            return own
+        # Before there was a line for it, this one's own last word was what its journal has.
+        return last.has(_closing(alarm)) or (own and last.has(mark_of("news", alarm.key, issue.told)))
+
+    def _say(
+        self,
+        alarm: Alarm,
+        issue: Issue,
+        text: str,
+        news: str,
+        *,
+        closes: bool = False,
+        again: tuple[float, float] | None = None,
+        **after: object,
+    ) -> Issue:
         """Write a comment once, by whichever monitor; `after` is what the journal then says of the issue."""
-        self.issues.say(issue.number, text, mark_of("news", alarm.key, news))
+        mark, closing = mark_of("news", alarm.key, news), _closing(alarm) if closes else ""
+        self.issues.say(issue.number, text, mark, also=closing, last=closes, again=again)
         issue = issue.model_copy(update=after)
         self.kept.put(alarm.key, issue=issue)
         return issue
@@ -172,6 +192,11 @@ class AlarmIssues:
 
     def _is_over(self, alarm: Alarm) -> bool:
         return alarm.clear_for(self.at, self.monitoring.response.close_after)
+
+
+def _closing(alarm: Alarm) -> str:
+    """The line of the comment with which a monitor closes an issue."""
+    return mark_of("closing", alarm.key)
 
 
 def _state_of(alarm: Alarm) -> str:

@@ -6,6 +6,7 @@ GitHub's own bots and apps, are believed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,8 @@ from beampermit.registry.event import written
 
 LIMIT = 60_000
 """Characters; GitHub's own limit is 65,536."""
+MARK = "<!-- beampermit "
+"""Begins the hidden line."""
 TRUSTED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 
 
@@ -29,6 +32,20 @@ class Written(Answer):
     body: str | None = None
     user: Account | None = None
     author_association: str = ""
+    created_at: str = ""
+
+    @property
+    def ours(self) -> bool:
+        """Whether a monitor wrote it, of this machine or of another one."""
+        return self.trusted and any(line.strip().startswith(MARK) for line in (self.body or "").splitlines())
+
+    def within(self, seconds: float, at: float) -> bool:
+        """Whether it was written no longer before the time `at`, s since 1970, or after it; clocks may differ."""
+        try:
+            written_at = datetime.fromisoformat(self.created_at)
+        except ValueError:
+            return False
+        return abs(at - written_at.replace(tzinfo=written_at.tzinfo or UTC).timestamp()) < seconds
 
     @property
     def trusted(self) -> bool:
@@ -53,7 +70,7 @@ class Found(Written):
 
 def mark_of(*of: object) -> str:
     """The hidden line of an issue or comment about this."""
-    return f"<!-- beampermit {digest_json([*map(str, of)]).removeprefix('sha256:')[:32]} -->"
+    return f"{MARK}{digest_json([*map(str, of)]).removeprefix('sha256:')[:32]} -->"
 
 
 @dataclass(frozen=True)
@@ -92,11 +109,33 @@ class Issues:
             raise
         return found if found.number == number else None
 
-    def say(self, number: int, text: str, mark: str) -> None:
-        """Write a comment where none has the mark: a killed run or the monitor of another machine may have."""
-        comments = (parse_answer(Written, row) for row in self.client.pages(f"/issues/{number}/comments"))
-        if not any(comment.trusted and comment.has(mark) for comment in comments):
-            self.client.post(f"/issues/{number}/comments", {"body": with_mark(text, mark)})
+    def say(
+        self,
+        number: int,
+        text: str,
+        mark: str,
+        *,
+        also: str = "",
+        last: bool = False,
+        again: tuple[float, float] | None = None,
+    ) -> None:
+        """Write a comment where none has the mark: a killed run or the monitor of another machine may have.
+
+        `also` is one more hidden line. With `last` only the newest comment of a monitor counts; with `again`, a time
+        and a number of seconds, only one of about that time.
+        """
+        there = [one for one in self._comments(number) if one.ours]
+        there = [one for one in (there[-1:] if last else there) if one.has(mark)]
+        if any(again is None or one.within(again[1], again[0]) for one in there):
+            return
+        self.client.post(f"/issues/{number}/comments", {"body": with_mark(text, f"{also}\n{mark}" if also else mark)})
+
+    def last_word(self, number: int) -> Written | None:
+        """The newest comment of a monitor; GitHub lists them in their order."""
+        return next(reversed([one for one in self._comments(number) if one.ours]), None)
+
+    def _comments(self, number: int) -> Iterator[Written]:
+        return (parse_answer(Written, row) for row in self.client.pages(f"/issues/{number}/comments"))
 
     def change(self, number: int, **values: str) -> None:
         """Its `body` or its `state`."""

@@ -10,7 +10,7 @@ import pytest
 from beampermit.monitoring.response.candidates import stored
 from beampermit.monitoring.response.proposals import NewLimits
 from support.github_server import meanwhile
-from support.responses import HOUR, NOW, Responding, trip
+from support.responses import DAY, HOUR, NOW, Responding, trip
 
 Respond = Callable[..., Responding]
 LIMITS = {"new_limits": lambda _: NewLimits({"metrics/calibration.json": "{}\n"}, "From 4 weeks.")}
@@ -48,3 +48,55 @@ def test_limits_that_both_propose_at_once_are_one_pull_request(responding: Respo
         monitor.work(after=HOUR)
     assert (len(one.github.pulls), len(one.github.branches), len(one.github.issues)) == (1, 2, 1)
     assert [monitor.journal.tasks for monitor in (one, other)] == [(), ()]
+
+
+def test_an_alarm_that_stays_on_is_said_again_once_a_day_by_whichever_of_them(responding: Respond) -> None:
+    """Their windows end at other times, and each counts its day from its own."""
+    one, other = (responding(folder=name) for name in ("one", "other"))
+    one.work(trip())
+    other.work(trip(since=NOW + 200), after=437)
+    for days in range(1, 4):
+        for monitor in (one, other):
+            monitor.work(after=DAY)
+            assert len(one.said) == days
+    # The one that spoke is gone; the other one says it.
+    other.work(after=DAY)
+    assert len(one.said) == 4
+
+
+def test_what_the_monitor_of_the_other_machine_closed_no_person_closed(responding: Respond) -> None:
+    """For one of them the alarm is over, for the other one it is still on, or comes back."""
+    one, other = (responding(folder=name) for name in ("one", "other"))
+    for monitor in (one, other):
+        monitor.work(trip())
+    one.work(trip(cleared=True), after=600)
+    one.work(after=HOUR)
+    assert one.states == ["closed"]
+    other.work(trip(level="MAJOR"), after=2 * HOUR)
+    assert (one.states, len(one.said)) == (["open"], 2)
+
+    # Both have cleared: the one that comes second finds it closed, and opens it when the alarm is back.
+    other.work(trip(level="MAJOR", cleared=True), after=600)
+    other.work(after=HOUR)
+    assert one.states == ["closed"]
+    one.work(trip(since=NOW + 5 * HOUR), after=4 * HOUR)
+    assert one.states == ["open"]
+    assert not any(alarm.issue and alarm.issue.left_alone for of in (one, other) for alarm in of.journal.alarms)
+
+    # What a person closed after that stays closed, for both.
+    next(iter(one.github.issues.values()))["state"] = "closed"
+    for monitor in (one, other):
+        monitor.work(trip(level="MAJOR", since=NOW + 9 * HOUR), after=4 * HOUR)
+    assert one.states == ["closed"]
+
+
+def test_what_both_monitors_close_is_left_to_neither_as_closed_by_a_person(responding: Respond) -> None:
+    one, other = (responding(folder=name) for name in ("one", "other"))
+    for monitor in (one, other):
+        monitor.work(trip())
+        monitor.work(trip(cleared=True), after=600)
+    for monitor in (one, other):
+        monitor.work(after=HOUR)
+    (alarm,) = other.journal.alarms
+    assert alarm.issue
+    assert (alarm.issue.closed, alarm.issue.left_alone, len(one.said)) == (True, False, 1)
