@@ -147,6 +147,8 @@ def alarms(
     The PVs of the outputs, and for each alarm what it means and what to do. Of a model that is retired, by the ledger
     as last fetched, the entries for Phoebus are disabled, and for JAWS there are the commands that disable them.
     """
+    import shlex
+
     from beampermit.documents import alarm_tree
     from beampermit.documents.retired_alarms import OVERRIDES, disabled, overrides, reason
     from beampermit.files import write_text
@@ -165,9 +167,14 @@ def alarms(
         write_text(out / name, text)
     paths = [str(out / name) for name in texts]
     lines = list(paths)
+    commands = out / OVERRIDES
     if retirement:
-        how = "its entries are disabled" if format == "phoebus" else f"sh {out / OVERRIDES} disables its instances"
+        disables = f"sh {shlex.quote(str(commands))} disables its instances"
+        how = "its entries are disabled" if format == "phoebus" else disables
         lines.append(f"note: the model is retired, {how}: {reason(retirement)}")
+    elif format == "jaws" and commands.exists():  # of a retirement before a rollback
+        commands.unlink()
+        lines.append(f"note: the model is not retired, {commands} is removed: overrides that it set need --unset")
     body = {"files": paths, "pvs": tree.pvs} | ({"retired": reason(retirement)} if retirement else {})
     show(body, lambda: console().print("\n".join(lines)), as_json)
 

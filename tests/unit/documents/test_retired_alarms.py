@@ -90,8 +90,12 @@ def test_the_command_follows_the_ledger(
     assert retired is not None
     assert retired.endswith(": drifts.")
     assert ("<enabled>false</enabled>" in text, "set_override" in text) == (format == "phoebus", format == "jaws")
+    assert (table.root / "alarms/jaws-overrides").exists() == (format == "jaws")
+    noted = beampermit("alarms", "--format", format, "--out", "it's alarms", cwd=table.root).stdout
+    assert ("""sh 'it'"'"'s alarms/jaws-overrides' disables""" in " ".join(noted.split())) == (format == "jaws")
     ledger.fetch()
     back = {"sequence": 3, "expected": None, "event": "rollback", "reason": "it was the sensor"}
     ledger.append(promoted.model_copy(update=back))
     retired, text = made()
     assert (retired, "<enabled>false</enabled>" in text, "set_override" in text) == (None, False, False)
+    assert not (table.root / "alarms/jaws-overrides").exists(), "it would disable alarms of a model in service"
