@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC
 from pathlib import Path
+from stat import S_IMODE
 from typing import Any
 
 from optuna.storages import JournalStorage, RDBStorage
@@ -20,21 +23,37 @@ def clock_of(storage: Any) -> Callable[[], float]:
     if isinstance(kept, RDBStorage):
         return lambda: _of_database(kept)
     if isinstance(storage, JournalStorage) and (file := getattr(kept, "_file_path", "")):
-        return lambda: _of_disk(Path(f"{file}{ENDING}"))
+        return lambda: _of_disk(Path(file))
     return time.time
 
 
-def _of_disk(file: Path) -> float:
+def _of_disk(journal: Path) -> float:
+    file = Path(f"{journal}{ENDING}")
     try:
-        file.touch(mode=0o600)  # without a time of ours, so that the server gives it
+        file.touch()  # without a time of ours, so that the server gives it
+        _share(file, journal)
         return file.stat().st_mtime
-    except OSError:  # a full disk, or a file of somebody else
+    except OSError:  # a full disk
         return time.time()
 
 
-def _of_database(storage: RDBStorage) -> float:
-    from sqlalchemy import func, select
+def _share(file: Path, journal: Path) -> None:
+    """Whoever may write the journal may read its clock, whoever made that."""
+    found, wanted = file.stat(), journal.stat()
+    with suppress(OSError):  # it is somebody else's, who did this
+        if found.st_gid != wanted.st_gid:
+            os.chown(file, -1, wanted.st_gid)
+    with suppress(OSError):
+        if found.st_mode != wanted.st_mode:
+            file.chmod(S_IMODE(wanted.st_mode))
 
+
+def _of_database(storage: RDBStorage) -> float:
+    from sqlalchemy import DateTime, func, select
+
+    # MySQL's `now` is in the time zone of the session, without saying which.
+    local = storage.engine.dialect.name in ("mysql", "mariadb")
+    asked = func.utc_timestamp(type_=DateTime) if local else func.now()
     with storage.engine.connect() as connection:
-        now = connection.execute(select(func.now())).scalar_one()
+        now = connection.execute(select(asked)).scalar_one()
     return (now if now.tzinfo else now.replace(tzinfo=UTC)).timestamp()
