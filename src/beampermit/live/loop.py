@@ -252,9 +252,11 @@ class Loop:
         doubtful = [value for value in values.values() if value.origin in ("held", "default")]
         standing, answered = self.standing, any(self._answered)
         worst = next(iter([*invalid, *doubtful]), None)
-        reason = worst.message if worst else standing.note or summary(standing.bypassed)
+        reason = worst.message if worst else standing.note
         if worst and len(invalid) + len(doubtful) > 1:
             reason = f"{reason} ({len(invalid) + len(doubtful)} of {len(values)} outputs)"
+        hidden = [one for one in standing.bypassed if now < one.until and one.words not in reason]
+        reason = "; ".join(filter(None, (reason, summary(hidden))))
         return Health(
             version=standing.version if answered else 0,
             permit=standing.permit,

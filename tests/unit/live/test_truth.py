@@ -218,7 +218,13 @@ def test_a_bypassed_alarm_says_so_until_it_ends_and_is_no_less_an_alarm(serving:
     assert shown(Bypassed("score.high", "B1:FAULT", end, words))["B1:FAULT"] == words
     # It is not worse service: the reason says it, the status does not.
     health = serving.cycle().health
-    assert (health.status, health.reason) == ("SERVING", f"score.high B1:FAULT is {words}")
+    bypassed = f"score.high B1:FAULT is {words}"
+    assert (health.status, health.reason) == ("SERVING", bypassed)
+    # Whatever else is wrong stands beside it, and not in its place.
+    standing = serving.loop.standing
+    serving.loop.standing = replace(standing, note="the registry does not answer")
+    assert serving.cycle().health.reason == f"the registry does not answer; {bypassed}"
+    serving.loop.standing = standing
     serving.at = end
     assert set(shown(Bypassed("score.high", "", end, words)).values()) == {""}
 

@@ -70,6 +70,7 @@ class Metrics:
         yield self._counter("log_lost_rows", "Rows that the prediction log has lost", self._lost())
         if loop := self._current():
             yield self._severities(loop)
+            yield self._bypasses(loop)
             permitted = not loop.standing.refused
             yield self._gauge("permitted", "1 where the version may be served", permitted)
             if self._monitor and self._health:
@@ -129,6 +130,16 @@ class Metrics:
             counts = Counter(values[pv].severity for pv in plug.pvs if pv in values)
             for severity in Severity:
                 family.add_metric([self._model, plug.signal.name, severity.name], counts[severity])
+        return family
+
+    def _bypasses(self, loop: Loop) -> Metric:
+        """Of alarms by their causes and checks: a severity of 0 is then no sign that all is well."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        labels = [*MODEL, "alarm", "subject"]
+        family = GaugeMetricFamily("beampermit_bypassed_until_seconds", "End of a bypass, s since 1970", labels=labels)
+        for one in loop.standing.bypassed:
+            family.add_metric([self._model, one.alarm, one.subject], one.until)
         return family
 
     def _counter(self, name: str, description: str, value: float) -> Metric:

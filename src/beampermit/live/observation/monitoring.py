@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from math import floor, nan
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from beampermit.contract import causes
 from beampermit.errors import BadInput, BeampermitError
-from beampermit.live.promoted.words import plain
+from beampermit.live.promoted.words import plain, time_of
 from beampermit.live.severity import Severity
 from beampermit.reading import first_fault, read_json
 from beampermit.verdicts.monitoring import CHECKS, MOST_PARTS, Result, Standing
@@ -38,6 +39,8 @@ NOT_JUDGED = "not judged in the last window"
 DRIFT = causes.checks_of(causes.DRIFT)
 """The checks whose alarm is drift."""
 PATIENCE = 5.0
+LATEST = datetime.max.replace(tzinfo=UTC).timestamp() - 86400.0
+"""A number in a file may be a time that has no date."""
 
 
 @dataclass(frozen=True)
@@ -221,17 +224,23 @@ def _hidden(worst: Standing, standings: Sequence[Standing]) -> str:
     if not (behind := [one for one in behind if one.level != "NO_ALARM"]):
         return ""
     first = max(behind, key=lambda one: (Severity[one.level], one.reading.part_of_limit))
-    name, by = plain(first.reading.subject, 80) or first.reading.check, plain(first.bypassed_by, 80)
+    name = plain(first.reading.subject, 80) or first.reading.check
     more = f" and {len(behind) - 1} more" if len(behind) > 1 else ""
-    return f"; {name} is {first.level}, bypassed by {by}{more}"
+    return f"; {name} is {first.level}, {_bypassed(first)}{more}"
+
+
+def _bypassed(standing: Standing) -> str:
+    """Such as `bypassed until 2026-11-23T17:00:00Z by Ada`."""
+    until = datetime.fromtimestamp(min(standing.bypassed_until or 0.0, LATEST), UTC)
+    return f"bypassed until {time_of(until)} by {plain(standing.bypassed_by, 80)}"
 
 
 def _message(standing: Standing) -> str:
     """The subject first: AMSG in channel access has 39 bytes."""
     reading = standing.reading
     if standing.bypassed_until is not None and standing.level != "NO_ALARM":
-        by, why = plain(standing.bypassed_by, 80), plain(standing.bypass_reason, 200)
-        return f"bypassed by {by}: {why} ({plain(reading.subject, 80) or reading.check} is {standing.level})"
+        name, why = plain(reading.subject, 80) or reading.check, plain(standing.bypass_reason, 200)
+        return f"{_bypassed(standing)}: {why} ({name} is {standing.level})"
     if standing.level == "NO_ALARM":
         return ""
     said = plain(reading.detail, 200)

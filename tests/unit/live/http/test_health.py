@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from beampermit.live.bypassed import Bypassed
 from beampermit.live.loop import Standing
 from beampermit.live.observation.metrics import Metrics
 from beampermit.live.observation.monitoring import MonitorResults
@@ -142,6 +144,14 @@ def test_an_address_for_looking_alone_answers_no_question(serving: Served, brows
         assert http.get(path).status_code == 404
     assert http.ask().status_code == 404
     assert len(serving.model.asked) == 1
+
+
+def test_metrics_have_the_end_of_each_bypass(serving: Served) -> None:
+    bypassed = Bypassed("MON001", "turns", 1_800_003_600.0, "bypassed until 2027-01-15T09:00:00Z by Ada: a study")
+    serving.loop.standing = replace(serving.loop.standing, bypassed=(bypassed,))
+    text = Metrics("bpm-faults", lambda: serving.loop).text()
+    until = b'beampermit_bypassed_until_seconds{alarm="MON001",model="bpm-faults",subject="turns"} 1.8000036e+09'
+    assert until in text
 
 
 def test_metrics_of_monitoring_say_nothing_that_nobody_vouches_for(serving: Served, tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ def test_a_folder_in_its_place_is_no_result(monitored: Monitored) -> None:
 def test_a_bypassed_alarm_is_shown_without_one_until_the_bypass_ends(monitored: Monitored) -> None:
     said = {"bypassed_until": AT + 60, "bypassed_by": "Ada", "bypass_reason": "water is off"}
     monitored.write(result(standing(2.0, "MAJOR", **said), standing(0.6, "MINOR", subject="current")))
-    behind = "; turns.std is MAJOR, bypassed by Ada"
+    words = "bypassed until 2026-11-18T11:07:40Z by Ada"
+    behind = f"; turns.std is MAJOR, {words}"
     assert monitored.shows() == Shown(1.2, Severity.MINOR, f"current twice as wide{behind}")
     assert monitored.shows("DRIFT").message == f"current twice as wide{behind}"
     assert monitored.shows("MONITOR") == Shown(5.0, Severity.MINOR, f"MON001 current twice as wide{behind}")
@@ -135,9 +136,12 @@ def test_a_bypassed_alarm_is_shown_without_one_until_the_bypass_ends(monitored: 
     monitored.write(result(standing(2.0, "MAJOR", **said), standing(0.6, "MINOR", subject="current"), third))
     assert monitored.shows().message == f"current twice as wide{behind} and 1 more"
     monitored.write(result(standing(2.0, "MAJOR", **said)))
-    bypassed = "MON001 bypassed by Ada: water is off (turns.std is MAJOR)"
-    assert monitored.shows("MONITOR") == Shown(5.0, Severity.NO_ALARM, bypassed)
-    assert monitored.shows() == Shown(4.0, Severity.NO_ALARM, "bypassed by Ada: water is off (turns.std is MAJOR)")
+    bypassed = f"{words}: water is off (turns.std is MAJOR)"
+    assert monitored.shows("MONITOR") == Shown(5.0, Severity.NO_ALARM, f"MON001 {bypassed}")
+    assert monitored.shows() == Shown(4.0, Severity.NO_ALARM, bypassed)
+    monitored.write(result(standing(2.0, "MAJOR", **{**said, "bypassed_until": 1e300})))
+    assert monitored.shows().message.startswith("bypassed until 9999-12-31T")
+    monitored.write(result(standing(2.0, "MAJOR", **said)))
     monitored.now = AT + 60
     assert monitored.shows() == Shown(4.0, Severity.MAJOR, "turns.std twice as wide")
 
