@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,9 +91,7 @@ class Run:
         with storage_errors(self.opened.address), alive(self.study, self.name):
             with self._lock():
                 trials = self.study.get_trials(deepcopy=False)
-                left = abandoned(self.study, trials, self.name)
-                for number in left:
-                    self.study._storage.set_trial_user_attr(number, RUN, self.name)
+                left = [number for number in abandoned(self.study, trials, self.name) if self._take_over(number)]
             if self.settings.sampler.kind == "grid":
                 points = (self.settings.space.drawn(trial.params) for trial in trials)
                 self.grid = Grid(self.settings, points)
@@ -109,6 +107,12 @@ class Run:
                     self._tell(one)
         return self.counts
 
+    def _take_over(self, number: int) -> bool:
+        with _unless_finished():
+            self.study._storage.set_trial_user_attr(number, RUN, self.name)
+            return True
+        return False
+
     def _most(self, executor: Executor) -> int:
         if executor.slots or self.settings.sampler.kind not in FEEDBACK:
             return 0
@@ -118,7 +122,8 @@ class Run:
         import optuna
 
         for number in left:
-            yield from self._unit(optuna.Trial(self.study, number))
+            if not self.study._storage.get_trial(number).state.is_finished():  # another run took it over as well
+                yield from self._unit(optuna.Trial(self.study, number))
         while True:
             if self.slots and len(self.pending) >= self.slots:
                 yield None
@@ -135,14 +140,18 @@ class Run:
         return storage.get_n_trials(number) >= self.wanted or (self.grid is not None and not self.grid.left)
 
     def _unit(self, trial: optuna.Trial) -> Iterator[Unit]:
-        """Nothing where another trial waits for the same."""
+        """Nothing where another trial waits for the same, or another run has just finished this one."""
         subject = self.opened.subject
         space = self.settings.space
         if self.grid:
             self.study.sampler = self.grid.sampler(trial.number, space.drawn(trial.params))
         else:
             self.study.sampler = new_sampler(self.settings, trial.number)
-        chosen = space.suggest(trial)
+        chosen: dict[str, Any] | None = None
+        with _unless_finished():
+            chosen = space.suggest(trial)
+        if chosen is None:
+            return
         request = {"parameters": chosen, "params": subject.params(chosen), "scores": bool(self.measured)}
         unit = Unit(
             label=f"trial {trial.number}",
@@ -171,7 +180,8 @@ class Run:
             for step, value in sorted(read_intermediate(folder).items()):
                 if step <= pending.steps or step < 0:
                     continue
-                trial.report(value, step)
+                with _unless_finished():
+                    trial.report(value, step)
                 pending.steps = step
                 if trial.should_prune():
                     pending.pruned = (
@@ -185,13 +195,14 @@ class Run:
         kept, values = self._judged(ended)
         for trial in pending.trials:
             if ended.stopped and pending.pruned:
-                self._keep(trial, failed_of(ended, pending.pruned), "PRUNED", None)
+                told = self._keep(trial, failed_of(ended, pending.pruned), "PRUNED", None)
             elif values:
-                self._keep(trial, kept, "COMPLETE", values)
+                told = self._keep(trial, kept, "COMPLETE", values)
             else:
-                self._keep(trial, kept, "FAIL", None)
-            self.counts.reused += ended.reused
-            self.told(trial.number)
+                told = self._keep(trial, kept, "FAIL", None)
+            if told:
+                self.counts.reused += ended.reused
+                self.told(trial.number)
 
     def _judged(self, ended: Ended) -> tuple[Kept, list[float]]:
         if ended.result is None:
@@ -205,11 +216,17 @@ class Run:
             self.counts.unmeasured = error.message
         return kept_of(ended, self.settings.objectives, measured)
 
-    def _keep(self, trial: optuna.Trial, kept: Kept, state: str, values: list[float] | None) -> None:
+    def _keep(self, trial: optuna.Trial, kept: Kept, state: str, values: list[float] | None) -> bool:
+        """False where another run has finished the trial: it counts there, and is recorded there."""
         from optuna.trial import TrialState
 
-        trial.set_user_attr(OWN, kept.model_dump(mode="json", exclude_defaults=True))
-        self.study.tell(trial, values, state=TrialState[state], skip_if_finished=True)
+        told = False
+        with _unless_finished():
+            trial.set_user_attr(OWN, kept.model_dump(mode="json", exclude_defaults=True))
+            self.study.tell(trial, values, state=TrialState[state], skip_if_finished=True)
+            told = True
+        if not told:
+            return False
         if state == "COMPLETE":
             self.counts.complete += 1
         elif state == "PRUNED":
@@ -217,6 +234,7 @@ class Run:
         else:
             self.counts.failed += 1
             self.counts.last_reason = f"trial {trial.number}: {kept.reason}"
+        return True
 
     def _lock(self) -> AbstractContextManager[Any]:
         """Two runs on this machine ask one after the other, so that together they make no trial too many."""
@@ -225,6 +243,17 @@ class Run:
         from filelock import FileLock
 
         return FileLock(f"{self.opened.study.storage}.asking")
+
+
+def _unless_finished() -> suppress:
+    """What is said of a trial is lost where another run has finished it.
+
+    In a database nobody locks, so two runs that begin together take over the same trials; and one whose machine slept
+    counts as dead, and wakes up.
+    """
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    return suppress(UpdateFinishedTrialError)
 
 
 def require_some(run: Run) -> None:

@@ -11,12 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from beampermit.environments import Environment
 from beampermit.errors import BadInput, Failed
 from beampermit.progress import silent
 from beampermit.project import Project
+from beampermit.trials import cross_validation
+from beampermit.trials.folds import Fold
 from beampermit.trials.records import State
+from beampermit.trials.running import Run
 from beampermit.trials.session import Session, run_study, text
 from beampermit.trials.settings import FILE
 from beampermit.trials.storage import JOURNAL, folder_of
@@ -246,6 +251,24 @@ def test_only_what_training_reads_is_laid_out(
         "src/toy/__init__.py", "src/toy/curve.py", "src/toy/trial.py",
     }  # fmt: skip
     assert "trials" not in (tree / "params.yaml").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [False, True])
+def test_the_template_s_training_may_run_on_several_gpus_and_a_module_of_one_s_own_knows_nothing_of_them(
+    searched: Project, tmp_path: Path, *, own: bool
+) -> None:
+    if not own:
+        replace(searched.root / FILE, "  module: toy.trial\n", "")
+        (searched.root / "src/toy/pipeline").mkdir()
+        for name in ("__init__", "trial"):
+            (searched.root / f"src/toy/pipeline/{name}.py").write_text("import json\n")
+    opened = open_study(Project(searched.root))
+    run = Run(opened, 1, searched.root, tmp_path / "work", Environment(tmp_path))
+    (unit,) = run._unit(run.study.ask())
+    none = np.zeros(3, bool)
+    fold = cross_validation._unit(opened.subject, searched.root, Fold(1, none, none), run.environment)
+    assert (unit.team, fold.team) == (not own, not own)
 
 
 REFUSED = {
