@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -139,10 +141,36 @@ def make_folder(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove how an earlier attempt ended, and what it put in the place of a file of ours, or made unreadable."""
-    for name, mode in _modes(folder).items():
-        if name in (ENDED, RESULT, STOP) or not _is_plain(mode):
+    """Remove how an earlier attempt ended, and what it put in the place of a file of ours, or made unreadable.
+
+    The worker of a submitter that was killed may still be there: what its command wrote is the worker's, which removes
+    it before a new attempt, and a sound end that it writes meanwhile stays.
+    """
+    modes = _modes(folder)
+    for name, mode in modes.items():
+        if name == STOP or not _is_plain(mode):
             remove(folder / name)
+    if ENDED not in modes:
+        return
+    with _held_if_free(folder):
+        if read_result(folder) is None:
+            remove(folder / ENDED)
+
+
+@contextmanager
+def _held_if_free(folder: Path) -> Iterator[None]:
+    """No worker writes how the unit ended in between; one that runs is not waited for."""
+    try:
+        descriptor = os.open(folder / RUNNING, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:  # no worker has been here
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def is_plain(file: Path) -> bool:

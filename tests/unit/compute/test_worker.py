@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from beampermit.compute import unit as unit_module
 from beampermit.compute.unit import Unit, prepare, read_ended, read_intermediate, read_result, stop_unit
 from beampermit.compute.worker import Worker, dealt, perform, store, write_task
 from beampermit.errors import BadInput, Outside
@@ -117,6 +119,64 @@ def test_a_unit_with_a_gpu_is_started_anew(prepared: Callable[..., Path], tree: 
     assert (result["name"], result["variables"]["CUDA_VISIBLE_DEVICES"]) == ("__main__", "1,3")
     assert reason_of(failing) == "it was ended by signal SIGKILL: out of memory?\nworking on 4"
     assert not [*tree.rglob("__pycache__")]
+
+
+LATE = """\
+import os, sys, time
+from pathlib import Path
+if __name__ == "__main__":
+    Path("temporary").write_text('{"x": 1}')
+    os.replace("temporary", "result.json")
+    while os.path.exists("held"):
+        time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize("before", ["nothing", "a failure"])
+def test_what_a_command_wrote_is_not_lost_where_its_submitter_is_typed_again_before_it_ends(
+    worker: Worker, unit_of: Callable[..., Unit], work: Path, tree: Path, before: str
+) -> None:
+    (tree / "src/late.py").write_text(LATE)
+    unit = replace(unit_of(), module="late")
+    folder = unit.folder(work)
+    prepare(unit, folder)
+    (folder / "held").touch()
+    thread = threading.Thread(target=worker.perform, args=(folder,))
+    thread.start()
+    wait_for((folder / "result.json").exists)
+    if before == "a failure":
+        store(folder, reason="of an earlier attempt")
+    prepare(unit, folder)
+    assert read_ended(folder) is None, "it is not waited for"
+    (folder / "held").unlink()
+    thread.join()
+    assert read_result(folder) == {"x": 1}
+
+
+def test_an_end_is_looked_at_and_removed_while_no_worker_writes_one(
+    prepared: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, free = prepared(), list[bool]()
+    store(folder, {"x": 9})
+    (folder / "running").touch()
+
+    def look(of: Path) -> object:
+        with (folder / "running").open("r+") as other:
+            try:
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                free.append(False)
+            else:
+                free.append(True)
+        return read_result(of)
+
+    monkeypatch.setattr(unit_module, "read_result", look)
+    assert prepared() == folder
+    assert read_result(folder) == {"x": 9}, "the worker of a submitter that was killed was quicker"
+    store(folder, reason="it failed")
+    prepared()
+    assert read_ended(folder) is None
+    assert free == [False, False]
 
 
 def test_a_unit_with_a_result_is_not_done_again(worker: Worker, prepared: Callable[..., Path], tmp_path: Path) -> None:
