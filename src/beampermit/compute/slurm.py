@@ -17,7 +17,7 @@ from pathlib import Path
 
 from beampermit.compute import slurm_queue
 from beampermit.compute.resources import Resources
-from beampermit.compute.slurm_queue import Listed, Place
+from beampermit.compute.slurm_queue import NOT_QUEUED_AGAIN, Listed, Place
 from beampermit.compute.unit import ENDED, RUNNING, UNIT, UNITS, last_lines
 from beampermit.compute.worker import store, write_task
 from beampermit.errors import BadInput, BeampermitError, Outside
@@ -254,16 +254,22 @@ class Slurm:
             return {}
         self._answered = now
         ended: dict[Path, str] = {}
+        again: list[Path] = []
         for array in self._arrays:
             for number, element in array.open.items():
                 job = self._queue.get(Place(array.name, number))
                 if not element or (job and not job.over):
                     array.over.pop(number, None)
                 elif now - array.over.setdefault(number, now) >= OVER:
-                    ended |= dict.fromkeys(element, _lost(array, list(element), job))
+                    left = _not_begun(array, list(element), job)
+                    again += left
+                    lost = [folder for folder in element if folder not in left]
+                    ended |= dict.fromkeys(lost, _lost(array, lost, job))
                     element.clear()
         changing = ended or any(array.over for array in self._arrays)
         self._every = ASK if changing else min(1.5 * self._every, ASK_SELDOM)
+        if again:
+            self._submit(again)
         return ended
 
 
@@ -314,6 +320,15 @@ def _lost(array: Array, folders: list[Path], job: Listed | None) -> str:
     return f"{said}; {_words(array, log)}"
 
 
+def _not_begun(array: Array, folders: list[Path], job: Listed | None) -> list[Path]:
+    """Of a job whose time was up, and that was not queued again, what it had not come to: that was no attempt at it."""
+    log = _own_log(array, job)
+    if log is None or not any(NOT_QUEUED_AGAIN in line for line in _last_lines(log)):
+        return []
+    begun = _begun(folders)
+    return [folder for folder in folders if folder != begun] if begun else []
+
+
 def _begun(folders: list[Path]) -> Path | None:
     """Of what a job has not done, the unit that it began last."""
     begun: dict[Path, float] = {}
@@ -325,9 +340,14 @@ def _begun(folders: list[Path]) -> Path | None:
 
 def _log(array: Array, job: Listed | None) -> Path | None:
     """What a job left; of one that left none, or that we do not know, the last of its array."""
-    if job and (own := array.room / f"{job.job}_0_log.err").exists():
+    if own := _own_log(array, job):
         return own
     return max(array.room.glob("*_log.err"), key=lambda file: file.stat().st_mtime, default=None)
+
+
+def _own_log(array: Array, job: Listed | None) -> Path | None:
+    log = array.room / f"{job.job}_0_log.err" if job else None
+    return log if log and log.exists() else None
 
 
 def _last_lines(log: Path | None) -> list[str]:
@@ -343,4 +363,5 @@ def _words(array: Array, log: Path | None) -> str:
     if log is None:
         return f"it left no log in {array.room}: is this folder shared with the nodes? Give another one with --work"
     lines = _last_lines(log)
-    return f"the end of {log}: {lines[-1][:300]}" if lines else f"its log is {log}"
+    told = [line for line in lines if NOT_QUEUED_AGAIN in line] or lines  # srun has the last word
+    return f"the end of {log}: {told[-1][:300]}" if told else f"its log is {log}"

@@ -6,18 +6,21 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, cast
 
 from submitit import SlurmExecutor
 from submitit.core.utils import DelayedSubmission, FailedSubmissionError, UncompletedJobError
 
 from beampermit.cache import VARIABLE as CACHE
 from beampermit.compute import worker
+from beampermit.compute.slurm_queue import NOT_QUEUED_AGAIN
 from beampermit.errors import Outside, counted
 from beampermit.processes import clean_variables
 
@@ -50,8 +53,21 @@ class Chunk:
 
 
 def _listen(begun: worker.Worker) -> None:
-    """SLURM sends SIGTERM to all of a job that it ends or queues again: that is no failure of units."""
+    """SLURM sends SIGTERM to all of a job that it ends or queues again: that is no failure of units.
+
+    When time is up, submitit calls scontrol to queue the job again. Where that fails, the job ends: what it began in
+    the seconds left would be killed, as if its own time had been too short.
+    """
     signal.signal(signal.SIGTERM, lambda *_: begun.end_soon())
+    queue_again = cast("Callable[[int, FrameType | None], None]", signal.getsignal(signal.SIGUSR2))
+
+    def time_is_up(number: int, frame: FrameType | None) -> None:
+        try:
+            queue_again(number, frame)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise SystemExit(f"{NOT_QUEUED_AGAIN}: {error}") from None
+
+    signal.signal(signal.SIGUSR2, time_is_up)
 
 
 def submit(

@@ -39,6 +39,8 @@ HELD = re.compile("launch failed requeued held|JobHoldMaxRequeue")
 MEMORY_SHORT = re.compile(r"exceeded (job |step )?memory limit|\boom[-_]kill", re.IGNORECASE)
 TIME_SHORT = "timed-out too many times"
 """Words in the log of a job that failed by SLURM, or by submitit, where its state does not say so."""
+NOT_QUEUED_AGAIN = "its time was up, and it could not be queued again"
+"""Words in the log of a job on a node that has no scontrol, or whose scontrol was refused."""
 USUAL_TIME = 3600.0
 USUAL_ARRAY = 1001
 """`MaxArraySize` of a cluster that says nothing."""

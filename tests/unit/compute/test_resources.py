@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from beampermit.cli.compute_options import resources_of
-from beampermit.compute.resources import Resources, load_resources
+from beampermit.compute.resources import Resources, configuration_file, load_resources, read_storage
 from beampermit.errors import BadInput
 
 
@@ -25,6 +25,18 @@ def test_options_stand_over_the_users_configuration(file: Path) -> None:
     assert (resources.time, resources.memory) == (5400.0, 4 * 2**30)
     file.write_text("# nothing yet\n")
     assert load_resources({}) == Resources()
+
+
+def test_no_file_of_a_project_is_read(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pull request cannot send work anywhere."""
+    for name in ("", ".beampermit/", "beampermit/", ".config/beampermit/"):
+        (tmp_path / "project" / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"project/{name}compute.yaml").write_text("on: dask://elsewhere:8786\nstorage: sqlite:///x.db\n")
+    monkeypatch.chdir(tmp_path / "project")
+    assert configuration_file() == file
+    assert (resources_of(), read_storage()) == (Resources(), "")
+    file.write_text("cores: 2\nstorage: sqlite:///mine.db\n")
+    assert (resources_of(), read_storage()) == (Resources(cores=2), "sqlite:///mine.db")
 
 
 def test_another_file_is_named_by_a_variable(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

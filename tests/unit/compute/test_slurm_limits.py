@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,11 +17,12 @@ from beampermit.compute import slurm as ours
 from beampermit.compute.collect import perform_all
 from beampermit.compute.executor import open_executor
 from beampermit.compute.resources import Resources
-from beampermit.compute.slurm_queue import Listed, what_was_short
+from beampermit.compute.slurm_queue import NOT_QUEUED_AGAIN, Listed, what_was_short
 from beampermit.compute.team import Team
 from beampermit.compute.unit import RUNNING, Unit, read_ended
+from beampermit.compute.worker import Worker, dealt
 from beampermit.errors import Outside
-from support.slurm import Slurm
+from support.slurm import Slurm, until
 from support.slurm_units import no_patience, performed, submitted, tree, units, work
 
 __all__ = ["no_patience", "submitted", "tree", "work"]
@@ -114,6 +118,70 @@ def test_a_job_whose_time_was_up_too_often_says_so(
     with open_executor("slurm", Resources(time=60.0), work) as executor:
         (ended,) = perform_all(iter(units(tree, 1, until="/never")), executor, work, progress)
     assert re.search(r"^lost 1 times: job \d+ is over \(FAILED\); give --time a larger value; the end of", ended.reason)
+
+
+@pytest.mark.slow
+def test_a_job_that_cannot_be_queued_again_ends_and_what_it_had_not_begun_is_another_job_s(
+    slurm: Slurm, work: Path, tree: Path, submitted: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    for name in ("sbatch", "squeue", "scancel", "srun", "sinfo", "bash", "sh", "env"):
+        program = shutil.which(name)
+        assert program
+        (tmp_path / "bin" / name).symlink_to(program)
+    monkeypatch.setattr(ours, "SHARE", 1)
+    monkeypatch.setattr(collect, "ATTEMPTS", 2)
+    go, jobs, begun = tmp_path / "go", list[str](), list[Path]()
+
+    def progress(*_: object) -> None:
+        if jobs or not list(work.glob("units/*/starts")):
+            return
+        jobs.append(slurm("squeue", "--noheader", "--format=%A").strip())
+        slurm("scancel", "--signal=USR2", jobs[0])
+        until(lambda: jobs[0] not in slurm("squeue", "--noheader", "--format=%A"), slurm)
+        begun.extend(work.glob("units/*/starts"))
+        go.touch()
+
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path / "bin"))
+        with open_executor("slurm", Resources(time=60.0, at_once=1), work) as executor:
+            ended = list(perform_all(iter(units(tree, 2, until=str(go))), executor, work, progress))
+    assert len(begun) == 1, "in its last seconds the job began no other unit"
+    assert sorted([one.result["starts"] for one in ended if one.result]) == [1, 2], [one.reason for one in ended]
+    assert submitted == [1, 1, 1], "what had not been begun was no attempt, and is another job"
+
+
+def test_a_job_ends_with_a_reason_where_scontrol_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def queue_again(*_: object) -> None:
+        raise error
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
+    errors = (FileNotFoundError(2, "No such file", "scontrol"), subprocess.TimeoutExpired("scontrol", 60))
+    try:
+        for error in (*errors, subprocess.CalledProcessError(1, "scontrol")):
+            signal.signal(signal.SIGUSR2, queue_again)
+            slurm_job._listen(Worker(dealt(1)))
+            with pytest.raises(SystemExit) as ends:
+                signal.raise_signal(signal.SIGUSR2)
+            assert str(ends.value) == f"its time was up, and it could not be queued again: {error}"
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_what_a_job_had_not_come_to_when_its_time_was_up_has_not_been_tried(tmp_path: Path) -> None:
+    folders = [tmp_path / (number * 64) for number in "abc"]
+    array, job = ours.Array("beampermit-1", tmp_path, {0: dict.fromkeys(folders)}), Listed("7_0", "FAILED", "None")
+    said = f"{NOT_QUEUED_AGAIN}: [Errno 2] No such file or directory: 'scontrol'"
+    (tmp_path / "7_1_0_log.err").write_text(f"{said}\n")
+    assert ours._not_begun(array, folders, job) == [], "that is another job's log"
+    (tmp_path / "7_0_0_log.err").write_text(f"begun\n{said}\nsrun: error: node1: task 0: Exited with exit code 1\n")
+    assert ours._not_begun(array, folders, job) == [], "it began none: submitted for ever, perhaps"
+    folders[1].mkdir()
+    (folders[1] / RUNNING).touch()
+    assert ours._not_begun(array, folders, job) == [folders[0], folders[2]]
+    assert ours._not_begun(array, folders, None) == []
+    assert ours._lost(array, folders[1:2], job).endswith(f"_0_log.err: {said}")
 
 
 @pytest.mark.parametrize(
