@@ -34,6 +34,8 @@ LOOK, ASK = 0.25, 15.0
 """Seconds between two looks at files, and between two questions to Kubernetes."""
 PATIENCE = 60.0
 """Seconds for kubectl to answer."""
+SILENT = 600.0
+"""Seconds without the end of a unit after which whoever types kubectl's commands is told to look."""
 
 
 class Kubernetes:
@@ -55,7 +57,7 @@ class Kubernetes:
         self._mount = _mount(resources, self._work)
         self._jobs: dict[Path, dict[Path, None]] = {}
         """Manifest -> folders of units whose end has not been seen."""
-        self._asked = time.monotonic()
+        self._asked = self._heard = time.monotonic()
 
     def __enter__(self) -> Kubernetes:
         return self
@@ -81,6 +83,7 @@ class Kubernetes:
         file = room / MANIFEST
         write_text(file, manifest(resources, name, room, len(folders), len(chunks), self._mount))
         self._jobs[file] = dict.fromkeys(folders)
+        self._heard = time.monotonic()
         if resources.kubernetes.apply:
             self._kubectl("apply", "-f", str(file))
         else:
@@ -95,15 +98,28 @@ class Kubernetes:
             for folders in self._jobs.values():
                 for folder in ended:
                     folders.pop(folder, None)
+            if ended:
+                self._heard = time.monotonic()
             if ended or (left := last - time.monotonic()) <= 0:
                 return ended
             time.sleep(min(left, LOOK))
 
     def waiting(self) -> str:
-        for file, folders in self._jobs.items():
-            if folders and not any((folder / RUNNING).exists() for folder in folders):
-                return f"no pod of {file.parent.name} has begun"
-        return ""
+        open_ = {file: folders for file, folders in self._jobs.items() if folders}
+        unbegun = (file for file, folders in open_.items() if not any((one / RUNNING).exists() for one in folders))
+        file = next(unbegun, None)
+        begun = f"no pod of {file.parent.name} has begun" if file else ""
+        return ", ".join(filter(None, (begun, self._to_look_at([*open_]))))
+
+    def _to_look_at(self, files: Sequence[Path]) -> str:
+        """Without `apply` nobody asks Kubernetes: a pod that failed for good looks like one that works."""
+        silent = time.monotonic() - self._heard
+        if self._resources.kubernetes.apply or not files or silent < SILENT:
+            return ""
+        return (
+            f"no unit has ended for {silent / 60:.0f} min: {self._typed('get', files[0])} shows whether the job has "
+            "failed; then press Ctrl-C, and type this command again"
+        )
 
     def cancel(self) -> None:
         for file in [file for file, folders in self._jobs.items() if folders]:

@@ -20,6 +20,7 @@ from beampermit.compute.executor import open_executor
 from beampermit.compute.kubernetes import over
 from beampermit.compute.resources import Resources, load_resources
 from beampermit.compute.unit import Unit, prepare, read_result
+from beampermit.compute.worker import store
 from beampermit.errors import BadInput, Outside
 from support import kubectl
 from support.units_of_work import lines_of, wait_for
@@ -156,6 +157,45 @@ def test_a_job_that_is_over_without_a_result_is_tried_again_and_then_said(
     assert ended.reason.startswith("lost 3 times: the job beampermit-")
     assert "is over: Job has failed indexes; see kubectl describe job beampermit-" in ended.reason
     assert [line for line in lines_of(applied / "words") if line == "apply"] == ["apply"] * 3
+
+
+def test_who_types_kubectl_s_commands_is_told_to_look_where_nothing_ends(work: Path, unit_of: UnitOf) -> None:
+    units = [unit_of(1), unit_of(2)]
+    first, second = (unit.folder(work) for unit in units)
+    for unit in units:
+        prepare(unit, unit.folder(work))
+    with open_executor("kubernetes", resources(kubernetes={"namespace": "ml"}), work) as executor:
+        assert isinstance(executor, kubernetes.Kubernetes)
+        executor.submit([first, second])
+        (file,) = work.glob("kubernetes/*/job.yaml")
+        unbegun = f"no pod of {file.parent.name} has begun"
+        look = (
+            f"no unit has ended for 12 min: kubectl --namespace ml get -f {file} shows whether the job has failed; "
+            "then press Ctrl-C, and type this command again"
+        )
+        assert executor.waiting() == unbegun
+        executor._heard -= 720
+        assert executor.waiting() == f"{unbegun}, {look}"
+        for folder in (first, second):
+            (folder / "running").touch()
+        assert executor.waiting() == look
+        store(first, {"x": 1})
+        assert [*executor.ended(0)] == [first]
+        assert executor.waiting() == ""
+        store(second, {"x": 4})
+        assert [*executor.ended(0)] == [second]
+        executor._heard -= 720
+        assert executor.waiting() == ""
+
+
+def test_where_kubernetes_is_asked_nobody_is_told_to_look(applied: Path, work: Path, unit_of: UnitOf) -> None:
+    (applied / "kubectl").write_text("#!/bin/sh\n")
+    prepare(unit_of(1), unit_of(1).folder(work))
+    with open_executor("kubernetes", resources(kubernetes={"apply": True}), work) as executor:
+        assert isinstance(executor, kubernetes.Kubernetes)
+        executor.submit([unit_of(1).folder(work)])
+        executor._heard -= 720
+        assert executor.waiting().endswith(" has begun")
 
 
 @pytest.mark.slow
