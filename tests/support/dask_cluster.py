@@ -16,7 +16,7 @@ from support.kept_bytecode import keep_bytecode
 from support.small_disk import MOUNT, NONE
 from support.units_of_work import wait_for
 
-APART = "from beampermit.compute import dask_worker\ndask_worker.sees = lambda folder, description: False\n"
+APART = "from beampermit.compute import dask_worker\ndask_worker.sees = lambda *_: False\n"
 """A worker whose machine has no folder of ours."""
 WITHOUT = (
     "import importlib.metadata, sys\n"

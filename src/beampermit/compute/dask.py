@@ -64,6 +64,7 @@ class Dask:
         self._ended: queue.SimpleQueue[tuple[Path, Any]] = queue.SimpleQueue()
         self._trees: dict[str, str] = {}
         """Path of a tree -> digest of its archive."""
+        self._dangling: dict[str, list[str]] = {}
         self._offsets: dict[str, int] = {}
         self._threads = self._workers = 0
         self._counted = float("-inf")
@@ -149,6 +150,7 @@ class Dask:
             "unit": description,
             "request": (folder / REQUEST).read_bytes(),
             "tree": self._trees.get(tree, ""),
+            "dangling": self._dangling_of(tree),
             "cores": self._resources.cores,
             "gpus": self._resources.gpus,
             "seconds": self._resources.time,
@@ -163,6 +165,12 @@ class Dask:
         self._open[folder] = future
         self._offsets[folder.name] = 0
         future.add_done_callback(lambda done: self._ended.put((folder, done)))
+
+    def _dangling_of(self, tree: str) -> list[str]:
+        """Links that lead to nothing here either: no worker needs what is behind them."""
+        if tree not in self._dangling:
+            self._dangling[tree] = dask_worker.dangling_links(tree) if tree else []
+        return self._dangling[tree]
 
     def _take(self, folder: Path, future: Any) -> dict[Path, str]:
         """What became of an attempt; nothing where it goes on. Raises `BadInput` for a worker of another version."""

@@ -57,6 +57,8 @@ _running: dict[str, Running] = {}
 _copies: set[str] = set()
 """Names of units that run, and of those in a copy."""
 _idle: dict[str, list[Worker]] = {}
+_whole: set[str] = set()
+"""Trees of submitters that are here with what their links lead to."""
 _free = threading.Condition()
 _busy = [0]
 
@@ -64,13 +66,14 @@ _busy = [0]
 def perform_unit(order: Mapping[str, Any]) -> dict[str, Any]:
     """Perform one unit. The answer says `shared`, or has the files of the copy; or what is in the way.
 
-    `refused` is our version, if it is another one; `wanted` is True where code and data of the unit are not here.
+    `refused` is our version, if it is another one; `wanted` is True where code and data of the unit are not here, or
+    links in them lead to what is not.
     """
     here = {"machine": platform.node(), "worker": _address()}
     if order["version"] != __version__:
         return {**here, "refused": __version__}
     folder = Path(order["folder"])
-    shared = sees(folder, order["unit"])
+    shared = sees(folder, order["unit"], order["dangling"])
     try:
         if not shared:
             copy = _copy(order)
@@ -88,15 +91,34 @@ def perform_unit(order: Mapping[str, Any]) -> dict[str, Any]:
     return {**here, "shared": True} if shared else {**here, **_files(folder)}
 
 
-def sees(folder: Path, description: bytes) -> bool:
-    """Whether the submitter's folder is here too, with code and data."""
+def sees(folder: Path, description: bytes, dangling: Sequence[str]) -> bool:
+    """Whether the submitter's folder is here too, with code and data, and what their links lead to but for `dangling`.
+
+    A backtest's files of the log are links, and the log may lie where workers see nothing.
+    """
     try:
         if read_plain(folder / UNIT) != description:
             return False
     except (BadInput, OSError):
         return False
     tree = parse_json(description, UNIT)["tree"]
-    return not tree or Path(tree).is_dir()
+    if not tree:
+        return True
+    if not Path(tree).is_dir():
+        return False
+    if tree not in _whole and {*dangling_links(tree)} <= {*dangling}:
+        _whole.add(tree)
+    return tree in _whole
+
+
+def dangling_links(tree: str) -> list[str]:
+    """Links below a folder that lead to nothing on this machine."""
+    return [
+        os.path.relpath(entry, tree)
+        for folder, _, names in os.walk(tree)
+        for entry in (os.path.join(folder, name) for name in names)  # noqa: PTH118 - of 10,000 files of a log
+        if os.path.islink(entry) and not os.path.exists(entry)  # noqa: PTH110, PTH114
+    ]
 
 
 def look(offsets: Mapping[str, int], stopped: Sequence[str]) -> dict[str, bytes]:

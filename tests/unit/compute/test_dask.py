@@ -8,7 +8,10 @@ import os
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -18,7 +21,7 @@ from beampermit.compute.collect import perform_all
 from beampermit.compute.dask import address_of, pack
 from beampermit.compute.executor import Executor, open_executor
 from beampermit.compute.resources import Resources
-from beampermit.compute.unit import Ended, Unit, read_ended, read_intermediate, stop_unit
+from beampermit.compute.unit import Ended, Unit, prepare, read_ended, read_intermediate, stop_unit
 from beampermit.errors import BadInput, Outside
 from support.dask_cluster import APART, WITHOUT, Cluster, dask_cluster, kill
 from support.units_of_work import lines_of, wait_for
@@ -59,8 +62,9 @@ def performed(cluster: Cluster, work: Path, *units: Unit, watch: object = None) 
 
 @pytest.mark.slow
 def test_units_run_in_the_shared_folder_and_what_is_done_is_not_done_again(
-    shared: Cluster, work: Path, unit_of: UnitOf, tmp_path: Path
+    shared: Cluster, work: Path, unit_of: UnitOf, tmp_path: Path, tree: Path
 ) -> None:
+    (tree / "data/gone").symlink_to("nowhere")  # here as there
     note = tmp_path / "note"
     units = [unit_of(x, note=str(note), values=[0.5]) for x in range(5)]
     failing = unit_of(9, exit=3)
@@ -333,10 +337,37 @@ def test_a_unit_waits_until_its_cores_are_free(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_folder_with_another_units_description_is_not_the_shared_one(tmp_path: Path, tree: Path) -> None:
     here = json.dumps({"tree": str(tree)}).encode()
-    assert not dask_worker.sees(tmp_path, here)
+    assert not dask_worker.sees(tmp_path, here, [])
     (tmp_path / "unit.json").write_bytes(here)
-    assert dask_worker.sees(tmp_path, here)
-    assert not dask_worker.sees(tmp_path, here + b" ")
+    assert dask_worker.sees(tmp_path, here, [])
+    assert not dask_worker.sees(tmp_path, here + b" ", [])
     elsewhere = json.dumps({"tree": "/nowhere"}).encode()
     (tmp_path / "unit.json").write_bytes(elsewhere)
-    assert not dask_worker.sees(tmp_path, elsewhere)
+    assert not dask_worker.sees(tmp_path, elsewhere, [])
+
+
+def test_a_folder_whose_links_lead_to_nothing_here_is_not_the_shared_one_and_files_travel(
+    tree: Path, work: Path, unit_of: UnitOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the log of a backtest, which lies outside of the folder that is shared."""
+    monkeypatch.setattr(dask_worker, "_address", lambda: "tcp://127.0.0.1:1")
+    monkeypatch.setattr(dask_worker, "_whole", set())
+    (tree / "data/all").mkdir()
+    (tree / "data/all/gone").symlink_to("nowhere")  # where it was submitted too
+    (tree / "data/all/rows").symlink_to(tree.parent / "log")
+    (tree.parent / "log").touch()
+    prepare(unit_of(), unit_of().folder(work))
+    order: dict[str, Any] = {}
+
+    def submit(_: object, __: str, named: dict[str, Any], **___: object) -> Future[None]:
+        order.update(named["arguments"][0])
+        return Future()
+
+    executor = dask.Dask("dask://login1:8786", Resources(), work)
+    executor._client = SimpleNamespace(submit=submit)
+    executor.submit([unit_of().folder(work)])
+    assert order["dangling"] == ["data/all/gone"]
+    (tree.parent / "log").unlink()
+    assert dask_worker.perform_unit(order)["wanted"]
+    (tree.parent / "log").touch()
+    assert dask_worker.sees(Path(order["folder"]), order["unit"], order["dangling"])
