@@ -22,7 +22,7 @@ from beampermit.monitoring.backtest.backtest import _rounded_up
 from beampermit.monitoring.backtest.calibration import calibrate
 from beampermit.monitoring.backtest.measuring import measure
 from beampermit.monitoring.backtest.recorded import Recording, Series
-from beampermit.monitoring.backtest.shifts import seen_shifts
+from beampermit.monitoring.backtest.shifts import Seen, seen_shifts, shown_sizes
 from beampermit.monitoring.limits import read_limits
 from beampermit.monitoring.response.proposals import Suppressed
 from beampermit.monitoring.trip_rules import RuleState, TripRules
@@ -200,6 +200,30 @@ def test_a_shift_is_seen_when_its_alarm_is_raised(recorded: Callable[..., Path],
     for one, later in zip(soon, late, strict=True):
         assert one.delay is not None
         assert (later.name, later.size, later.delay) == (one.name, one.size, one.delay + waits)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("raise_after", [1, 2])
+def test_a_shift_of_what_is_in_alarm_already_is_neither_seen_nor_missed(
+    recorded: Callable[..., Path], project: Project, raise_after: int
+) -> None:
+    contract = project.contract
+    rule = contract.monitoring.model_copy(update={"raise_after": raise_after})
+    contract = contract.model_copy(update={"monitoring": rule})
+    limits = read_limits(project.root, contract)
+
+    def found(log: Path) -> dict[str, Seen]:
+        return {one.name: one for one in seen_shifts(Recording(log, contract, NOW, NOW + 12 * 3600), limits)}
+
+    recorded(4, current=5.0)  # the first of the three moments; at the others a shift can begin
+    usual = found(recorded(8, after=4))
+    assert usual["current"].delay is not None
+    assert not usual["current"].already
+    always = found(recorded(12, current=5.0))
+    assert (always["current"].delay, always["current"].already) == (None, True)
+    assert always["field"].delay is not None
+    first = next(shown_sizes([*always.values()]))
+    assert first == "current: it is beyond its limit already, so no shift of it can be tried"
 
 
 @pytest.mark.slow

@@ -31,6 +31,8 @@ class Seen:
     size: float
     delay: float | None
     """s until its alarm, the median over several moments; None where it was missed at one of them."""
+    already: bool = False
+    """Its limit was passed before a shift could begin, at each of the moments: nothing is known of it."""
 
 
 def seen_shifts(recording: Recording, limits: Limits, progress: Progress = silent) -> tuple[Seen, ...]:
@@ -54,6 +56,9 @@ def _smallest(name: str, parts: Sequence[tuple[float, LogWindow]], limits: Limit
     if not np.isfinite(sigma) or sigma <= 0:
         return None
     best = Seen(name, sigma, SIZES[0], None)
+    parts = [(at, part) for at, part in parts if not _is_beyond(name, at, part, limits, rule)]
+    if not parts:
+        return replace(best, already=True)
     for size in SIZES:
         delays = [_delay(name, size * sigma, at, part, limits, rule) for at, part in parts]
         if None in delays:
@@ -73,7 +78,7 @@ def _sigma(rows: SignalRows) -> float:
 
 
 def _delay(name: str, amount: float, at: float, part: LogWindow, limits: Limits, rule: Monitoring) -> float | None:
-    """s from the shift's beginning to its alarm; None where there is none, or there was one before."""
+    """s from the shift's beginning to its alarm; None where there is none."""
     moved = _shifted_from(part, name, amount, at)
     ends = [float(end) for end in np.arange(at, part.window.until + 1, rule.every)]
     windows = (moved.between(end - rule.window, end) for end in ends)
@@ -81,7 +86,13 @@ def _delay(name: str, amount: float, at: float, part: LogWindow, limits: Limits,
         ends, [{one.key: (one.value, one.limit) for one in each_input(window, limits)} for window in windows], len(part)
     )
     raised = [one.since for one in alarms(series, series.limits, rule)]
-    return raised[0] - at if raised and raised[0] > at else None
+    return raised[0] - at if raised else None
+
+
+def _is_beyond(name: str, at: float, part: LogWindow, limits: Limits, rule: Monitoring) -> bool:
+    """Whether the window before the shift passes a limit: an alarm after it would not be the shift's."""
+    before = _shifted_from(part, name, 0.0, at).between(at - rule.window, at)
+    return any(one.exceeded for one in each_input(before, limits))
 
 
 def _shifted_from(part: LogWindow, name: str, amount: float, at: float) -> LogWindow:
@@ -95,6 +106,9 @@ def shown_sizes(found: Sequence[Seen]) -> Iterator[str]:
     """In words, worst first."""
     order = sorted(found, key=lambda one: (one.delay is not None, -one.size, one.name))
     for one in order:
+        if one.already:
+            yield f"{one.name}: it is beyond its limit already, so no shift of it can be tried"
+            continue
         amount = f"{one.size:g} sigma ({one.size * one.sigma:.3g})"
         after = "is not seen" if one.delay is None else f"is seen after {one.delay / 3600:.1f} h"
         yield f"{one.name}: a shift of {amount} {after}"
