@@ -70,10 +70,10 @@ def changed_besides(base_and_head: BaseAndHead, before: Contract, after: Contrac
     follow = {f"{base_and_head.prefix}{path}" for path in (FILE_NAME, after.model.manifest, *locks)}
     paths = [path for path in base_and_head.changed_paths() if path not in follow]
     data = [change.path for change in compare_data(base_and_head) if change.path != after.model.path]
-    return list(dict.fromkeys([*keys, *paths, *data, *_changed_files(base_and_head, before, after)]))
+    return list(dict.fromkeys([*keys, *paths, *data, *changed_model_files(base_and_head, before, after)]))
 
 
-def _changed_files(base_and_head: BaseAndHead, before: Contract, after: Contract) -> list[str]:
+def changed_model_files(base_and_head: BaseAndHead, before: Contract, after: Contract) -> list[str]:
     """By the manifests, which MDL001 compares with the files: what differs but the packaged contract."""
     old, new = base_and_head.before(before.model.manifest), base_and_head.after(after.model.manifest)
     files = [Manifest.parse(text, after.model.manifest).files if text else {} for text in (old, new)]

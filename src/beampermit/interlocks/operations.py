@@ -132,6 +132,7 @@ def _counted(project: Project, limits: Limits, before: Limits) -> CountedAlarms 
     """On the record of the base branch; where it names none, on that of the pull request."""
     from beampermit.changes.base_and_head import BaseAndHead
     from beampermit.changes.data import changed_output
+    from beampermit.changes.incomparable import changed_model_files
     from beampermit.interlocks.data.work_tree import find_unversioned
     from beampermit.monitoring.backtest.counted import count_alarms
 
@@ -142,12 +143,16 @@ def _counted(project: Project, limits: Limits, before: Limits) -> CountedAlarms 
     changed, found, why = True, None, ""
     place = project.path(record)
     try:
-        changed = changed_output(BaseAndHead(project), record)
+        sides = BaseAndHead(project)
+        changed = changed_output(sides, record)
         files = [path.relative_to(project.root).as_posix() for path in place.rglob("*") if path.is_file()]
         if find_unversioned(project, files or [record]):
             why = "neither git nor DVC tracks it"
         else:
-            found = count_alarms(place, contract, limits, before, base)
+            # The record has the answers of the model that served: they say nothing of how another one answers.
+            models = tuple(f"{one.model.path}/" for one in (base, contract))
+            other = any(path.startswith(models) for path in changed_model_files(sides, base, contract))
+            found = count_alarms(place, contract, limits, before, base, of_inputs=other)
     except BeampermitError as error:
         why = str(error)
     except Exception as error:  # whatever its author wrote into the record: it is no verdict on the limits

@@ -404,6 +404,43 @@ def test_what_new_limits_raise_is_counted_here_and_not_believed(
 
 
 @pytest.mark.slow
+def test_answers_of_the_old_model_are_no_alarms_of_the_new_one(
+    monitored: Project, recorded: Callable[..., Path], git: Callable[..., str]
+) -> None:
+    """Its reference is its own answers, which are elsewhere."""
+
+    def manifest(digest: str) -> None:
+        files = {"model/weights.safetensors": f"sha256:{digest * 64}"}
+        write_json(monitored.root / "manifest.json", {"algorithm": "sha256", "files": files})
+
+    manifest("1")
+    recorded()
+
+    def reference_moved(content: dict[str, Any]) -> None:
+        of = content["outputs"]["score"]["numbers"]["score"]
+        of |= {"edges": [edge + 5.0 for edge in of["edges"]], "limit": 0.9 * of["limit"]}
+
+    def counted() -> CountedAlarms:
+        found = changes_of(change(monitored, reference_moved))
+        assert found
+        assert found.counted
+        assert found.counted.found, found.counted.why
+        return found.counted
+
+    old = counted().found
+    assert old
+    assert (old.of_inputs, old.after.per_week > 0) == (False, True)
+    manifest("2")
+    git("add", "manifest.json")
+    new = changes_of(judge(monitored))
+    assert new
+    assert new.counted
+    assert new.counted.found
+    assert (new.counted.found.of_inputs, new.counted.found.after.per_week) == (True, 0.0)
+    assert "Of inputs alone, MON001 to MON003: this pull request has another model" in shown_of(new)
+
+
+@pytest.mark.slow
 def test_a_record_that_the_pull_request_brings_is_told(monitored: Project, recorded: Callable[..., Path]) -> None:
     recorded(merge=False)
     found = changes_of(backtested(monitored, MON001_current=0.05))
