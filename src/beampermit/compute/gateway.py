@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -16,7 +16,7 @@ NOT_CONFIGURED = "export DASK_GATEWAY__ADDRESS=https://HOST/services/dask-gatewa
 def name_of(on: str) -> str:
     """Of the cluster in `dask-gateway://NAME`; empty for the one that runs."""
     if find_spec("dask_gateway") is None:
-        raise BadInput("--on dask-gateway://NAME needs the client of Dask Gateway", hint="pip install dask-gateway")
+        raise BadInput("--on dask-gateway://NAME needs the client of Dask Gateway", hint="pip install 'beampermit[dask-gateway]'")
     name = on.removeprefix(f"{KIND}://").rstrip("/")
     if not all(letter.isalnum() or letter in "._-" for letter in name):
         raise BadInput(
@@ -41,27 +41,30 @@ def client_of(name: str) -> Iterator[Any]:
         gateway: Any = Gateway()
     except ValueError:
         raise BadInput("Dask's configuration names no Dask Gateway", hint=NOT_CONFIGURED) from None
-    try:
-        found = gateway.get_cluster(name or _only(gateway)).name  # asked first: to connect in vain leaves things behind
-        cluster = gateway.connect(found, shutdown_on_close=False)
-        client = cluster.get_client(set_as_default=False)
-    except (ValueError, GatewayClusterError) as error:  # there is none of this name, or it has ended
-        let_go(gateway)
-        raise BadInput(f"Dask Gateway: {_words(error)}") from None
-    except (aiohttp.ClientError, GatewayServerError, OSError) as error:
-        let_go(gateway)
-        raise Outside(f"Dask Gateway at {gateway.address}: {_words(error)}") from None
-    except BaseException:
-        let_go(gateway)
-        raise
-    try:
+    with ExitStack() as opened:
+        opened.callback(let_go, gateway)
+        try:
+            found = _running(gateway, name or _only(gateway))  # to connect in vain leaves things behind
+            cluster = gateway.connect(found, shutdown_on_close=False)
+            opened.callback(_close, cluster)
+            client = cluster.get_client(set_as_default=False)
+            opened.callback(_disconnect, client)
+        except (ValueError, GatewayClusterError) as error:  # there is none of this name, or it does not run
+            raise BadInput(f"Dask Gateway: {_words(error)}") from None
+        except (aiohttp.ClientError, GatewayServerError, OSError) as error:
+            raise Outside(f"Dask Gateway at {gateway.address}: {_words(error)}") from None
         yield client
-    finally:
-        with suppress(Exception):
-            client.close(timeout=5)
-            cluster.close(shutdown=False)
-        let_go(cluster.gateway)
-        let_go(gateway)
+
+
+def _disconnect(client: Any) -> None:
+    with suppress(Exception):
+        client.close(timeout=5)
+
+
+def _close(cluster: Any) -> None:
+    with suppress(Exception):
+        cluster.close(shutdown=False)
+    let_go(cluster.gateway)
 
 
 def let_go(gateway: Any) -> None:
@@ -70,6 +73,14 @@ def let_go(gateway: Any) -> None:
         gateway.close()
     with suppress(AttributeError):
         del gateway._loop_runner
+
+
+def _running(gateway: Any, name: str) -> str:
+    """Its name. One that has not begun would be waited for, for as long as it takes."""
+    found = gateway.get_cluster(name)
+    if found.status.name != "RUNNING":
+        raise ValueError(f"the cluster {found.name} is {found.status.name}: run this again when it is RUNNING")
+    return found.name
 
 
 def _only(gateway: Any) -> str:
