@@ -124,7 +124,9 @@ def served_in(folder: Path, text: str, standing: Standing | None = None, devices
         stop.set()
 
     loop = Loop(contract, wire(contract, folder), model, standing or Standing(3, "sha256:p"), publish)
-    return Served(loop, model, updates, names, stop)
+    served = Served(loop, model, updates, names, stop)
+    loop.latest.clock = lambda: served.at
+    return served
 
 
 @pytest.fixture

@@ -80,6 +80,12 @@ SITUATIONS = {
         "<PV> is older than <stale_after> s",
         f"`stale_after` and {WATCHED}",
     ),
+    "ahead": _invalid(
+        "the same, and the clock of its source is ahead, by less than `serving.ahead`",
+        Status.TIMEOUT,
+        "<PV> is older than <stale_after> s",
+        f"`stale_after` and {WATCHED}",
+    ),
     "disconnected": _invalid("an input is disconnected", Status.LINK, "<PV> is disconnected"),
     "unreadable": _invalid(
         "the service itself fails to read an input; it tries again",

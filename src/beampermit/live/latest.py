@@ -38,6 +38,8 @@ class Readings:
     highest: np.ndarray
     time: np.ndarray
     """Of the source, s since 1970."""
+    arrived: np.ndarray
+    """When that time was seen first, by the clock of `Latest`: the same time again is nothing new."""
     severity: np.ndarray
     fault: np.ndarray
     count: np.ndarray
@@ -58,7 +60,9 @@ class Latest:
         self._words = [wire.signal.words for wire in wiring.inputs]
         self._first = wiring.layout.first
         places = len(wiring.layout.pvs)
-        self._lowest, self._highest, self._time = (np.full(places, np.nan) for _ in range(3))
+        self.clock: Callable[[], float] = time.monotonic
+        """Arrivals are by this clock, which nobody sets; of a replay it is the recorded one."""
+        self._lowest, self._highest, self._time, self._arrivals = (np.full(places, np.nan) for _ in range(4))
         self._severity = np.zeros(places, np.int8)
         self._fault = np.full(places, Fault.NEVER, np.int8)
         self._count = np.zeros(places, np.int64)
@@ -91,7 +95,9 @@ class Latest:
                 self._lowest[place], self._highest[place] = np.min(number), np.max(number)  # pyright: ignore
             elif fault == Fault.NONE:
                 self._lowest[place] = self._highest[place] = number
-            self._time[place], self._severity[place] = at, severity
+            if at != self._time[place]:
+                self._time[place], self._arrivals[place] = at, self.clock()
+            self._severity[place] = severity
             self._note(place, fault, why or message)
         if self._on_change:
             self._on_change(wire, pv)
@@ -111,6 +117,7 @@ class Latest:
                 self._lowest.copy(),
                 self._highest.copy(),
                 self._time.copy(),
+                self._arrivals.copy(),
                 self._severity.copy(),
                 self._fault.copy(),
                 self._count.copy(),

@@ -124,14 +124,15 @@ class Loop:
     def cycle(self, now: float, due: bool = True, elapsed: float | None = None) -> Update:
         """The update at the time `now`; the model is asked only where rows are `due`.
 
-        `elapsed` is what values are held by, in s: a clock that nobody sets. Without one, as in a replay, `now` is.
+        `elapsed` is what values are held by and inputs arrive by, in s: a clock that nobody sets. Without one, as in a
+        replay, `now` is.
         """
         self._cycles += 1
         self._elapsed = now if elapsed is None else elapsed
         self._complete = max(self.latest.arrived, self.trigger.since if due else time.monotonic())
         if self._begins_anew:
             self._begin_anew()
-        rows = assemble(self.wiring, self.latest.read(), self.contract.serving, now)
+        rows = assemble(self.wiring, self.latest.read(), self.contract.serving, now, self._elapsed)
         due = self._is_due(rows, due)
         asked, answers, took = self._ask(rows) if due else (None, None, 0.0)
         values = self._values(rows, now)

@@ -133,6 +133,7 @@ class RecordedRows:
 
     def _put(self, batch: Readings, latest: Latest, at: float) -> None:
         """As samples that come now."""
+        latest.clock = lambda: at
         for place, signal in enumerate(self._read):
             number, count = self._signals.index(signal), len(batch.lowest) // len(self._read)
             scalars = batch.lowest[place * count : (place + 1) * count].tolist()
@@ -219,6 +220,7 @@ class RecordedRows:
             lowest=np.concatenate(lowest),
             highest=np.concatenate(highest),
             time=np.zeros(places),
+            arrived=np.zeros(places),
             severity=np.zeros(places, np.int8),
             fault=np.concatenate(faults),
             count=np.ones(places, np.int64),

@@ -41,7 +41,7 @@ class Rows:
     time: np.ndarray
     """Of the newest input, s since 1970; NaN before the first."""
     oldest: np.ndarray
-    """The same of the oldest."""
+    """The same of the oldest, or when it arrived where its clock is ahead."""
     expires: np.ndarray
     """When the first input of a row will be older than its `stale_after`, s since 1970."""
     count: np.ndarray
@@ -70,15 +70,21 @@ class Rows:
         )
 
 
-def assemble(wiring: Wiring, readings: Readings, serving: Serving, now: float) -> Rows:
-    """The rows at the time `now`, s since 1970. Each row is judged alone: one bad device leaves the others."""
+def assemble(
+    wiring: Wiring, readings: Readings, serving: Serving, now: float, elapsed: float | None = None
+) -> Rows:
+    """The rows at the time `now`, s since 1970. Each row is judged alone: one bad device leaves the others.
+
+    `elapsed` is the same by the clock of the arrivals; without one, they are by that of `now`.
+    """
     layout = wiring.layout
     places = layout.of_rows  # (inputs with PVs, rows)
-    bad = _bad(layout, readings, serving, now)
+    age = _age(readings, now, now if elapsed is None else elapsed)
+    bad = _bad(layout, readings, serving, now, age)
     bad_in_row = bad[places]
     problems: list[Invalid | None] = [None] * len(wiring.rows)
     for row in np.flatnonzero(bad_in_row.any(axis=0)).tolist():
-        problems[row] = _problem(layout, readings, serving, int(places[bad_in_row[:, row].argmax(), row]), now)
+        problems[row] = _problem(layout, readings, serving, int(places[bad_in_row[:, row].argmax(), row]), now, age)
     times = readings.time[places]
     newest, oldest = np.fmax.reduce(times, axis=0), np.fmin.reduce(times, axis=0)
     if serving.within is not None:
@@ -96,8 +102,8 @@ def assemble(wiring: Wiring, readings: Readings, serving: Serving, now: float) -
         _inputs(wiring, readings),
         worst,
         newest,
-        oldest,
-        np.fmin.reduce(times + layout.stale_after[places], axis=0),
+        np.fmin.reduce((now - age)[places], axis=0),
+        np.fmin.reduce((now - age + layout.stale_after)[places], axis=0),
         readings.count[places].sum(axis=0),
         tuple(problems),
         tuple(words),
@@ -118,7 +124,14 @@ def _inputs(wiring: Wiring, readings: Readings) -> dict[str, np.ndarray]:
     return inputs
 
 
-def _bad(layout: Layout, readings: Readings, serving: Serving, now: float) -> np.ndarray:
+def _age(readings: Readings, now: float, elapsed: float) -> np.ndarray:
+    """Of each PV, in s: by its source's time, or since that arrived where the source's clock is ahead. NaN without a
+    time.
+    """
+    return np.maximum(now - readings.time, elapsed - readings.arrived)
+
+
+def _bad(layout: Layout, readings: Readings, serving: Serving, now: float, age: np.ndarray) -> np.ndarray:
     """Of each PV, whether something is wrong with it."""
     with np.errstate(invalid="ignore"):
         return (
@@ -126,14 +139,14 @@ def _bad(layout: Layout, readings: Readings, serving: Serving, now: float) -> np
             | (readings.severity > Severity[serving.worst])
             | np.isnan(readings.time)
             | (readings.time - now > serving.ahead)
-            | (now - readings.time > layout.stale_after)
+            | (age > layout.stale_after)
             # NaN is neither.
             | ~((readings.lowest >= layout.low) & (readings.highest <= layout.high))
         )
 
 
 def _problem(  # noqa: PLR0911 - one line for each thing that can be wrong, the first that is true
-    layout: Layout, readings: Readings, serving: Serving, place: int, now: float
+    layout: Layout, readings: Readings, serving: Serving, place: int, now: float, age: np.ndarray
 ) -> Invalid:
     name, signal, message = layout.pvs[place], layout.signals[place], readings.messages[place]
     match readings.fault[place]:
@@ -149,7 +162,7 @@ def _problem(  # noqa: PLR0911 - one line for each thing that can be wrong, the 
         return Invalid(Status.TIMEOUT, f"{name} has no time")
     if readings.time[place] - now > serving.ahead:
         return Invalid(Status.TIMEOUT, f"{name} has a time more than {serving.ahead:g} s in the future")
-    if now - readings.time[place] > layout.stale_after[place]:
+    if age[place] > layout.stale_after[place]:
         return Invalid(Status.TIMEOUT, f"{name} is older than {signal.stale_after:g} s")
     low, high = signal.range
     lowest, highest = float(readings.lowest[place]), float(readings.highest[place])

@@ -134,6 +134,29 @@ def test_silence_is_seen_though_nothing_arrives(serving: Served, truth: Situatio
     assert serving.updates[-1].health.status == "INVALID"
 
 
+@pytest.mark.truth("ahead")
+def test_a_clock_that_is_ahead_hides_no_silence(serving: Served, truth: Situation) -> None:
+    for device in DEVICES:
+        serving.put(device=device, age=-9.0)
+    assert serving.cycle().health.input_age == 0
+    assert not serving.cycle(after=4.99, due=False).values
+    assert serving.updates[-1].health.input_age == pytest.approx(4.99)
+    assert truth.holds(serving.cycle(after=0.02, due=False).values["B2:FAULT"])
+    serving.put(device="B2", age=-9.0)
+    assert serving.cycle().values["B2:FAULT"].value == 4.0
+
+
+def test_a_time_that_does_not_move_is_nothing_new_however_often_it_is_read(serving: Served) -> None:
+    """Of a server that answers, while nothing processes its records any more."""
+    for after in (0.0, 4.9, 0.2):
+        serving.at += after
+        serving.loop.latest.put(0, 1, GOOD, NOW + 9.0, 0)
+        serving.put(device="B1")
+        serving.cycle()
+    assert serving.says("B2:FAULT") == (Severity.INVALID, Status.TIMEOUT, "B2:TBT is older than 5 s")
+    assert serving.shown("B1:FAULT").origin == "model"
+
+
 @pytest.mark.truth("disconnected")
 def test_a_disconnected_input(serving: Served, truth: Situation) -> None:
     serving.disconnect("B2")

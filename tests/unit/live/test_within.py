@@ -29,6 +29,7 @@ WATCH = 0.2
 SOON = 1.0
 """s until something is too old."""
 SNAPSHOT = {"serving": {"snapshot": "RING:SHOT"}}
+QUICK = {"signals": {**SIGNALS, "inputs": [{**SIGNALS["inputs"][0], "stale_after": SOON}, *SIGNALS["inputs"][1:]]}}
 HOLD = {"fallback": {"on_invalid": "hold", "hold_for": "1h"}}
 
 
@@ -81,12 +82,13 @@ class Live:
 @contextmanager
 def live(serve: Serve, age: float = 0.0, **sections: Any) -> Iterator[Live]:
     served = serve(**sections)
+    served.loop.latest.clock = time.monotonic
     running = Live(served, Lane("version 3", served.loop, [], lambda: None))
     running.lane.start()
     try:
         served.at = time.time()
         served.current()
-        if "signals" in sections:
+        if len(served.loop.wiring.inputs) > len(SIGNALS["inputs"]):
             for device in range(3):
                 running.say(Choice(2, "IN"), device)
         running.put(device="", age=age)
@@ -237,6 +239,7 @@ def test_it_is_shown_in_the_next_cycle(
     ("sections", "age"),
     [
         truth_case("silent", {}, 5 - SOON, measured=True),
+        truth_case("ahead", QUICK, -9.0, measured=True),
         truth_case("no row", SNAPSHOT, 5 - SOON, measured=True),
         truth_case("held too long", {"fallback": {"on_invalid": "hold", "hold_for": SOON}}, 0.0, measured=True),
     ],

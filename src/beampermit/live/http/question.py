@@ -176,6 +176,7 @@ def _readings(
         np.concatenate([numbers.min(axis=1) for numbers in flat]),
         np.concatenate([numbers.max(axis=1) for numbers in flat]),
         np.concatenate(times).astype(np.float64),
+        np.full(places, now),
         np.array([Severity[name] for names in severities for name in names], np.int8),
         np.where([bool(message) for message in unknown], Fault.UNKNOWN_WORD, Fault.NONE).astype(np.int8),
         np.zeros(places, np.int64),

@@ -42,6 +42,10 @@ class Moment:
     due: bool = True
     """Whether rows are made; else what arrived is judged, and what is shown stays where nothing is wrong."""
 
+    def clock(self) -> float:
+        """By which the samples arrive."""
+        return self.at
+
 
 @dataclass
 class Recorded:

@@ -35,6 +35,7 @@ def replay(
             yield loop.cycle(at, due=False)
         if not clock.wait(moment.at):
             return
+        loop.latest.clock = moment.clock
         for sample in moment.samples:
             if sample.lost:
                 loop.latest.fail(sample.wire, sample.pv, Fault.DISCONNECTED)
@@ -51,14 +52,16 @@ class _Silence:
     def __init__(self, loop: Loop):
         layout = loop.wiring.layout
         self._first, self._stale_after = layout.first, layout.stale_after
-        self._heard = np.full(len(layout.pvs), np.nan)
+        self._times, self._heard = np.full(len(layout.pvs), np.nan), np.full(len(layout.pvs), np.nan)
         self._hold_for = loop.contract.fallback.hold_for or 0.0
 
     def heard(self, moment: Moment) -> None:
         for sample in moment.samples:
             if sample.lost:
                 continue
-            self._heard[self._first[sample.wire] + sample.pv] = sample.time
+            place = self._first[sample.wire] + sample.pv
+            if sample.time != self._times[place]:  # as the service: what is as old again is nothing new
+                self._times[place], self._heard[place] = sample.time, min(sample.time, moment.at)
 
     def between(self, earlier: float, later: float) -> list[float]:
         """Times at which the service would look and see an input that is stale now, or a value held long enough."""

@@ -18,10 +18,11 @@ import pytest
 from beampermit.errors import BadInput
 from beampermit.live.log.reading import Selection
 from beampermit.live.loop import Loop
-from beampermit.live.replay.moments import open_recorded
+from beampermit.live.replay.moments import Moment, Sample, open_recorded
 from beampermit.live.replay.replay import replay
 from beampermit.live.replay.results import Summary, write_results
 from beampermit.live.severity import Severity
+from beampermit.live.trigger import WATCH
 from support.prediction_logs import Logged
 from support.prediction_logs import rows as rows_of
 from support.served import NOW, SIGNALS, Serve, Served
@@ -85,6 +86,15 @@ def test_rows_get_what_the_service_would_have_shown(serve: Serve, recording: Rec
         (2, "B2", 0, ""),
     ]
     assert [shown[place][2] for place in (0, 1, 6)] == [4.0, 8.0, 4.0]
+
+
+def test_a_clock_that_was_ahead_hides_no_silence(serve: Serve) -> None:
+    """As in service: a sample arrives at its moment, whatever its time."""
+    samples = [Sample(0, pv, (1.0, 2.0, 3.0), NOW + 9, 0) for pv in range(3)]
+    moments = Moment(NOW, (*samples, Sample(1, 0, 300.0, NOW, 0))), Moment(NOW + 8, (), due=False)
+    shown = [(update.at - NOW, update.values.get("B1:FAULT")) for update in replay(fresh(serve()), moments)]
+    changes = [(after, value.message) for after, value in shown if value]
+    assert changes == [(0, ""), (pytest.approx(5 + WATCH), "B1:TBT is older than 5 s")]
 
 
 VALVE = {"name": "valve", "pv": "{device}:VALVE", "words": ["OUT", "MOVING", "IN"]}
