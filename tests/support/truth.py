@@ -107,6 +107,12 @@ SITUATIONS = {
         Status.TIMEOUT,
         "the inputs are more than <within> s apart",
     ),
+    "overtaken": _invalid(
+        "the PV of `serving.snapshot` arrives, and an input of that moment, by `serving.within`, does not",
+        Status.TIMEOUT,
+        "<PV> is more than <within> s older than <PV>",
+        "`serving.gather`, and the next cycle",
+    ),
     "no snapshot": _invalid("the PV of `serving.snapshot` is disconnected", Status.LINK, "<PV> is disconnected"),
     "no row": _invalid(
         "inputs arrive, and what makes rows (`event`, `snapshot`) does not",

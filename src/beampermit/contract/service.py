@@ -107,9 +107,10 @@ class Serving(Part):
     at_most: Annotated[Seconds | None, Loosens.NEVER] = None
     """Rows are at least this far apart; what arrives in between is in the next one."""
     gather: Annotated[Seconds, Loosens.NEVER] = 0.01
-    """After the first change, so long is waited for the other inputs of a row."""
+    """After the first change, or after the snapshot, so long is waited for the other inputs of a row."""
     within: Annotated[Seconds | None, Loosens.WHEN_LARGER] = None
-    """The inputs of a row whose times are further apart make it INVALID."""
+    """The inputs of a row whose times are further apart make it INVALID; so does one that is so much older than the
+    snapshot."""
     worst: Annotated[Literal["NO_ALARM", "MINOR", "MAJOR"], Loosens.WHEN_LATER_CHOICE] = "MAJOR"
     """The worst severity whose values are used; an input with a worse one makes its rows INVALID."""
     ahead: Annotated[Seconds, Loosens.WHEN_LARGER] = 10.0

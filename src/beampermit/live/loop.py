@@ -132,7 +132,7 @@ class Loop:
         self._complete = max(self.latest.arrived, self.trigger.since if due else time.monotonic())
         if self._begins_anew:
             self._begin_anew()
-        rows = assemble(self.wiring, self.latest.read(), self.contract.serving, now, self._elapsed)
+        rows = assemble(self.wiring, self.latest.read(), self.contract.serving, now, self._elapsed, self.trigger.shot)
         due = self._is_due(rows, due)
         asked, answers, took = self._ask(rows) if due else (None, None, 0.0)
         values = self._values(rows, now)

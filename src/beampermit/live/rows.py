@@ -6,6 +6,7 @@ Service, replay and test deployment assemble rows here and nowhere else.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,11 +72,17 @@ class Rows:
 
 
 def assemble(
-    wiring: Wiring, readings: Readings, serving: Serving, now: float, elapsed: float | None = None
+    wiring: Wiring,
+    readings: Readings,
+    serving: Serving,
+    now: float,
+    elapsed: float | None = None,
+    shot: float = nan,
 ) -> Rows:
     """The rows at the time `now`, s since 1970. Each row is judged alone: one bad device leaves the others.
 
-    `elapsed` is the same by the clock of the arrivals; without one, they are by that of `now`.
+    `elapsed` is the same by the clock of the arrivals; without one, they are by that of `now`. `shot` is the time of
+    the snapshot that rows are made of.
     """
     layout = wiring.layout
     places = layout.of_rows  # (inputs with PVs, rows)
@@ -86,11 +93,8 @@ def assemble(
     for row in np.flatnonzero(bad_in_row.any(axis=0)).tolist():
         problems[row] = _problem(layout, readings, serving, int(places[bad_in_row[:, row].argmax(), row]), now, age)
     times = readings.time[places]
-    newest, oldest = np.fmax.reduce(times, axis=0), np.fmin.reduce(times, axis=0)
-    if serving.within is not None:
-        for row in np.flatnonzero(newest - oldest > serving.within).tolist():
-            apart = Invalid(Status.TIMEOUT, f"the inputs are more than {serving.within:g} s apart")
-            problems[row] = problems[row] or apart
+    for row, problem in _of_other_moments(layout, times, places, serving, shot).items():
+        problems[row] = problems[row] or problem
     severity = readings.severity[places]
     worst, worst_input = severity.max(axis=0), severity.argmax(axis=0)
     words = [""] * len(wiring.rows)
@@ -101,7 +105,7 @@ def assemble(
         wiring.rows,
         _inputs(wiring, readings),
         worst,
-        newest,
+        np.fmax.reduce(times, axis=0),
         np.fmin.reduce((now - age)[places], axis=0),
         np.fmin.reduce((now - age + layout.stale_after)[places], axis=0),
         readings.count[places].sum(axis=0),
@@ -122,6 +126,21 @@ def _inputs(wiring: Wiring, readings: Readings) -> dict[str, np.ndarray]:
         inputs[signal.name] = readings.arrays[number][np.array(wire.of_row)] if signal.shape else scalar
         row_of_numbers += 1
     return inputs
+
+
+def _of_other_moments(
+    layout: Layout, times: np.ndarray, places: np.ndarray, serving: Serving, shot: float
+) -> dict[int, Invalid]:
+    """The rows whose inputs are further apart than the contract allows, or so much older than the snapshot."""
+    if serving.within is None:
+        return {}
+    newest, oldest = np.fmax.reduce(times, axis=0), np.fmin.reduce(times, axis=0)
+    apart = Invalid(Status.TIMEOUT, f"the inputs are more than {serving.within:g} s apart")
+    found = dict.fromkeys(np.flatnonzero(newest - oldest > serving.within).tolist(), apart)
+    for row in np.flatnonzero(shot - oldest > serving.within).tolist():
+        pv = layout.pvs[places[np.nanargmin(times[:, row]), row]]
+        found[row] = Invalid(Status.TIMEOUT, f"{pv} is more than {serving.within:g} s older than {serving.snapshot}")
+    return found
 
 
 def _age(readings: Readings, now: float, elapsed: float) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from math import isnan, nan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ class Trigger:
         self._last = 0.0
         self._fired = 0.0
         """When `fire` was called last; 0 where rows were made since."""
+        self._shots: list[tuple[float, float]] = []
+        """Updates of the snapshot PV of which no rows were made: when they arrived, by the monotonic clock, and their
+        own time. Two at most: the one that the next rows are of, and the newest.
+        """
+        self.shot = nan
+        """The time of the snapshot that rows were made of last, s since 1970; NaN where it has none."""
         self.since = 0.0
         """When the rows that were due last became due, by the monotonic clock."""
         self._condition = threading.Condition()
@@ -37,19 +44,31 @@ class Trigger:
         """Why that PV makes no rows now; empty where it does."""
 
     def changed(self, wire: int, pv: int) -> None:
-        serving = self._serving
-        if serving.period is not None or serving.snapshot is not None:
+        if self._serving.period is not None:
             return
         with self._condition:
             self._changed.add((wire, pv))
-            if self._event in (None, wire) and not self._first:
+            if self._event in (None, wire) and not self._first and not self.snapshot:
                 self._first = time.monotonic()
                 self._condition.notify()
-            elif len(self._changed) == self._all and self._first:
+            elif len(self._changed) == self._all and (self._first or self._shots):
                 self._condition.notify()
 
+    def snap(self, at: float) -> None:
+        """The snapshot PV changed: rows are made once all inputs have changed as well, or after `gather`.
+
+        `at` is by the clock of its source, s since 1970; NaN where it gives none.
+        """
+        if isnan(at) and self._serving.within is not None:
+            self.lose(f"{self.snapshot} has no time")
+            return
+        self.find()
+        with self._condition:
+            self._shots[1:] = [(time.monotonic(), at)]
+            self._condition.notify()
+
     def fire(self) -> None:
-        """Make rows now: the snapshot PV changed, or a process of the model is there again."""
+        """Make rows now: a process of the model is there again, or the loop is to end."""
         with self._condition:
             self._fired = time.monotonic()
             self._condition.notify()
@@ -69,6 +88,8 @@ class Trigger:
                 if now >= until:
                     return False
                 self._condition.wait(min(moment, until) - now)
+            if self._shots and self._ready <= now:
+                self.shot = self._shots.pop(0)[1]
             self._changed.clear()
             self._first = self._fired = 0.0
             self._last, self.since = now, moment
@@ -76,12 +97,15 @@ class Trigger:
 
     def _moment(self) -> float:
         """When rows are due, by the monotonic clock; infinite where nothing says so yet."""
-        serving, earliest = self._serving, self._last + (self._serving.at_most or 0.0)
-        if self._fired:
-            return max(self._fired, earliest)
+        return max(self._fired or self._ready, self._last + (self._serving.at_most or 0.0))
+
+    @property
+    def _ready(self) -> float:
+        """The same, but for `fire` and `at_most`."""
+        serving = self._serving
         if serving.period is not None:
-            return max(self._last + serving.period, earliest)
-        if not self._first:
+            return self._last + serving.period
+        first = self._shots[0][0] if self._shots else self._first
+        if not first:
             return float("inf")
-        ready = self._first if len(self._changed) == self._all else self._first + serving.gather
-        return max(ready, earliest)
+        return first if len(self._changed) == self._all else first + serving.gather

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,43 @@ def test_a_snapshot_makes_rows_and_no_input_does(trigger: Trigger) -> None:
     for pv in ALL:
         trigger.changed(*pv)
     assert not trigger.wait()
+    trigger.snap(1.0)
+    assert trigger.wait()
+    assert not trigger.wait()
+
+
+@serving(snapshot="RING:SHOT", gather=LONG)
+def test_a_snapshot_that_overtakes_an_input_waits_for_it(trigger: Trigger) -> None:
+    trigger.snap(1.0)
+    for pv in ALL[:-1]:
+        trigger.changed(*pv)
+    assert not trigger.wait(), "one has not changed since the rows before"
     trigger.fire()
     assert trigger.wait()
+    assert math.isnan(trigger.shot), "rows for another reason are not those of the snapshot"
+    for pv in ALL:
+        trigger.changed(*pv)
+    assert trigger.wait()
+    assert trigger.shot == 1.0
+
+
+@serving(snapshot="RING:SHOT", gather=0.05)
+def test_of_snapshots_that_come_faster_than_rows_the_newest_has_its_own(trigger: Trigger) -> None:
+    began = time.monotonic()
+    for shot in (1.0, 2.0, 3.0):
+        trigger.snap(shot)
+    assert (trigger.wait(), trigger.shot) == (True, 1.0)
+    assert time.monotonic() - began >= 0.05
+    assert (trigger.wait(), trigger.shot) == (True, 3.0)
+    assert not trigger.wait()
+
+
+@serving(snapshot="RING:SHOT", within=1.0)
+def test_a_snapshot_without_a_time_makes_no_rows_where_times_are_compared(trigger: Trigger) -> None:
+    trigger.snap(math.nan)
+    assert (trigger.wait(), trigger.lost) == (False, "RING:SHOT has no time")
+    trigger.snap(1.0)
+    assert (trigger.wait(), trigger.lost) == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +120,7 @@ def test_rows_are_never_closer_than_at_most_says(trigger: Trigger) -> None:
         for pv in ALL:
             trigger.changed(*pv)
         if trigger.snapshot:
-            trigger.fire()
+            trigger.snap(1.0)
         while not trigger.wait():
             pass
         return time.monotonic()

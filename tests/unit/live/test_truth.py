@@ -184,6 +184,30 @@ def test_inputs_that_are_too_far_apart(serve: Serve, truth: Situation) -> None:
     assert served.cycle().values["B2:FAULT"].value == 4.0
 
 
+@pytest.mark.truth("overtaken")
+def test_a_snapshot_that_overtakes_an_input(serve: Serve, truth: Situation) -> None:
+    served = _answered(serve(serving={"snapshot": "RING:SHOT", "within": 0.5, "gather": 0.001}))
+    trigger = served.loop.trigger
+    served.at += 0.5
+    trigger.snap(served.at)
+    assert trigger.wait()
+    served.cycle()
+    assert served.shown("B2:FAULT").origin == "model", "as old as the contract allows"
+    served.at += 0.01
+    trigger.snap(served.at)
+    assert trigger.wait()
+    served.cycle()
+    assert truth.holds(served.shown("B2:FAULT")), "all inputs are of the shot before, so none is apart from another"
+    for device in ("B1", "B3"):
+        served.put(device=device)
+    served.current()
+    served.cycle(due=False)
+    assert served.says("B2:FAULT")[2] == "B2:TBT is more than 0.5 s older than RING:SHOT"
+    assert served.shown("B1:FAULT").origin == "model"
+    served.put(device="B2")
+    assert served.cycle(due=False).values["B2:FAULT"].value == 4.0, "late, and right"
+
+
 @pytest.mark.truth("no row")
 def test_an_answer_grows_old_where_nothing_makes_rows(serve: Serve, truth: Situation) -> None:
     served = _answered(serve(serving={"snapshot": "RING:SHOT"}))

@@ -29,6 +29,7 @@ WATCH = 0.2
 SOON = 1.0
 """s until something is too old."""
 SNAPSHOT = {"serving": {"snapshot": "RING:SHOT"}}
+SHOTS = {"serving": {"snapshot": "RING:SHOT", "within": 1.0}}
 QUICK = {"signals": {**SIGNALS, "inputs": [{**SIGNALS["inputs"][0], "stale_after": SOON}, *SIGNALS["inputs"][1:]]}}
 HOLD = {"fallback": {"on_invalid": "hold", "hold_for": "1h"}}
 
@@ -169,6 +170,12 @@ BAD = (1.0, np.nan, 3.0)
         truth_case("future", {}, lambda running: running.put(age=-10.5), measured=True),
         truth_case("no time", {}, lambda running: running.put(age=np.nan), measured=True),
         truth_case("apart", {"serving": {"within": 1.0}}, lambda running: running.put(age=3.0), measured=True),
+        truth_case(
+            "overtaken",
+            SHOTS,
+            lambda running: running.served.loop.trigger.snap(time.time() + 3),
+            measured=True,
+        ),
         truth_case(
             "no snapshot",
             SNAPSHOT,

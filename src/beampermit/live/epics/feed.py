@@ -142,9 +142,10 @@ class SnapshotReader:
 
     def take(self, sample: Sample) -> None:
         last, self._last = self._last, sample
-        self._trigger.find()
-        if last is not None and not _read_again(sample, last):
-            self._trigger.fire()
+        if last is None or _read_again(sample, last):
+            self._trigger.find()
+        else:
+            self._trigger.snap(sample.at)
 
     def refuse(self, words: str) -> None:
         self._trigger.lose(f"{self._name} has {words}")

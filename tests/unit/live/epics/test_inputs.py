@@ -306,16 +306,22 @@ def test_rows_are_made_as_the_snapshot_changes_and_none_are_true_without_it(
     epics: Network, serve: Serve, truth: Situation
 ) -> None:
     pvs = {**SOUND, "SHOT": 1}
-    with served_from(epics, serve, pvs, serving={"snapshot": "SHOT"}) as (served, ioc):
+    with served_from(epics, serve, pvs, serving={"snapshot": "SHOT", "within": 0.5}) as (served, ioc):
         trigger = served.loop.trigger
         until(lambda: not trigger.lost)
         until(lambda: not trigger.wait())  # what was set at the start is done
         ioc.set("B1:TBT", [2.0, 2.0, 2.0], timestamp=NOW)
         assert not trigger.wait()
-        ioc.set("SHOT", 2)
+        ioc.set("SHOT", 2, timestamp=NOW)
         until(trigger.wait)
         served.cycle()
         assert served.says("B1:FAULT")[0] == Severity.NO_ALARM
+        ioc.set("SHOT", 3, timestamp=NOW + 1)  # before the inputs of this shot
+        until(trigger.wait)
+        served.cycle()
+        assert served.says("B1:FAULT")[2].endswith(" is more than 0.5 s older than SHOT")
+        ioc.set_all(SOUND, timestamp=NOW + 1)
+        _until_says(served, (Severity.NO_ALARM, Status.NO_ALARM, ""))
         ioc.kill()
         _until_says(served, (Severity.INVALID, Status.LINK, "SHOT is disconnected"))
         assert truth.holds(served.shown("B1:FAULT"))

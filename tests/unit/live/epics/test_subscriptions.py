@@ -101,8 +101,8 @@ def test_a_pv_is_fresh_for_as_long_as_its_readers_say(feed: Feed) -> None:
 
 def test_the_snapshot_makes_rows_at_each_update_whatever_it_says() -> None:
     trigger = Trigger(Wiring(("",), (), (), Devices((), ((),))), Serving(snapshot="SHOT"))
-    fired = list[str]()
-    trigger.fire = lambda: fired.append("row")  # pyright: ignore[reportAttributeAccessIssue]
+    snap, fired = trigger.snap, list[float]()
+    trigger.snap = lambda at: (fired.append(at), snap(at))  # pyright: ignore[reportAttributeAccessIssue]
     shots = Feed("SHOT", ("pva",), [SnapshotReader(trigger, "SHOT")], lambda: None)
     assert trigger.lost == "SHOT has sent nothing yet"
     shots.take("pva", at(1.0))
@@ -113,7 +113,7 @@ def test_the_snapshot_makes_rows_at_each_update_whatever_it_says() -> None:
     assert len(fired) == 1
     shots.take("pva", at(2.0)._replace(at=1.9e9))
     shots.take("pva", at(2.0)._replace(value=text("shot 12")))
-    assert len(fired) == 3
+    assert fired == [1.8e9, 1.9e9, 1.8e9]
     shots.refuse("pva", "no value that can be read")
     assert trigger.lost == "SHOT has no value that can be read"
     shots.take("pva", at(3.0))
