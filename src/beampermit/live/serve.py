@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 EPICS = "epics"
 """The source of inputs whose names are those of EPICS."""
 ANSWERS = 1.0
-"""Seconds in which somebody who serves one of our PVs already has to answer."""
+"""Seconds in which somebody who serves one of our PVs already has to answer, and a millisecond more for each PV."""
 
 
 @dataclass(frozen=True)

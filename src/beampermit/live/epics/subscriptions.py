@@ -29,6 +29,8 @@ class Subscriptions:
 
     def __init__(self, feeds: Sequence[Feed], changed: threading.Event):
         self._feeds, self._changed = feeds, changed
+        self.asked = threading.Event()
+        """Set once all PVs were asked for."""
         self._failed: dict[Feed, str] = {}
         """Why PVs cannot be read, as it was logged; until they can."""
         self._not_before: dict[Feed, float] = {}
@@ -60,6 +62,7 @@ class Subscriptions:
                     if now >= self._not_before.get(feed, now):
                         self._tend(feed, pva, ca, now)
                 ca.flush()
+                self.asked.set()
                 self._changed.wait(LOOK)
 
     def _tend(self, feed: Feed, pva: PvAccess, ca: ChannelAccess, now: float) -> None:
