@@ -57,8 +57,12 @@ class Shadow:
         )
 
     def ready(self, in_service: Mapping[str, Value]) -> bool:
-        """Whether it may take over: it answered often enough, or it answered and there is nothing to lose."""
-        if self.needed is None:
+        """Whether it may take over: it answered often enough, or it answered and there is nothing to lose.
+
+        Not while a PV would lose its value: of 120 devices, one that has an input which only this version reads makes
+        its cycles count.
+        """
+        if self.needed is None or self.losing:
             return False
         if self.cycles >= max(self.needed, 1):
             return True

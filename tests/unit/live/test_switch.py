@@ -219,6 +219,32 @@ def test_a_version_whose_answers_cannot_be_true_never_takes_over(two: Make, devi
     assert f"{devices} without a value" in words
 
 
+def test_a_version_that_answers_for_some_devices_alone_does_not_take_the_values_of_the_others(two: Make) -> None:
+    both = two(needed=2)
+
+    def cycle(there: bool) -> None:
+        for served, channel in zip((both.old, both.new), both.channels, strict=True):
+            served.at += 0.1
+            served.put()
+            served.current()
+            if served is both.new and not there:
+                served.disconnect("B2")
+            channel.publish(served.cycle())
+
+    for _ in range(5):
+        cycle(there=False)
+    shadow = both.channels[1].shadow
+    assert shadow
+    assert shadow.cycles == 5
+    assert "2 without a value" in both.kept.updates[-1].health.shadow
+    shadow.began -= LONGEST + 1
+    cycle(there=False)
+    assert {update.health.version for update in both.kept.updates} == {3}
+    cycle(there=True)
+    assert both.taken_over
+    assert both.kept.updates[-1].health.version == 4
+
+
 def test_limits_and_units_of_a_version_are_there_before_its_first_number(two: Make) -> None:
     both = two(needed=2)
     shown_before: list[int] = []
