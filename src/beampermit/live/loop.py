@@ -134,7 +134,9 @@ class Loop:
             self._begin_anew()
         rows = assemble(self.wiring, self.latest.read(), self.contract.serving, now, self._elapsed, self.trigger.shot)
         due = self._is_due(rows, due)
-        asked, answers, took = self._ask(rows) if due else (None, None, 0.0)
+        asked, answers, took = self._ask(rows) if due or self._failure else (None, None, 0.0)
+        if answers is None and not due:
+            asked = None  # in vain once more, for rows that were told when they were due
         values = self._values(rows, now)
         changed = {pv: value for pv, value in values.items() if _differs(value, self._shown.get(pv))}
         self._shown = values
@@ -156,7 +158,7 @@ class Loop:
             return True
         owed = bool((self._owed & sound).any())
         self._owed = self._owed & np.logical_not(sound)
-        return owed or bool(self._failure)
+        return owed
 
     def _ask(self, rows: Rows) -> tuple[Rows | None, dict[str, np.ndarray] | None, float]:
         """The rows that the model was asked, its answers, and how long it took."""

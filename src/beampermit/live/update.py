@@ -60,7 +60,10 @@ class Health:
 
 @dataclass(frozen=True)
 class Update:
-    """`values` holds only PVs that changed; `rows` and `answers` are what the model was asked and said, for the log."""
+    """`values` holds only PVs that changed; `rows` and `answers` are what the model was asked and said, for the log.
+
+    A model that does not answer is asked again five times a second; its rows are here once, when they were due.
+    """
 
     values: Mapping[str, Value]
     health: Health

@@ -65,6 +65,22 @@ def test_what_the_model_cannot_answer_is_asked_again(serving: Served) -> None:
     assert serving.shown("B1:FAULT").value == 4.0
 
 
+def test_rows_that_are_asked_for_again_in_vain_are_told_once(serving: Served) -> None:
+    """While the model's process is away for minutes, each look would otherwise put all rows into the log."""
+    serving.model.fails = "the model's process ended: killed by SIGKILL; its process is started again"
+    serving.put(device="B1")
+    assert serving.cycle().rows is not None
+    before = len(serving.model.asked)
+    assert [serving.cycle(after=0.2, due=False).rows for _ in range(5)] == [None] * 5
+    assert len(serving.model.asked) == before + 5
+    serving.put(device="B1")
+    assert serving.cycle().rows is not None, "rows that are due are told each time"
+    serving.model.fails = ""
+    told = serving.cycle(after=0.2, due=False).rows
+    assert told is not None
+    assert told.names == DEVICES
+
+
 def test_an_error_of_the_service_itself_makes_every_output_invalid_until_the_next_cycle(
     serving: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,8 +69,11 @@ def test_what_the_model_should_not_have_said_is_there_as_it_said_it(
     served.model.fails = "the model raised ValueError: no"
     served.put(device="B1")
     log.publish(served.cycle(after=1))
+    for _ in range(5):
+        log.publish(served.cycle(after=0.2, due=False))  # it is asked again, in vain
     log.close()
-    first, second, third, failed, *_ = rows(tmp_path)
+    first, second, third, failed, *others = rows(tmp_path)
+    assert len(others) == 2
     assert np.isnan(first["score"])
     assert (second["score"], third["score"], third["score.shown"]) == (1e9, 1 / 3, 1 / 3)
     assert second["score.message"] == "the model gave 1e+09 for score, outside its range [-100, 100]"
