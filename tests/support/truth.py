@@ -216,7 +216,7 @@ SITUATIONS = {
     ),
     "retired": _invalid("the version is retired", Status.DISABLE, "<retired by whom, when, why>", FOLLOWED),
     "unreachable": Situation(
-        "the ledger does not answer, or the registry, which is asked only for what is not here: the champion goes on",
+        "the ledger does not answer, or the registry: the champion goes on, and `REASON` says so",
         MODELS,
         Severity.NO_ALARM,
         Status.NO_ALARM,

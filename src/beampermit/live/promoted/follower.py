@@ -126,10 +126,11 @@ class Follower:
         self._say(self._standings(self._state, unread))
 
     def settle(self, timeout: float) -> bool:
-        """Wait until what is being prepared is ready or failed; whether there is anything."""
+        """Wait until what is being prepared is ready or failed, and what was asked is known; whether there is news."""
+        news = self._reach.settle(timeout)
         if self._job:
             self._job.join(timeout)
-        return self._job is not None
+        return news or self._job is not None
 
     def _run(self) -> None:
         while not self._closed.is_set():
@@ -361,11 +362,8 @@ class Follower:
 
     def _faults(self, state: ModelState | None, unread: BeampermitError | None, beside: Standing | None) -> list[str]:
         """Notes of what is not as it should be."""
-        faults, shown = [], self._version_shown
-        if note := self._reach.note(shown):
-            faults.append(note)
-        elif unread:
-            faults.append(f"the ledger cannot be read: {plain(unread)}; {shown} goes on")
+        shown = self._version_shown
+        faults = self._reach.notes(shown, unread)
         champion = self._champion(state)
         if champion and (reason := self._why_not(champion, beside)):
             what = f"version {champion.version}, champion since {champion.at}, cannot be served"

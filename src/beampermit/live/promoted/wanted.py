@@ -62,7 +62,8 @@ class Wanted:
     repository: Repository
     state: Path
     registry: str = ""
-    """Address of the registry; where empty, `MLFLOW_TRACKING_URI`. It is asked only for bytes that are not here yet."""
+    """Address of the registry; where empty, `MLFLOW_TRACKING_URI`. It is asked for bytes that are not here yet, and
+    once a minute whether it is there."""
     bundle: Path | None = None
     """Folder or tar that packages are taken from, instead of an index."""
     variant: str = ""

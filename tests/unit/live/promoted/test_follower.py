@@ -10,7 +10,9 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +26,8 @@ from beampermit.live.observation.metrics import Metrics
 from beampermit.live.promoted import Declared, Follower, Promoted, Promotions, Wanted, find
 from beampermit.live.promoted.job import FIRST
 from beampermit.live.promoted.reach import BEGINS, SOON
+from beampermit.live.promoted.registry_reach import EVERY as EVERY_MINUTE
+from beampermit.live.promoted.registry_reach import answers
 from beampermit.live.promoted.served import read_served
 from beampermit.live.wiring import wire
 from beampermit.permit.keys import generate_keys, load_signing_key
@@ -384,13 +388,20 @@ def test_a_ledger_that_alone_does_not_answer_leaves_the_version_in_service(
 def test_a_registry_that_alone_does_not_answer_leaves_the_version_in_service(
     serving: Followed, serve: Serve, truth: Situation, in_this_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is asked for nothing, and nothing is said of it, until there is a version whose bytes are not here."""
+    """The version in service needs nothing of it: its bytes are here."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody listens there
-    assert serving.look(3600).note == ""
+    monkeypatch.setattr(serving.promotions, "wanted", replace(serving.wanted, registry=""))
+    assert serving.look(EVERY_MINUTE - 1).note == ""
+    standing = serving.look(1)
+    silent = rf"the registry has not answered since {TIME}; {GOES_ON}"
+    assert re.fullmatch(silent, standing.note)
+    assert (standing.refused, standing.routine) == ("", False)
+    assert serving.look(3600) == standing  # the same words, for as long as it takes
+    goes_on_and_says_so(serve(standing), truth, standing.note)
     serving.promote(3)
     standing = serving.look()
     why = r"the registry http://127\.0\.0\.1:9 failed to return the bytes of version 2.*Connection refused"
-    said = rf"version 2, champion since {TIME}, cannot be served: {why}; {GOES_ON}"
+    said = rf"{silent}; version 2, champion since {TIME}, cannot be served: {why}; {GOES_ON}"
     assert re.fullmatch(said, standing.note), standing.note
     assert (serving.version, standing.refused, standing.routine) == (1, "", False)
     goes_on_and_says_so(serve(standing), truth, standing.note)
@@ -398,6 +409,34 @@ def test_a_registry_that_alone_does_not_answer_leaves_the_version_in_service(
     serving.have_the_model()
     assert serving.look(FIRST).note == ""
     assert serving.version == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "there"), [(200, True), (401, True), (404, True), (500, True), (502, False), (503, False), (504, False)]
+)
+def test_a_registry_is_there_whatever_it_says_but_not_its_proxy_alone(status: int, there: bool) -> None:
+    asked: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.path} {self.headers.get('Authorization')}")
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: Any, **__: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.handle_request).start()
+        assert answers(f"http://ada:secret@127.0.0.1:{server.server_port}/mlflow/") is there
+    assert asked == ["/mlflow/health None"]
+
+
+def test_what_is_no_server_and_no_file_is_not_asked(tmp_path: Path) -> None:
+    assert not answers(f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / "mlflow.db").touch()
+    assert answers(f"sqlite:///{tmp_path}/mlflow.db")
+    for address in ("", "databricks", "postgresql://db.lab.example/mlflow", "http://[::1"):
+        assert answers(address)
 
 
 def goes_on_and_says_so(served: Served, truth: Situation, note: str) -> None:
