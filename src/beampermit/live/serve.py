@@ -133,6 +133,8 @@ class _Assembly:
         self._written: set[PredictionLog] = set()
         """The logs that are open."""
         self._models: dict[int, ModelProcess] = {}
+        self._promoted_by: dict[int, str] = {}
+        """Version -> the promotion that it runs by."""
         self._early = EarlyProcess(options.ahead)
         stack.callback(self._early.close)
         self._monitor = MonitorResults(options.monitor or monitor_folder(options.wanted.state), options.wanted.model)
@@ -224,6 +226,7 @@ class _Assembly:
         )  # what cannot be served is an error of its version, not of the service
         if not self._fits(promoted):
             _require_free(_pvs(promoted.contract, wire(promoted.contract, promoted.root)) - self._served)
+        self._promoted_by[promoted.version] = promoted.promotion  # it may run already, as the challenger
         self._service.promote(promoted, standing)
         keep_start(self._options.wanted.state, Start.of(promoted.environment, promoted.contract))
 
@@ -248,6 +251,7 @@ class _Assembly:
 
     def _make_lane(self, declared: Declared, standing: Standing, publish: Publish) -> Lane:
         name, sources = f"version {declared.version}", [load_source(self._options.inputs)]
+        self._promoted_by[declared.version] = declared.promotion
         wiring = wire(declared.contract, declared.root)
         if not isinstance(declared, Promoted):
             loop = Loop(declared.contract, wiring, NoModel(), standing, publish)
@@ -307,8 +311,9 @@ class _Assembly:
         return self._records is None or self._records.same_records(declared.contract, wiring)
 
     def _adopt(self, loop: Loop) -> None:
+        promotion = self._promoted_by.get(loop.standing.version, loop.standing.permit)
         if self._records:
-            self._records.begin(loop.contract, loop.wiring, loop.limits, loop.standing.permit)
+            self._records.begin(loop.contract, loop.wiring, loop.limits, promotion)
             return
         if self._follower.pvs_ended:
             logger.info("nothing is served: the last day of the PVs is over")
@@ -320,7 +325,7 @@ class _Assembly:
             loop.contract,
             loop.wiring,
             loop.limits,
-            loop.standing.permit,
+            promotion,
             self._restart,
             access=self._options.access,
             state=self._options.wanted.state,

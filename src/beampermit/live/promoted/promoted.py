@@ -30,6 +30,12 @@ class Declared:
     root: Path
     """The folder with contract and device table of that commit."""
 
+    @property
+    def promotion(self) -> str:
+        """Tells this promotion from any other, of the same version too: a rollback to it is another one."""
+        permit = self.statement.digest
+        return f"{permit} {self.event.event} {self.event.sequence}" if self.event else permit
+
 
 @dataclass(frozen=True)
 class Promoted(Declared):

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -29,6 +30,7 @@ from beampermit.live.promoted.reach import BEGINS, SOON
 from beampermit.live.promoted.registry_reach import EVERY as EVERY_MINUTE
 from beampermit.live.promoted.registry_reach import answers
 from beampermit.live.promoted.served import read_served
+from beampermit.live.serve import _Assembly
 from beampermit.live.wiring import wire
 from beampermit.permit.keys import generate_keys, load_signing_key
 from beampermit.permit.statement import BoundFile
@@ -224,6 +226,34 @@ def test_a_rollback_to_what_shows_leaves_nothing_beside_it(serving: Followed) ->
     serving.follower.took_over(2)
     serving.follower.look()
     assert [version for version, _, _ in told(serving)] == [1, 2]
+
+
+def test_limits_of_an_operator_end_with_a_rollback_to_the_same_version_while_the_service_is_down(
+    serving: Followed,
+) -> None:
+    begun: list[str] = []
+
+    def begin(promoted: Promoted) -> None:
+        """As the service shows it."""
+        standing = SimpleNamespace(version=1, permit="")
+        loop: Any = SimpleNamespace(contract=None, wiring=None, limits=None, standing=standing)
+        records = SimpleNamespace(begin=lambda *told: begun.append(told[3]))
+        assembly: Any = SimpleNamespace(_promoted_by={1: promoted.promotion}, _records=records)
+        _Assembly._adopt(assembly, loop)
+
+    begin(serving.champions[0])
+    again = serving.again()
+    again.look()
+    begin(again.champions[0])
+    other_model(again, 3)
+    again.write("rollback", 1)
+    later = again.again()
+    later.look()
+    begin(later.champions[0])
+    first, restarted, back = begun
+    assert first == restarted
+    assert back != first
+    later.promotions.close()
 
 
 def test_a_champion_that_is_replaced_while_it_is_prepared_is_not_handed_over(serving: Followed) -> None:
