@@ -16,7 +16,9 @@ NOT_CONFIGURED = "export DASK_GATEWAY__ADDRESS=https://HOST/services/dask-gatewa
 def name_of(on: str) -> str:
     """Of the cluster in `dask-gateway://NAME`; empty for the one that runs."""
     if find_spec("dask_gateway") is None:
-        raise BadInput("--on dask-gateway://NAME needs the client of Dask Gateway", hint="pip install 'beampermit[dask-gateway]'")
+        raise BadInput(
+            "--on dask-gateway://NAME needs the client of Dask Gateway", hint="pip install 'beampermit[dask-gateway]'"
+        )
     name = on.removeprefix(f"{KIND}://").rstrip("/")
     if not all(letter.isalnum() or letter in "._-" for letter in name):
         raise BadInput(
