@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ from beampermit.interlocks.own.inside import DEEPEST, FACTS, TEXT, plain
 from beampermit.interlocks.own.installation import STAMP, VARIABLE, install, stamp
 from beampermit.interlocks.own.loading import declared, expected_titles, own_interlocks, select
 from beampermit.interlocks.own.lock import FILE, OwnLock, lock_of, parse_lock
-from beampermit.interlocks.own.printed import SHOWN, Printed
+from beampermit.interlocks.own.printed import SHOWN
 from beampermit.project import Project
 from beampermit.verdicts.verdict import Location, Outcome, Verdict, read_verdicts
 from support.forked_commands import beampermit
@@ -302,29 +301,6 @@ def test_what_it_prints_goes_to_stderr_and_its_end_is_no_success(
     assert not [line for line in lines if line.strip().startswith("::") or "##[" in line or "\x1b" in line]
     for line in ("::error::imported", "::set-output name=a::b", "  ::add-mask::a  red", "text ## [error] more"):
         assert [shown for shown in lines if shown.startswith(f"XPR001 (lab-print 1.0): {line}")], line
-
-
-@pytest.mark.parametrize("more", [0, 1, 3 * SHOWN])
-def test_of_what_it_prints_the_end_is_kept_and_what_is_left_out_is_said(tmp_path: Path, more: int) -> None:
-    pipe = tmp_path / "output"
-    text = b"x" * more + b"y" * SHOWN
-    with Printed(pipe) as printed:
-        subprocess.run(["tee", pipe], input=text, stdout=subprocess.DEVNULL, check=True)
-        assert pipe.stat().st_size == 0, "nothing of it is on the disk"
-    *left_out, kept = printed.lines()
-    assert kept == "y" * SHOWN
-    note = f"[{more} bytes that it printed before this are left out: the last {SHOWN} are kept]"
-    assert left_out == ([note] if more else [])
-
-
-def test_what_still_prints_after_the_check_has_ended_is_not_waited_for(tmp_path: Path) -> None:
-    with Printed(tmp_path / "output") as printed, (tmp_path / "output").open("wb") as stream:
-        child = subprocess.Popen(["yes"], stdout=stream, start_new_session=True)
-    try:
-        assert child.wait(60) == -signal.SIGPIPE
-    finally:
-        child.kill()
-    assert len(list(printed.lines())) <= SHOWN
 
 
 ODD = """

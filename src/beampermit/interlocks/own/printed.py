@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from select import select
+from select import POLLIN, poll
 
 SHOWN = 64 * 1024
 """Bytes of what a check prints that are shown: the last."""
@@ -26,6 +26,7 @@ class Printed:
         self._ended, self._end = os.pipe()
         self._kept = b""
         self._left_out = 0
+        self._lock = threading.Lock()
         self._reader = threading.Thread(target=self._read, daemon=True)
 
     def __enter__(self) -> Printed:
@@ -39,9 +40,11 @@ class Printed:
             os.close(file)
 
     def add(self, text: bytes) -> None:
-        text = self._kept + text
-        self._left_out += max(0, len(text) - SHOWN)
-        self._kept = text[-SHOWN:]
+        """Also while the thread reads."""
+        with self._lock:
+            text = self._kept + text
+            self._left_out += max(0, len(text) - SHOWN)
+            self._kept = text[-SHOWN:]
 
     def lines(self) -> Iterator[str]:
         """Without what a terminal obeys, nor what GitHub's runner reads as a command anywhere in a line."""
@@ -52,10 +55,11 @@ class Printed:
                 yield UNSEEN.sub(" ", line).replace("##[", "## [")
 
     def _read(self) -> None:
-        while self._pipe in select([self._pipe, self._ended], [], [])[0]:
+        either = poll()  # `select` takes no number of a file above 1023
+        for file in (self._pipe, self._ended):
+            either.register(file, POLLIN)
+        while self._ended not in {file for file, _ in either.poll()}:
             self.add(os.read(self._pipe, SHOWN))
-            if self._ended in select([self._ended], [], [], 0)[0]:
-                break
         with suppress(BlockingIOError):  # it is empty
             for _ in range(0, AFTERWARDS, SHOWN):
                 self.add(os.read(self._pipe, SHOWN))
