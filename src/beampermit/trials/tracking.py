@@ -38,7 +38,7 @@ PAGE = 1000
 MOST_PARAMETERS = 100
 """That MLflow takes at once."""
 WRITER = f"{PREFIX}writer"
-"""Which process made the run of a study."""
+"""Which call made the run of a study: two have the same where an answer was lost and MLflow's client asked again."""
 STATUS = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED", State.FAILED: "FAILED"}
 LONGEST_VALUE = 500
 NOT_IN_NAMES = re.compile(r"[^\w. /:-]")
@@ -150,20 +150,26 @@ class Tracking:
         self._thread.join(5.0)
 
     def _serve(self) -> None:
-        while True:
-            try:
-                self._record()
-            except BeampermitError as error:
-                self.problem = error.message
-            except Exception as error:  # MLflow and its stores have many
-                self.problem = without_passwords(reason_of(error), self._uri)
-                if is_denied(error):
-                    self.problem += f"; {hint_of(self.problem, VARIABLE)}"
-            else:
-                self.problem = self._refused
+        while (failure := self._failure()) is not None:
+            last = self._rushed.is_set()
+            self.problem = failure
+            if last:
                 return
-            if self._rushed.wait(AGAIN):
+            self._rushed.wait(AGAIN)  # then all trials have ended, and MLflow may be back: it is tried a last time
+            if self._over.is_set():
                 return
+        self.problem = self._refused
+
+    def _failure(self) -> str | None:
+        """Why not all is written; None where it is."""
+        try:
+            self._record()
+        except BeampermitError as error:
+            return error.message
+        except Exception as error:  # MLflow and its stores have many
+            reason = without_passwords(reason_of(error), self._uri)
+            return f"{reason}; {hint_of(reason, VARIABLE)}" if is_denied(error) else reason
+        return None
 
     def _record(self) -> None:
         runs = _Runs(self._study, self._uri)

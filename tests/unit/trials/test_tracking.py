@@ -30,6 +30,7 @@ from support.dvc_repositories import replace
 from support.recorded_trials import require_recorded
 from support.registry_project import database
 from support.searched_project import resources
+from support.units_of_work import wait_for
 
 __all__ = ["database"]
 
@@ -104,6 +105,30 @@ def test_no_part_of_a_login_is_shown_or_in_the_problem(uri: str, monkeypatch: py
     failed = Tracking(studies.study(), uri, [], lambda _: [])
     failed.finish()
     assert "ret>" not in failed.problem
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_what_waits_to_try_again_tries_once_more_when_the_trials_have_ended(
+    monkeypatch: pytest.MonkeyPatch, *, back: bool
+) -> None:
+    tries: list[str] = []
+
+    class Runs:
+        numbers: frozenset[int] = frozenset()
+
+        def __init__(self, _study: object, uri: str) -> None:
+            tries.append(uri)
+            if len(tries) == 1 or not back:
+                raise ConnectionError("no answer")
+
+        def finish(self) -> None:
+            pass
+
+    monkeypatch.setattr(tracking, "_Runs", Runs)
+    waiting = Tracking(studies.study(), "http://mlflow.lab.example", [], lambda _: [])
+    wait_for(lambda: waiting.problem)
+    waiting.finish()
+    assert (len(tries), waiting.problem) == (2, "" if back else "no answer")
 
 
 def rows(file: Path, query: str) -> list[tuple[str, ...]]:
