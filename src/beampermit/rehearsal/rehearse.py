@@ -114,7 +114,10 @@ def _remove_leftovers() -> None:
 
 
 def _remove(work: Path) -> None:
-    """Remove the secrets, and let a process of its own remove the rest: an environment takes many seconds."""
+    """Remove the secrets, and let a process of its own remove the rest: an environment takes many seconds.
+
+    It goes on after this command has ended, and nobody sees where it fails: what is left is removed by the next one.
+    """
     (work / runner.SECRETS_FILE).unlink(missing_ok=True)
     subprocess.run(["sh", "-c", 'rm -rf "$0" > /dev/null 2>&1 &', str(work)], stdin=subprocess.DEVNULL, check=False)
 
