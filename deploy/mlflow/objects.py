@@ -81,8 +81,8 @@ def backup(store: Any, bucket: str, folder: Path) -> str:
             without.append(f"not copied: the object {entry['Key']!r}: {error}")
     said = f"{new} objects copied to {folder}, {kept} were there"
     if without:
-        mend = f"rename or remove what is not copied ({len(without)}) in the bucket {bucket}"
-        sys.exit("\n".join([*without, f"{said}; {mend}"]))
+        step = f"rename or remove what is not copied ({len(without)}) in the bucket {bucket}"
+        sys.exit("\n".join([*without, f"{said}; {step}"]))
     return said
 
 
