@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from beampermit.project import Project
+from support.judged_limits import monitored, monitored_once
 from support.planted_models import DEVICE, EVALUATE, PLANE, SHOT, Arena, write_table
+
+__all__ = ["monitored", "monitored_once"]
 
 
 @pytest.fixture
