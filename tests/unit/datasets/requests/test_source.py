@@ -68,6 +68,7 @@ def test_its_samples_become_rows(ask_logger: Callable[..., Any], project: Projec
     ]
 
 
+@pytest.mark.slow
 def test_its_numbers_are_no_words_unless_somebody_says_which(ask_logger: Callable[..., Any], project: Project) -> None:
     valve = {"name": "valve", "pv": "X", "words": ["OUT", "IN"]}
     with pytest.raises(Failed, match="the values of X are numbers, and nothing says which words they stood for"):

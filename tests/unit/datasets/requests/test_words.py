@@ -48,7 +48,8 @@ def test_sql_and_python_give_the_same_numbers() -> None:
             told = connection.execute(f"SELECT {mapped}, {found} FROM (SELECT ? AS x)", [text]).fetchone()
             assert told == (number_of(text, words), number_of(text, words) is not None), text
         for number in (-1, 0, 2, 2.5, 3, 1e300, float("nan"), float("inf")):
-            (label,) = connection.execute(f"SELECT {labelled} FROM (SELECT ?::DOUBLE AS x)", [number]).fetchone() or ()
+            told = connection.execute(f"SELECT {labelled} FROM (SELECT ?::DOUBLE AS x)", [number]).fetchone()
+            label = told[0] if told else None
             assert (label if label in WORDS else None) == word_of(number, WORDS), number
     assert word_of(True, WORDS) is None
 
