@@ -67,6 +67,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    said = ""
     for _ in range(5):
         found = started(tmp_path_factory.mktemp("gateway"))
         try:
@@ -76,7 +77,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
                 return
         finally:
             found.stop()
-    pytest.fail(f"the gateway ended each time: {(found.folder / 'log').read_text()[-2000:]}")
+        said = (found.folder / "log").read_text()[-2000:]
+    pytest.fail(f"the gateway ended each time: {said}")
 
 
 def started(folder: Path) -> Place:
@@ -108,11 +110,11 @@ def answers(port: int) -> bool:
 @pytest.fixture
 def gateway(place: Place) -> Iterator[Any]:
     """The gateway as its user sees it, with the login in Dask's configuration."""
-    import dask as library
+    import dask.config as configuration
     from dask_gateway import Gateway
 
     login = {"type": "basic", "kwargs": {"username": "ada", "password": PASSWORD}}
-    with library.config.set({"gateway.address": place.address, "gateway.auth": login}):
+    with configuration.set({"gateway.address": place.address, "gateway.auth": login}):
         found = Gateway()
         yield found
     let_go(found)
@@ -165,12 +167,12 @@ def fail() -> None:
 
 
 def test_a_gateway_that_is_not_there_or_not_known_is_said(work: Path) -> None:
-    import dask as library
+    import dask.config as configuration
 
     with pytest.raises(BadInput, match="Dask's configuration names no Dask Gateway") as caught:
         open_executor("dask-gateway://ada", Resources(), work).__enter__()
     assert caught.value.hint == NOT_CONFIGURED
-    with library.config.set({"gateway.address": "http://127.0.0.1:9"}), pytest.raises(Outside) as gone:
+    with configuration.set({"gateway.address": "http://127.0.0.1:9"}), pytest.raises(Outside) as gone:
         open_executor("dask-gateway://ada", Resources(), work).__enter__()
     assert gone.value.message.startswith("Dask Gateway at http://127.0.0.1:9: Cannot connect to host 127.0.0.1:9")
     with pytest.raises(BadInput, match="stand in Dask's own configuration"):
