@@ -66,7 +66,7 @@ stages:
   divide:
     cmd: python divide.py
     deps: [divide.py, data/raw.parquet]
-    outs: [data/dataset, data/dataset.json: {cache: false}]
+    outs: [data/dataset, {data/dataset.json: {cache: false}}]
   train:
     cmd: python train.py
     deps: [train.py, data/dataset]

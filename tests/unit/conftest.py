@@ -33,7 +33,7 @@ stages:
   dataset:
     cmd: python make.py dataset
     deps: [make.py, data/raw.parquet, data/labels.parquet]
-    outs: [data/dataset, data/dataset.json: {cache: false}]
+    outs: [data/dataset, {data/dataset.json: {cache: false}}]
 """
 REVIEWED = "acquisition,device,plane,faulty,labelled_by,labelled_at,why,confidence"
 OPINION = "Ada,2026-02-01T10:00:00Z,seen in the tunnel,0.9"

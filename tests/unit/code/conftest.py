@@ -28,7 +28,7 @@ stages:
       - cd scripts && python common_rows.py
     params: [split.train, split.validation, data/raw.json: [rows]]
     deps: [data/raw.parquet, data/labels.parquet]
-    outs: [data/dataset, data/dataset.json: {cache: false}]
+    outs: [data/dataset, {data/dataset.json: {cache: false}}]
   train:
     foreach: [small]
     do:
