@@ -311,12 +311,12 @@ class _Assembly:
         return self._records is None or self._records.same_records(declared.contract, wiring)
 
     def _adopt(self, loop: Loop) -> None:
+        if self._follower.pvs_ended and not self._records:
+            logger.info("nothing is served: the last day of the PVs is over")
+            return
         promotion = self._promoted_by.get(loop.standing.version, loop.standing.permit)
         if self._records:
             self._records.begin(loop.contract, loop.wiring, loop.limits, promotion)
-            return
-        if self._follower.pvs_ended:
-            logger.info("nothing is served: the last day of the PVs is over")
             return
         from beampermit.live.epics.records import Records
 
