@@ -87,7 +87,7 @@ def test_a_watch(served: ServedProject, epics: Network, tmp_path: Path, truth: S
         # An IOC hangs with its sockets open: the age of the values says so.
         played.send_signal(signal.SIGSTOP)
         stopped = time.monotonic()
-        screen.wait(lambda: "is older than 5 s" in screen.text("REASON"))
+        screen.wait(lambda: "is older than 5 s (120 of 120 outputs)" in screen.text("REASON"))
         assert 4 < time.monotonic() - stopped < 5 + 0.2 + ALLOWANCE
         reason = screen.text("REASON")
         assert truth.says(reason.removeprefix("held, because ").removesuffix(" (120 of 120 outputs)")), reason
