@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from beampermit.errors import EXHAUSTED, BadInput
+from beampermit.errors import EXHAUSTED, BadInput, Conflict
 
 
 def write_text(path: Path, text: str) -> None:
@@ -108,3 +108,19 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+@contextmanager
+def locked(file: Path, busy: Conflict) -> Iterator[None]:
+    """The lock of this file, held while the block runs. Raises `busy` at once where another process has it."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise busy from None
+    try:
+        yield
+    finally:
+        lock.release()

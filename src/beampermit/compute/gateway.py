@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from typing import Any
 
-from beampermit.errors import BadInput, Outside
+from beampermit.errors import BadInput, Outside, one_line
 
 KIND = "dask-gateway"
 NOT_CONFIGURED = "export DASK_GATEWAY__ADDRESS=https://HOST/services/dask-gateway"
@@ -52,9 +52,9 @@ def client_of(name: str) -> Iterator[Any]:
             client = cluster.get_client(set_as_default=False)
             opened.callback(_disconnect, client)
         except (ValueError, GatewayClusterError) as error:  # there is none of this name, or it does not run
-            raise BadInput(f"Dask Gateway: {_words(error)}") from None
+            raise BadInput(f"Dask Gateway: {one_line(error)[:300]}") from None
         except (aiohttp.ClientError, GatewayServerError, OSError) as error:
-            raise Outside(f"Dask Gateway at {gateway.address}: {_words(error)}") from None
+            raise Outside(f"Dask Gateway at {gateway.address}: {one_line(error)[:300]}") from None
         yield client
 
 
@@ -91,7 +91,3 @@ def _only(gateway: Any) -> str:
         return names[0]
     there = f"you have {', '.join(names)}: name one" if names else "you have none: make one where you work"
     raise ValueError(f"--on dask-gateway:// is the one cluster of yours, and {there}")
-
-
-def _words(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

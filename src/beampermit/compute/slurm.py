@@ -308,7 +308,8 @@ def _lost(array: Array, folders: list[Path], job: Listed | None) -> str:
         said = f"{named} could not be started: {job.reason}"
         slurm_queue.cancel_jobs([job.job])
     log = _log(array, job)
-    short = slurm_queue.what_was_short(state, _last_lines(log))
+    lines = _last_lines(log)
+    short = slurm_queue.what_was_short(state, lines)
     if state == "CANCELLED" and array.own:
         for folder in folders:
             store(folder, reason=f"{said}: somebody, or the site, ended it with scancel")
@@ -317,7 +318,7 @@ def _lost(array: Array, folders: list[Path], job: Listed | None) -> str:
         # One whose time was up for the last time has a checkpoint, perhaps: another job goes on with that.
         if (begun := _begun(folders)) and (short == "--memory" or state == "TIMEOUT"):
             store(begun, reason="\n".join(filter(None, (said, last_lines(begun)))))
-    return f"{said}; {_words(array, log)}"
+    return f"{said}; {_words(array, log, lines)}"
 
 
 def _not_begun(array: Array, folders: list[Path], job: Listed | None) -> list[Path]:
@@ -358,10 +359,9 @@ def _last_lines(log: Path | None) -> list[str]:
         return [line.strip() for line in stream.read().decode(errors="replace").splitlines() if line.strip()]
 
 
-def _words(array: Array, log: Path | None) -> str:
+def _words(array: Array, log: Path | None, lines: list[str]) -> str:
     """The last line that a job left, which says more than SLURM: there is no such module, no such folder."""
     if log is None:
         return f"it left no log in {array.room}: is this folder shared with the nodes? Give another one with --work"
-    lines = _last_lines(log)
     told = [line for line in lines if NOT_QUEUED_AGAIN in line] or lines  # srun has the last word
     return f"the end of {log}: {told[-1][:300]}" if told else f"its log is {log}"

@@ -12,19 +12,21 @@ MINUTES = "%Y-%m-%d %H:%M"
 
 def local_time(at: str, zone: str | None) -> str:
     """Such as `2026-11-23 09:00 CET (2026-11-23 08:00 UTC)`; the machine's time zone where none is named."""
-    moment = datetime.fromisoformat(at)
-    utc = f"{moment.astimezone(UTC):{MINUTES}} UTC"
-    local = moment.astimezone(_zone(zone))
-    return utc if not local.utcoffset() and local.tzname() == "UTC" else f"{local:{MINUTES} %Z} ({utc})"
+    read = datetime.fromisoformat(at)
+    return _beside(read, zone, f"{read.astimezone(UTC):{MINUTES}} UTC")
 
 
 def local_moment(at: float, zone: str | None) -> str:
     """The same of s since 1970, in UTC to the second; a time in a file that anybody wrote may be none."""
     utc = moment(at)
     try:
-        local = datetime.fromtimestamp(at, UTC).astimezone(_zone(zone))
+        return _beside(datetime.fromtimestamp(at, UTC), zone, utc)
     except (ValueError, OverflowError, OSError):
         return utc
+
+
+def _beside(at: datetime, zone: str | None, utc: str) -> str:
+    local = at.astimezone(_zone(zone))
     return utc if not local.utcoffset() and local.tzname() == "UTC" else f"{local:{MINUTES} %Z} ({utc})"
 
 

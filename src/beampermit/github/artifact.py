@@ -10,7 +10,7 @@ import re
 import stat
 from typing import TYPE_CHECKING
 
-from beampermit.errors import BadInput
+from beampermit.errors import BadInput, one_line
 from beampermit.github.client import Answer, Client, Refused, parse_answer
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def read_archive(archive: bytes, file: str, name: str, others: re.Pattern[str], 
         with ZipFile(io.BytesIO(archive)) as opened:
             return _read_member(opened, file, name, others, limit)
     except (BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, OverflowError) as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise BadInput(f"the archive cannot be read: {reason!a}", file=file) from None
+        raise BadInput(f"the archive cannot be read: {one_line(error)[:200]!a}", file=file) from None
 
 
 def _download(client: Client, artifact: Artifact) -> bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Literal
 
 from beampermit.record import Number, Record, Text
-from beampermit.registry.bypasses import AT_MOST, Bypass
+from beampermit.registry.bypasses import AT_MOST, Bypass, in_force
 from beampermit.registry.event import Event
 
 FORMAT = 2
@@ -83,9 +83,7 @@ class ModelFacts(Record):
 
     def bypasses(self, at: datetime) -> tuple[Bypass, ...]:
         """In force at a moment, oldest first."""
-        at_most = timedelta(seconds=self.declared.bypass_at_most if self.declared else AT_MOST)
-        every = (Bypass.of(event, at_most) for event in self.bypassed)
-        return tuple(sorted((one for one in every if one.in_force(at)), key=lambda one: one.sequence))
+        return in_force(self.bypassed, at, self.declared.bypass_at_most if self.declared else AT_MOST)
 
     @property
     def state(self) -> Literal["in service", "retired", "never promoted"]:

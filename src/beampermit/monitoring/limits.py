@@ -193,7 +193,9 @@ class Calibration(Record):
     until: Moment
     """Of the recorded data."""
     data: Digest | None = None
-    """Of the table that was judged, or of the files of the log together; None where the limits were written by hand."""
+    """Of the table that was judged, or of the files of the log together; None where a person or a monitor wrote the
+    limits.
+    """
     windows: Count
     alarms_per_week: Annotated[float, Field(strict=True, ge=0)]
     """Expected of all checks together with these limits."""

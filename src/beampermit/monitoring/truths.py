@@ -60,8 +60,11 @@ class Truths:
             return truth.of([output.name]).newest, _judged(before, watched, until, [output.name])
 
         # Labels of one output may come days after those of another: each is judged up to its own newest.
-        each = [list(same) for _, same in groupby(sorted(outputs, key=known), key=known)] or [outputs]
-        return [self._compared(truth.of([one.name for one in of]), of, watched, until, before) for of in each]
+        each: dict[tuple[float, float], list[Signal]] = {}
+        for output in outputs:
+            each.setdefault(known(output), []).append(output)
+        alike = [each[key] for key in sorted(each)] or [outputs]
+        return [self._compared(truth.of([one.name for one in of]), of, watched, until, before) for of in alike]
 
     def _of_pvs(self, watched: Watched, until: float, before: RuleState, problems: list[str]) -> list[Truth]:
         contract = watched.contract

@@ -58,6 +58,12 @@ class Bypass:
         return of_it and alarm in (self.alarm, *checks_of(self.alarm))
 
 
+def in_force(events: Iterable[Event], at: datetime, at_most: float = AT_MOST) -> tuple[Bypass, ...]:
+    """Of these bypasses, what is in force at a moment, oldest first; none lasts longer than `at_most` s."""
+    every = (Bypass.of(event, timedelta(seconds=at_most)) for event in events)
+    return tuple(sorted((one for one in every if one.in_force(at)), key=lambda one: one.sequence))
+
+
 def find_bypass(bypasses: Iterable[Bypass], alarm: str, subject: str = "") -> Bypass | None:
     """The one that ends last of those that cover an alarm."""
     return max((one for one in bypasses if one.covers(alarm, subject)), key=lambda one: one.until, default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from beampermit.errors import BadInput
 from beampermit.reading import first_fault, parse_json
-from beampermit.registry.bypasses import AT_MOST, Bypass
+from beampermit.registry.bypasses import AT_MOST, Bypass, in_force
 from beampermit.registry.event import KINDS, SKEW, Event
 
 
@@ -42,8 +42,7 @@ class ModelState:
 
         `at_most` is `monitoring.bypass_at_most` of the contract of the version in service.
         """
-        every = (Bypass.of(event, timedelta(seconds=at_most)) for event in self.bypassed.values())
-        return tuple(sorted((one for one in every if one.in_force(at)), key=lambda one: one.sequence))
+        return in_force(self.bypassed.values(), at, at_most)
 
     @property
     def champion_version(self) -> int | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from beampermit.cache import cache_folder
 from beampermit.digest import digest_bytes
 from beampermit.errors import Conflict
+from beampermit.files import locked
 from beampermit.git import Git
 from beampermit.project import Project
 
@@ -46,16 +47,9 @@ def private_folder(project: Project, commit: str, *, kept: bool = False, resume:
     `commit`. Leftovers of killed runs are removed first. Raises `Conflict` while another reproduction of the same
     project runs.
     """
-    from filelock import FileLock, Timeout
-
     place = place_of(project)
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = FileLock(place / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Conflict("another reproduction of this project is running", file=place) from None
-    try:
+    with locked(place / "lock", Conflict("another reproduction of this project is running", file=place)):
         _end_processes(str(place.resolve()))
         prefix = f"{KEPT}{commit[:16]}-" if kept else "once-"
         folder = _interrupted(place, prefix) if resume else None
@@ -71,8 +65,6 @@ def private_folder(project: Project, commit: str, *, kept: bool = False, resume:
         finally:
             if done or not kept:
                 shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        lock.release()
 
 
 def _interrupted(place: Path, prefix: str) -> Path | None:

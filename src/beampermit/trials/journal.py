@@ -27,10 +27,6 @@ class State(IntEnum):
     FAIL = 3
     WAITING = 4
 
-    @property
-    def ended(self) -> bool:
-        return self in (State.COMPLETE, State.PRUNED, State.FAIL)
-
 
 @dataclass
 class JournalTrial:

@@ -220,21 +220,21 @@ class Run:
         """False where another run has finished the trial: it counts there, and is recorded there."""
         from optuna.trial import TrialState
 
-        told = False
         with _unless_finished():
             trial.set_user_attr(OWN, kept.model_dump(mode="json", exclude_defaults=True))
             self.study.tell(trial, values, state=TrialState[state], skip_if_finished=True)
-            told = True
-        if not told:
-            return False
+            self._count(trial.number, kept, state)
+            return True
+        return False
+
+    def _count(self, number: int, kept: Kept, state: str) -> None:
         if state == "COMPLETE":
             self.counts.complete += 1
         elif state == "PRUNED":
             self.counts.pruned += 1
         else:
             self.counts.failed += 1
-            self.counts.last_reason = f"trial {trial.number}: {kept.reason}"
-        return True
+            self.counts.last_reason = f"trial {number}: {kept.reason}"
 
     def _lock(self) -> AbstractContextManager[Any]:
         """Two runs on this machine ask one after the other, so that together they make no trial too many."""

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def alive(study: optuna.Study, name: str, kind: str = BEAT) -> Iterator[None]:
 def living(study: optuna.Study, own: str, kind: str = BEAT) -> set[str]:
     """Names of the other runs that show signs of life."""
     signs = {name.removeprefix(kind): sign for name, sign in study.user_attrs.items() if name.startswith(kind)}
-    now = _clock(study)
+    now = cache(_clock(study))
     return {name for name, sign in signs.items() if name != own and _lives(sign, now)}
 
 

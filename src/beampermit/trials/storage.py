@@ -25,7 +25,7 @@ FOLDER = "trials"
 JOURNAL = "journal.log"
 OF_TRIALS = frozenset({4, 5, 6, 7, 8, 9})
 """Operations of optuna's journal that are about a trial."""
-ENDED = frozenset(state.value for state in State if state.ended)
+ENDED = frozenset(map(int, (State.COMPLETE, State.PRUNED, State.FAIL)))
 """States of a trial, as that journal has them."""
 PACKAGES = {
     "psycopg": "'beampermit[postgresql]'",

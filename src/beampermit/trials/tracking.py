@@ -232,8 +232,9 @@ class _Runs:
         begun: dict[int, list[str]] = {}
         self.numbers = set(self._known(begun))
         self._begun = {number: first for number, (first, *_) in begun.items() if number not in self.numbers}
+        kept = {*self._begun.values()}
         for run in chain.from_iterable(begun.values()):
-            if run not in self._begun.values():
+            if run not in kept:
                 self._remove(run)  # an answer was lost, and it was begun once more
 
     def write(self, trial: Trial) -> str:

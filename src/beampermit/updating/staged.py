@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from beampermit.digest import digest_bytes, digest_file
 from beampermit.errors import BadInput, Conflict
-from beampermit.files import remove, replacing, write_text
+from beampermit.files import locked, remove, replacing, write_text
 from beampermit.git import Git
 from beampermit.reading import first_fault, read_json
 from beampermit.record import Record
@@ -66,19 +66,10 @@ def place_of(git: Git) -> Path:
 @contextmanager
 def alone(git: Git) -> Iterator[None]:
     """No other update of this work tree runs beside the block. Raises `Conflict`."""
-    from filelock import FileLock, Timeout
-
     file = _in_git(git, f"{FOLDER}/{LOCK}")
     file.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(file)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Conflict("another update of this repository is running", hint="wait until it has ended") from None
-    try:
+    with locked(file, Conflict("another update of this repository is running", hint="wait until it has ended")):
         yield
-    finally:
-        lock.release()
 
 
 def read_staged(git: Git) -> Staged | None:

@@ -23,10 +23,9 @@ from beampermit.live.promoted.served import read_served
 from beampermit.live.serve import Options, serve
 from beampermit.live.service import Service, StartAgain
 from beampermit.live.update import Update
-from beampermit.live.wiring import Wiring, wire
 from beampermit.project import Project
 from beampermit.registry.event import Event
-from support.served import DEVICES, served_contract, served_in
+from support.served import served_in
 
 Serve = Callable[..., Options]
 
@@ -75,12 +74,6 @@ def test_without_a_checkout_model_ledger_and_registry_are_named(options: Serve, 
 def test_options_that_say_nothing_are_refused(options: Serve, words: tuple[str, ...], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         options(*words)
-
-
-@pytest.fixture
-def wiring(tmp_path: Path, contract_text: str) -> Wiring:
-    (tmp_path / "devices.csv").write_text("device\n" + "\n".join(DEVICES) + "\n")
-    return wire(served_contract(contract_text), tmp_path)
 
 
 @pytest.mark.slow

@@ -159,7 +159,9 @@ def test_a_drift_is_seen_trained_on_judged_promoted_and_over(night: Played, gith
 
 
 @pytest.mark.plants("PRF001", "PRF002")
-def test_a_new_model_that_is_worse_is_refused_and_the_alarm_stays(night: Played, github: GitHub) -> None:
+def test_a_new_model_that_is_worse_is_refused_and_the_alarm_stays(
+    night: Played, github: GitHub, tmp_path: Path
+) -> None:
     # The loss monitor is wired the wrong way round until after the hours that are trained on.
     played = night(wrong_truth=(DRIFTS, DRIFTS + 3 * WINDOW), families=("PRF",))
     lab = played.lab
@@ -171,6 +173,7 @@ def test_a_new_model_that_is_worse_is_refused_and_the_alarm_stays(night: Played,
         signed(lab, played.pull_request(), played.judged)
     # Nothing changed, and nobody is asked again before the cooldown is over.
     assert (lab.events(), lab.champion(), played.version.number) == ([("promote", 1)], 1, 1)
+    assert {row["served.version"] for row in logged(tmp_path / "log")} == {1}
     assert Project(lab.root).git.remote_tip("origin", "main")[1] == lab.project.git.head()
     assert (len(github.dispatched), [pull["state"] for pull in github.pulls.values()]) == (1, ["open"])
     # The alarm is on all night, and told of.

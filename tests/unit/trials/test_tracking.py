@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -203,11 +202,9 @@ def test_runs_wait_for_one_that_makes_the_database_and_try_again_while_the_study
             assert rows(file, PARENTS) == []
             back = Tracking(studies.study(), f"sqlite:///{file}", [0], lambda numbers: [trials[one] for one in numbers])
             back.add(1)
-            while not back.problem:
-                time.sleep(0.01)
+            wait_for(lambda: back.problem)
         back.add(2)
-        while back.written < 3:
-            time.sleep(0.01)
+        wait_for(lambda: back.written >= 3)
         back.finish()
     assert (back.problem, back.there) == ("", {0, 1, 2}), "it was written in the same run, when MLflow was back"
     assert record() == ["", ""]

@@ -74,14 +74,13 @@ def read_answer(connection: Any, file: Path, channel: Channel) -> str:
 
 def _parse(connection: Any, file: Path, channel: Channel) -> None:
     """Create the table `answer`: a row for each PV, with its unit and samples."""
-    kind = "VARCHAR" if channel.signal.words else "DOUBLE[]" if channel.size else "DOUBLE"
     if channel.signal.words:
         _require_words(_value_kinds(connection, file), channel)
     try:
         _query(
             connection,
             "CREATE OR REPLACE TEMP TABLE answer AS SELECT meta->>'EGU' AS unit, data FROM "
-            + _read_json(file, f"{{meta: 'JSON', data: '{SAMPLE.format(kind=kind)}'}}"),
+            + _read_json(file, f"{{meta: 'JSON', data: '{SAMPLE.format(kind=channel.sql_type)}'}}"),
         )
     except InvalidAnswer:
         expected = "lists" if channel.size else "numbers"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -35,6 +36,13 @@ class Channel:
     signal: RequestedSignal
     device: tuple[str, ...]
     columns: tuple[str, ...] = ()
+
+    @property
+    def sql_type(self) -> str:
+        """Of its values, as its source gives them."""
+        if self.signal.words:
+            return "VARCHAR"
+        return "DOUBLE[]" if self.size else "DOUBLE"
 
     @property
     def size(self) -> int:
@@ -96,8 +104,14 @@ class Query:
             }
         )
 
-    def in_folder(self, folder: Path) -> Query:
-        return replace(self, folder=folder)
+    def in_own_folder(self) -> Query:
+        """With a folder for its digest; those of other queries are removed."""
+        own = self.folder / self.digest.removeprefix("sha256:")[:16]
+        for other in self.folder.iterdir():
+            if other.is_dir() and other != own:
+                shutil.rmtree(other, ignore_errors=True)
+        own.mkdir(exist_ok=True)
+        return replace(self, folder=own)
 
     def _channels(self) -> Iterator[Channel]:
         shared = [signal for signal in self.signals if not PLACEHOLDER.search(signal.pv or "")]

@@ -160,7 +160,7 @@ class Recordings(SampledSource):
         return f"epoch_ns(CAST({quoted(column)} AS TIMESTAMPTZ))"
 
     def _stage(self, recording: Recording, file: Path) -> Recording:
-        columns = {self._column(recording, channel): _sql_type(channel) for channel in self.query.channels}
+        columns = {self._column(recording, channel): channel.sql_type for channel in self.query.channels}
         for column, kind in columns.items():
             actual = recording.columns[column]
             if actual != "VARCHAR" and actual.endswith("[]") != kind.endswith("[]"):
@@ -180,12 +180,6 @@ class Recordings(SampledSource):
         if channel.signal.words:
             value = word_columns.labels(value, self._states(recording, column, channel))
         return samples_sql(recording, index, column, selected, value)
-
-
-def _sql_type(channel: Channel) -> str:
-    if channel.signal.words:
-        return "VARCHAR"
-    return "DOUBLE[]" if channel.size else "DOUBLE"
 
 
 def _no_zone(recording: Recording, column: str) -> Failed:

@@ -6,11 +6,9 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from beampermit.contract import FILE_NAME
 from beampermit.datasets.manifests import path_fault
@@ -21,7 +19,7 @@ from beampermit.datasets.tables import parquet, quoted
 from beampermit.datasets.workspace import plain_file
 from beampermit.digest import digest_file
 from beampermit.errors import BadInput, Conflict, Failed, counted
-from beampermit.files import replacing, write_text
+from beampermit.files import locked, replacing, write_text
 from beampermit.progress import Progress, silent
 from beampermit.project import Project
 from beampermit.reading import read_json
@@ -92,15 +90,8 @@ def request(
 def _locked(project: Project) -> Iterator[Path]:
     folder = project.own / "requests"
     folder.mkdir(exist_ok=True)
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Conflict("another `beampermit data request` is running in this project") from None
-    try:
+    with locked(folder / "lock", Conflict("another `beampermit data request` is running in this project")):
         yield folder
-    finally:
-        lock.release()
 
 
 def _table_path(project: Project, path: str) -> Path:
@@ -114,18 +105,12 @@ def _table_path(project: Project, path: str) -> Path:
 
 
 def _with_own_folder(query: Query, accept: bool) -> Query:
-    """The query with a folder for its digest; those of other queries are removed.
-
-    A complete answer is kept only for `--accept`, so that what is accepted is what was shown.
-    """
-    folder = query.folder / query.digest.removeprefix("sha256:")[:16]
-    for other in query.folder.iterdir():
-        if other.is_dir() and other != folder:
-            shutil.rmtree(other, ignore_errors=True)
-    if (folder / COMPLETE).exists() and not accept:
-        shutil.rmtree(folder)
-    folder.mkdir(exist_ok=True)
-    return replace(query, folder=folder)
+    """A complete answer is kept only for `--accept`, so that what is accepted is what was shown."""
+    own = query.in_own_folder()
+    if (own.folder / COMPLETE).exists() and not accept:
+        shutil.rmtree(own.folder)
+        own.folder.mkdir()
+    return own
 
 
 def _fetch_answer(query: Query, progress: Progress) -> tuple[Answer, dict[str, Any]]:

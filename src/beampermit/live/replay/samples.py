@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from beampermit.contract import FILE_NAME
@@ -27,6 +26,7 @@ from beampermit.datasets.requests.source import SampledSource, load_source
 from beampermit.datasets.requests.store import Store, connect
 from beampermit.datasets.tables import parquet
 from beampermit.errors import BadInput, Conflict, Failed
+from beampermit.files import locked
 from beampermit.live.replay.moments import Moment, Sample, plain
 from beampermit.live.replay.row_times import Arrival, RowTimes
 from beampermit.live.wiring import Wiring
@@ -113,14 +113,17 @@ class _Pieces:
 
     def samples(self) -> Iterator[tuple[int, list[Sample]]]:
         """The time of arrival (ns), and the samples of one value; what held at the start arrives there."""
-        for begins in sorted({piece.begins for piece in self._files.values()}):
-            kinds = self._by_kind(begins).values()
+        begun: dict[int, list[str]] = {}
+        for file, piece in self._files.items():
+            begun.setdefault(piece.begins, []).append(file)
+        for begins in sorted(begun):
+            kinds = self._by_kind(begun[begins]).values()
             yield from heapq.merge(*map(self._of_files, kinds), key=itemgetter(0))
 
     def lost(self) -> list[tuple[int, list[Sample]]]:
         """The disconnects, each of which stands at the sample after it, maybe in a later file."""
         found = []
-        for files in self._by_kind().values():
+        for files in self._by_kind(self._files).values():
             for ns, file, when in self._rows("ns, filename, lost", files, "lost IS NOT NULL", "ns, filename"):
                 at = max(min(when + SECOND - 1, ns - 1), self._start)
                 gone = [Sample(*place, None, at / 1e9, 0, lost=True) for place in self._files[file].places]
@@ -134,11 +137,10 @@ class _Pieces:
             read = plain(value, piece.channel.signal.shape)
             yield max(ns, self._start), [Sample(*place, read, ns / 1e9, severity) for place in piece.places]
 
-    def _by_kind(self, begins: int | None = None) -> dict[str, list[str]]:
+    def _by_kind(self, files: Iterable[str]) -> dict[str, list[str]]:
         kinds: dict[str, list[str]] = {}
-        for file, piece in self._files.items():
-            if begins in (None, piece.begins):
-                kinds.setdefault(piece.kind, []).append(file)
+        for file in files:
+            kinds.setdefault(self._files[file].kind, []).append(file)
         return kinds
 
     def _rows(self, columns: str, files: list[str], where: str, order: str) -> Iterator[tuple[Any, ...]]:
@@ -163,12 +165,7 @@ def fetch_samples(project: Project, wiring: Wiring, wanted: Wanted, progress: Pr
         )
     folder = project.own / "replays"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Conflict("another `beampermit replay` fetches samples in this project") from None
-    try:
+    with locked(folder / "lock", Conflict("another `beampermit replay` fetches samples in this project")):
         query = _query(project, folder, wanted)
         source = load_source(query)
         if not isinstance(source, SampledSource):
@@ -177,8 +174,6 @@ def fetch_samples(project: Project, wiring: Wiring, wanted: Wanted, progress: Pr
         source.collect(store, progress)
         yield Fetched(query, store, wiring, project.contract.serving)
         shutil.rmtree(query.folder, ignore_errors=True)
-    finally:
-        lock.release()
 
 
 def _query(project: Project, folder: Path, wanted: Wanted) -> Query:
@@ -214,13 +209,7 @@ def _query(project: Project, folder: Path, wanted: Wanted) -> Query:
         request = Request.model_validate(content)
     except ValidationError as error:
         raise BadInput(f"these samples cannot be asked for: {first_fault(error)}") from None
-    query = query_of(project, folder, _nothing_to_run, request)
-    own = folder / query.digest.removeprefix("sha256:")[:16]
-    for other in folder.iterdir():
-        if other.is_dir() and other != own:
-            shutil.rmtree(other, ignore_errors=True)
-    own.mkdir(exist_ok=True)
-    return query.in_folder(own)
+    return query_of(project, folder, _nothing_to_run, request).in_own_folder()
 
 
 def _nothing_to_run(*_: Any) -> Any:

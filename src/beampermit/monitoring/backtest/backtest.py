@@ -108,8 +108,8 @@ def calibration_of(
     limits = _with(made.limits, made.calibrated)
     return Calibration(
         format=1,
-        since=_text(recording.since),
-        until=_text(recording.until),
+        since=moment(recording.since),
+        until=moment(recording.until),
         data=data,
         windows=made.series.judged,
         alarms_per_week=false_alarms / in_weeks,
@@ -150,5 +150,5 @@ def _rounded_up(limits: Mapping[str, float], most: Callable[[str], float]) -> di
     return {key: value if value < most(key) else limits[key] for key, value in rounded.items()}
 
 
-def _text(at: float) -> str:
+def moment(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from beampermit.contract import Contract
-from beampermit.monitoring.backtest.alarms import alarms, episodes, rate, weeks
-from beampermit.monitoring.backtest.backtest import OF_INPUTS
-from beampermit.monitoring.backtest.measuring import measure
+from beampermit.monitoring.backtest.backtest import backtest, moment
 from beampermit.monitoring.backtest.recorded import Recording, opened, span_of
 from beampermit.monitoring.limits import Limits
 from beampermit.verdicts.evidence import AlarmRate, Backtested
@@ -32,8 +29,8 @@ def count_alarms(
         judged, windows, judged_weeks = _counted(after, limits, of_inputs)
         was, _, _ = _counted(replace(after, contract=base), before, of_inputs)
     return Backtested(
-        since=_moment(after.since),
-        until=_moment(last),
+        since=moment(after.since),
+        until=moment(last),
         windows=windows,
         weeks=judged_weeks,
         before=was,
@@ -43,13 +40,6 @@ def count_alarms(
 
 
 def _counted(recording: Recording, limits: Limits, of_inputs: bool) -> tuple[AlarmRate, int, float]:
-    rule = recording.contract.monitoring
-    series = measure(recording, limits)
-    series = series.of(OF_INPUTS) if of_inputs else series
-    lasted = weeks(series, rule)
-    per_week, low, high = rate(episodes(alarms(series, series.limits, rule)), lasted)
-    return AlarmRate(per_week=per_week, low=low, high=high), series.judged, lasted
-
-
-def _moment(at: float) -> str:
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    made = backtest(recording, limits, of_inputs=of_inputs, shifts=False)
+    per_week, low, high = made.now.per_week
+    return AlarmRate(per_week=per_week, low=low, high=high), made.series.judged, made.now.weeks

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from beampermit.errors import BadInput, Conflict
+from beampermit.files import locked
 from beampermit.monitoring.response.journal import (
     FILE,
     REMEMBERED,
@@ -121,15 +120,8 @@ def _load(folder: Path) -> Journal:
 def opened(folder: Path) -> Iterator[Kept]:
     """The journal, for this process alone. Raises `Conflict` where another one has it."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Conflict(
-            f"another process responds to the alarms in {folder}",
-            hint="the monitor that runs there tries again by itself",
-        ) from None
-    try:
+    busy = Conflict(
+        f"another process responds to the alarms in {folder}", hint="the monitor that runs there tries again by itself"
+    )
+    with locked(folder / LOCK, busy):
         yield Kept(folder)
-    finally:
-        lock.release()

@@ -363,8 +363,7 @@ class Responder:
         try:
             show(model)
         except BeampermitError as error:
-            final = isinstance(error, Refused) and not isinstance(error, Limited)
-            if isinstance(error, Outside) and not final:
+            if isinstance(error, Outside) and (not isinstance(error, Refused) or isinstance(error, Limited)):
                 raise
             self.kept.note(
                 f"the releases do not say what is in service: {error.message}; beampermit publish --in-service"

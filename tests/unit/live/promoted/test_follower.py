@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
@@ -38,6 +38,7 @@ from beampermit.processes import Finished
 from beampermit.registry.ledger import PATIENCE
 from support.attacks import attack_case
 from support.epics import until
+from support.loopback import listening
 from support.permits import KEY
 from support.promoted_project import Followed
 from support.registry_project import Laboratory, sign_promotion
@@ -238,7 +239,9 @@ def test_limits_of_an_operator_end_with_a_rollback_to_the_same_version_while_the
         standing = SimpleNamespace(version=1, permit="")
         loop: Any = SimpleNamespace(contract=None, wiring=None, limits=None, standing=standing)
         records = SimpleNamespace(begin=lambda *told: begun.append(told[3]))
-        assembly: Any = SimpleNamespace(_promoted_by={1: promoted.promotion}, _records=records)
+        assembly: Any = SimpleNamespace(
+            _promoted_by={1: promoted.promotion}, _records=records, _follower=SimpleNamespace(pvs_ended=False)
+        )
         _Assembly._adopt(assembly, loop)
 
     begin(serving.champions[0])
@@ -455,9 +458,8 @@ def test_a_registry_is_there_whatever_it_says_but_not_its_proxy_alone(status: in
 
         def log_message(self, *_: Any, **__: Any) -> None: ...
 
-    with HTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.handle_request).start()
-        assert answers(f"http://ada:secret@127.0.0.1:{server.server_port}/mlflow/") is there
+    with listening(Answer) as port:
+        assert answers(f"http://ada:secret@127.0.0.1:{port}/mlflow/") is there
     assert asked == ["/mlflow/health None"]
 
 
@@ -739,6 +741,7 @@ def test_an_environment_that_is_there_is_told_of_before_a_byte_is_here(serving: 
     again.look()
     # The champion is tried anew beside it, in a thread.
     assert (again.version, again.begun[0], again.unused) == (1, (1, True), 0)
+    assert {*again.begun[1:]} <= {(2, False)}
     again.promotions.close()
 
 
