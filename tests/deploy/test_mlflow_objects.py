@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from support.loopback import answering, listening
-from support.mlflow_server import FOLDER, free_port
+from support.loopback import answering, free_port, listening
+from support.mlflow_server import FOLDER
 from support.paths import module_at
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # what boto and moto warn of is theirs

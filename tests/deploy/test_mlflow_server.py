@@ -26,8 +26,8 @@ from beampermit.errors import Outside
 from beampermit.registry import models
 from beampermit.trials.tracking import Tracking
 from support import studies
-from support.loopback import listening
-from support.mlflow_server import COMPOSE, FOLDER, SECRET, Deployed, deployment, filled_in, free_port
+from support.loopback import free_port, listening
+from support.mlflow_server import COMPOSE, FOLDER, SECRET, Deployed, deployment, filled_in
 from support.paths import ROOT
 from support.recorded_trials import record_through_an_outage
 from support.registry_project import MODEL, Laboratory

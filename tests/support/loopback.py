@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -46,3 +47,8 @@ def answering(said: bytes, code: int = 200) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Answers
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        return held.getsockname()[1]

@@ -26,6 +26,7 @@ import pytest
 import yaml
 
 from support import postgresql
+from support.loopback import free_port
 from support.shared import made_once, shared_folder
 
 FOLDER = Path(__file__).parents[2] / "deploy/mlflow"
@@ -195,11 +196,6 @@ def _values(database: str, endpoint: str, folder: Path) -> dict[str, str]:
     names = re.findall(r"^#?([A-Z_]+)=", (FOLDER / ".env.example").read_text(), re.MULTILINE)
     assert known.keys() <= set(names)
     return {name: known.get(name) or (secrets.token_hex(24) if SECRET.search(name) else "") for name in names}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return held.getsockname()[1]
 
 
 def installed(factory: pytest.TempPathFactory) -> Path:

@@ -26,6 +26,7 @@ from beampermit.live.promoted import Wanted
 from beampermit.live.promoted.served import read_served
 from support.epics import Network, epics, pva_server, soft_ioc, until
 from support.epics import client as a_client
+from support.loopback import free_port
 from support.promoted_project import Followed
 from support.registry_project import MODEL, Laboratory
 
@@ -159,9 +160,3 @@ def get(url: str) -> dict[str, Any]:
 def client() -> httpx.Client:
     """One, for each reads the certificates of the world."""
     return httpx.Client(timeout=20, trust_env=False)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
