@@ -6,7 +6,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from beampermit.live.observation.monitoring import DRIFT
 from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.wanted import Wanted
 from beampermit.live.promoted.words import plain
+from beampermit.monitoring.filled_in import Seen
 from beampermit.monitoring.pictures import pictures
+from beampermit.monitoring.quality import distances
 from beampermit.monitoring.readings import readings
 from beampermit.monitoring.state import StateFolder
 from beampermit.monitoring.trip_rules import CANNOT_JUDGE, RuleState, TripRules
@@ -41,7 +43,20 @@ AGAIN = 60.0
 """Seconds until the next try where no contract says how often."""
 Respond = Callable[[Sequence[Trip], Result, Contract | None], None]
 """With the contract of the version that was judged or served last, None where none ever did. It returns soon."""
-Measured = tuple[Watched, Window, Sequence[Reading], LogWindow | None]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Of a window."""
+
+    watched: Watched
+    window: Window
+    readings: Sequence[Reading]
+    rows: LogWindow | None = None
+    filled_in: Sequence[Reading] = ()
+    """Of windows that were judged before much of their truth was known."""
+    seen: Mapping[str, Seen] | None = None
+    """Output -> the truth that was judged with this window."""
 
 
 def nobody(_trips: Sequence[Trip], _result: Result, _contract: Contract | None) -> None:
@@ -125,19 +140,19 @@ class Monitor:
         known, doubt = self.watch.believed(state, state.champion)
         if known is None:
             return self._of_no_permit(state.champion, at, doubt, notes)
-        watched, window, found, rows = self._measured(state, known, at)
-        if doubt:
-            found = [*found, cannot_judge("permit", doubt)]
+        measured = self._measured(state, known, at)
+        watched, window, rows = measured.watched, measured.window, measured.rows
+        found = [*measured.readings, *([cannot_judge("permit", doubt)] if doubt else [])]
         contract = watched.contract
         bypass = bypassing(in_force(state, contract, at))
         before = self.folder.kept.rules
         outcome = TripRules(self._model, contract.monitoring, bypass).judge(
-            before, [*found, *_judged_again(before, found)], window
+            before, [*found, *_judged_again(before, found)], window, measured.filled_in
         )
         drift = max((one.part_of_limit for one in found if one.check in DRIFT), default=None)
         shown = worst(outcome.standings)
         result = Result(model=self._model, at=at, window=window, standings=shown, drift=drift)
-        self._settle(outcome.state, outcome.trips, result, contract)
+        self._settle(outcome.state, outcome.trips, result, contract, measured.seen)
         drawn = pictures(rows, watched.limits, outcome.standings) if rows and watched.limits else ()
         return Round(result, outcome.trips, contract.monitoring.every, contract, drawn, notes)
 
@@ -183,7 +198,7 @@ class Monitor:
         self._settle(outcome.state, outcome.trips, result)
         return Round(result, outcome.trips, rule.every, notes=(*notes, doubt))
 
-    def _measured(self, state: ModelState, watched: Watched, at: float) -> Measured:
+    def _measured(self, state: ModelState, watched: Watched, at: float) -> _Measured:
         """What is watched; while another version is still in service instead, that one, by its own limits."""
         until = at - SETTLED
         since = until - watched.contract.monitoring.window
@@ -196,28 +211,36 @@ class Monitor:
                     watched = self.watch.watched(other)
                 rows = read_window(self._log, watched.contract, since, until, version=watched.version)
             window = rows.window.model_copy(update={"version": watched.version})
-            return watched, window, self._readings(watched, rows), rows
+            return self._read(watched, window, rows)
         except BeampermitError as error:
-            return watched, nothing, [cannot_judge("log", plain(error))], None
+            return _Measured(watched, nothing, [cannot_judge("log", plain(error))])
         except Exception as error:
             # Whatever a log may hold: that nothing is watched is an alarm, and no end of the monitor.
             logger.exception("the window could not be judged")
             said = plain(f"{type(error).__name__}: {error}", 200)
-            return watched, nothing, [cannot_judge("log", f"a defect of the monitor: {said}")], None
+            return _Measured(watched, nothing, [cannot_judge("log", f"a defect of the monitor: {said}")])
 
-    def _readings(self, watched: Watched, rows: LogWindow) -> Sequence[Reading]:
-        if watched.limits is None:
-            return [cannot_judge("limits", watched.problem)]
-        truths, problems = self._truths.read(watched, rows.window.until, self.folder.kept.rules)
+    def _read(self, watched: Watched, window: Window, rows: LogWindow) -> _Measured:
+        contract, limits, kept = watched.contract, watched.limits, self.folder.kept
+        if limits is None:
+            return _Measured(watched, window, [cannot_judge("limits", watched.problem)], rows)
+        truths, problems, seen = self._truths.read(watched, rows.window.until, kept.rules, kept.seen)
         said = [cannot_judge("truth", "; ".join(problems))] if problems else []
-        return *readings(rows, watched.limits, watched.contract, truths), *said
+        found = [*readings(rows, limits, contract, truths), *said]
+        late = [*distances((one for truth in truths for one in truth.filled_in), contract, limits)]
+        return _Measured(watched, window, found, rows, late, seen)
 
     def _settle(
-        self, rules: RuleState, trips: Sequence[Trip], result: Result, contract: Contract | None = None
+        self,
+        rules: RuleState,
+        trips: Sequence[Trip],
+        result: Result,
+        contract: Contract | None = None,
+        seen: Mapping[str, Seen] | None = None,
     ) -> None:
         """In this order, so that a kill between two of them loses nothing."""
         untold = (*self.folder.kept.untold, *trips)
-        self.folder.keep(rules, untold)
+        self.folder.keep(rules, untold, seen)
         self.folder.show(result)
         self._respond(untold, result, contract)
         if untold:

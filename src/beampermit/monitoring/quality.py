@@ -11,6 +11,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,8 @@ class Truth:
     """Output -> its truth, shape (rows, values of one); NaN where there is none."""
     windows: tuple[Compared, ...] = ()
     """Of the log, oldest first, the last one up to the newest truth."""
+    filled_in: tuple[Compared, ...] = ()
+    """Windows that were judged before much of this truth was known, oldest first."""
     note: str = ""
     """What did not count."""
 
@@ -63,6 +66,11 @@ class Truth:
         """
         known = [_known(values) for values in self.values.values()] or [np.ones(len(self.time), bool)]
         return min(float(self.time[of].max()) if of.any() else -math.inf for of in known)
+
+    @property
+    def known_times(self) -> np.ndarray:
+        """Of rows in which the truth of all outputs is known, s since 1970."""
+        return self.time[np.all([_known(values) for values in self.values.values()], axis=0)]
 
     def of(self, outputs: Collection[str]) -> Truth:
         """That of some of its outputs."""
@@ -90,15 +98,22 @@ def compare(
     if newest == -math.inf:
         return truth
     ends = _ends(newest, newest if judged is None else judged, rule.window)
-    found, many = list[Compared](), max(AT_ONCE, int(PERIOD // rule.window))
-    for first in range(0, len(ends), many):
-        part = ends[first : first + many]
+    return replace(truth, windows=tuple(compare_windows(truth, log, contract, until, ends, version=version)))
+
+
+def compare_windows(
+    truth: Truth, log: Path, contract: Contract, until: float, ends: Sequence[float], *, version: int | None = None
+) -> Iterator[Compared]:
+    """The windows of the log with these ends, oldest first."""
+    rule = contract.monitoring
+    span = max(AT_ONCE, int(PERIOD // rule.window)) * rule.window
+    for _, of in groupby(ends, key=lambda end: (end - ends[0]) // span):
+        part = [*of]
         since = part[0] - rule.window + rule.truth_within
         # Rows are made, and logged, after the time of their inputs.
         last = min(until, part[-1] + rule.truth_within + _oldest_input(contract))
         rows = read_window(log, contract, since, last, version=version, outputs_only=True)
-        found += _compared(truth, rows, contract, part)
-    return replace(truth, windows=tuple(found))
+        yield from _compared(truth, rows, contract, part)
 
 
 def _ends(newest: float, judged: float, window: float) -> list[float]:
@@ -138,22 +153,27 @@ def quality(truths: Sequence[Truth], contract: Contract, limits: Limits, until: 
         value=max(age, 0.0),
         limit=contract.monitoring.truth_after,
         unit="s",
-        detail=_age(oldest, f" of {', '.join(oldest.values)}" if len(truths) > 1 else ""),
+        detail=_age(oldest, f" of {', '.join(oldest.values)}" if len(truths) > 1 else "", [one.note for one in truths]),
     )
-    for window in (window for truth in truths for window in truth.windows):
+    yield from distances((window for truth in truths for window in truth.windows), contract, limits)
+
+
+def distances(windows: Iterable[Compared], contract: Contract, limits: Limits) -> Iterator[Reading]:
+    """How far predictions are from the truth, of each window and output that has one."""
+    for window in windows:
         for signal in contract.signals.outputs:
             of, far = limits.outputs.get(signal.name), window.far.get(signal.name, np.zeros(0))
             if of and of.error and len(far) >= FEWEST:
                 yield _distance(signal, far, of.error, limits, window.until)
 
 
-def _age(truth: Truth, of: str) -> str:
+def _age(truth: Truth, of: str, notes: Iterable[str]) -> str:
     """In words. Rows without truth are labels that nobody has given yet, or a measurement that failed."""
     arrived = truth.newest > -math.inf
     said = [f"the newest truth{of} is so old" if arrived else f"no truth{of} has arrived"]
     if waiting := int((truth.time > truth.newest).sum()):
         said.append(f"{counted(waiting, 'newer row' if arrived else 'row')} without one")
-    return "; ".join([*said, truth.note] if truth.note else said)
+    return "; ".join(filter(None, [*said, *dict.fromkeys(notes)]))
 
 
 def _known(values: np.ndarray) -> np.ndarray:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from beampermit.errors import BadInput
 from beampermit.files import write_json
 from beampermit.live.observation.monitoring import RESULT
+from beampermit.monitoring.filled_in import Seen
 from beampermit.monitoring.trip_rules import RuleState
 from beampermit.reading import first_fault, read_json
 from beampermit.record import Record
@@ -30,6 +32,8 @@ class Kept(Record):
     rules: RuleState = RuleState()
     untold: tuple[Trip, ...] = ()
     """Trips that nobody has taken over yet: a kill between judging and responding loses none."""
+    seen: dict[str, Seen] = Field(default_factory=dict)
+    """Output -> the truth in its table that was judged."""
 
 
 class StateFolder:
@@ -64,8 +68,9 @@ class StateFolder:
     def close(self) -> None:
         self._held.release()
 
-    def keep(self, rules: RuleState, untold: tuple[Trip, ...]) -> None:
-        kept = Kept(model=self._model, rules=rules, untold=untold)
+    def keep(self, rules: RuleState, untold: tuple[Trip, ...], seen: Mapping[str, Seen] | None = None) -> None:
+        """`seen` is as it was where it is None."""
+        kept = Kept(model=self._model, rules=rules, untold=untold, seen=self.kept.seen if seen is None else {**seen})
         write_json(self.path / STATE, kept.model_dump(mode="json"))
         self.kept = kept
 

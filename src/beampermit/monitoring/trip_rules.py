@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Annotated
 
 from pydantic import Field
@@ -93,7 +94,9 @@ class TripRules:
     rule: Monitoring
     bypass: Callable[[Reading], Bypassed | None] = never
 
-    def judge(self, before: RuleState, readings: Sequence[Reading], window: Window) -> Outcome:
+    def judge(
+        self, before: RuleState, readings: Sequence[Reading], window: Window, filled_in: Sequence[Reading] = ()
+    ) -> Outcome:
         """Alarms after a window.
 
         A window that ends less than half of `every` after the last one is shown, and does not count: whoever asks often
@@ -103,12 +106,19 @@ class TripRules:
 
         Several readings of a check and subject, oldest first, are of windows whose truth arrived together: an alarm
         that began and ended meanwhile is told as raised and as cleared, and it began when that truth was.
+
+        `filled_in` are of windows that were judged before much of their truth was known, oldest first. They may raise
+        an alarm, and clear none: that it was well an older day says nothing of now.
         """
         fresh = before.version != window.version
         known = {} if fresh else {one.reading.key: one for one in before.judged}
         elapsed = math.inf if fresh or before.until is None else window.until - before.until
         counts = abs(elapsed) >= self.rule.every / 2  # a clock that was set back says nothing of how much time went by
         judged, trips, now = dict(known), list[Trip | None](), {reading.key for reading in readings}
+        for key, late in groupby(sorted(map(sound, filled_in), key=lambda one: one.key), key=lambda one: one.key):
+            if raised := _raised_behind(judged.get(key), [*late], self.rule):
+                judged[key], trip = self._tell(raised, window)
+                trips.append(trip)
         for reading in map(sound, readings):
             at = window.until if reading.newest is None else reading.newest
             one = _next(judged.get(reading.key), reading, at, self.rule if counts else None)
@@ -186,6 +196,28 @@ def _next(before: Judged | None, reading: Reading, until: float, rule: Monitorin
     turned = (before.level == LEVELS[0]) != (after.level == LEVELS[0])
     # A clock that was set back leaves no alarm that began in the future.
     return after.model_copy(update={"since": until if turned else min(before.since, until)})
+
+
+def _raised_behind(before: Judged | None, readings: Sequence[Reading], rule: Monitoring) -> Judged | None:
+    """What windows of older truth make of an alarm that is not so bad yet: m of n among themselves, for the windows
+    since then are counted already. None where they raise nothing.
+    """
+    one: Judged | None = None
+    found = before
+    for reading in readings:
+        one = _next(one, reading, reading.newest or 0.0, rule)
+        if Severity[one.level] > Severity[found.level if found else LEVELS[0]]:
+            found = one
+    if found is None or found is before:
+        return None
+    if before is None:
+        return found
+    both = zip(before.latches, found.latches, strict=True)
+    latches = tuple(Latch(on=True) if late.on and not now.on else now for now, late in both)
+    # Up to when truth was judged is not set back.
+    reading = found.reading.model_copy(update={"newest": before.reading.newest})
+    since = min(before.since, found.since) if before.level != LEVELS[0] else found.since
+    return before.model_copy(update={"reading": reading, "latches": latches, "since": since})
 
 
 def _compared(reading: Reading, times: float, rule: Monitoring) -> tuple[bool, bool]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from beampermit.contract.signals import Signal
 from beampermit.errors import BeampermitError
 from beampermit.live.promoted.words import plain
-from beampermit.monitoring.quality import Truth, compare
+from beampermit.monitoring.filled_in import Seen, filled_in
+from beampermit.monitoring.quality import Truth, compare, compare_windows
 from beampermit.monitoring.trip_rules import RuleState
 from beampermit.monitoring.truth_pvs import TruthSource, truth_of, truth_pvs
 from beampermit.monitoring.truth_tables import read_table
@@ -18,6 +21,16 @@ from beampermit.monitoring.watched import Watched
 
 MOST_WORDS = 500
 """Characters of what is wrong with PVs: hundreds may be disconnected."""
+
+
+class Known(NamedTuple):
+    """What is known, compared with the log."""
+
+    truths: list[Truth]
+    problems: list[str]
+    """Why something that should be known is not."""
+    seen: Mapping[str, Seen]
+    """Output -> the truth in its table, once this is judged."""
 
 
 class Truths:
@@ -31,18 +44,19 @@ class Truths:
     def close(self) -> None:
         self._pvs.close()
 
-    def read(self, watched: Watched, until: float, before: RuleState) -> tuple[list[Truth], list[str]]:
-        """What is known before `until`, compared with the log; and why something that should be known is not.
-
-        `before` says up to when predictions were compared the last time.
+    def read(self, watched: Watched, until: float, before: RuleState, seen: Mapping[str, Seen]) -> Known:
+        """What is known before `until`. `before` says up to when predictions were compared the last time, and `seen`
+        with how much.
         """
-        found, problems = list[Truth](), list[str]()
+        found, problems, now = list[Truth](), list[str](), {**seen}
         for read in (self._of_table, self._of_pvs):
             try:
-                found += read(watched, until, before, problems)
+                those, after = read(watched, until, before, problems), dict[str, Seen]()
+                found += [self._filled_in(truth, watched, until, seen, after) for truth in those]
+                now |= after
             except BeampermitError as error:
                 problems.append(plain(error))
-        return found, [*problems, *_unlimited(found, watched)]
+        return Known(found, [*problems, *_unlimited(found, watched)], now)
 
     def _of_table(self, watched: Watched, until: float, before: RuleState, problems: list[str]) -> list[Truth]:
         contract = watched.contract
@@ -81,6 +95,20 @@ class Truths:
         problems += [plain(faults, MOST_WORDS)] if faults else []
         truths = [(of[0].output, truth_of(of, samples, until, lag, self._pvs.note(of))) for of in each]
         return [self._compared(truth, [output], watched, until, before) for output, truth in truths]
+
+    def _filled_in(
+        self, truth: Truth, watched: Watched, until: float, seen: Mapping[str, Seen], after: dict[str, Seen]
+    ) -> Truth:
+        """With the windows that a table fills in; `after` gets what is seen then. Of PVs nobody fills in what was."""
+        contract, pvs = watched.contract, {one.name for one in watched.contract.signals.outputs if one.target_pv}
+        for name in truth.values if self._table else truth.values.keys() - pvs:
+            own = truth.of([name])
+            if found := filled_in(own, seen.get(name), watched.version, contract.monitoring, until):
+                windows = compare_windows(own, self._log, contract, until, found.ends, version=watched.version)
+                note = "; ".join(filter(None, [truth.note, found.note]))
+                truth = replace(truth, filled_in=(*truth.filled_in, *windows), note=note)
+                after[name] = found.seen
+        return truth
 
     def _compared(
         self, truth: Truth, outputs: Sequence[Signal], watched: Watched, until: float, before: RuleState

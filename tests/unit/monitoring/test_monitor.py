@@ -376,6 +376,48 @@ def test_of_truth_that_comes_once_a_day_every_hour_is_judged_once(watched: Watch
 
 
 @pytest.mark.slow
+def test_labels_of_an_older_day_that_come_after_a_newer_one_are_judged(watched: Watched, followed: Followed) -> None:
+    """Hours 2 to 4 were wrong; the expert begins with the hours from 6 on."""
+    file = watched.lab.root / "contract.yaml"
+    contract = YAML().load(file)
+    contract["signals"]["outputs"][0]["target"] = "faulty"
+    contract["monitoring"] |= {"truth": "truth.csv", "truth_within": "5s", "truth_after": "11h", "clear_after": 2}
+    YAML().dump(contract, file)
+    write_limits(watched.lab.root, score=np.full(BEFORE, 0.2))
+    followed.promote(3)
+    watched.write(2, NOW - 12 * HOUR, NOW + HOUR)
+    devices = (watched.lab.root / "devices.csv").read_text().split()
+
+    def judged(*hours: int) -> list[tuple[str, bool]]:
+        lines = [f"time,{devices[0]},faulty"]
+        for hour in hours:
+            at = NOW - 12 * HOUR + hour * HOUR + 60.0 * np.arange(60)
+            lines += [f"{one:.0f},{key},{9.0 if hour in (0, 2, 3, 4) else 0.2}" for one in at for key in devices[1:]]
+        (watched.lab.root / "truth.csv").write_text("\n".join(lines) + "\n")
+        watched.now += 600
+        with Monitor(watched.wanted, watched.log, watched.respond, lambda: watched.now, root=watched.lab.root) as one:
+            done = one.judge()
+        found.update({one.key: one.reading.detail for one in done.result.standings})
+        return [(one.standing.level, one.cleared) for one in watched.told if one.standing.key == "MON007 score"]
+
+    found, late = dict[str, str](), (6, 7, 8, 9)
+    assert judged(*late) == []
+    # Of a window that ended more than eleven hours ago, too late: it is said.
+    assert judged(0, *late) == []
+    assert found["MON007 truth"].endswith(
+        "; 12 rows filled in behind it wait for more of their window;"
+        " 108 rows filled in behind it came later than monitoring.truth_after and did not count"
+    )
+    assert judged(0, 2, 3, 4, *late) == [("MAJOR", False)]
+    assert judged(0, 2, 3, 4, *late) == [("MAJOR", False)]  # once
+    (raised,) = (one for one in watched.told if one.standing.key == "MON007 score")
+    assert NOW - 9 * HOUR <= raised.standing.since <= NOW - 7 * HOUR
+    # Older truth that is good says nothing of now; newer truth does.
+    assert judged(0, 2, 3, 4, 5, *late) == [("MAJOR", False)]
+    assert judged(0, 2, 3, 4, 5, *late, 10, 11) == [("MAJOR", False), ("NO_ALARM", True)]
+
+
+@pytest.mark.slow
 def test_a_truth_that_the_contract_names_and_nobody_knows_is_an_alarm(watched: Watched, followed: Followed) -> None:
     write_limits(watched.lab.root)
     file = watched.lab.root / "contract.yaml"

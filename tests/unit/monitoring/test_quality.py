@@ -184,7 +184,7 @@ def test_each_output_of_a_table_has_its_own_newest_truth(tmp_path: Path, log: Pa
     declared = Declared(3, None, b"", cast(Any, None), contract, tmp_path)
     limits = usual_limits((Path(__file__).parents[2] / "data/contract.yaml").read_text())
     truths = Truths(log, tmp_path / "truth.parquet", None, TruthRecorder(tmp_path / "pvs"))
-    found, problems = truths.read(Watched(declared, limits), NOW, RuleState())
+    found, problems, _ = truths.read(Watched(declared, limits), NOW, RuleState(), {})
     assert {tuple(one.values): one.newest - BEGAN for one in found} == {("orbit",): 198, ("score",): 398}
     age, of_score = quality(found, contract, limits, NOW)
     assert age.value == pytest.approx(7200 - 198)

@@ -1,0 +1,118 @@
+"""Truth that is filled in behind newer truth is seen by the number of rows of each window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from beampermit.contract.service import Monitoring
+from beampermit.monitoring.filled_in import FilledIn, Seen, filled_in
+from beampermit.monitoring.quality import MOST_WINDOWS, Truth
+from beampermit.monitoring.trip_rules import RuleState, TripRules
+from beampermit.verdicts.monitoring import Reading, Window
+
+RULE = Monitoring(window=100.0, every=100.0, truth_after=1000.0, raise_after=2, of=3, clear_after=2)
+NOW = 2000.0
+
+
+def look(*times: float, before: Seen | None = None, until: float = NOW, version: int = 3) -> FilledIn:
+    at = np.sort(np.array(times))
+    truth = Truth(at, np.full(len(at), "B1"), {"score": np.zeros((len(at), 1))})
+    found = filled_in(truth, before, version, RULE, until)
+    assert found
+    return found
+
+
+def rows(start: float, number: int = 20) -> list[float]:
+    return [start + 2.0 * place for place in range(number)]
+
+
+def test_a_window_that_has_got_enough_rows_is_judged_again_once() -> None:
+    first = look(*rows(1100), *rows(1500))
+    assert (first.ends, first.note) == ((), "")
+    few = look(*rows(1100), *rows(1300, 19), *rows(1500), before=first.seen)
+    assert (few.ends, few.few) == ((), 19)
+    assert few.note == "19 rows filled in behind it wait for more of their window"
+    # Those that waited count with what comes after them; so does what comes in the window of the newest truth.
+    known = [*rows(1100), *rows(1300), *rows(1500)]
+    more = look(*known, *rows(1500.5, 10), before=few.seen)
+    assert (more.ends, more.few) == ((1400.0,), 10)
+    assert look(*known, *rows(1500.5, 10), before=more.seen).ends == ()
+    assert look(*known, *rows(1500.5, 19), 1500.2, before=more.seen).ends == (1538.0,)
+
+
+def test_newer_truth_is_not_filled_in() -> None:
+    first = look(*rows(1100), *rows(1500))
+    assert look(*rows(1100), *rows(1500), *rows(1560), *rows(1900), before=first.seen).ends == ()
+
+
+def test_what_is_older_than_truth_may_be_does_not_count_and_is_said() -> None:
+    first = look(*rows(1500))
+    late = look(*rows(300), *rows(950), *rows(1000), *rows(1500), before=first.seen)
+    assert (late.ends, late.seen.too_late) == ((1100.0,), 40)
+    assert late.note == "40 rows filled in behind it came later than monitoring.truth_after and did not count"
+    # Time goes by: what came in time is not called late, and what waited too long is.
+    few = look(*rows(1100, 3), *rows(1500), before=first.seen)
+    after = look(*rows(1100, 3), *rows(1500), before=few.seen, until=NOW + 300)
+    assert (after.ends, after.few, after.seen.too_late) == ((), 0, 3)
+    gone = look(*rows(1000), *rows(1500), before=late.seen, until=NOW + 900)
+    assert gone.seen.too_late == late.seen.too_late
+    assert look(*rows(1000), *rows(1500), before=gone.seen, until=NOW + 900).seen == gone.seen
+
+
+def test_rows_that_were_taken_out_and_a_clock_that_was_set_back_fill_in_nothing() -> None:
+    first = look(*rows(1100), *rows(1300), *rows(1500))
+    less = look(*rows(1300), *rows(1500), before=first.seen)
+    assert (less.ends, less.note) == ((), "")
+    assert look(*rows(1100), *rows(1300), *rows(1500), before=less.seen).ends == (1200.0,)
+    assert look(*rows(1100), *rows(1200), before=first.seen, until=1400.0) == FilledIn(first.seen)
+
+
+def test_another_version_begins_anew() -> None:
+    first = look(*rows(1500))
+    assert look(*rows(1100), *rows(1500), before=first.seen, version=4).ends == ()
+
+
+def test_of_a_long_bound_the_newest_windows_are_counted() -> None:
+    rule = RULE.model_copy(update={"truth_after": 1e9})
+    truth = Truth(np.array([1e8, 1e9]), np.full(2, "B1"), {"score": np.zeros((2, 1))})
+    found = filled_in(truth, None, 3, rule, 1e9 + 1)
+    assert found
+    assert (len(found.seen.rows), found.seen.before) == (MOST_WINDOWS + 1, 1)
+
+
+def reading(value: float, newest: float) -> Reading:
+    return Reading(check="MON007", subject="score", value=value, limit=1.0, newest=newest)
+
+
+@pytest.mark.parametrize(("values", "level"), [((5.0, 5.0), "MAJOR"), ((5.0, 0.0, 0.0, 5.0), "NO_ALARM")])
+def test_older_windows_raise_by_the_rule_among_themselves(values: tuple[float, ...], level: str) -> None:
+    """One bad window before, and one among those that are filled in, are not two that follow each other."""
+    rules, state = TripRules("m", RULE), RuleState()
+    for number, value in enumerate((0.0, 5.0, 0.0)):
+        at = 1000.0 + 100 * number
+        window = Window(since=at - 100, until=at, rows=20, version=3)
+        state = rules.judge(state, [reading(value, at)], window).state
+    (before,) = state.judged
+    late = [reading(value, 300.0 + 100 * number) for number, value in enumerate(values)]
+    window = Window(since=1200.0, until=1300.0, rows=20, version=3)
+    outcome = rules.judge(state, [reading(0.0, 1200.0)], window, late)
+    (after,) = outcome.state.judged
+    assert after.level == level
+    assert after.reading.newest == 1200.0
+    assert [trip.standing.since for trip in outcome.trips] == ([400.0] if level == "MAJOR" else [])
+    assert [latch.beyond for latch in after.latches] == [latch.beyond for latch in before.latches] or level == "MAJOR"
+
+
+def test_older_windows_that_are_good_clear_nothing() -> None:
+    rules, state = TripRules("m", RULE), RuleState()
+    for at in (1000.0, 1100.0):
+        window = Window(since=at - 100, until=at, rows=20, version=3)
+        state = rules.judge(state, [reading(5.0, at)], window).state
+    late = [reading(0.0, 300.0 + 100 * number) for number in range(9)]
+    window = Window(since=1100.0, until=1200.0, rows=20, version=3)
+    outcome = rules.judge(state, [reading(5.0, 1100.0)], window, late)
+    assert outcome.state.judged == tuple(
+        one.model_copy(update={"reading": outcome.state.judged[0].reading}) for one in state.judged
+    )
+    assert outcome.trips == ()
