@@ -14,8 +14,9 @@ import yaml
 
 from beampermit.contract import Contract, parse_contract
 from beampermit.live.latest import Fault
-from beampermit.live.loop import Loop, ModelError, Standing
+from beampermit.live.loop import Loop, Standing
 from beampermit.live.severity import Severity, Status
+from beampermit.live.sharing import ModelError, Raised
 from beampermit.live.update import Update, Value
 from beampermit.live.wiring import wire
 
@@ -53,13 +54,17 @@ class Doubling:
     """Whether it is loaded."""
     fails: str = ""
     """It raises with this message."""
+    raises_for: tuple[float, ...] = ()
+    """It raises where a turn of a row has one of these values."""
     gives: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
     """Makes other answers of the right ones."""
 
     def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         self.asked.append(dict(inputs))
         if self.fails:
-            raise ModelError(self.fails)
+            raise (Raised if self.fails.startswith("the model raised") else ModelError)(self.fails)
+        if np.isin(inputs["turns"], self.raises_for).any():
+            raise Raised("the model raised ValueError: no beam")
         orbit = inputs["turns"] * inputs["gain"][:, None]
         answers = {"score": orbit.mean(axis=1), "orbit": orbit}
         return self.gives(answers) if self.gives else answers

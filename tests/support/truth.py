@@ -150,7 +150,10 @@ SITUATIONS = {
         Status.HIGH,
         "bypassed until <time> by <whom>: <why>",
     ),
-    "raises": _invalid("the model raises", Status.CALC, "the model raised <error>"),
+    "raises": _invalid("the model raises for the row of a device", Status.CALC, "the model raised <error>"),
+    "raises for another": Situation(
+        "the model raises for one of many devices: all others", MODELS, Severity.NO_ALARM, Status.NO_ALARM, ""
+    ),
     "hangs": _invalid(
         "the model hangs",
         Status.CALC,

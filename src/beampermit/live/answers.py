@@ -13,8 +13,10 @@ from beampermit.live.severity import Severity, Status
 from beampermit.live.update import Value
 
 
-def judge(output: Signal, answers: Mapping[str, np.ndarray], rows: int) -> list[np.ndarray | Invalid]:
+def judge(output: Signal, answers: Mapping[str, np.ndarray] | Invalid, rows: int) -> list[np.ndarray | Invalid]:
     """For each of the `rows` that the model was asked for: its value of this output, or what is wrong with it."""
+    if isinstance(answers, Invalid):
+        return [answers] * rows
     values = answers.get(output.name)
     if values is None:
         return [Invalid(Status.CALC, f"the model gave no {output.name}")] * rows

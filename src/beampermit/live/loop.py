@@ -8,20 +8,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import nan
+from math import inf, nan
 
 import numpy as np
 
 from beampermit.contract import Contract
 from beampermit.contract.service import Fallback
 from beampermit.live.answers import judge, shown
+from beampermit.live.apart import Apart, together
 from beampermit.live.bypassed import Bypassed, summary, told
 from beampermit.live.fallback import LastGood
 from beampermit.live.latest import Latest
 from beampermit.live.limits import Limits, alarm
 from beampermit.live.rows import Invalid, Rows, assemble
 from beampermit.live.severity import Severity, Status
-from beampermit.live.sharing import Model, SharedModel
+from beampermit.live.sharing import Model, ModelError, NotLoaded, SharedModel
 from beampermit.live.trigger import Trigger
 from beampermit.live.update import Health, State, Update, Value
 from beampermit.live.wiring import Wiring
@@ -29,14 +30,6 @@ from beampermit.live.wiring import Wiring
 logger = logging.getLogger(__name__)
 REMEMBERED = 1000
 """Cycles whose latency is in the percentile."""
-
-
-class ModelError(Exception):
-    """The model did not answer; the message says why, in the words of an operator."""
-
-
-class NotLoaded(ModelError):
-    """It is being loaded for the first time: nothing failed, and there is no answer yet."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +49,25 @@ class Standing:
     """Whether the note is of nothing that is wrong: frozen promotions, a champion that runs beside the version."""
     bypassed: tuple[Bypassed, ...] = ()
     """Of alarms, in force when the ledger was read last."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The rows that the model was asked for, its answers, which of the rows have one, and how long it took."""
+
+    rows: Rows
+    answers: dict[str, np.ndarray] | None
+    answered: np.ndarray | None
+    took: float
+
+    @property
+    def without_vain(self) -> _Asked | None:
+        """Without rows that were asked for once more in vain: they were told when they were due."""
+        if self.answers is None or self.answered is None:
+            return self if self.answers else None
+        has = self.answered
+        answers = {name: values[has] for name, values in self.answers.items()}
+        return _Asked(self.rows.take(np.flatnonzero(has)), answers, None, self.took)
 
 
 class Loop:
@@ -85,9 +97,10 @@ class Loop:
         self._owed = np.zeros(len(wiring.rows), bool)
         self._expires = np.full(len(wiring.rows), np.inf)
         self._answered: list[dict[str, np.ndarray | Invalid]] = [{} for _ in wiring.rows]
+        self._apart = Apart()
         self._failure: Invalid | None = None
         self._begins_anew = False
-        self._elapsed = 0.0
+        self._elapsed, self._live = 0.0, False
         self._complete = 0.0
         """Since when the rows of the cycle were due and their newest input was there, by the monotonic clock."""
         self._latencies: deque[float] = deque(maxlen=REMEMBERED)
@@ -117,7 +130,7 @@ class Loop:
 
     @property
     def failure(self) -> str:
-        """Why the model did not answer the last time that the loop asked it; empty where it did, or where another
+        """Why the model answered for no row the last time that the loop asked it; empty where it did, or where another
         process of it is ready since."""
         return self._failure.message if self._failure else ""
 
@@ -128,23 +141,27 @@ class Loop:
         replay, `now` is.
         """
         self._cycles += 1
-        self._elapsed = now if elapsed is None else elapsed
+        self._elapsed, self._live = now if elapsed is None else elapsed, elapsed is not None
         self._complete = max(self.latest.arrived, self.trigger.since if due else time.monotonic())
         if self._begins_anew:
             self._begin_anew()
         rows = assemble(self.wiring, self.latest.read(), self.contract.serving, now, self._elapsed, self.trigger.shot)
         due = self._is_due(rows, due)
-        asked, answers, took = self._ask(rows) if due or self._failure else (None, None, 0.0)
-        if answers is None and not due:
-            asked = None  # in vain once more, for rows that were told when they were due
+        asked = self._ask(rows, due)
+        if asked and not due:
+            asked = asked.without_vain
         values = self._values(rows, now)
         changed = {pv: value for pv, value in values.items() if _differs(value, self._shown.get(pv))}
         self._shown = values
-        return Update(changed, self._health(rows, values, now), asked, answers, took, now)
+        health = self._health(rows, values, now)
+        if asked is None:
+            return Update(changed, health, at=now)
+        return Update(changed, health, asked.rows, asked.answers, asked.answered, asked.took, now)
 
     def _begin_anew(self) -> None:
         """All rows are asked for again, as soon as nothing is wrong with them."""
         self._begins_anew, self._failure = False, None
+        self._apart.forget()
         self._asked.fill(-1)
         self._owed.fill(True)
 
@@ -160,31 +177,53 @@ class Loop:
         self._owed = self._owed & np.logical_not(sound)
         return owed
 
-    def _ask(self, rows: Rows) -> tuple[Rows | None, dict[str, np.ndarray] | None, float]:
-        """The rows that the model was asked, its answers, and how long it took."""
-        new = self._new(rows)
+    def _ask(self, rows: Rows, due: bool) -> _Asked | None:
+        """None where there is nothing to ask the model."""
+        new = self._new(rows, due)
         if self.standing.refused or not new.size:
-            return None, None, 0.0
+            return None
         asked = rows.take(new)
         began = time.monotonic()
+        # A replay gives the same each time, however long the model takes.
+        until = began + self.contract.serving.timeout if self._live else inf
         try:
-            answers = self.model.ask(asked.inputs)
+            with self.model.taken() as model:
+                parts = self._apart.ask(model.ask, new.tolist(), asked.inputs, until)
         except ModelError as error:
             self._failure = Invalid(Status.UDF if isinstance(error, NotLoaded) else Status.CALC, str(error))
-            return asked, None, time.monotonic() - began
-        self._failure = None
-        judged = {plug.signal.name: judge(plug.signal, answers, len(new)) for plug in self.wiring.outputs}
-        for place, row in enumerate(new.tolist()):
-            self._answered[row] = {name: values[place] for name, values in judged.items()}
-        self._asked[new], self._expires[new] = rows.count[new], rows.expires[new]
-        return asked, answers, time.monotonic() - began
+            return _Asked(asked, None, None, time.monotonic() - began)
+        for part in parts:
+            self._take(rows, new[part.places], part.answers)
+        self._failure = self._raises_for_all(rows)
+        answers, answered = together(parts, len(new))
+        return _Asked(asked, answers, answered, time.monotonic() - began)
 
-    def _new(self, rows: Rows) -> np.ndarray:
-        """The rows to ask for: all with something new, or all where a period or a snapshot makes them."""
+    def _take(self, rows: Rows, numbers: np.ndarray, answers: dict[str, np.ndarray] | Invalid) -> None:
+        """What the model said of rows that it was asked for together."""
+        if isinstance(answers, Invalid):
+            return
+        judged = {plug.signal.name: judge(plug.signal, answers, len(numbers)) for plug in self.wiring.outputs}
+        for place, row in enumerate(numbers.tolist()):
+            self._answered[row] = {name: values[place] for name, values in judged.items()}
+        self._asked[numbers], self._expires[numbers] = rows.count[numbers], rows.expires[numbers]
+
+    def _raises_for_all(self, rows: Rows) -> Invalid | None:
+        """Why, where the model answers for none of the rows that it may be asked for."""
+        if not self._apart.reasons:
+            return None
+        reasons = [self._apart.reasons.get(row) for row in rows.sound.tolist()]
+        return reasons[0] if all(reasons) else None
+
+    def _new(self, rows: Rows, due: bool) -> np.ndarray:
+        """The rows to ask for: all with something new, or all where a period or a snapshot makes them; and at any time
+        those for which the model did not answer."""
         serving, sound = self.contract.serving, rows.sound
-        if self._failure or serving.period is not None or serving.snapshot is not None:
+        if self._failure or (due and (serving.period is not None or serving.snapshot is not None)):
             return sound
-        return sound[rows.count[sound] != self._asked[sound]]
+        wanted = rows.count[sound] != self._asked[sound] if due else np.zeros(len(sound), bool)
+        if self._apart.reasons:
+            wanted |= np.isin(sound, list(self._apart.reasons))
+        return sound[wanted]
 
     def _values(self, rows: Rows, now: float) -> dict[str, Value]:
         values = {}
@@ -226,7 +265,7 @@ class Loop:
             return Invalid(Status.DISABLE, self.standing.refused)
         if self.trigger.lost:
             return Invalid(Status.LINK, self.trigger.lost)
-        return rows.problems[row] or self._failure
+        return rows.problems[row] or self._failure or self._apart.reasons.get(row)
 
     def ended(self) -> Update:
         """All outputs INVALID: nobody judges them any more. Once the loop has stopped."""

@@ -20,7 +20,7 @@ from beampermit.live.extra import require_live
 from beampermit.live.http.observed import Observed
 from beampermit.live.http.server import serve_http
 from beampermit.live.lane import Lane
-from beampermit.live.loop import Loop, ModelError, Standing
+from beampermit.live.loop import Loop, Standing
 from beampermit.live.observation.changes import Changes
 from beampermit.live.observation.metrics import Metrics
 from beampermit.live.observation.monitoring import MonitorResults, monitor_folder
@@ -35,6 +35,7 @@ from beampermit.live.promoted.promotions import Promotions
 from beampermit.live.promoted.served import keep_served
 from beampermit.live.promoted.wanted import Wanted
 from beampermit.live.service import Publish, Service, StartAgain
+from beampermit.live.sharing import ModelError
 from beampermit.live.source import load_source
 from beampermit.live.status_pvs import STATUS_PVS, status_pv
 from beampermit.live.switch import Switch

@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+class ModelError(Exception):
+    """The model did not answer; the message says why, in the words of an operator."""
+
+
+class NotLoaded(ModelError):
+    """It is being loaded for the first time: nothing failed, and there is no answer yet."""
+
+
+class Raised(ModelError):
+    """Its own code raised an error: it may answer for other rows."""
+
+
 class Busy(Exception):
     """The model had no time."""
 
@@ -25,8 +37,8 @@ class Model(Protocol):
     def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Input -> array of shape (rows, *shape) gives output -> array of shape (rows, *shape).
 
-        Raises `ModelError` where the model raises, hangs, ends or is not there; it never waits longer than
-        `serving.timeout`.
+        Raises `Raised` where the model raises, another `ModelError` where it hangs, ends or is not there; it never
+        waits longer than `serving.timeout`.
         """
         ...
 
@@ -48,14 +60,15 @@ class SharedModel:
         """Whether it is loaded; a model that does not say so is."""
         return getattr(self._model, "ready", True)
 
-    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """For the loop. Raises `ModelError`."""
+    @contextmanager
+    def taken(self) -> Iterator[Model]:
+        """The model, for all questions of a cycle of the loop."""
         with self._free:
             self._loop_waits = True
             self._free.wait_for(lambda: not self._taken)
             self._taken, self._loop_waits = True, False
         with self._released():
-            return self._model.ask(inputs)
+            yield self._model
 
     def ask_after_the_loop(self, inputs: Mapping[str, np.ndarray], until: float) -> dict[str, np.ndarray]:
         """For others, with no more rows than the loop itself asks for: it may have to wait for this answer.

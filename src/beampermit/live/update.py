@@ -70,6 +70,8 @@ class Update:
     rows: Rows | None = None
     answers: Mapping[str, np.ndarray] | None = None
     """Output -> array of shape (asked rows, *shape); None where the model was not asked or did not answer."""
+    answered: np.ndarray | None = None
+    """Of each asked row, whether it has answers, for the model raised for the others; None where all have."""
     latency: float = 0.0
     """Seconds that the model took."""
     at: float = nan

@@ -15,8 +15,8 @@ from beampermit.contract import Contract
 from beampermit.errors import Failed
 from beampermit.live import recorded
 from beampermit.live.answers import shown
-from beampermit.live.loop import ModelError
 from beampermit.live.recorded import RecordedRows
+from beampermit.live.sharing import Raised
 from beampermit.live.update import Value
 from support.planted_processes import SIGNALS, asked_contract
 
@@ -61,7 +61,7 @@ class Mean:
         assert turns.dtype == np.float64
         self.rows += (len(turns),)
         if np.any(turns == 7):
-            raise ModelError("the model raised ValueError: seven")
+            raise Raised("the model raised ValueError: seven")
         return {"score": turns.reshape(len(turns), -1).mean(axis=1) + self.more}
 
 
@@ -147,6 +147,8 @@ def test_a_model_that_does_not_answer_is_said_with_the_row(rows_of: Recording) -
     rows = rows_of(row(1, 1, 1), row(7, 7, 7))
     said = rows.differently_served(rows.judge(), scores(1, 7), Mean())
     assert said == "asked for row 1, the model raised ValueError: seven"
+    said = rows.differently_served(rows.judge(), scores(1, 7), Mean(), devices=2)
+    assert said == "row 1 would be INVALID in service: the model raised ValueError: seven"
 
 
 @pytest.mark.slow
@@ -192,7 +194,7 @@ def test_what_is_compared_is_what_the_loop_of_the_service_shows(
     said = rows.differently_served(judged, scores(1, 2), Mean(), devices=2)
     assert said == "score of row 0 is 1 as scored and 1.5 as served, 0.01% of 1 allowed"
     monkeypatch.undo()
-    monkeypatch.setattr("beampermit.live.loop.Loop._ask", lambda *_: (None, None, 0.0))
+    monkeypatch.setattr("beampermit.live.loop.Loop._ask", lambda *_: None)
     said = rows.differently_served(judged, scores(1, 2), Mean(), devices=2)
     assert said == "row 0 would be INVALID in service: there was no answer yet"
 

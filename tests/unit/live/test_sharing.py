@@ -17,6 +17,11 @@ SOON = 20.0
 """Seconds that a thread of a test has."""
 
 
+def ask_as_the_loop(shared: SharedModel) -> None:
+    with shared.taken() as model:
+        model.ask(ROW)
+
+
 class Slow:
     """A model that answers when it is let; `order` has who asked."""
 
@@ -48,7 +53,7 @@ def test_the_loop_goes_before_others_that_wait_longer() -> None:
     others[0].start()
     model.asked.acquire(timeout=SOON)
     others[1].start()
-    loop = threading.Thread(target=shared.ask, args=(ROW,))
+    loop = threading.Thread(target=ask_as_the_loop, args=(shared,))
     loop.start()
     while not shared._loop_waits:
         time.sleep(0.001)
@@ -71,7 +76,7 @@ def test_nobody_else_begins_while_the_loop_waits() -> None:
 def test_others_give_up_where_the_model_has_no_time() -> None:
     model = Slow()
     shared = SharedModel(model)
-    loop = threading.Thread(target=shared.ask, args=(ROW,))
+    loop = threading.Thread(target=ask_as_the_loop, args=(shared,))
     loop.start()
     model.asked.acquire(timeout=SOON)
     with pytest.raises(Busy):
@@ -98,6 +103,6 @@ def test_a_model_that_fails_is_free_for_the_next_question() -> None:
     shared = SharedModel(Failing())
     for _ in range(2):
         with pytest.raises(ModelError):
-            shared.ask(ROW)
+            ask_as_the_loop(shared)
         with pytest.raises(ModelError):
             shared.ask_after_the_loop(ROW, time.monotonic() + SOON)

@@ -288,10 +288,28 @@ def test_an_answer_beyond_hihi(serving: Served, truth: Situation) -> None:
 def test_a_model_that_raises(serving: Served, truth: Situation) -> None:
     serving.model.fails = "the model raised ValueError: no"
     serving.at += 0.1
-    serving.put(device="B1")
+    serving.put()
     update = serving.cycle()
     for device in DEVICES:
         assert truth.holds(update.values[f"{device}:FAULT"])
+    assert update.health.status == "INVALID"
+
+
+@pytest.mark.truth("raises for another")
+def test_a_model_that_raises_for_one_device_of_120(serve: Serve, truth: Situation) -> None:
+    served = _answered(serve(devices=120))
+    served.model.raises_for = (9.0,)
+    served.at += 0.1
+    served.put((4.0, 4.0, 4.0))
+    served.put((9.0, 9.0, 9.0), device="B60")
+    update = served.cycle()
+    for device in (name for name in served.devices if name != "B60"):
+        assert truth.holds(update.values[f"{device}:FAULT"])
+        assert update.values[f"{device}:FAULT"].value == 8.0, "of this cycle"
+    assert served.says("B60:FAULT") == (Severity.INVALID, Status.CALC, "the model raised ValueError: no beam")
+    assert np.isnan(served.shown("B60:ORBIT").value).all()
+    assert update.health.status == "DEGRADED"
+    assert update.health.reason == "the model raised ValueError: no beam (2 of 240 outputs)"
 
 
 @pytest.mark.parametrize(

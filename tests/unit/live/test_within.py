@@ -112,6 +112,12 @@ def fails(running: Live) -> None:
     running.put()
 
 
+def fails_for_another(running: Live) -> None:
+    running.served.model.raises_for = (9.0,)
+    running.put((9.0, 9.0, 9.0), device="B1")
+    running.put((2.0, 2.0, 2.0))
+
+
 def leaves_out(running: Live) -> None:
     running.served.model.gives = lambda answers: {"orbit": answers["orbit"]}
     running.put()
@@ -194,6 +200,7 @@ BAD = (1.0, np.nan, 3.0)
         truth_case("warning", {}, lambda running: running.answer(50.0), measured=True),
         truth_case("bypassed", {}, bypass, measured=True),
         truth_case("raises", {}, fails, measured=True),
+        truth_case("raises for another", {}, fails_for_another, measured=True),
         truth_case("answers nan", {}, lambda running: running.answer(np.nan), measured=True),
         truth_case("answers outside", {}, lambda running: running.answer(100.1), measured=True),
         truth_case("answers shape", {}, has_another_shape, measured=True),

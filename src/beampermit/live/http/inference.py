@@ -16,11 +16,12 @@ from beampermit.contract import causes
 from beampermit.contract.signals import Signal
 from beampermit.errors import BadInput, did_you_mean
 from beampermit.live.answers import judge, shown
+from beampermit.live.apart import Apart
 from beampermit.live.http.question import read_question
 from beampermit.live.loop import Loop
 from beampermit.live.rows import Invalid, Rows
 from beampermit.live.severity import Severity, Status
-from beampermit.live.sharing import SharedModel
+from beampermit.live.sharing import Raised, SharedModel
 from beampermit.live.update import Value
 from beampermit.live.wiring import Plug
 
@@ -76,18 +77,28 @@ def _asked_for(plugs: Sequence[Plug], names: Sequence[str]) -> list[Plug]:
 def _values(
     model: SharedModel, rows: Rows, plugs: Sequence[Plug], together: int, until: float
 ) -> dict[str, list[Value | Invalid]]:
-    """Output -> its value in each row; the model is asked for `together` sound rows at a time, as many as the loop."""
+    """Output -> its value in each row; the model is asked for `together` sound rows at a time, as many as the loop.
+
+    Raises `Raised` where it raises for all of them.
+    """
     nothing = [problem or NOT_ASKED for problem in rows.problems]
     values: dict[str, list[Value | Invalid]] = {plug.signal.name: list(nothing) for plug in plugs}
-    sound = rows.sound
+    sound, raised = rows.sound, np.zeros(len(rows.names), bool)
+
+    def ask(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return model.ask_after_the_loop(inputs, until)
+
     for numbers in np.split(sound, range(together, len(sound), together)) if len(sound) else ():
         asked = rows.take(numbers)
-        answers = model.ask_after_the_loop(asked.inputs, until)
-        for plug in plugs:
-            limits = causes.limits(plug.signal)
-            for place, one in enumerate(judge(plug.signal, answers, len(numbers))):
-                value = one if isinstance(one, Invalid) else shown(one, asked, place, limits)
-                values[plug.signal.name][numbers[place]] = value
+        for part in Apart().ask(ask, numbers.tolist(), asked.inputs, until):
+            raised[numbers[part.places]] = isinstance(part.answers, Invalid)
+            for plug in plugs:
+                limits = causes.limits(plug.signal)
+                for place, one in zip(part.places, judge(plug.signal, part.answers, len(part.places)), strict=True):
+                    value = one if isinstance(one, Invalid) else shown(one, asked, place, limits)
+                    values[plug.signal.name][numbers[place]] = value
+    if len(sound) and raised[sound].all():
+        raise Raised(next(iter(values.values()))[sound[0]].message)
     return values
 
 

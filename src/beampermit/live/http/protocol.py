@@ -18,8 +18,8 @@ from beampermit.live.http import inference
 from beampermit.live.http.observed import Observed
 from beampermit.live.http.question import MOST_BYTES
 from beampermit.live.http.replies import error_of, json_of
-from beampermit.live.loop import Loop, ModelError
-from beampermit.live.sharing import Busy
+from beampermit.live.loop import Loop
+from beampermit.live.sharing import Busy, ModelError
 
 MOST_WAITING = 16
 """Questions at a time: one is answered, the others wait."""

@@ -188,14 +188,19 @@ def _shown(entry: Entry, plug: Plug, number: int) -> Value | None:
 
 
 def _answers(output: Signal, entries: Sequence[Entry]) -> Any:
-    """The model's own answers; null where it was not asked, or answered in another shape."""
+    """The model's own answers; null where it was not asked, raised, or answered in another shape."""
     answered: list[Any] = []
     for entry in entries:
         values = (entry.update.answers or {}).get(output.name)
         if values is None or values.shape != (len(entry.asked), *output.shape):
             answered += [None] * len(entry.numbers)
             continue
-        of_row = dict(zip(entry.asked, values, strict=True))
+        has = entry.update.answered
+        of_row = {
+            number: value
+            for place, (number, value) in enumerate(zip(entry.asked, values, strict=True))
+            if has is None or has[place]
+        }
         answered += [of_row.get(number) for number in entry.numbers]
     return _numbers(output, answered)
 

@@ -18,10 +18,10 @@ from pydantic import ValidationError
 
 from beampermit.environments import Environment
 from beampermit.errors import several
-from beampermit.live.loop import ModelError
 from beampermit.live.process import frames
 from beampermit.live.process.starting import Start, Started
 from beampermit.live.promoted.words import plain
+from beampermit.live.sharing import ModelError, Raised
 from beampermit.models.scoring import Description, Field
 from beampermit.models.signature import signature_problems
 from beampermit.processes import signal_name, stop
@@ -175,7 +175,7 @@ class Child:
         if message.kind == "answer":
             return message.arrays
         if message.kind == "raised":
-            raise ModelError(f"the model raised {plain(message.text)}")
+            raise Raised(f"the model raised {plain(message.text)}")
         raise ModelError(f"the model did not answer: {plain(message.text)}")
 
     def _ending(self, until: float) -> str:

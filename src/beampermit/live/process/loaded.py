@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.errors import Failed
-from beampermit.live.loop import ModelError
 from beampermit.live.process.child import Child
 from beampermit.live.process.model_process import LOADING
+from beampermit.live.sharing import ModelError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.errors import BeampermitError
-from beampermit.live.loop import ModelError, NotLoaded
 from beampermit.live.process.child import Child, Gone
 from beampermit.live.process.policy import next_wait, too_much_memory
 from beampermit.live.process.starting import Start
 from beampermit.live.promoted.words import plain
+from beampermit.live.sharing import ModelError, NotLoaded
 
 if TYPE_CHECKING:
     import numpy as np

@@ -116,6 +116,18 @@ def test_what_the_model_must_not_have_said_is_null(
     assert (score["parameters"]["severity"][1], score["parameters"]["reason"][1]) == ("INVALID", reason)
 
 
+def test_a_row_for_which_the_model_raises_is_null_and_leaves_the_others(serving: Served, browse: Browse) -> None:
+    http = browse(serving)
+    serving.model.raises_for = (9.0,)
+    rows = {**TURNS, "shape": [4, 3], "data": [[1, 2, 3], [9, 0, 0], [1, 2, 3], [9, 9, 9]]}
+    current = {**CURRENT, "shape": [4], "data": [300] * 4}
+    score, orbit = http.ask(rows, current).json()["outputs"]
+    assert score["data"] == [4.0, None, 4.0, None], "the fourth is a batch of its own"
+    assert orbit["data"][:6] == [2.0, 4.0, 6.0, None, None, None]
+    assert score["parameters"]["reason"] == ["", "the model raised ValueError: no beam"] * 2
+    assert score["parameters"]["status"][1] == "CALC"
+
+
 def test_a_model_that_fails_is_an_error_and_no_answer(serving: Served, browse: Browse) -> None:
     http = browse(serving)
     serving.model.fails = "the model raised ValueError: no"

@@ -66,7 +66,7 @@ def test_what_the_model_should_not_have_said_is_there_as_it_said_it(
     served.put()
     served.current()
     log.publish(served.cycle())
-    served.model.fails = "the model raised ValueError: no"
+    served.model.fails = "the model's process ended: killed by SIGKILL; its process is started again"
     served.put(device="B1")
     log.publish(served.cycle(after=1))
     for _ in range(5):
@@ -80,6 +80,23 @@ def test_what_the_model_should_not_have_said_is_there_as_it_said_it(
     assert first["orbit"] is None
     assert "in shape (3, 2)" in first["orbit.message"]
     assert (failed["served.asked"], failed["turns"], failed["score"]) == (True, [1.0, 2.0, 3.0], None)
+
+
+def test_a_row_for_which_the_model_raised_is_there_without_an_answer(
+    serve: Serve, logged: Logged, tmp_path: Path
+) -> None:
+    served = serve()
+    log = logged(served)
+    served.model.raises_for = (9.0,)
+    served.put()
+    served.put([9.0, 0.0, 0.0], device="B2")
+    served.current()
+    log.publish(served.cycle())
+    log.close()
+    columns = ("served.row", "served.asked", "turns", "score", "orbit", "score.origin")
+    first, raised, _ = (tuple(row.values()) for row in rows(tmp_path, *columns))
+    assert first == ("B1", True, [1.0, 2.0, 3.0], 4.0, [2.0, 4.0, 6.0], "model")
+    assert raised == ("B2", True, [9.0, 0.0, 0.0], None, None, "none")
 
 
 def test_a_version_beside_the_one_in_service_is_logged_as_such(serving: Served, logged: Logged, tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ import pytest
 from beampermit.environments import Environment
 from beampermit.environments.platforms import driver_version, torch_gpus
 from beampermit.errors import Failed
-from beampermit.live.loop import ModelError, NotLoaded
 from beampermit.live.process import worker
 from beampermit.live.process.child import Child
 from beampermit.live.process.model_process import ModelProcess
+from beampermit.live.sharing import ModelError, NotLoaded, Raised
 from support.planted_models import THIS_ENVIRONMENT
 from support.planted_processes import Asked, Plant, asked_contract, begin, wait_for
 from support.tiny_model import saved
@@ -96,7 +96,9 @@ def test_loading_for_the_first_time_is_no_failure_and_a_failed_start_is_one(cont
     ],
 )
 def test_a_model_that_raises_says_so_and_answers_the_next_time(served: Asked, value: float, reason: str) -> None:
-    assert served.reason(value) == reason
+    with pytest.raises(ModelError) as caught:
+        served.ask(value)
+    assert (str(caught.value), isinstance(caught.value, Raised)) == (reason, "raised" in reason)
     assert served.answers()
 
 
