@@ -8,8 +8,11 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -221,3 +224,14 @@ def _refuse_lone_surrogates(value: Any) -> None:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise _Refused("text has a lone surrogate (\\ud800 to \\udfff)") from None
+
+
+def seconds_to_wait(retry_after: str) -> float | None:
+    """What `Retry-After` of an answer asks for, a number of seconds or a date; None where it says neither."""
+    if re.fullmatch(r"[0-9]{1,12}", retry_after):
+        return float(retry_after)
+    try:
+        at = parsedate_to_datetime(retry_after)
+        return max((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - time.time(), 0.0)
+    except (TypeError, ValueError, OverflowError):
+        return None

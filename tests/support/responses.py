@@ -114,11 +114,12 @@ def responding(tmp_path: Path, contract_text: str, github: GitHub) -> Iterator[C
 
 @dataclass
 class Receiver:
-    """What a webhook's server got, and how it answers: a status, or so many seconds of nothing."""
+    """What a webhook's server got, and how it answers: a status, `Retry-After`, or so many seconds of nothing."""
 
     got: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     status: int = 204
+    retry_after: str = ""
     hangs: float = 0.0
     url: str = ""
 
@@ -136,6 +137,8 @@ def receiver() -> Iterator[Receiver]:
                 return
             self.send_response(found.status)
             self.send_header("Location", f"{found.url}/elsewhere")
+            if found.retry_after:
+                self.send_header("Retry-After", found.retry_after)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

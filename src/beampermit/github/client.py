@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from beampermit.errors import BadInput, Outside, one_line
-from beampermit.reading import first_fault, parse_json
+from beampermit.reading import first_fault, parse_json, seconds_to_wait
 
 LONGEST = 60.0
 """Seconds: a longer wait that GitHub asks for ends the request."""
@@ -192,7 +192,7 @@ class Client:
         def wait(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             seconds = error.wait if isinstance(error, _Again) else None
-            return exponential(multiplier=0.5, max=10)(state) if seconds is None else seconds
+            return exponential(multiplier=0.5, max=10)(state) if seconds is None else min(seconds, LONGEST)
 
         retrying = Retrying(
             stop=stop_after_attempt(TRIES),
@@ -250,7 +250,7 @@ class Client:
         if reply.status >= 500:
             if reply.method == "POST":
                 raise Unsure(reply.refusal, hint=refused.hint)
-            raise _Again(refused)
+            raise _Again(refused, reply.retry_after)
         raise refused
 
     def _unreachable(self, error: Exception) -> Outside:
@@ -297,14 +297,17 @@ class Reply:
         return f"GitHub answers {self.method} {path_of(self.address)} with {self.status} {' '.join(line.split())[:200]}"
 
     @property
+    def retry_after(self) -> float | None:
+        return seconds_to_wait(self.response.headers.get("retry-after", ""))
+
+    @property
     def wait(self) -> float | None:
         """Seconds until the next attempt where a rate limit refused the request; else None."""
         headers = self.response.headers
         if self.status not in (403, 429):
             return None
-        after = headers.get("retry-after", "")
-        if after.isdecimal():
-            return float(after)
+        if (after := self.retry_after) is not None:
+            return after
         reset = headers.get("x-ratelimit-reset", "")
         if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
             return max(0.0, float(reset) - time.time()) + 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,24 @@ def test_a_post_refused_by_a_rate_limit_is_sent_again(client: Client, github: Gi
     assert len(github.comments) == 1
     assert naps[0] == 7
     assert 2 <= naps[1] <= 5
+
+
+@pytest.mark.parametrize("status", [403, 429, 503])
+def test_a_time_to_ask_again_may_be_a_date(client: Client, github: GitHub, naps: list[float], status: int) -> None:
+    github.pull("c0ffee")
+    github.next(says(status, retry_after=formatdate(time.time() + 40, usegmt=True)))
+    client.get("/pulls/1")
+    assert len(naps) == 1
+    assert 10 < naps[0] <= 40
+
+
+def test_a_server_that_is_down_is_asked_again_when_it_says_at_most_after_a_minute(
+    client: Client, github: GitHub, naps: list[float]
+) -> None:
+    github.pull("c0ffee")
+    github.next(says(503, retry_after="23"), says(503, retry_after="3600"))
+    client.get("/pulls/1")
+    assert naps == [23, LONGEST]
 
 
 def test_a_rate_limit_without_a_time_waits_a_minute(client: Client, github: GitHub, naps: list[float]) -> None:

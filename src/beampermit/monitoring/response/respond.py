@@ -42,7 +42,7 @@ from beampermit.monitoring.response.proposals import (
     tag_of,
 )
 from beampermit.monitoring.response.texts import Texts
-from beampermit.monitoring.response.webhook import Webhook
+from beampermit.monitoring.response.webhook import Busy, Webhook
 from beampermit.registry.event import Event
 from beampermit.verdicts.monitoring import Result, Trip
 
@@ -220,7 +220,7 @@ class Responder:
             logger.warning("%s: %s; it waits for a day", task.id, missing)
 
     def _try_later(self, task: Task, error: BeampermitError, at: float) -> None:
-        wait = max(_wait(task.tries), error.seconds if isinstance(error, Limited) else 0.0)
+        wait = min(max(_wait(task.tries), _asked(error)), LONGEST)
         failed = {"tries": task.tries + 1, "due": at + wait, "error": error.message[:500]}
         begun = next((one for one in self.kept.journal.tasks if one.id == task.id), task)
         self._tell_fall_back(task, "failed", error.message)
@@ -379,5 +379,5 @@ def _wait(tries: int) -> float:
     return min(LONGEST, FIRST * 2.0 ** min(tries, 10))
 
 
-def _asked(error: Outside) -> float:
-    return error.seconds if isinstance(error, Limited) else 0.0
+def _asked(error: BeampermitError) -> float:
+    return error.seconds if isinstance(error, (Limited, Busy)) else 0.0

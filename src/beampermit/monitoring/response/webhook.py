@@ -14,11 +14,20 @@ from urllib.parse import urlsplit
 from beampermit.digest import digest_json
 from beampermit.errors import BadInput, Outside
 from beampermit.monitoring.response.journal import name_of
+from beampermit.reading import seconds_to_wait
 from beampermit.verdicts.monitoring import CHECKS, Trip
 
 ADDRESS, HEADER = "BEAMPERMIT_WEBHOOK", "BEAMPERMIT_WEBHOOK_HEADER"
 SECONDS = 10.0
 """For all of it, whatever the server does."""
+
+
+class Busy(Outside):
+    """The server asks to wait `seconds`."""
+
+    def __init__(self, message: str, seconds: float):
+        super().__init__(message)
+        self.seconds = seconds
 
 
 @dataclass(frozen=True)
@@ -72,12 +81,14 @@ class Webhook:
                 httpx.Client(timeout=self.seconds, verify=tls) as client,
                 client.stream("POST", self.address, json=body, headers=headers) as response,
             ):
-                status = response.status_code  # what it says besides is not read
+                status, after = response.status_code, response.headers.get("retry-after", "")  # its content is not read
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             return Outside(f"the webhook cannot be reached: {type(error).__name__}")
-        if not 200 <= status < 300:
-            return Outside(f"the webhook answers with {status}")
-        return None
+        if 200 <= status < 300:
+            return None
+        asked = seconds_to_wait(after) if status in (429, 503) else None
+        said = f"the webhook answers with {status}"
+        return Outside(said) if asked is None else Busy(said, asked)
 
 
 def body_of(trip: Trip, on: int = 1) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -186,6 +187,31 @@ def test_a_webhook_that_is_refused_is_sent_again_later(responding: Respond, rece
     receiver.status = 200
     assert monitor.work(after=1).tasks == ()
     assert len(receiver.got) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "wait"),
+    [
+        (429, "300", 300),
+        (503, "300", 300),
+        (429, "5", 60),  # not before the time of any other failure
+        (503, "86400", 3600),
+        (429, 600, 600),
+        (429, -600, 60),
+        (429, "soon", 60),
+        (500, "300", 60),
+    ],
+)
+def test_a_webhook_is_sent_again_when_its_server_asks_to(
+    responding: Respond, receiver: Receiver, status: int, retry_after: str | int, wait: float
+) -> None:
+    """All alarms wait; at most an hour, as after any other failure. A number here is a date, s from now."""
+    monitor = responding(outlets={"webhook": Webhook(receiver.url)})
+    date = isinstance(retry_after, int)
+    receiver.status, receiver.retry_after = status, formatdate(time.time() + retry_after) if date else retry_after
+    journal = monitor.work(trip(), trip(subject="current"))
+    assert [task.due - NOW for task in journal.tasks] == pytest.approx([wait] * 2, abs=60 if wait == 600 else 0)
+    assert len(receiver.got) == 1
 
 
 @pytest.mark.slow
