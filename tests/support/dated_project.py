@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +27,15 @@ Path("result.part").write_text(json.dumps(result))
 os.replace("result.part", "result.json")
 """
 ROWS = 240
+WAITS = """
+with open("PLACE/begun", "a") as begun:
+    print(Path.cwd().name, file=begun)
+try:
+    os.mkdir("PLACE/first")
+except FileExistsError:
+    while not os.path.exists("PLACE/go"):
+        time.sleep(0.02)
+"""
 
 
 @pytest.fixture
@@ -38,6 +49,16 @@ def dated(searched: Project) -> Project:
     )
     write_rows(searched, np.arange(ROWS) % 3 == 0)
     return searched
+
+
+def let_one_fold_end(project: Project, folder: Path) -> Path:
+    """Let the first fold that begins end, and the others wait for the file `go` in the folder that is returned; in its
+    file `begun`, each start of a unit is a line with the unit's name."""
+    place = folder / "place"
+    place.mkdir()
+    script = TRIAL.replace("import json, os, sys", "import json, os, sys, time")
+    (project.root / "src/toy/trial.py").write_text(script + WAITS.replace("PLACE", str(place)))
+    return place
 
 
 def write_rows(project: Project, faulty: np.ndarray) -> None:

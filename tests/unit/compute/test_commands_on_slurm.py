@@ -18,7 +18,7 @@ from beampermit.cli.main import app
 from beampermit.compute.local import Local
 from beampermit.compute.unit import read_ended
 from beampermit.project import Project
-from support.dated_project import TRIAL, dated
+from support.dated_project import dated, let_one_fold_end
 from support.forked_pythons import COMMAND, Forked, forked
 from support.recorded_project import recorded
 from support.searched_project import searched, searched_once
@@ -31,15 +31,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_patience")]
 
 VALIDATES = ("beampermit.trials.cross_validation", "beampermit.compute.slurm_job", "pyarrow.parquet")
 """What takes `beampermit validate --on slurm` long to import."""
-WAITS = """\
-with open("PLACE/begun", "a") as begun:
-    print(Path.cwd().name, file=begun)
-try:
-    os.mkdir("PLACE/first")
-except FileExistsError:
-    while not os.path.exists("PLACE/go"):
-        time.sleep(0.02)
-"""
 
 
 @pytest.fixture
@@ -63,10 +54,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, submitted: list[int]) -> Callable[..., 
 def test_folds_that_ctrl_c_ended_leave_no_job_and_the_same_command_goes_on_to_what_one_here_says(
     slurm: Slurm, dated: Project, ran: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    place, work = tmp_path / "place", tmp_path / "work"
-    place.mkdir()
-    script = TRIAL.replace("import json, os, sys", "import json, os, sys, time") + WAITS.replace("PLACE", str(place))
-    (dated.root / "src/toy/trial.py").write_text(script)
+    place, work = let_one_fold_end(dated, tmp_path), tmp_path / "work"
     words = ["validate", "--folds", "2", "--project", dated.root]
 
     def validate() -> Forked:
