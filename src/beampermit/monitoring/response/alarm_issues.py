@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from beampermit.contract.response import Response
 from beampermit.contract.service import Monitoring
-from beampermit.monitoring.response.issues import Found, Issues, mark_of
+from beampermit.monitoring.response.issues import Found, Issues, Written, mark_of
 from beampermit.monitoring.response.journal import Alarm, Issue, newest
 from beampermit.monitoring.response.kept import Kept
 from beampermit.monitoring.response.texts import Texts
 from beampermit.verdicts.monitoring import Result
 
 DELETED = "was deleted"
+Said = Callable[[Sequence[Written]], bool]
+"""Whether comments of monitors, oldest first, say what another one would."""
 GATHER_EVERY = 600.0
 """Seconds between two changes of the issue that lists many alarms."""
 
@@ -64,12 +68,32 @@ class AlarmIssues:
         by_person = found.state == "closed" and not self._closed_by_monitor(alarm, issue)
         if found.state == "closed" and not by_person:
             self.issues.change(issue.number, state="open")
-        news = f"{_state_of(alarm)} again" if reminder else _state_of(alarm)
-        news = f"{_state_of(alarm)} bypassed {until:.0f}" if bypassed else news
         told = {"told": _state_of(alarm), "reminded": self.at, "bypassed_until": until, "left_alone": by_person}
-        text, once_in = self.texts.still_on(alarm, self.at, self.result), self.monitoring.response.remind_every / 2
-        again = (self.at, once_in) if reminder and not bypassed else None  # the monitor of another machine reminds too
-        self._say(alarm, issue, text, news, again=again, closed=False, closing=False, **told)
+        news, said = self._news(alarm, until if bypassed else None, reminder=reminder)
+        text = self.texts.still_on(alarm, self.at, self.result)
+        self._say(alarm, issue, text, news, said, closed=False, closing=False, **told)
+
+    def _news(self, alarm: Alarm, bypassed: float | None, *, reminder: bool) -> tuple[tuple[str, ...], Said]:
+        """The hidden lines of a comment, and whether others say the same: by the state of the alarm, for another
+        monitor may count other episodes of it.
+        """
+        level = _level_of(alarm)
+        if bypassed is not None:
+            line = mark_of("news", alarm.key, f"{level} bypassed {bypassed:.0f}")
+            return (line,), lambda there: any(one.has(line) for one in there)
+        if reminder:
+            line, least = mark_of("news", alarm.key, f"{level} again"), self.monitoring.response.remind_every / 2
+            return (line,), lambda there: any(one.has(line) and abs(one.written_at - self.at) < least for one in there)
+        line, own = mark_of("news", alarm.key, level), mark_of("news", alarm.key, alarm.trip.name, level)
+        # So soon no alarm clears and comes back, and two monitors do not end their windows at one time.
+        since = alarm.trip.window.until - self.monitoring.clear_after * self.monitoring.every
+
+        def said(there: Sequence[Written]) -> bool:
+            open_again = takewhile(lambda one: not one.has(_closing(alarm)), reversed(there))
+            same = any(one.has(line) and one.written_at >= since for one in open_again)
+            return same or any(one.has(own) for one in there)  # whatever our clock says
+
+        return (line, own), said
 
     def _bypassed_until(self, alarm: Alarm) -> float | None:
         now = newest(alarm, self.result)
@@ -101,8 +125,16 @@ class AlarmIssues:
             return
         news = f"{alarm.episode} cleared"
         if issue.told != news:
-            text = self.texts.cleared(alarm)
-            issue = self._say(alarm, issue, text, news, closes=True, told=news, closing=True)
+            marks = _closing(alarm), mark_of("news", alarm.key, news)
+            issue = self._say(
+                alarm,
+                issue,
+                self.texts.cleared(alarm),
+                marks,
+                lambda there: any(one.has(*marks) for one in there[-1:]),
+                told=news,
+                closing=True,
+            )
         self.issues.change(issue.number, state="closed")
         self._closed(alarm, issue)
 
@@ -118,20 +150,9 @@ class AlarmIssues:
         # Before there was a line for it, this one's own last word was what its journal has.
         return last.has(_closing(alarm)) or (own and last.has(mark_of("news", alarm.key, issue.told)))
 
-    def _say(
-        self,
-        alarm: Alarm,
-        issue: Issue,
-        text: str,
-        news: str,
-        *,
-        closes: bool = False,
-        again: tuple[float, float] | None = None,
-        **after: object,
-    ) -> Issue:
+    def _say(self, alarm: Alarm, issue: Issue, text: str, marks: tuple[str, ...], said: Said, **after: object) -> Issue:
         """Write a comment once, by whichever monitor; `after` is what the journal then says of the issue."""
-        mark, closing = mark_of("news", alarm.key, news), _closing(alarm) if closes else ""
-        self.issues.say(issue.number, text, mark, also=closing, last=closes, again=again)
+        self.issues.say(issue.number, text, marks, said)
         issue = issue.model_copy(update=after)
         self.kept.put(alarm.key, issue=issue)
         return issue
@@ -201,8 +222,13 @@ def _closing(alarm: Alarm) -> str:
 
 def _state_of(alarm: Alarm) -> str:
     """What readers are told once each. Why a fall-back fails may change with each try, that it fails is news once."""
-    state = f"{alarm.episode} {alarm.trip.standing.level}"
-    return f"{state}, fall-back {alarm.fall_back.state}" if alarm.fall_back else state
+    return f"{alarm.episode} {_level_of(alarm)}"
+
+
+def _level_of(alarm: Alarm) -> str:
+    """The same, whichever episode it is."""
+    level = alarm.trip.standing.level
+    return f"{level}, fall-back {alarm.fall_back.state}" if alarm.fall_back else level
 
 
 def _all(alarms: list[Alarm]) -> str:

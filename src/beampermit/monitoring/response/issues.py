@@ -6,7 +6,8 @@ GitHub's own bots and apps, are believed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -39,22 +40,23 @@ class Written(Answer):
         """Whether a monitor wrote it, of this machine or of another one."""
         return self.trusted and any(line.strip().startswith(MARK) for line in (self.body or "").splitlines())
 
-    def within(self, seconds: float, at: float) -> bool:
-        """Whether it was written no longer before the time `at`, s since 1970, or after it; clocks may differ."""
+    @property
+    def written_at(self) -> float:
+        """s since 1970, by GitHub's clock; NaN where it does not say."""
         try:
             written_at = datetime.fromisoformat(self.created_at)
         except ValueError:
-            return False
-        return abs(at - written_at.replace(tzinfo=written_at.tzinfo or UTC).timestamp()) < seconds
+            return math.nan
+        return written_at.replace(tzinfo=written_at.tzinfo or UTC).timestamp()
 
     @property
     def trusted(self) -> bool:
         bot = self.user is not None and self.user.type == "Bot"  # an app that an owner installed
         return bot or self.author_association in TRUSTED
 
-    def has(self, mark: str) -> bool:
-        """Whether a line is the mark; no value that is shown can be a line of its own."""
-        return any(line.strip() == mark for line in (self.body or "").splitlines())
+    def has(self, *marks: str) -> bool:
+        """Whether a line is one of the marks; no value that is shown can be a line of its own."""
+        return any(line.strip() in marks for line in (self.body or "").splitlines())
 
 
 class Found(Written):
@@ -109,26 +111,12 @@ class Issues:
             raise
         return found if found.number == number else None
 
-    def say(
-        self,
-        number: int,
-        text: str,
-        mark: str,
-        *,
-        also: str = "",
-        last: bool = False,
-        again: tuple[float, float] | None = None,
-    ) -> None:
-        """Write a comment where none has the mark: a killed run or the monitor of another machine may have.
-
-        `also` is one more hidden line. With `last` only the newest comment of a monitor counts; with `again`, a time
-        and a number of seconds, only one of about that time.
+    def say(self, number: int, text: str, marks: Sequence[str], said: Callable[[Sequence[Written]], bool]) -> None:
+        """Write a comment unless it is `said` by those of monitors, oldest first: a killed run or the monitor of
+        another machine may have written it. `marks` are its hidden lines.
         """
-        there = [one for one in self._comments(number) if one.ours]
-        there = [one for one in (there[-1:] if last else there) if one.has(mark)]
-        if any(again is None or one.within(again[1], again[0]) for one in there):
-            return
-        self.client.post(f"/issues/{number}/comments", {"body": with_mark(text, f"{also}\n{mark}" if also else mark)})
+        if not said([one for one in self._comments(number) if one.ours]):
+            self.client.post(f"/issues/{number}/comments", {"body": with_mark(text, "\n".join(marks))})
 
     def last_word(self, number: int) -> Written | None:
         """The newest comment of a monitor; GitHub lists them in their order."""

@@ -145,7 +145,7 @@ def test_a_strangers_copy_of_a_comments_hidden_line_keeps_no_comment_back(respon
     monitor = responding()
     monitor.work(trip())
     (number,) = monitor.github.issues
-    monitor.github.comment(number, f"Nothing to see\n\n{mark_of('news', KEY, '1 MAJOR')}", login="eve")
+    monitor.github.comment(number, f"Nothing to see\n\n{mark_of('news', KEY, 'MAJOR')}", login="eve")
     monitor.github.next(says(500), of="POST")
     monitor.work(trip(level="MAJOR"), after=60)
     assert len(monitor.said) == 1

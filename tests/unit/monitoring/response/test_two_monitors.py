@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from beampermit.monitoring.response.candidates import stored
 from beampermit.monitoring.response.proposals import NewLimits
 from support.github_server import meanwhile
-from support.responses import DAY, HOUR, NOW, Responding, trip
+from support.responses import DAY, HOUR, NOW, Responding, result, trip
 
 Respond = Callable[..., Responding]
 LIMITS = {"new_limits": lambda _: NewLimits({"metrics/calibration.json": "{}\n"}, "From 4 weeks.")}
@@ -62,6 +63,39 @@ def test_an_alarm_that_stays_on_is_said_again_once_a_day_by_whichever_of_them(re
     # The one that spoke is gone; the other one says it.
     other.work(after=DAY)
     assert len(one.said) == 4
+
+
+@pytest.mark.slow
+def test_what_is_new_is_said_once_though_they_count_other_episodes(responding: Respond) -> None:
+    """One of them saw the alarm clear for a moment, or was started later."""
+    one, other = (responding(folder=name) for name in ("one", "other"))
+
+    def saw(monitor: Responding, after: float, **of: Any) -> int:
+        until = monitor.at + after
+        window = trip().window.model_copy(update={"since": until - HOUR, "until": until})
+        monitor.work(trip(**of).model_copy(update={"window": window}), after=after)
+        return len(one.said)
+
+    assert [saw(monitor, 0) for monitor in (one, other)] == [0, 0]
+    saw(one, HOUR, cleared=True)
+    back = {"since": NOW + 2 * HOUR}
+    assert saw(one, HOUR / 2, **back) == 1
+    assert saw(one, HOUR, level="MAJOR", **back) == 2
+    assert saw(other, 2.5 * HOUR + 500, level="MAJOR") == 2
+    assert [monitor.journal.alarms[0].episode for monitor in (one, other)] == [2, 1]
+    for days in (1, 2):
+        for monitor in (one, other):
+            monitor.work(after=DAY)
+            assert len(one.said) == 2 + days
+    on = trip(level="MAJOR").standing.model_copy(update={"bypassed_until": NOW + 9 * DAY})
+    for monitor in (one, other):
+        monitor.work(result=result(NOW, on), after=HOUR)
+        assert len(one.said) == 5
+    # What comes back later is news, also to the one that counts as the other did then.
+    for monitor in (one, other):
+        monitor.work(result=result(NOW, on.model_copy(update={"bypassed_until": None})))
+    saw(other, 3 * HOUR, level="MAJOR", cleared=True)
+    assert saw(other, HOUR / 2, level="MAJOR", since=other.at) == 6
 
 
 def test_what_the_monitor_of_the_other_machine_closed_no_person_closed(responding: Respond) -> None:
