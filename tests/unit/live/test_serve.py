@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from beampermit.datasets.tables import connect, parquet
-from support.epics import Client, Network, client, until
+from support.epics import Client, Network, Place, client, until
 from support.registry_project import database
 from support.served_project import PATIENCE, ServedProject, lay_out, machine
 from support.trained_project import SLUG
@@ -27,6 +27,10 @@ from support.truth import ALLOWANCE, Situation
 __all__ = ["database"]
 PV = "BPM-01S1:X:FAULT"
 PREFIX = "BPM-FAULTS"
+ACCESS = """\
+HAG(consoles) {127.0.0.1}
+ASG(LIMITS) { RULE(1, READ) RULE(0, WRITE, TRAPWRITE) { HAG(consoles) } }
+"""
 
 
 @pytest.fixture
@@ -67,20 +71,26 @@ class Screen:
 @pytest.mark.slow
 @pytest.mark.truth("half-open", measured=True)
 def test_a_watch(served: ServedProject, epics: Network, tmp_path: Path, truth: Situation) -> None:
-    root, log = served.lab.root, tmp_path / "log"
+    root, log, access = served.lab.root, tmp_path / "log", tmp_path / "access.acf"
+    access.write_text(ACCESS)
     served.register_challenger()
     with (
         machine(epics, root) as played,
         epics.place() as place,
         client(epics, "pvapy") as pvapy,
         client(epics, "aioca") as aioca,
-        served.service(epics, place, "--http", "127.0.0.1:0", "--log", str(log), "--shadow", "challenger") as service,
+        ended_with_another_limit(served, epics, place, access, Screen(pvapy, aioca)),
+        served.service(
+            epics,
+            place,
+            *("--http", "127.0.0.1:0", "--log", str(log), "--shadow", "challenger", "--access", str(access)),
+        ) as service,
     ):
         screen = Screen(pvapy, aioca)
         screen.wait(screen.is_good)
         shown = aioca.get(PV)
         assert 0 <= shown["value"] <= 1
-        assert shown["limits"]["high"] == 0.5
+        assert shown["limits"]["high"] == 0.75, "an operator changed it before the restart"
         assert (screen.version(), screen.text("STATUS")) == (1, "SERVING")
         assert psutil.Process(service.pid).memory_info().rss < 2**30, "EPICS has locked all that is reserved"
 
@@ -102,12 +112,31 @@ def test_a_watch(served: ServedProject, epics: Network, tmp_path: Path, truth: S
         # A challenger answers beside it.
         screen.wait(lambda: screen.text("SHADOW").startswith("version 2: ") and "0 cycles" not in screen.text("SHADOW"))
         assert screen.version() == 1
+        assert aioca.get(PV)["limits"]["high"] == 0.75
+        # Limits that an operator changed are those of a promotion.
+        served.promote_again()
+        screen.wait(lambda: screen.version() == 3 and screen.is_good())
+        assert aioca.get(PV)["limits"]["high"] == 0.5, "the contract's"
+        assert not (served.state / "limits.json").exists()
     assert set(logged(log, 1)) == {(False, True)}
     assert set(logged(log, 2)) == {(True, True)}
     # The service began, and then the first value was shown: nothing else was said in between.
     said = [json.loads(line) for line in served.said.read_text().splitlines() if line.startswith("{")]
     statuses = [line["status"] for line in said if "status" in line]
     assert statuses[: statuses.index("SERVING") + 1] in (["INVALID", "STARTING", "SERVING"], ["STARTING", "SERVING"])
+
+
+@contextmanager
+def ended_with_another_limit(
+    served: ServedProject, epics: Network, place: Place, access: Path, screen: Screen
+) -> Iterator[None]:
+    """A service ran before, from the same state folder, and an operator changed a limit of it."""
+    with served.service(epics, place, "--access", str(access)):
+        screen.wait(lambda: screen.aioca.get(PV)["limits"]["high"] == 0.5)
+        screen.aioca.put(f"{PV}.HIGH", 0.75)
+        until((served.state / "limits.json").exists)
+    served.said.unlink()
+    yield
 
 
 def logged(log: Path, version: int) -> list[tuple[bool, bool]]:
