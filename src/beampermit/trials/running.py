@@ -176,23 +176,30 @@ class Run:
             pending = self.pending.get(folder)
             if pending is None or pending.pruned:
                 continue
-            trial = pending.trials[0]
-            for step, value in sorted(read_intermediate(folder).items()):
-                if step <= pending.steps or step < 0:
-                    continue
-                with _unless_finished():
-                    trial.report(value, step)
-                pending.steps = step
-                if trial.should_prune():
+            for step, value in self._reported(pending, folder):
+                if pending.trials[0].should_prune():
                     pending.pruned = (
                         f"{self.settings.pruner.kind}: {value:.6g} at step {step} is not among the better ones"
                     )
                     stop_unit(folder)
                     break
 
+    def _reported(self, pending: _Pending, folder: Path) -> Iterator[tuple[int, float]]:
+        """What a trial says on the way and has not been reported, each once it is."""
+        for step, value in sorted(read_intermediate(folder).items()):
+            if step <= pending.steps or step < 0:
+                continue
+            with _unless_finished():
+                pending.trials[0].report(value, step)
+            pending.steps = step
+            yield step, value
+
     def _tell(self, ended: Ended) -> None:
         pending = self.pending.pop(ended.folder)
         kept, values = self._judged(ended)
+        if values and self.settings.pruner.kind != "none":  # others are compared with it, up to its last step
+            for _ in self._reported(pending, ended.folder):
+                pass
         for trial in pending.trials:
             if ended.stopped and pending.pruned:
                 told = self._keep(trial, failed_of(ended, pending.pruned), "PRUNED", None)

@@ -10,15 +10,21 @@ import optuna
 import pytest
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner
 from optuna.trial import TrialState
+from typer.testing import CliRunner
 
+from beampermit.cli.main import app
 from beampermit.compute.unit import INTERMEDIATE, STOP, Ended, Unit, make_folder
 from beampermit.environments import Environment
+from beampermit.progress import silent
 from beampermit.project import Project
+from beampermit.trials.records import State
 from beampermit.trials.running import Run, _Pending
 from beampermit.trials.sampling import new_pruner
+from beampermit.trials.session import run_study
 from beampermit.trials.settings import FILE
 from beampermit.trials.study import open_study
 from support.dvc_repositories import replace
+from support.searched_project import resources
 
 STEPS = 9
 LEVELS = (5.0, 1.0, 7.0, 3.0, 9.0, 2.0, 8.0, 4.0, 6.0, 0.5, 9.5, 1.5, 7.5, 2.5)
@@ -27,6 +33,7 @@ NAME = "toy-pruned"
 """Of the study: Hyperband shares trials out by it."""
 PRUNERS: dict[str, tuple[str, BasePruner]] = {
     "hyperband": ("{kind: hyperband, min: 1, max: 9, factor: 3}", HyperbandPruner(1, 9, 3)),
+    "auto": ("hyperband", HyperbandPruner()),
     "median": ("{kind: median, startup: 2, warmup: 2, interval: 3}", MedianPruner(2, 2, interval_steps=3)),
 }
 
@@ -93,4 +100,26 @@ def test_a_pruner_ends_the_trials_that_it_would_end_in_optuna_s_own_loop(
     assert (run.counts.pruned, run.counts.complete) == (len(wanted), len(LEVELS) - len(wanted))
     for number, step in wanted.items():
         reason = told[number].user_attrs["beampermit"]["reason"]
-        assert reason == f"{kind}: {value(number, step):.6g} at step {step} is not among the better ones"
+        name = run.settings.pruner.kind
+        assert reason == f"{name}: {value(number, step):.6g} at step {step} is not among the better ones"
+
+
+@pytest.mark.slow
+def test_a_study_that_hyperband_prunes_ends_and_is_shown_with_what_was_pruned(
+    searched: Project, tmp_path: Path
+) -> None:
+    """Without `max` the longest complete trial decides, so all that one said counts, however soon it was over."""
+    replace(searched.root / FILE, "does: nothing", "does: way")
+    replace(searched.root / FILE, "sampler: random", "sampler: random\n  pruner: hyperband")
+    done = run_study(Project(searched.root), 10, resources(tmp_path), silent, mlflow=False)
+    pruned = {trial.number: trial.reason for trial in done.study.of_state(State.PRUNED)}
+    assert pruned
+    assert len(done.study.of_state(State.COMPLETE)) == 10 - len(pruned)
+    for trial in open_study(Project(searched.root)).told.get_trials(states=[TrialState.COMPLETE]):
+        assert [*trial.intermediate_values] == [*range(1, 9)]
+    words = ["trials", "show", "--all", "--project", str(searched.root)]
+    shown = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert shown.exit_code == 0, shown.output
+    last = {int(line.split()[0]): line for line in shown.stdout.splitlines() if "pruned" in line}
+    assert last.keys() == pruned.keys()
+    assert all("pruned: hyperband: " in line for line in last.values())

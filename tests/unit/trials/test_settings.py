@@ -209,6 +209,7 @@ DEFECTS = {
         "is a name of a Python module, such as lab.trial, and",
     ),
     "hyperband the wrong way": (f"{SPACE}  pruner: {{kind: hyperband, min: 10, max: 9}}\n", 12, "max is 9, below min"),
+    "hyperband in optuna's word": (f"{SPACE}  pruner: {{kind: hyperband, max: auto}}\n", 12, "max: is a whole number"),
     "hyperband of one part": (f"{SPACE}  pruner: {{kind: hyperband, factor: 1}}\n", 12, "not below 2, and is 1"),
     "hyperband from nothing": (f"{SPACE}  pruner: {{kind: hyperband, min: 0}}\n", 12, "not below 1, and is 0"),
     "an interval of nothing": (f"{SPACE}  pruner: {{kind: median, interval: 0}}\n", 12, "not below 1, and is 0"),
@@ -242,6 +243,7 @@ def test_what_is_just_inside_of_the_limits_can_be_drawn(contract: Contract) -> N
         f"{space}  sampler: {{kind: tpe, startup: 0}}\n  pruner: {{kind: median, startup: 0, interval: 1}}\n",
         f"{several}  sampler: {{kind: cmaes, startup: 0, sigma: 1.0e-9}}\n",
         f"{space}  pruner: {{kind: hyperband, max: {2**53}}}\n",
+        f"{space}  pruner: {{kind: hyperband, min: 9}}\n",  # no trial has so many steps
     ):
         read = settings(contract, section)
         study = optuna.create_study(sampler=new_sampler(read, 0), pruner=new_pruner(read.pruner))
