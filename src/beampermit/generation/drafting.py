@@ -237,6 +237,7 @@ def _operations(draft: Draft, answers: Mapping[str, str]) -> Iterator[str]:
     yield "operations:"
     yield f"  on_call: {_text(answers['on_call'])}"
     yield f"  logbook: {_text(answers['logbook'])}"
+    yield "  # time_zone: Europe/Berlin # of the control room: the runbook and the monitor's page have it beside UTC"
     yield "  alarms:"
     yield f"    - condition: {outputs} INVALID"
     stale = ', "*.stale"' if any(signal.stale_after for signal in draft.inputs) else ""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import json
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cookiecutter.environment import StrictEnvironment
@@ -105,15 +107,27 @@ def test_what_cookiecutter_alone_gives_the_hook_is_what_was_typed(text: str) -> 
 SCRIPTS, SIGNS = "".join(OF_SCRIPTS[:24]), "".join(OF_SCRIPTS[24:])
 
 
+def contract_of(example: str, answers: Mapping[str, Any], folder: Path) -> str:
+    if example == "lume":
+        return contract_text(draft(lume_project(folder)), answers)
+    return environment().get_template(f"_examples/{example}/contract.yaml").render(cookiecutter=answers)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", ["bpm-faults", "injector-surrogate", "loss-anomaly", "lume"])
+def test_each_contract_tells_of_the_control_rooms_time(example: str, tmp_path: Path) -> None:
+    """Where documents are written by GitHub, they have UTC alone until it is named."""
+    text = contract_of(example, complete({}), tmp_path)
+    assert parse_contract(text).operations.time_zone is None
+    assert parse_contract(text.replace("# time_zone:", "time_zone:")).operations.time_zone == "Europe/Berlin"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("example", ["bpm-faults", "injector-surrogate", "loss-anomaly", "lume"])
 def test_each_contract_has_each_character(example: str, tmp_path: Path) -> None:
     answers = {**complete({}), "summary": SCRIPTS, "maintainer_name": SIGNS, "on_call": SCRIPTS}
     assert problems(answers) == []
-    if example == "lume":
-        text = contract_text(draft(lume_project(tmp_path)), answers)
-    else:
-        text = environment().get_template(f"_examples/{example}/contract.yaml").render(cookiecutter=answers)
+    text = contract_of(example, answers, tmp_path)
     contract = parse_contract(text)
     assert (contract.model.summary, contract.operations.on_call) == (SCRIPTS, SCRIPTS)
     assert contract.model.owners[0].name == SIGNS
