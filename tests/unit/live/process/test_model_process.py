@@ -16,6 +16,7 @@ import pytest
 from beampermit.environments import Environment
 from beampermit.environments.platforms import driver_version, torch_gpus
 from beampermit.errors import Failed
+from beampermit.live.apart import Apart, together
 from beampermit.live.process import worker
 from beampermit.live.process.child import Child
 from beampermit.live.process.model_process import ModelProcess
@@ -100,6 +101,15 @@ def test_a_model_that_raises_says_so_and_answers_the_next_time(served: Asked, va
         served.ask(value)
     assert (str(caught.value), isinstance(caught.value, Raised)) == (reason, "raised" in reason)
     assert served.answers()
+
+
+def test_where_it_raises_for_a_row_it_answers_for_the_others(served: Asked) -> None:
+    turns = {"turns": np.array([[1.0] * 3, [0.0] * 3, [0.5] * 3])}
+    answers, answered = together(Apart().ask(served.process.ask, range(3), turns, np.inf), 3)
+    assert answers is not None
+    assert answered is not None
+    assert answered.tolist() == [False, True, True]
+    assert answers["score"][1:].tolist() == [0.0, 0.5]
 
 
 def test_inputs_that_the_model_does_not_take_are_said(served: Asked) -> None:
