@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from beampermit.trials.records import State, Study, Trial
@@ -24,8 +26,10 @@ def importance(study: Study) -> dict[str, float]:
     if len(complete) < FEWEST:
         return {}
     import optuna
-    from optuna.importance import PedAnovaImportanceEvaluator
     from optuna.trial import create_trial
+
+    with _without_sklearn():
+        from optuna.importance import PedAnovaImportanceEvaluator
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     taken = complete[:: -(-len(complete) // MOST)]
@@ -47,6 +51,19 @@ def importance(study: Study) -> dict[str, float]:
         found = PedAnovaImportanceEvaluator().evaluate(told)
     whole = sum(found.values())
     return {name: share / whole for name, share in found.items()} if whole > 0 else {}
+
+
+@contextmanager
+def _without_sklearn() -> Iterator[None]:
+    """optuna has other ways to compute it, which import scikit-learn where it is there: two seconds for nothing."""
+    if "sklearn" in sys.modules:
+        yield
+        return
+    sys.modules["sklearn"] = None  # pyright: ignore[reportArgumentType] - as Python has what cannot be imported
+    try:
+        yield
+    finally:
+        sys.modules.pop("sklearn", None)
 
 
 def _flat(study: Study, trial: Trial) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from beampermit.trials.importance import FEWEST, importance
+from support.forked_pythons import forked
 from support.studies import complete, large, study
 
 
@@ -22,3 +26,22 @@ def test_of_too_few_trials_and_of_equal_ones_nothing_is_said() -> None:
     assert importance(study(*(complete(n, float(n)) for n in range(FEWEST)))) != {}
     assert importance(study(*(complete(n, 1.0, params={"train.hidden": 8}) for n in range(30)))) == {}
     assert importance(study(*(complete(n, float(n), params={}) for n in range(30)))) == {}
+
+
+IMPORTED = """\
+import sys
+before = {*sys.modules}
+from beampermit.trials.importance import importance
+from support.studies import large
+assert importance(large(20))
+print(sorted({name.partition(".")[0] for name in {*sys.modules} - before} & {"sklearn", "scipy", "pandas"}))
+assert before & {"sklearn"} or "sklearn" not in sys.modules, "who needs it later can import it"
+"""
+
+
+@pytest.mark.slow
+def test_no_library_is_imported_for_what_is_not_computed() -> None:
+    """scikit-learn, which optuna imports for its other evaluators, takes longer than all else of a page."""
+    variables = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    code, said, errors = forked(IMPORTED, env=variables, needs=("optuna",)).finish()
+    assert (code, said) == (0, "[]\n"), errors
