@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated
@@ -108,7 +108,8 @@ class TripRules:
         that began and ended meanwhile is told as raised and as cleared, and it began when that truth was.
 
         `filled_in` are of windows that were judged before much of their truth was known, oldest first. They may raise
-        an alarm, and clear none: that it was well an older day says nothing of now.
+        an alarm, and clear none: that it was well an older day says nothing of now. One that they raise, and that is
+        over by those windows or newer ones, is told as raised and as cleared.
         """
         fresh = before.version != window.version
         known = {} if fresh else {one.reading.key: one for one in before.judged}
@@ -116,8 +117,9 @@ class TripRules:
         counts = abs(elapsed) >= self.rule.every / 2  # a clock that was set back says nothing of how much time went by
         judged, trips, now = dict(known), list[Trip | None](), {reading.key for reading in readings}
         for key, late in groupby(sorted(map(sound, filled_in), key=lambda one: one.key), key=lambda one: one.key):
-            if raised := _raised_behind(judged.get(key), [*late], self.rule):
-                judged[key], trip = self._tell(raised, window)
+            for one in _behind(judged.get(key), [*late], self.rule):
+                told = {name: getattr(judged[key], name) for name in ("told", "told_since")} if key in judged else {}
+                judged[key], trip = self._tell(one.model_copy(update=told), window)
                 trips.append(trip)
         for reading in map(sound, readings):
             at = window.until if reading.newest is None else reading.newest
@@ -198,26 +200,36 @@ def _next(before: Judged | None, reading: Reading, until: float, rule: Monitorin
     return after.model_copy(update={"since": until if turned else min(before.since, until)})
 
 
-def _raised_behind(before: Judged | None, readings: Sequence[Reading], rule: Monitoring) -> Judged | None:
-    """What windows of older truth make of an alarm that is not so bad yet: m of n among themselves, for the windows
-    since then are counted already. None where they raise nothing.
+def _behind(before: Judged | None, readings: Sequence[Reading], rule: Monitoring) -> Iterator[Judged]:
+    """What windows of older truth make of an alarm that is not so bad yet, and how it was, where that is over: m of n
+    among themselves, for the windows since then are counted already. Nothing where they raise nothing.
     """
-    one: Judged | None = None
-    found = before
+    one, found = None, before
     for reading in readings:
         one = _next(one, reading, reading.newest or 0.0, rule)
         if Severity[one.level] > Severity[found.level if found else LEVELS[0]]:
             found = one
-    if found is None or found is before:
-        return None
+    if one is None or found is None or found is before:
+        return
     if before is None:
-        return found
+        yield found
+        return
     both = zip(before.latches, found.latches, strict=True)
     latches = tuple(Latch(on=True) if late.on and not now.on else now for now, late in both)
     # Up to when truth was judged is not set back.
     reading = found.reading.model_copy(update={"newest": before.reading.newest})
-    since = min(before.since, found.since) if before.level != LEVELS[0] else found.since
-    return before.model_copy(update={"reading": reading, "latches": latches, "since": since})
+    well = before.level == LEVELS[0]
+    since = found.since if well else min(before.since, found.since)
+    yield before.model_copy(update={"reading": reading, "latches": latches, "since": since})
+    if well and (one.level == LEVELS[0] or _was_good(before, one.until, rule)):
+        yield before
+
+
+def _was_good(judged: Judged, since: float, rule: Monitoring) -> bool:
+    """Whether an alarm that was on at that time would have been cleared by the windows since then."""
+    gone = (judged.reading.newest or since) - since
+    windows = min(judged.latches[0].good, math.floor(gone / rule.window))
+    return windows >= rule.clear_after and gone >= (rule.delay_off or 0.0)
 
 
 def _compared(reading: Reading, times: float, rule: Monitoring) -> tuple[bool, bool]:

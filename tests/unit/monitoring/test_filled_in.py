@@ -116,3 +116,39 @@ def test_older_windows_that_are_good_clear_nothing() -> None:
         one.model_copy(update={"reading": outcome.state.judged[0].reading}) for one in state.judged
     )
     assert outcome.trips == ()
+
+
+@pytest.mark.parametrize(
+    ("late", "over"),
+    [
+        ((100.0, 200.0), True),
+        ((700.0, 800.0), True),
+        ((700.0, 801.0), False),  # one good window since then
+        ((300.0, 400.0, 950.0), False),
+    ],
+)
+def test_what_is_over_since_is_told_as_raised_and_as_cleared(late: tuple[float, ...], over: bool) -> None:
+    rules, state = TripRules("m", RULE), RuleState()
+    for at in (800.0, 900.0, 1000.0):
+        window = Window(since=at - 100, until=at, rows=20, version=3)
+        state = rules.judge(state, [reading(5.0 if at == 800.0 else 0.0, at)], window).state
+    window = Window(since=1000.0, until=1100.0, rows=20, version=3)
+    behind = [reading(5.0, at) for at in late]
+    outcome = rules.judge(state, [reading(0.0, 1000.0)], window, behind)
+    assert [trip.cleared for trip in outcome.trips] == ([False, True] if over else [False])
+    (before,), (after,) = state.judged, outcome.state.judged
+    assert (after.level == "NO_ALARM") == over
+    assert not over or after.latches == before.latches
+    # Whatever was raised is not raised again by what comes then.
+    newer = rules.judge(outcome.state, [reading(0.0, 1100.0)], Window(since=1000.0, until=1200.0, rows=20, version=3))
+    assert not any(not trip.cleared for trip in newer.trips)
+
+
+def test_older_windows_that_end_well_are_told_as_raised_and_as_cleared() -> None:
+    rules, state = TripRules("m", RULE), RuleState()
+    window = Window(since=900.0, until=1000.0, rows=20, version=3)
+    state = rules.judge(state, [reading(0.0, 1000.0)], window).state
+    behind = [reading(value, 400.0 + 100 * place) for place, value in enumerate((5.0, 5.0, 0.0, 0.0))]
+    outcome = rules.judge(state, [reading(0.0, 1000.0)], window.model_copy(update={"until": 1100.0}), behind)
+    assert [trip.cleared for trip in outcome.trips] == [False, True]
+    assert outcome.trips[0].name == outcome.trips[1].name
