@@ -11,6 +11,7 @@ import pytest
 
 from beampermit.project import Project
 from support.dvc_repositories import remake, replace
+from support.searched_project import RUNS_TRIALS
 
 TRIAL = """\
 import json, os, sys
@@ -27,6 +28,8 @@ Path("result.part").write_text(json.dumps(result))
 os.replace("result.part", "result.json")
 """
 ROWS = 240
+VALIDATES = (*RUNS_TRIALS, "beampermit.trials.cross_validation", "pyarrow.parquet", "dvc.repo", "dvc.stage")
+"""What takes `beampermit validate` long to import."""
 WAITS = """
 with open("PLACE/begun", "a") as begun:
     print(Path.cwd().name, file=begun)

@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from beampermit.cli.main import app
 from beampermit.compute.local import Local
 from beampermit.compute.unit import read_ended
+from beampermit.monitoring.backtest import days, measuring
 from beampermit.project import Project
-from support.dated_project import dated, let_one_fold_end
+from support.dated_project import VALIDATES, dated, let_one_fold_end
 from support.forked_pythons import COMMAND, Forked, forked
 from support.recorded_project import recorded
 from support.searched_project import searched, searched_once
@@ -28,9 +29,7 @@ from support.units_of_work import lines_of
 
 __all__ = ["dated", "no_patience", "recorded", "searched", "searched_once", "submitted"]
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("no_patience")]
-
-VALIDATES = ("beampermit.trials.cross_validation", "beampermit.compute.slurm_job", "pyarrow.parquet")
-"""What takes `beampermit validate --on slurm` long to import."""
+NEEDED = (*VALIDATES, "beampermit.compute.slurm_job")
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ def test_folds_that_ctrl_c_ended_leave_no_job_and_the_same_command_goes_on_to_wh
     words = ["validate", "--folds", "2", "--project", dated.root]
 
     def validate() -> Forked:
-        return forked(COMMAND, *words, "--on", "slurm", "--json", "--work", work, cwd=tmp_path, needs=VALIDATES)
+        return forked(COMMAND, *words, "--on", "slurm", "--json", "--work", work, cwd=tmp_path, needs=NEEDED)
 
     first = validate()
     until(lambda: len([*lines_of(place / "begun")]) == 2 and len(ended(work)) == 1, slurm)
@@ -91,7 +90,7 @@ def test_ctrl_c_before_sbatch_has_answered_leaves_no_job_either(slurm: Slurm, da
     slow.chmod(0o755)
     variables = {**os.environ, "PATH": f"{slow.parent}{os.pathsep}{os.environ['PATH']}"}
     words = ["validate", "--folds", "2", "--project", dated.root, "--on", "slurm", "--work", tmp_path / "work"]
-    command = forked(COMMAND, *words, cwd=tmp_path, env=variables, needs=VALIDATES)
+    command = forked(COMMAND, *words, cwd=tmp_path, env=variables, needs=NEEDED)
     until(taken.exists, slurm)
     assert slurm("squeue", "--noheader", "--array").count("\n") == 2
     os.killpg(command.pid, signal.SIGINT)
@@ -107,10 +106,16 @@ def ended(work: Path) -> list[Path]:
 
 @pytest.mark.usefixtures("slurm")
 def test_a_backtest_on_slurm_says_what_one_here_says(
-    project: Project, recorded: Callable[..., Path], ran: Callable[..., dict[str, Any]], tmp_path: Path
+    project: Project,
+    recorded: Callable[..., Path],
+    ran: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     words = ["backtest", recorded(5, apart=120.0), "--no-shifts", "--project", project.root]
-    here = ran(*words, work=tmp_path / "here")
+    with monkeypatch.context() as patch:
+        patch.setattr(days, "measure_by_days", lambda *given, progress, **_: measuring.measure(*given))
+        here = ran(*words, work=tmp_path / "here")
     there = ran(*words, work=tmp_path / "there", units=1)
     assert there == here
     assert there["windows"] == 4 * 6 + 1
