@@ -7,6 +7,7 @@ FOLDER has contract, device table and model. Each line of its input promotes the
 
 from __future__ import annotations
 
+import gc
 import itertools
 import sys
 import threading
@@ -68,6 +69,8 @@ class Bench:
             self._records.begin(self._contract, self._wiring, loop.limits, promotion)
         else:
             self._records = Records(self._contract, self._wiring, loop.limits, promotion, lambda: None)
+            gc.collect()
+            gc.freeze()
 
 
 if __name__ == "__main__":
