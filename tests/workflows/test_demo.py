@@ -21,7 +21,7 @@ DOCUMENTS = {"permit.dsse.json", "MODEL_CARD.md", "RUNBOOK.md", "DATASHEET.md", 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(2400)  # for what hangs: it takes 8 to 15 minutes
+@pytest.mark.timeout(2400)  # for what hangs: beside other tests it takes up to 15 minutes
 def test_the_loop_closes(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     command = [sys.executable, "-m", "beampermit.cli.main", "demo", "--dir", str(folder), "--json"]
