@@ -198,6 +198,14 @@ SITUATIONS = {
         "held, because <why>",
     ),
     "held too long": _invalid("the same, longer than `hold_for`", Status.READ, "<why>", f"`hold_for` and {WATCHED}"),
+    "held too long, then the default": Situation(
+        "the same, longer than `hold_for`, with `then: default`",
+        DEFAULT,
+        Severity.MAJOR,
+        Status.READ,
+        "default, because <why>",
+        f"`hold_for` and {WATCHED}",
+    ),
     "default": Situation(
         "`fallback: default`, and there is no answer",
         DEFAULT,

@@ -382,6 +382,21 @@ def test_hold_ends(serve: Serve, truth: Situation) -> None:
     assert truth.holds(served.shown("B2:FAULT"))
 
 
+@pytest.mark.truth("held too long, then the default")
+def test_hold_ends_with_the_default(serve: Serve, truth: Situation) -> None:
+    served = _answered(serve(fallback={"on_invalid": "hold", "hold_for": "30s", "then": "default"}))
+    for after, origin in ((0.0, "held"), (29.9, "held"), (0.2, "default")):
+        served.at += after
+        served.put((1.0, np.nan, 3.0), device="B2")
+        served.cycle()
+        assert served.shown("B2:FAULT").origin == origin
+    assert truth.holds(served.shown("B2:FAULT"))
+    assert served.shown("B2:FAULT").value == 0.0
+    assert truth.holds(served.shown("B2:ORBIT"))
+    assert served.shown("B2:ORBIT").value.tolist() == [0.0] * 3
+    assert served.updates[-1].health.status == "DEGRADED"
+
+
 @pytest.mark.truth("default")
 def test_default(serve: Serve, truth: Situation) -> None:
     served = _answered(serve(fallback={"on_invalid": "default"}))

@@ -256,6 +256,12 @@ def test_it_is_shown_in_the_next_cycle(
         truth_case("ahead", QUICK, -9.0, measured=True),
         truth_case("no row", SNAPSHOT, 5 - SOON, measured=True),
         truth_case("held too long", {"fallback": {"on_invalid": "hold", "hold_for": SOON}}, 0.0, measured=True),
+        truth_case(
+            "held too long, then the default",
+            {"fallback": {"on_invalid": "hold", "hold_for": SOON, "then": "default"}},
+            0.0,
+            measured=True,
+        ),
     ],
 )
 def test_what_lasts_too_long_is_shown_when_it_does(
