@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sysconfig
+import threading
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +12,9 @@ import numpy as np
 import pytest
 
 from beampermit.contract import parse_contract
-from beampermit.environments import choice
+from beampermit.environments import Environment, choice
 from beampermit.environments.backend import Lock
-from beampermit.environments.environment import STAMP
+from beampermit.environments.environment import STAMP, shared_environments
 from beampermit.environments.installation import shared_prefix
 from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput, Failed
@@ -39,6 +41,7 @@ dependencies = ["turns"]
 url = "{index}"
 default = true
 """
+PATIENCE = 60.0
 BOTH = "environment:\n  backend: uv\n  accelerators: [cpu, cuda]\n"
 
 
@@ -46,6 +49,15 @@ BOTH = "environment:\n  backend: uv\n  accelerators: [cpu, cuda]\n"
 def declared(followed: Followed) -> Declared:
     followed.promotions.look()
     return followed.promotions.declare(followed.promotions.champion())
+
+
+def lock_with_turns(lab: Laboratory, folder: Path) -> Index:
+    """What the next version runs in: another lock than that of version 1, whose package comes from this index."""
+    index = Index(folder)
+    index.add("turns", "1.0", files={"turns/__init__.py": TURNS, "turns.pth": f"{sysconfig.get_path('purelib')}\n"})
+    (lab.root / "pyproject.toml").write_text(PROJECT.format(python=PYTHON, index=index.url))
+    Uv().lock(lab.root, progress=silent)
+    return index
 
 
 def has_gpu() -> str:
@@ -113,11 +125,7 @@ def test_without_a_network_the_environment_comes_from_the_bundle_and_its_model_a
     assert uv_settings
     monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
     lab, bundle = followed.lab, tmp_path / "bundle.tar"
-    index = Index(tmp_path / "index")
-    files = {"turns/__init__.py": TURNS, "turns.pth": f"{sysconfig.get_path('purelib')}\n"}
-    index.add("turns", "1.0", files=files)
-    (lab.root / "pyproject.toml").write_text(PROJECT.format(python=PYTHON, index=index.url))
-    Uv().lock(lab.root, progress=silent)
+    index = lock_with_turns(lab, tmp_path / "index")
     choice.bundle(lab.root, bundle, progress=silent)
     index.close()
     # The model of version 2, which is on this machine: MLflow would take seconds to give it.
@@ -145,6 +153,58 @@ def test_without_a_network_the_environment_comes_from_the_bundle_and_its_model_a
     assert served.process.ask({"turns": asked})["score"].tolist() == [1000.25, 1000.5]
     served.process.close()
     serving.promotions.close()
+
+
+@pytest.mark.slow
+def test_the_environment_of_a_new_champion_is_made_beside_the_one_in_service(
+    followed: Followed, uv_settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert uv_settings
+    monkeypatch.setenv("BEAMPERMIT_CACHE", str(tmp_path / "cache"))
+    followed.have_the_model()
+    followed.look()
+    (first,) = followed.champions
+    before = entries(first.environment)
+
+    with closing(lock_with_turns(followed.lab, tmp_path / "index")):
+        followed.promote(3)
+        followed.have_the_model()
+        installed, go_on = threading.Event(), threading.Event()
+
+        def wait_before_the_stamp(step: str, *_: int) -> None:
+            if step.startswith("comparing the installed packages"):
+                installed.set()
+                assert go_on.wait(PATIENCE)
+
+        followed.follower._progress = wait_before_the_stamp
+        followed.follower.look()
+        assert installed.wait(PATIENCE), "version 2 is being prepared"
+        try:
+            followed.follower.look()
+            assert (followed.follower.current, followed.follower.shows) == (first, first)
+            beside = [prefix for prefix in shared_environments().iterdir() if prefix != first.environment.prefix]
+            assert [has_turns(Environment(prefix)) for prefix in beside] == [True], "installed in a folder of its own"
+            assert entries(first.environment) == before
+            assert not has_turns(first.environment)
+        finally:
+            go_on.set()
+        followed.look()
+
+    assert followed.champions[0] is first
+    assert [champion.version for champion in followed.champions] == [1, 2]
+    assert [followed.champions[1].environment.prefix] == beside
+    assert followed.begun == [], "neither was there already"
+    assert entries(first.environment) == before, "nor is it taken away: version 1 shows until the other one answers"
+
+
+def entries(environment: Environment) -> dict[Path, tuple[int, int]]:
+    """Each file and folder, and whether it is the same one and was left alone."""
+    stats = {path: path.lstat() for path in environment.prefix.rglob("*")}
+    return {path: (stat.st_ino, stat.st_mtime_ns) for path, stat in stats.items()}
+
+
+def has_turns(environment: Environment) -> bool:
+    return any(environment.prefix.glob("lib/python*/site-packages/turns/__init__.py"))
 
 
 def test_a_bundle_that_is_not_there_is_said(followed: Followed, declared: Declared, tmp_path: Path) -> None:
