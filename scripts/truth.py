@@ -17,13 +17,12 @@ HEAD = """# What the service shows
 What the PV of an output shows in each situation: value, severity, alarm status and message, and how soon. A held or
 default value is MAJOR, so that nobody takes it for an answer.
 
-Each row has a test. It asserts value, severity, status and message where the inference loop shows them, and the
-message where a process of the model or the ledger gives it. A cycle begins when rows are due, and inputs are judged
-again every 0.2 s. `within` is measured as well: from the fault, as its source says it, to the update that the loop
-publishes; of the model's process to its answer; of the ledger to what the loop is told. The tests allow a loaded
-machine {allowance:g} s more. From the update to a client it is [milliseconds](performance.md). Where nothing can be
-measured, the row says why. In the PV itself AMSG is cut at 39 bytes; `REASON` has the whole message of the worst. This
-page is written from the tests: `python scripts/truth.py > docs/truth.md`.
+Each row has a test. It asserts value, severity, status and message of an output as the inference loop shows it, also
+where a process of the model or the ledger is at fault. A cycle begins when rows are due, and inputs are judged again
+every 0.2 s. `within` is measured as well: from the fault, as its source, the model's process or the ledger has it, to
+the update of the loop. The tests allow a loaded machine {allowance:g} s more. From the update to a client it is
+[milliseconds](performance.md). Where nothing can be measured, the row says why. In the PV itself AMSG is cut at 39 bytes;
+`REASON` has the whole message of the worst. This page is written from the tests: `python scripts/truth.py > docs/truth.md`.
 
 | situation | value | severity | status | message | within | test |
 |---|---|---|---|---|---|---|

@@ -161,7 +161,7 @@ SITUATIONS = {
         "`serving.timeout`",
     ),
     "killed": _invalid(
-        "the model's process is killed",
+        "the model's process is killed, or ends",
         Status.CALC,
         "the model's process ended: <how>; its process is started again",
     ),
@@ -220,6 +220,13 @@ SITUATIONS = {
         Status.DISABLE,
         "<why>",
         "the start",
+        derived="they are verified before the model is loaded",
+    ),
+    "bytes change": _invalid(
+        "they are not when the model's process starts, or starts again",
+        Status.CALC,
+        "the model's process cannot be started: <file>: this file differs from the one that the permit binds;"
+        " its process is started again",
         derived="they are verified before the model is loaded",
     ),
     "key gone": _invalid(

@@ -488,6 +488,35 @@ def goes_on_and_says_so(served: Served, truth: Situation, note: str) -> None:
     assert 'beampermit_permitted{model="bpm-faults"} 1.0' in read
 
 
+HELD = {"fallback": {"on_invalid": "hold", "hold_for": "1h"}}
+
+
+def answered(serve: Serve) -> Served:
+    """A champion whose contract would hold its values."""
+    served = serve(Standing(1, "sha256:p"), **HELD)
+    served.put()
+    served.current()
+    served.cycle()
+    assert {value.origin for value in served.loop.shown().values()} == {"model"}
+    return served
+
+
+def shows_nothing_but_why(served: Served, truth: Situation, standing: Standing) -> None:
+    """What operators see as soon as the loop is told this: nothing of before, and nobody asks the model."""
+    asked = len(served.model.asked)
+    served.loop.standing = standing
+    served.at += 0.1
+    served.put()
+    served.current()
+    update = served.cycle()
+    assert len(update.values) == 2 * len(served.devices)
+    for value in update.values.values():
+        assert truth.holds(value)
+        assert value.message == standing.refused
+    assert len(served.model.asked) == asked
+    assert update.health.status == ("RETIRED" if standing.retired else "INVALID")
+
+
 def test_a_look_at_which_nothing_is_new_asks_git_for_no_more_than_what_is_new(
     serving: Followed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -661,7 +690,7 @@ def test_keys_are_followed_although_the_ledger_was_rewritten(serving: Followed, 
 )
 @pytest.mark.truth("wrong bytes")
 @pytest.mark.usefixtures("in_this_process")
-def test_changed_bytes_are_not_loaded(serving: Followed, said: str) -> None:
+def test_changed_bytes_are_not_loaded(serving: Followed, serve: Serve, truth: Situation, said: str) -> None:
     (champion,) = serving.champions
     weights = champion.folder / "weights.safetensors"
     content = weights.read_bytes()
@@ -670,8 +699,10 @@ def test_changed_bytes_are_not_loaded(serving: Followed, said: str) -> None:
         champion.verify()
     serving.lose_the_network()
     again = serving.again()
-    assert "the copy on this machine has other bytes as well" in again.look().refused
+    standing = again.look()
+    assert "the copy on this machine has other bytes as well" in standing.refused
     assert again.version == 0
+    shows_nothing_but_why(serve(standing, **HELD), truth, standing)
     again.promotions.close()
 
 
@@ -930,17 +961,22 @@ def test_what_could_not_begin_in_the_service_is_said_and_handed_over_again(servi
 
 
 @pytest.mark.truth("key gone")
-def test_a_key_that_is_taken_out_ends_what_it_signed_until_it_is_signed_again(serving: Followed) -> None:
+def test_a_key_that_is_taken_out_ends_what_it_signed_until_it_is_signed_again(
+    serving: Followed, serve: Serve, truth: Situation
+) -> None:
     private, public = serving.lab.new_key("new")
     serving.lab.trust(public)
     standing = serving.look()
     assert "its permit is signed with an untrusted key" in standing.refused
     assert not standing.retired
+    shows_nothing_but_why(answered(serve), truth, standing)
     # Also where nothing answers: keys are those that were fetched last.
     serving.lose_the_network()
     again = serving.again()
-    assert "signed with an untrusted key" in again.look().refused
+    standing = again.look()
+    assert "signed with an untrusted key" in standing.refused
     assert again.version == 0
+    shows_nothing_but_why(serve(standing, **HELD), truth, standing)
     again.find_the_network()
     again.lab.re_sign(1, private)
     assert (again.look().refused, again.version) == ("", 1)
@@ -955,9 +991,10 @@ def test_a_key_that_is_taken_out_ends_what_it_signed_until_it_is_signed_again(se
         truth_case("retired", lambda on: on.write("retire"), measured=True),
     ],
 )
-def test_what_ends_a_version_is_told_within_the_time_between_two_looks(
-    serving: Followed, truth: Situation, act: Callable[[Followed], object]
+def test_what_ends_a_version_is_shown_within_the_time_between_two_looks(
+    serving: Followed, serve: Serve, truth: Situation, act: Callable[[Followed], object]
 ) -> None:
+    served = answered(serve)
     told: queue.SimpleQueue[Standing] = queue.SimpleQueue()
     follower = Follower(serving.promotions, lambda *_: None, told.put, every=EVERY)
     follower.start()
@@ -967,10 +1004,10 @@ def test_what_ends_a_version_is_told_within_the_time_between_two_looks(
         began = time.monotonic()
         while not (standing := told.get(timeout=PATIENCE)).refused:
             pass
+        shows_nothing_but_why(served, truth, standing)
         assert time.monotonic() - began < EVERY + ALLOWANCE
     finally:
         follower.close()
-    assert truth.says(standing.refused)
 
 
 def test_a_champion_whose_key_is_taken_out_while_it_is_prepared_is_not_handed_over(serving: Followed) -> None:
