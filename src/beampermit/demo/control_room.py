@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from beampermit.demo.network import Network
-from beampermit.demo.screen import PATIENCE, Screen
+from beampermit.demo.screen import PATIENCE, Screen, Shown
 from beampermit.demo.stage import Stage, UnexpectedError
 from beampermit.environments.environment import FOLDER, VARIABLE
 
@@ -43,11 +43,11 @@ class ControlRoom:
         words = ("serve", "--follow", "1s", "--log", str(stage.root / "predictions"))
         self._service = self._start(stage, network.server(place), "beampermit.cli.main", *words)
         self._wait(stage, self._screen.connect)
-        self._wait(stage, self._screen.is_well)
-        return f"version {self._screen.version()} serves: {PV} is {self._screen.show(PV)}"
+        answer = self._answer(stage)
+        return f"version {self._screen.version()} serves: {PV} is {answer}"
 
     def disturb(self, stage: Stage) -> str:
-        """An input that turns NaN, a machine that is gone, a model that is killed: what the outputs say each time."""
+        """An input turns NaN, the machine is gone, the model is killed: what outputs show before, during and after."""
         broken, repaired = lambda: self._tell(INPUT), lambda: self._tell("")
         back = lambda: self._start_machine(stage)  # noqa: E731
         killed = lambda: _kill_model(self._service.pid)  # noqa: E731
@@ -60,13 +60,15 @@ class ControlRoom:
         )
 
     def switch(self, stage: Stage) -> str:
-        """Another champion takes over between two updates, and the rollback too."""
-        first, gaps = self._screen.version(), []
+        """Another champion takes over between two updates, and the rollback too: what each one answers."""
+        first, gaps, answers = self._screen.version(), [], [self._answer(stage)]
         other = 3 - first
         for version in (other, first):
             stage.beampermit("rollback", "--to", str(version), "--reason", f"Demonstration: version {version} serves")
             gaps.append(self._longest_gap(stage, lambda version=version: self._screen.version() == version))
-        return f"version {first} → {other} → {first}; the longest time between two updates was {max(gaps):.1f} s"
+            answers.append(self._answer(stage))
+        course = f"version {first} → {other} → {first}: {self._screen.pv} is {_course(*answers)}"
+        return f"{course}; the longest time between two updates was {max(gaps):.1f} s"
 
     def _longest_gap(self, stage: Stage, done: Callable[[], bool]) -> float:
         times: list[float] = []
@@ -90,18 +92,23 @@ class ControlRoom:
         other_goes_on: bool = False,
     ) -> str:
         """What outputs show once something is wrong, whether that is true, and that they are well again after it."""
+        before = self._answer(stage)
         begin()
         self._wait(stage, lambda: word in self._screen.reason())
         end_of_doubt = time.monotonic() + SOON
-        while (judged := self._screen.judge(other_goes_on))[1] and time.monotonic() < end_of_doubt:
+        while (judged := self._screen.judge(other_goes_on))[-1] and time.monotonic() < end_of_doubt:
             time.sleep(0.05)
-        said, untrue = judged
+        during, said, untrue = judged
         stage.progress(f"$ # {what}: {said}")
         if untrue:
             raise UnexpectedError(f"{what}: {untrue}", file=_log(stage), hint=f"less +G {_log(stage)}")
         end()
+        return f"{what}: {_course(before, during, self._answer(stage))}"
+
+    def _answer(self, stage: Stage) -> Shown:
+        """What the output shows once all is well."""
         self._wait(stage, self._screen.is_well)
-        return what
+        return self._screen.show(self._screen.pv)
 
     def _start_machine(self, stage: Stage) -> None:
         words = (str(stage.project / "data/raw.parquet"), str(stage.project))
@@ -138,6 +145,11 @@ class ControlRoom:
                 log = _log(stage)
                 raise UnexpectedError("the service did not do what was expected", file=log, hint=f"less +G {log}")
             time.sleep(0.05)
+
+
+def _course(*shown: Shown) -> str:
+    """One after the other."""
+    return " → ".join(one.brief for one in shown)
 
 
 def _soon(what: Callable[[], bool]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from beampermit.demo.network import Network
@@ -35,6 +35,11 @@ class Shown:
         if math.isnan(self.value):
             return self.severity == Severity.INVALID and bool(self.message)
         return self.severity == Severity.MAJOR and len(self.message) > len(HELD) and self.message.startswith(HELD)
+
+    @property
+    def brief(self) -> str:
+        """Of a number that is held, not why."""
+        return str(replace(self, message="held" if self.message.startswith(HELD) else self.message))
 
     def __str__(self) -> str:
         alarm = Severity(self.severity).name if self.severity else ""
@@ -85,17 +90,19 @@ class Screen:
     def is_well(self) -> bool:
         return all(self.show(pv).is_answer for pv in (self.pv, self.other))
 
-    def judge(self, other_goes_on: bool) -> tuple[str, str]:
-        """What both outputs show while something is wrong, and what of that is not true; empty where all is."""
+    def judge(self, other_goes_on: bool) -> tuple[Shown, str, str]:
+        """What the output shows while something is wrong, both outputs in words, and what of that is not true: empty
+        where all is.
+        """
         shown, other = self.show(self.pv), self.show(self.other)
         said = f"{self.pv} is {shown}, {self.other} is {other}; {self.reason()}"
         if not shown.says_why_not:
-            return said, f"{self.pv} is {shown}, as if nothing were wrong"
+            return shown, said, f"{self.pv} is {shown}, as if nothing were wrong"
         if other_goes_on and not other.is_answer:
-            return said, f"{self.other} is {other}, though its inputs are good"
+            return shown, said, f"{self.other} is {other}, though its inputs are good"
         if not other_goes_on and not other.says_why_not:
-            return said, f"{self.other} is {other}, as if nothing were wrong"
-        return said, ""
+            return shown, said, f"{self.other} is {other}, as if nothing were wrong"
+        return shown, said, ""
 
     def _get(self, pv: str) -> Any:
         return self._client.get(pv, timeout=PATIENCE)
