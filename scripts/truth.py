@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,8 +23,9 @@ Each row has a test. It asserts value, severity, status and message of an output
 where a process of the model or the ledger is at fault. A cycle begins when rows are due, and inputs are judged again
 every 0.2 s. `within` is measured as well: from the fault, as its source, the model's process or the ledger has it, to
 the update of the loop. The tests allow a loaded machine {allowance:g} s more. From the update to a client it is
-[milliseconds](performance.md). Where nothing can be measured, the row says why. In the PV itself AMSG is cut at 39 bytes;
-`REASON` has the whole message of the worst. This page is written from the tests: `python scripts/truth.py > docs/truth.md`.
+[milliseconds](performance.md). Where nothing can be measured, the row says why. In the PV itself AMSG is cut at 39
+bytes; `REASON` has the whole message of the worst. The tests stand below `tests/unit/live`. This page is written from
+them: `python scripts/truth.py > docs/truth.md`.
 
 | situation | value | severity | status | message | within | test |
 |---|---|---|---|---|---|---|
@@ -30,20 +33,37 @@ the update of the loop. The tests allow a loaded machine {allowance:g} s more. F
 
 
 Marked = dict[str, list[tuple[str, bool]]]
-"""Situation -> the files with tests that are marked with it, and whether they measure `within`."""
+"""Situation -> the tests that are marked with it, and whether they measure `within`."""
 
 
 def tests_by_situation(tests: Path) -> Marked:
+    """Raises `SystemExit` for a mark that stands at no test."""
     marked: Marked = defaultdict(list)
     for file in sorted(tests.rglob("test_*.py")):
         text = file.read_text(encoding="utf-8")
         if "truth" not in text:
             continue
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("pytest.mark.truth", "truth_case"):
-                measures = any(word.arg == "measured" and ast.unparse(word.value) == "True" for word in node.keywords)
-                marked[ast.literal_eval(node.args[0])].append((file.relative_to(tests).as_posix(), measures))
+        name, module = os.path.relpath(file, tests / "unit/live"), ast.parse(text)
+        of_tests = set[ast.Call]()
+        for test in ast.walk(module):
+            if isinstance(test, ast.FunctionDef):
+                for mark in _marks(*test.decorator_list):
+                    of_tests.add(mark)
+                    marked[ast.literal_eval(mark.args[0])].append((f"{name}::{test.name}", _measures(mark)))
+        if lost := [mark.lineno for mark in _marks(module) if mark not in of_tests]:
+            sys.exit(f"{file}, line {lost[0]}: this mark is not in a decorator of a test")
     return marked
+
+
+def _marks(*nodes: ast.AST) -> Iterator[ast.Call]:
+    for node in nodes:
+        for call in ast.walk(node):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) in ("pytest.mark.truth", "truth_case"):
+                yield call
+
+
+def _measures(mark: ast.Call) -> bool:
+    return any(word.arg == "measured" and ast.unparse(word.value) == "True" for word in mark.keywords)
 
 
 def page(marked: Marked) -> str:
@@ -60,10 +80,10 @@ def page(marked: Marked) -> str:
     )
 
 
-def _row(situation: Situation, files: list[tuple[str, bool]]) -> str:
+def _row(situation: Situation, marked: list[tuple[str, bool]]) -> str:
     message = f"`{situation.message}`" if situation.message else ""
     within = f"{situation.within}: {situation.derived}" if situation.derived else situation.within
-    tests = ", ".join(f"`{file}`" for file in dict.fromkeys(file for file, _ in files))
+    tests = ", ".join(f"`{test}`" for test in dict.fromkeys(test for test, _ in marked))
     words = (situation.when, situation.value, situation.severity.name, situation.status.name, message)
     return f"| {' | '.join(words)} | {within} | {tests} |\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -43,6 +44,20 @@ def test_the_page_on_what_the_service_shows_is_what_the_tests_assert() -> None:
     made = subprocess.run([sys.executable, ROOT / "scripts/truth.py"], capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     assert (ROOT / "docs/truth.md").read_text() == made.stdout, "python scripts/truth.py > docs/truth.md"
+
+
+def test_a_row_of_that_page_names_its_tests_and_a_mark_elsewhere_is_refused(tmp_path: Path) -> None:
+    tests_by_situation = runpy.run_path(str(ROOT / "scripts/truth.py"))["tests_by_situation"]
+    file = tmp_path / "unit/live/epics/test_inputs.py"
+    file.parent.mkdir(parents=True)
+    marked = '@pytest.mark.truth("nan")\ndef test_a(): ...\n'
+    marked += '@cases([truth_case("nan", 1, measured=True)])\ndef test_b(): ...\n'
+    file.write_text(marked)
+    found = {"nan": [("epics/test_inputs.py::test_a", False), ("epics/test_inputs.py::test_b", True)]}
+    assert tests_by_situation(tmp_path) == found
+    file.write_text(f'{marked}CASES = [truth_case("nan", 2)]\n')
+    with pytest.raises(SystemExit, match="test_inputs.py, line 5: this mark is not in a decorator of a test"):
+        tests_by_situation(tmp_path)
 
 
 def test_every_link_in_the_documents_leads_to_a_file() -> None:
