@@ -22,10 +22,10 @@ default value is MAJOR, so that nobody takes it for an answer.
 Each row has a test. It asserts value, severity, status and message of an output as the inference loop shows it, also
 where a process of the model or the ledger is at fault. A cycle begins when rows are due, and inputs are judged again
 every 0.2 s. `within` is measured as well: from the fault, as its source, the model's process or the ledger has it, to
-the update of the loop. The tests allow a loaded machine {allowance:g} s more. From the update to a client it is
-[milliseconds](performance.md). Where nothing can be measured, the row says why. In the PV itself AMSG is cut at 39
-bytes; `REASON` has the whole message of the worst. The tests stand below `tests/unit/live`. This page is written from
-them: `python scripts/truth.py > docs/truth.md`.
+the update of the loop; no update since the fault shows an answer where there is to be none. The tests allow a loaded
+machine {allowance:g} s more. From the update to a client it is [milliseconds](performance.md). Where nothing can be
+measured, the row says why. In the PV itself AMSG is cut at 39 bytes; `REASON` has the whole message of the worst. The
+tests stand below `tests/unit/live`. This page is written from them: `python scripts/truth.py > docs/truth.md`.
 
 | situation | value | severity | status | message | within | test |
 |---|---|---|---|---|---|---|

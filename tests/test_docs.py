@@ -46,6 +46,7 @@ def test_the_page_on_what_the_service_shows_is_what_the_tests_assert() -> None:
     assert (ROOT / "docs/truth.md").read_text() == made.stdout, "python scripts/truth.py > docs/truth.md"
 
 
+@pytest.mark.slow
 def test_a_row_of_that_page_names_its_tests_and_a_mark_elsewhere_is_refused(tmp_path: Path) -> None:
     tests_by_situation = runpy.run_path(str(ROOT / "scripts/truth.py"))["tests_by_situation"]
     file = tmp_path / "unit/live/epics/test_inputs.py"
@@ -56,7 +57,7 @@ def test_a_row_of_that_page_names_its_tests_and_a_mark_elsewhere_is_refused(tmp_
     found = {"nan": [("epics/test_inputs.py::test_a", False), ("epics/test_inputs.py::test_b", True)]}
     assert tests_by_situation(tmp_path) == found
     file.write_text(f'{marked}CASES = [truth_case("nan", 2)]\n')
-    with pytest.raises(SystemExit, match="test_inputs.py, line 5: this mark is not in a decorator of a test"):
+    with pytest.raises(SystemExit, match=r"test_inputs\.py, line 5: this mark is not in a decorator of a test"):
         tests_by_situation(tmp_path)
 
 

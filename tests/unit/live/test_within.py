@@ -21,7 +21,7 @@ from beampermit.live.epics.subscriptions import Subscriptions
 from beampermit.live.lane import Lane
 from support.epics import until
 from support.served import SIGNALS, Serve, Served
-from support.truth import ALLOWANCE, Situation, truth_case
+from support.truth import ALLOWANCE, MODELS, Situation, truth_case
 
 GOOD = (1.0, 2.0, 3.0)
 WATCH = 0.2
@@ -65,8 +65,20 @@ class Live:
         updates = tuple(self.served.updates)
         return {pv for update in updates for pv, value in update.values.items() if value.origin == "model"}
 
-    def shown(self, truth: Situation, since: int, began: float) -> float:
-        """How long after `began` the first update after number `since` came that shows it."""
+    def shown(self, truth: Situation, since: int, began: float, fault: float = 0.0) -> float:
+        """How long after `began` the first update after number `since` came that shows it.
+
+        No update since then, or since `fault` by the clock of the service, shows an answer where there is to be none.
+        """
+        took = self._shown(truth, since, began)
+        if truth.value != MODELS:
+            seen = len(self.served.updates)
+            until(lambda: len(self.served.updates) > seen or not self.lane.alive)
+            values = [update.values.get("B2:FAULT") for update in self.served.updates[since:] if update.at >= fault]
+            assert [value for value in values if value and value.origin == "model"] == []
+        return took
+
+    def _shown(self, truth: Situation, since: int, began: float) -> float:
         end = time.monotonic() + 4 * ALLOWANCE
         while time.monotonic() < end:
             took = time.monotonic() - began
@@ -173,7 +185,7 @@ BAD = (1.0, np.nan, 3.0)
         truth_case("stale", {}, lambda running: running.put(age=5.01), measured=True),
         truth_case("disconnected", {}, lambda running: running.served.disconnect("B2"), measured=True),
         truth_case("unreadable", {}, unreadable, measured=True),
-        truth_case("future", {}, lambda running: running.put(age=-10.5), measured=True),
+        truth_case("future", {}, lambda running: running.put(age=-60.0), measured=True),
         truth_case("no time", {}, lambda running: running.put(age=np.nan), measured=True),
         truth_case("apart", {"serving": {"within": 1.0}}, lambda running: running.put(age=3.0), measured=True),
         truth_case(
@@ -269,14 +281,15 @@ def test_what_lasts_too_long_is_shown_when_it_does(
 ) -> None:
     with live(serve, **sections) as running:
         since, asked = len(running.served.updates), len(running.served.model.asked)
-        began = time.monotonic() + SOON
+        began, fault = time.monotonic() + SOON, 0.0
         if age:
             running.put((2.0, 2.0, 2.0), device="", age=age)
+            fault = running.served.at + SOON
             running.served.loop.trigger.fire()
             until(lambda: len(running.served.model.asked) > asked)
         if "serving" in sections or not age:
             running.put((2.0, 2.0, 2.0) if age else BAD)
-        took = running.shown(truth, since, began)
+        took = running.shown(truth, since, began, fault)
         assert took < WATCH + ALLOWANCE
         assert not age or took > 0, "and no sooner; a value is held since it was last seen to be good"
 
