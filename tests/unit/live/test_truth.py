@@ -393,7 +393,7 @@ def test_hold_ends_with_the_default(serve: Serve, truth: Situation) -> None:
     assert truth.holds(served.shown("B2:FAULT"))
     assert served.shown("B2:FAULT").value == 0.0
     assert truth.holds(served.shown("B2:ORBIT"))
-    assert served.shown("B2:ORBIT").value.tolist() == [0.0] * 3
+    assert np.array_equal(served.shown("B2:ORBIT").value, np.zeros(3))
     assert served.updates[-1].health.status == "DEGRADED"
 
 
