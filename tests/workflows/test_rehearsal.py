@@ -40,13 +40,13 @@ def test_a_good_workflow_succeeds_and_leaves_logs(repository, results) -> None:
         repository("""
           one:
             runs-on: ubuntu-latest
-            steps: [{run: echo beam}]
+            steps: [{run: echo beam; sleep 0.3}] # act may lose what is said at the end
           two:
             name: the second
             needs: one
             runs-on: ubuntu-latest
             strategy: {matrix: {plane: [X, Y]}}
-            steps: [{run: 'echo plane ${{ matrix.plane }}'}]
+            steps: [{run: 'echo plane ${{ matrix.plane }}; sleep 0.3'}]
         """),
         watch=lambda job: seen.append((job.name, job.result)),
     )
@@ -75,7 +75,7 @@ def test_a_job_that_fails_is_named_with_what_it_said(repository, results) -> Non
         repository("""
           one:
             runs-on: ubuntu-latest
-            steps: [{name: Look, run: 'echo the magnet is off; exit 3'}]
+            steps: [{name: Look, run: 'echo the magnet is off; sleep 0.3; exit 3'}] # act may lose what is said at the end
           after:
             needs: one
             runs-on: ubuntu-latest
@@ -104,6 +104,7 @@ def test_errors_of_a_job_are_shown_before_its_last_words(repository) -> None:
               - run: |
                   echo "::error file=uv.lock,title=ENV002 fresh::the lock is stale%0Afix it"
                   echo good bye
+                  sleep 0.3 # act may lose what is said at the end
                   exit 1
         """)
     )
