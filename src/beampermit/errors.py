@@ -101,9 +101,21 @@ class Conflict(BeampermitError):
 
 
 class Outside(BeampermitError):
-    """Network, registry, remote or GitHub failed; the project may be fine."""
+    """Network, registry, remote or GitHub failed; the project may be fine. It may ask to wait `seconds`."""
 
     exit_code = 4
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: Path | str | None = None,
+        line: int | None = None,
+        hint: str = "",
+        seconds: float = 0.0,
+    ):
+        super().__init__(message, file=file, line=line, hint=hint)
+        self.seconds = seconds
 
 
 def several(faults: Sequence[str], shown: int = 1) -> str:

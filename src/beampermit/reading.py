@@ -9,7 +9,7 @@ import importlib
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -226,12 +226,24 @@ def _refuse_lone_surrogates(value: Any) -> None:
         raise _Refused("text has a lone surrogate (\\ud800 to \\udfff)") from None
 
 
-def seconds_to_wait(retry_after: str) -> float | None:
+def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
     """What `Retry-After` of an answer asks for, a number of seconds or a date; None where it says neither."""
-    if re.fullmatch(r"[0-9]{1,12}", retry_after):
-        return float(retry_after)
+    after = headers.get("retry-after", "")
+    if re.fullmatch(r"[0-9]{1,12}", after):
+        return float(after)
+    at = _seconds_of(after)
+    return None if at is None else max(at - answered_at(headers), 0.0)
+
+
+def answered_at(headers: Mapping[str, str]) -> float:
+    """When an answer was written, s since 1970 by the clock of who wrote it; by ours where its `Date` says nothing."""
+    at = _seconds_of(headers.get("date", ""))
+    return time.time() if at is None else at
+
+
+def _seconds_of(date: str) -> float | None:
     try:
-        at = parsedate_to_datetime(retry_after)
-        return max((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - time.time(), 0.0)
+        at = parsedate_to_datetime(date)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, OverflowError):
         return None

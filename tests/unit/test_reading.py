@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
 from beampermit.errors import BadInput
-from beampermit.reading import parse_toml, parse_yaml, read_json, refuse_merge_markers
+from beampermit.reading import parse_toml, parse_yaml, read_json, refuse_merge_markers, seconds_to_wait
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,26 @@ def test_json_that_parsers_disagree_on_is_refused(tmp_path: Path, content: bytes
     with pytest.raises(BadInput) as caught:
         read_json(file)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("after", "seconds"),
+    [
+        ("300", 300),
+        ("Fri, 15 Jan 2027 08:10:00 GMT", 600),
+        ("Fri, 15 Jan 2027 08:10:00 -0000", 600),
+        ("Fri, 15 Jan 2027 07:00:00 GMT", 0),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_a_time_to_wait_until_is_by_the_clock_of_who_asks_to_wait(after: str, seconds: float | None) -> None:
+    assert seconds_to_wait({"retry-after": after, "date": "Fri, 15 Jan 2027 08:00:00 GMT"}) == seconds
+
+
+def test_without_a_date_of_the_answer_a_time_to_wait_until_is_by_our_clock() -> None:
+    for date in ({}, {"date": "today"}):
+        assert 500 < (seconds_to_wait({"retry-after": formatdate(time.time() + 600), **date}) or 0) <= 600
 
 
 def test_a_file_larger_than_the_limit_is_not_read(tmp_path: Path) -> None:

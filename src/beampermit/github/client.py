@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from beampermit.errors import BadInput, Outside, one_line
-from beampermit.reading import first_fault, parse_json, seconds_to_wait
+from beampermit.reading import answered_at, first_fault, parse_json, seconds_to_wait
 
 LONGEST = 60.0
 """Seconds: a longer wait that GitHub asks for ends the request."""
@@ -42,7 +42,7 @@ class Refused(Outside):
 
 
 class Limited(Refused):
-    """A rate limit refused the request; GitHub did nothing, and asks to wait `seconds`."""
+    """GitHub asks to wait `seconds`: a rate limit refused the request, and nothing was done, or GitHub is down."""
 
     def __init__(self, message: str, status: int, seconds: float, hint: str = ""):
         super().__init__(message, status, hint)
@@ -192,7 +192,7 @@ class Client:
         def wait(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             seconds = error.wait if isinstance(error, _Again) else None
-            return exponential(multiplier=0.5, max=10)(state) if seconds is None else min(seconds, LONGEST)
+            return exponential(multiplier=0.5, max=10)(state) if seconds is None else seconds
 
         retrying = Retrying(
             stop=stop_after_attempt(TRIES),
@@ -236,22 +236,21 @@ class Client:
     def _checked(self, reply: Reply) -> Reply:
         if reply.response.is_success:
             return reply
-        seconds = reply.wait
-        if seconds is not None:
-            if seconds > LONGEST:
-                raise Limited(
-                    f"{reply.refusal}; it asks to wait {seconds:.0f} s, more than the limit of {LONGEST:.0f} s",
-                    reply.status,
-                    seconds,
-                    hint=f"run the command again in {seconds:.0f} s",
-                )
-            raise _Again(Limited(reply.refusal, reply.status, seconds), seconds)  # nothing was done
-        refused = Refused(reply.refusal, reply.status, _hint(reply.status))
-        if reply.status >= 500:
-            if reply.method == "POST":
-                raise Unsure(reply.refusal, hint=refused.hint)
-            raise _Again(refused, reply.retry_after)
-        raise refused
+        seconds, down = reply.wait, reply.status >= 500
+        if down and reply.method == "POST":
+            raise Unsure(reply.refusal, hint=_hint(reply.status), seconds=seconds or 0.0)
+        if seconds is None:
+            refused = Refused(reply.refusal, reply.status, _hint(reply.status))
+            raise _Again(refused) if down else refused
+        if seconds > LONGEST:
+            raise Limited(
+                f"{reply.refusal}; it asks to wait {seconds:.0f} s, more than the limit of {LONGEST:.0f} s",
+                reply.status,
+                seconds,
+                hint=f"run the command again in {seconds:.0f} s",
+            )
+        hint = _hint(reply.status) if down else ""
+        raise _Again(Limited(reply.refusal, reply.status, seconds, hint), seconds)
 
     def _unreachable(self, error: Exception) -> Outside:
         return Outside(
@@ -297,20 +296,18 @@ class Reply:
         return f"GitHub answers {self.method} {path_of(self.address)} with {self.status} {' '.join(line.split())[:200]}"
 
     @property
-    def retry_after(self) -> float | None:
-        return seconds_to_wait(self.response.headers.get("retry-after", ""))
-
-    @property
     def wait(self) -> float | None:
-        """Seconds until the next attempt where a rate limit refused the request; else None."""
+        """Seconds until the next attempt where a rate limit refused the request, or GitHub is down and says so; else
+        None.
+        """
         headers = self.response.headers
-        if self.status not in (403, 429):
+        if self.status not in (403, 429) and self.status < 500:
             return None
-        if (after := self.retry_after) is not None:
+        if (after := seconds_to_wait(headers)) is not None or self.status >= 500:
             return after
         reset = headers.get("x-ratelimit-reset", "")
         if headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
-            return max(0.0, float(reset) - time.time()) + 1
+            return max(0.0, float(reset) - answered_at(headers)) + 1
         return LONGEST if self.status == 429 or b"secondary rate limit" in self.content else None
 
 

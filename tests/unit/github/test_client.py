@@ -91,13 +91,25 @@ def test_a_time_to_ask_again_may_be_a_date(client: Client, github: GitHub, naps:
     assert 10 < naps[0] <= 40
 
 
-def test_a_server_that_is_down_is_asked_again_when_it_says_at_most_after_a_minute(
-    client: Client, github: GitHub, naps: list[float]
-) -> None:
+def test_a_server_that_is_down_is_asked_again_when_it_says(client: Client, github: GitHub, naps: list[float]) -> None:
     github.pull("c0ffee")
-    github.next(says(503, retry_after="23"), says(503, retry_after="3600"))
+    github.next(says(503, retry_after="23"), says(502, retry_after="60"))
     client.get("/pulls/1")
     assert naps == [23, LONGEST]
+
+
+def test_a_server_that_is_down_for_long_ends_the_request_at_once_and_says_for_how_long(
+    client: Client, github: GitHub, naps: list[float]
+) -> None:
+    down = says(503, retry_after="1800")
+    github.next(down, down, down)
+    for request in (client.get, lambda path: client.patch(path, {"title": "Better"})):
+        with pytest.raises(Refused, match=r"it asks to wait 1800 s, more than the limit of 60 s") as caught:
+            request("/pulls/1")
+        assert (caught.value.seconds, caught.value.hint) == (1800, "run the command again in 1800 s")
+    with pytest.raises(Unsure) as unsure:
+        client.post(COMMENTS, {"body": "once"})
+    assert (unsure.value.seconds, naps, github.faults) == (1800, [], [])
 
 
 def test_a_rate_limit_without_a_time_waits_a_minute(client: Client, github: GitHub, naps: list[float]) -> None:

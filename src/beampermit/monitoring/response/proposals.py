@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from beampermit.digest import digest_json
-from beampermit.errors import BeampermitError, Outside
+from beampermit.errors import Outside
 from beampermit.github.client import Answer, Client, Limited, Pull, Refused, Unsure, parse_answer
 from beampermit.github.pull_requests import open_pull_request
 from beampermit.verdicts.monitoring import Trip
@@ -155,5 +155,6 @@ def _sha(answer: Any, key: str = "") -> str:
     return sha
 
 
-def _plain(error: BeampermitError) -> BeampermitError:
-    return Outside(f"the branch with the new limits was not made: {error.message}", hint=error.hint)
+def _plain(error: Outside) -> Outside:
+    said = f"the branch with the new limits was not made: {error.message}"
+    return Outside(said, hint=error.hint, seconds=error.seconds)

@@ -42,7 +42,7 @@ from beampermit.monitoring.response.proposals import (
     tag_of,
 )
 from beampermit.monitoring.response.texts import Texts
-from beampermit.monitoring.response.webhook import Busy, Webhook
+from beampermit.monitoring.response.webhook import Webhook
 from beampermit.registry.event import Event
 from beampermit.verdicts.monitoring import Result, Trip
 
@@ -380,4 +380,4 @@ def _wait(tries: int) -> float:
 
 
 def _asked(error: BeampermitError) -> float:
-    return error.seconds if isinstance(error, (Limited, Busy)) else 0.0
+    return error.seconds if isinstance(error, Outside) else 0.0

@@ -22,14 +22,6 @@ SECONDS = 10.0
 """For all of it, whatever the server does."""
 
 
-class Busy(Outside):
-    """The server asks to wait `seconds`."""
-
-    def __init__(self, message: str, seconds: float):
-        super().__init__(message)
-        self.seconds = seconds
-
-
 @dataclass(frozen=True)
 class Webhook:
     """`header` is a name and a secret; neither it nor the address is ever shown, for both may let others post."""
@@ -81,14 +73,13 @@ class Webhook:
                 httpx.Client(timeout=self.seconds, verify=tls) as client,
                 client.stream("POST", self.address, json=body, headers=headers) as response,
             ):
-                status, after = response.status_code, response.headers.get("retry-after", "")  # its content is not read
+                status, said = response.status_code, response.headers  # its content is not read
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             return Outside(f"the webhook cannot be reached: {type(error).__name__}")
         if 200 <= status < 300:
             return None
-        asked = seconds_to_wait(after) if status in (429, 503) else None
-        said = f"the webhook answers with {status}"
-        return Outside(said) if asked is None else Busy(said, asked)
+        asked = seconds_to_wait(said) if status in (429, 503) else None
+        return Outside(f"the webhook answers with {status}", seconds=asked or 0.0)
 
 
 def body_of(trip: Trip, on: int = 1) -> dict[str, Any]:

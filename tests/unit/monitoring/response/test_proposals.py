@@ -158,7 +158,7 @@ def test_what_github_refuses_is_tried_again_and_then_given_up(responding: Respon
     assert len(monitor.github.issues) == 1
 
 
-@pytest.mark.parametrize("status", [403, 429])
+@pytest.mark.parametrize("status", [403, 429, 503])
 @pytest.mark.parametrize(
     ("on_trip", "of"),
     [("retrain", "/dispatches"), ("propose-limits", "/git/refs"), ("propose-limits", "POST /repos/lab/faults/pulls")],
