@@ -43,6 +43,12 @@ def trip(
     return Trip(model="bpm-faults", version=version, standing=standing, window=window, cleared=cleared)
 
 
+def late(one: Trip, at: float) -> Trip:
+    """Of truth that arrived up to then: one round judges many windows."""
+    reading = one.standing.reading.model_copy(update={"newest": at})
+    return one.model_copy(update={"standing": one.standing.model_copy(update={"reading": reading})})
+
+
 def result(at: float, *standings: Standing) -> Result:
     window = Window(since=at - HOUR, until=at, rows=3600, version=3)
     return Result(model="bpm-faults", at=at, window=window, standings=standings, drift=0.5)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
 from beampermit.contract.response import Response
 from beampermit.contract.service import Monitoring
-from beampermit.monitoring.response.issues import Found, Issues, Written, mark_of
-from beampermit.monitoring.response.journal import Alarm, Issue, newest
+from beampermit.monitoring.response.issues import Found, Issues, Written, mark_of, mark_of_time
+from beampermit.monitoring.response.journal import Alarm, Issue, newest, time_of
 from beampermit.monitoring.response.kept import Kept
 from beampermit.monitoring.response.texts import Texts
 from beampermit.verdicts.monitoring import Result
@@ -85,15 +86,16 @@ class AlarmIssues:
             line, least = mark_of("news", alarm.key, f"{level} again"), self.monitoring.response.remind_every / 2
             return (line,), lambda there: any(one.has(line) and abs(one.written_at - self.at) < least for one in there)
         line, own = mark_of("news", alarm.key, level), mark_of("news", alarm.key, alarm.trip.name, level)
-        # So soon no alarm clears and comes back, and two monitors do not end their windows at one time.
-        since = alarm.trip.window.until - self.monitoring.clear_after * self.monitoring.every
+        before = [mark_of("news", alarm.key, name, level) for name in alarm.before]
+        well = -math.inf if alarm.well_until is None else alarm.well_until
 
         def said(there: Sequence[Written]) -> bool:
             open_again = takewhile(lambda one: not one.has(_closing(alarm)), reversed(there))
-            same = any(one.has(line) and one.written_at >= since for one in open_again)
-            return same or any(one.has(own) for one in there)  # whatever our clock says
+            same = any(one.has(line) and one.about > well and not one.has(*before) for one in open_again)
+            return same or any(one.has(own) for one in there)
 
-        return (line, own), said
+        # Of when it is, they say by the data: GitHub may have been told late, and its clock is not ours.
+        return (line, own, mark_of_time(time_of(alarm.trip))), said
 
     def _bypassed_until(self, alarm: Alarm) -> float | None:
         now = newest(alarm, self.result)

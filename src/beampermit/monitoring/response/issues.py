@@ -7,6 +7,7 @@ GitHub's own bots and apps, are believed.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ LIMIT = 60_000
 """Characters; GitHub's own limit is 65,536."""
 MARK = "<!-- beampermit "
 """Begins the hidden line."""
+_TIME = re.compile(rf"(?m)^\s*{MARK}of (-?[0-9]+(?:[.][0-9]+)?) -->\s*$")
 TRUSTED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 
 
@@ -50,6 +52,12 @@ class Written(Answer):
         return written_at.replace(tzinfo=written_at.tzinfo or UTC).timestamp()
 
     @property
+    def about(self) -> float:
+        """The time of `mark_of_time` in it; NaN where it has none."""
+        found = _TIME.search(self.body or "")
+        return float(found[1]) if found else math.nan
+
+    @property
     def trusted(self) -> bool:
         bot = self.user is not None and self.user.type == "Bot"  # an app that an owner installed
         return bot or self.author_association in TRUSTED
@@ -73,6 +81,11 @@ class Found(Written):
 def mark_of(*of: object) -> str:
     """The hidden line of an issue or comment about this."""
     return f"{MARK}{digest_json([*map(str, of)]).removeprefix('sha256:')[:32]} -->"
+
+
+def mark_of_time(seconds: float) -> str:
+    """The hidden line of a comment that says of when its news are, s since 1970 by the data."""
+    return f"{MARK}of {seconds!r} -->"
 
 
 @dataclass(frozen=True)

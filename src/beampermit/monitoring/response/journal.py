@@ -62,6 +62,8 @@ class Alarm(Record):
     """Names of its earlier episodes' trips."""
     cleared: Trip | None = None
     cleared_at: Number = 0.0
+    well_until: Number | None = None
+    """When the episode before this one had cleared, by the data, s since 1970; None where there was none."""
     fall_back: FallBack | None = None
     """Of this episode; None where it starts none, or none was tried yet."""
     issue: Issue | None = None
@@ -147,6 +149,12 @@ def newest(alarm: Alarm, result: Result | None) -> Standing | None:
 def key_of(trip: Trip) -> str:
     """Such as `bpm-faults MON001 turns.std`."""
     return f"{trip.model} {trip.standing.key}"
+
+
+def time_of(trip: Trip) -> float:
+    """When it tripped, by the data: of what arrives late, one round judges many windows."""
+    newest = trip.standing.reading.newest
+    return trip.window.until if newest is None else newest
 
 
 def name_of(trip: Trip) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from beampermit.contract.service import Monitoring
 from beampermit.live.severity import Severity
-from beampermit.monitoring.response.journal import Alarm, Journal, Kind, Task, key_of
+from beampermit.monitoring.response.journal import Alarm, Journal, Kind, Task, key_of, time_of
 from beampermit.verdicts.monitoring import Trip
 
 FALL_BACK = frozenset({"MON004", "MON005", "MON006", "MON007"})
@@ -97,6 +97,7 @@ def _told(alarm: Alarm, trip: Trip, at: float) -> Alarm:
         "issue": _reawakened(alarm),
         "cleared": None,
         "cleared_at": 0.0,
+        "well_until": time_of(alarm.cleared) if alarm.cleared else alarm.well_until,
         "fall_back": None,
     }
     return alarm.model_copy(update={"trip": trip, **again})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from beampermit.monitoring.response.issues import mark_of
 from beampermit.monitoring.response.journal import Journal, key_of
 from support.github_server import Answering, Asked, Fault, HangUp, lost, reset, says, too_fast, used_up
-from support.responses import DAY, HOUR, NOW, Responding, result, trip
+from support.responses import DAY, HOUR, NOW, Responding, late, result, trip
 
 Respond = Callable[..., Responding]
 KEY = key_of(trip())
@@ -67,6 +68,46 @@ def test_an_alarm_that_comes_back_soon_has_the_same_issue(responding: Respond) -
     monitor.work(trip(since=NOW + 3 * HOUR), after=HOUR)
     assert monitor.states == ["open"]
     assert "for the 3. time" in monitor.said[-1]
+
+
+def test_each_time_that_it_comes_back_is_said_though_one_round_sees_it_end_and_begin(responding: Respond) -> None:
+    monitor = responding()
+    monitor.work(late(trip(), NOW))
+    for number in range(1, 4):
+        since = NOW + (number - 1) * DAY
+        ended, begun = late(trip(since=since, cleared=True), since + HOUR), late(trip(since=since + DAY), since + DAY)
+        monitor.work(ended, begun, after=60)
+        assert len(monitor.said) == number
+
+
+def told(monitor: Responding, after: float, **of: Any) -> int:
+    """How many comments there are after a trip whose window ends now."""
+    window = trip().window.model_copy(update={"until": monitor.at + after})
+    monitor.work(trip(**of).model_copy(update={"window": window}), after=after)
+    return len(monitor.said)
+
+
+def test_what_github_hears_late_of_one_time_keeps_nothing_of_the_next_back(responding: Respond) -> None:
+    monitor = responding()
+    told(monitor, 0)
+    told(monitor, HOUR / 2, cleared=True)
+    monitor.github.next(*[says(500)] * 5, of="GET")
+    assert told(monitor, 600, since=NOW + 2400) == 0
+    monitor.github.faults.clear()
+    # It is written down now, an hour later, shortly before the alarm clears and comes back.
+    monitor.work(after=HOUR)
+    assert len(monitor.said) == 1
+    told(monitor, 60, since=NOW + 2400, cleared=True)
+    assert told(monitor, 60, since=NOW + 6120) == 2
+
+
+def test_what_was_said_before_the_clock_was_set_back_keeps_nothing_back(responding: Respond) -> None:
+    monitor = responding()
+    told(monitor, 0)
+    told(monitor, HOUR / 2, cleared=True)
+    assert told(monitor, 10 * HOUR, since=NOW + 10 * HOUR) == 1
+    told(monitor, -9 * HOUR, since=NOW + 10 * HOUR, cleared=True)
+    assert told(monitor, HOUR / 2, since=NOW + 2 * HOUR) == 2
 
 
 @pytest.mark.slow
@@ -238,11 +279,13 @@ def test_an_answer_that_is_lost_makes_no_second_issue_and_no_second_comment(resp
     assert (monitor.states, len(monitor.said)) == (["closed"], 2)
 
 
-def test_github_that_asks_to_wait_for_long_is_not_asked_before(responding: Respond) -> None:
+@pytest.mark.parametrize("fault", [too_fast(1800), says(503, retry_after="1800")])
+@pytest.mark.parametrize("of", ["GET", "POST"])
+def test_github_that_asks_to_wait_for_long_is_not_asked_before(responding: Respond, fault: Fault, of: str) -> None:
     monitor = responding()
-    monitor.github.next(too_fast(1800))
+    monitor.github.next(fault, fault, of=of)
     journal = monitor.work(trip())
-    assert journal.wait_until == NOW + 1800
+    assert (journal.wait_until, len(monitor.github.faults)) == (NOW + 1800, 1)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 from beampermit.monitoring.response.candidates import stored
 from beampermit.monitoring.response.proposals import NewLimits
 from support.github_server import meanwhile
-from support.responses import DAY, HOUR, NOW, Responding, result, trip
+from support.responses import DAY, HOUR, NOW, Responding, late, result, trip
 
 Respond = Callable[..., Responding]
 LIMITS = {"new_limits": lambda _: NewLimits({"metrics/calibration.json": "{}\n"}, "From 4 weeks.")}
@@ -96,6 +96,21 @@ def test_what_is_new_is_said_once_though_they_count_other_episodes(responding: R
         monitor.work(result=result(NOW, on.model_copy(update={"bypassed_until": None})))
     saw(other, 3 * HOUR, level="MAJOR", cleared=True)
     assert saw(other, HOUR / 2, level="MAJOR", since=other.at) == 6
+
+
+@pytest.mark.slow
+def test_truth_that_both_judge_late_is_said_once_each_time(responding: Respond) -> None:
+    """One round of each sees an alarm end and begin; the windows of these rounds end at other times."""
+    one, other = (responding(folder=name) for name in ("one", "other"))
+    for monitor in (one, other):
+        monitor.work(late(trip(), NOW), after=300)
+    for number in range(1, 4):
+        since = NOW + (number - 1) * DAY
+        ended, begun = late(trip(since=since, cleared=True), since + HOUR), late(trip(since=since + DAY), since + DAY)
+        for monitor, after in ((one, 60), (other, 400)):
+            window = trip().window.model_copy(update={"until": monitor.at + after})
+            monitor.work(*(of.model_copy(update={"window": window}) for of in (ended, begun)), after=after)
+            assert len(one.said) == number
 
 
 def test_what_the_monitor_of_the_other_machine_closed_no_person_closed(responding: Respond) -> None:
