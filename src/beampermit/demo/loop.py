@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from beampermit.demo.control_room import ControlRoom
-from beampermit.demo.pull_requests import PullRequests
-from beampermit.demo.stage import TRACKING, Stage, UnexpectedError
+from beampermit.demo.pull_requests import open_pull_request, report_of
+from beampermit.demo.stage import TRACKING, Running, Stage, UnexpectedError, background
 from beampermit.environments.environment import environment_of
 from beampermit.files import write_text
 from beampermit.git import Git
@@ -30,6 +30,7 @@ PEOPLE = {
 """Answers that the template leaves to the user."""
 FIRST = "The first model"
 BETTER, STALE, OUTSIDE = "better-model", "stale-lock", "data-outside-range"
+REGISTRY = "registry"
 BETTER_FEATURES = (
     *("spread", "line", "kurtosis", "jump", "repeated"),
     *("longest", "distinct", "steadiness", "innovation", "surprise", "disorder"),
@@ -54,18 +55,18 @@ def loop() -> Iterator[Step]:
 
     What is judged in the background uses the core that the steps of one core leave.
     """
-    with closing(PullRequests()) as opened, closing(Registry()) as registry:
+    with background() as running:
         yield Step("Generate a project and lock its environment", generate)
-        yield Step("Install the environment from the lock; make a registry", partial(install, registry))
-        yield Step("Create the dataset and train the first model", partial(reproduce, registry))
-        yield Step("Open a pull request: a new dependency", partial(open_stale, opened))
+        yield Step("Install the environment from the lock; make a registry", partial(install, running))
+        yield Step("Create the dataset and train the first model", partial(reproduce, running))
+        yield Step("Open a pull request: a new dependency", partial(open_stale, running))
         yield Step("Check the first model, sign its permit, promote it", promote_first)
         title = "Open two more: a better model, and data outside the contract's physical range"
-        yield Step(title, partial(open_two, opened))
-        yield Step("Judged: a new dependency, but a stale lock", partial(stale_lock, opened))
-        yield Step("Judged: a better model", partial(better_model, opened))
+        yield Step(title, partial(open_two, running))
+        yield Step("Judged: a new dependency, but a stale lock", partial(stale_lock, running))
+        yield Step("Judged: a better model", partial(better_model, running))
         yield Step("Merge the better model and release it", merge)
-        yield Step("Judged: data outside the contract's physical range", partial(data_outside_range, opened))
+        yield Step("Judged: data outside the contract's physical range", partial(data_outside_range, running))
         yield Step("Roll back to the first model", roll_back)
 
 
@@ -91,35 +92,19 @@ def generate(stage: Stage) -> str:
     return f"{files} files in {stage.project.name}/, with {stage.origin.name}/ in the role of GitHub"
 
 
-class Registry:
-    """Its tables are made in the background, while the first model is trained."""
-
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-
-    def begin(self, stage: Stage) -> None:
-        self._making = stage.start("mlflow", "db", "upgrade", stage.environment[TRACKING], name="registry")
-        self._stack.callback(self._making.close)
-
-    def wait(self) -> None:
-        self._making.printed_at_end(0)
-
-    def close(self) -> None:
-        self._stack.close()
-
-
-def install(registry: Registry, stage: Stage) -> str:
-    registry.begin(stage)
+def install(running: dict[str, Running], stage: Stage) -> str:
+    """The registry's tables are made until the first model is trained."""
+    running[REGISTRY] = stage.start("mlflow", "db", "upgrade", stage.environment[TRACKING], name=REGISTRY)
     stage.beampermit("env", "install")
     packages = (stage.project / "uv.lock").read_text().count("[[package]]")
     return f"{packages} packages, each locked with its SHA-256"
 
 
-def reproduce(registry: Registry, stage: Stage) -> str:
+def reproduce(running: dict[str, Running], stage: Stage) -> str:
     _pipeline(stage, FIRST)
     stage.git("push", "--quiet", "--set-upstream", "origin", "main")
     stage.git("remote", "set-head", "origin", "main")
-    registry.wait()
+    running[REGISTRY].printed_at_end(0)
     return f"auc {_metric(stage, 'auc'):.4f}"
 
 
@@ -137,41 +122,41 @@ def promote_first(stage: Stage) -> str:
     return "every interlock passed; version 1 is the champion (a local stand-in for GitHub protects the branch)"
 
 
-def open_stale(opened: PullRequests, stage: Stage) -> str:
+def open_stale(running: dict[str, Running], stage: Stage) -> str:
     _branch(stage, STALE)
     _edit(stage.project / "pyproject.toml", r"(?m)^dependencies = \[\n", 'dependencies = [\n  "rich",\n')
     _commit(stage, "Use rich")
-    opened.open(stage, STALE)
+    running[STALE] = open_pull_request(stage, STALE)
     stage.git("checkout", "--quiet", "main")
     return "the workflow judges it while the first model is checked"
 
 
-def open_two(opened: PullRequests, stage: Stage) -> str:
+def open_two(running: dict[str, Running], stage: Stage) -> str:
     """The workflow judges one while the other is made."""
     before = _metric(stage, "auc")
     _branch(stage, BETTER)
     _edit(stage.project / "params.yaml", r"features: \[.*\]", f"features: [{', '.join(BETTER_FEATURES)}]")
     _pipeline(stage, "Add features for stuck, noisy and disordered signals")
-    opened.open(stage, BETTER)
+    running[BETTER] = open_pull_request(stage, BETTER)
     after = _metric(stage, "auc")
     _branch(stage, OUTSIDE)
     _edit(stage.project / "contract.yaml", r"amplitude: [\d.]+", "amplitude: 30.0")
     _pipeline(stage, "Simulate larger corrector kicks")
-    opened.open(stage, OUTSIDE)
+    running[OUTSIDE] = open_pull_request(stage, OUTSIDE)
     return f"auc {before:.4f} → {after:.4f} with the better model, which is judged while the other one is made"
 
 
-def stale_lock(opened: PullRequests, stage: Stage) -> str:
-    return _refused(opened.report(stage, STALE, expect=1), "ENV002")
+def stale_lock(running: dict[str, Running], stage: Stage) -> str:
+    return _refused(report_of(stage, STALE, running[STALE], expect=1), "ENV002")
 
 
-def better_model(opened: PullRequests, stage: Stage) -> str:
-    opened.report(stage, BETTER, expect=0)
+def better_model(running: dict[str, Running], stage: Stage) -> str:
+    report_of(stage, BETTER, running[BETTER], expect=0)
     return "every interlock passed"
 
 
-def data_outside_range(opened: PullRequests, stage: Stage) -> str:
-    return _refused(opened.report(stage, OUTSIDE, expect=1), "DAT004")
+def data_outside_range(running: dict[str, Running], stage: Stage) -> str:
+    return _refused(report_of(stage, OUTSIDE, running[OUTSIDE], expect=1), "DAT004")
 
 
 def merge(stage: Stage) -> str:

@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -199,6 +199,17 @@ class Running:
         """End it. A rehearsal removes what it made, which may take a while."""
         self.process.terminate()
         self.process.wait()
+
+
+@contextmanager
+def background() -> Iterator[dict[str, Running]]:
+    """For commands that go on while other steps are played, by names; what still runs is ended."""
+    running = dict[str, Running]()
+    try:
+        yield running
+    finally:
+        for one in running.values():
+            one.close()
 
 
 def _expected(finished: Finished, code: int, log: Path) -> Finished:

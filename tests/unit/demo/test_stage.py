@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from beampermit.cli.demo import Only, _summary, demo
-from beampermit.demo.stage import Stage, UnexpectedError
+from beampermit.demo.stage import Stage, UnexpectedError, background
 from beampermit.errors import BadInput
 
 
@@ -77,9 +78,11 @@ def test_a_command_in_the_background_gives_what_it_prints_or_names_its_log(tmp_p
 def test_what_is_judged_in_the_background_ends_with_the_demo(tmp_path: Path) -> None:
     stage = Stage.prepare(tmp_path / "demo")
     stage.project.mkdir()
-    running = stage.start("sleep", "600", name="judged")
-    running.close()
-    assert running.process.returncode == -signal.SIGTERM
+    with suppress(UnexpectedError), background() as running:
+        running["judged"] = stage.start("sleep", "600", name="judged")
+        running["made"] = stage.start("sleep", "600", name="made")
+        stage.run("false")
+    assert [one.process.returncode for one in running.values()] == [-signal.SIGTERM] * 2
 
 
 def test_demo_commits_under_its_own_name(tmp_path: Path) -> None:
