@@ -40,7 +40,7 @@ def test_a_good_workflow_succeeds_and_leaves_logs(repository, results) -> None:
         repository("""
           one:
             runs-on: ubuntu-latest
-            steps: [{run: echo beam; sleep 0.3}] # act may lose what is said at the end
+            steps: [{run: echo beam; sleep 0.3}] # act may lose its last words
           two:
             name: the second
             needs: one
@@ -75,7 +75,7 @@ def test_a_job_that_fails_is_named_with_what_it_said(repository, results) -> Non
         repository("""
           one:
             runs-on: ubuntu-latest
-            steps: [{name: Look, run: 'echo the magnet is off; sleep 0.3; exit 3'}] # act may lose what is said at the end
+            steps: [{name: Look, run: 'echo the magnet is off; sleep 0.3; exit 3'}] # act may lose its last words
           after:
             needs: one
             runs-on: ubuntu-latest
@@ -104,7 +104,7 @@ def test_errors_of_a_job_are_shown_before_its_last_words(repository) -> None:
               - run: |
                   echo "::error file=uv.lock,title=ENV002 fresh::the lock is stale%0Afix it"
                   echo good bye
-                  sleep 0.3 # act may lose what is said at the end
+                  sleep 0.3 # act may lose its last words
                   exit 1
         """)
     )
