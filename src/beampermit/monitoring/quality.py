@@ -58,6 +58,8 @@ class Truth:
     """Windows that were judged before much of this truth was known, oldest first."""
     note: str = ""
     """What did not count."""
+    late: tuple[str, ...] = ()
+    """What of `filled_in` does not count, or not yet."""
 
     @cached_property
     def newest(self) -> float:
@@ -146,6 +148,7 @@ def quality(truths: Sequence[Truth], contract: Contract, limits: Limits, until: 
     Several readings of an output are of windows one after another, the newest last.
     """
     oldest = min(truths, key=lambda truth: truth.newest)
+    notes = [*(one.note for one in truths), *(note for one in truths for note in one.late)]
     age = min(until - oldest.newest, until)
     yield Reading(
         check="MON007",
@@ -153,7 +156,7 @@ def quality(truths: Sequence[Truth], contract: Contract, limits: Limits, until: 
         value=max(age, 0.0),
         limit=contract.monitoring.truth_after,
         unit="s",
-        detail=_age(oldest, f" of {', '.join(oldest.values)}" if len(truths) > 1 else "", [one.note for one in truths]),
+        detail=_age(oldest, f" of {', '.join(oldest.values)}" if len(truths) > 1 else "", notes),
     )
     yield from distances((window for truth in truths for window in truth.windows), contract, limits)
 

@@ -21,6 +21,8 @@ LEVELS: tuple[Level, ...] = ("NO_ALARM", "MINOR", "MAJOR", "INVALID")
 """Worst last."""
 MOST_WINDOWS = 100
 """As many as a contract may count."""
+TOLD = ("told", "told_since", "ended")
+"""What of `Judged` trips have told."""
 NOT_A_NUMBER = "the reading, or its limit, is no number from 0 on"
 
 
@@ -36,6 +38,13 @@ class Latch(Record):
     """Since when it would be the other way, but for the delay; s since 1970."""
 
 
+class Ended(Record):
+    """An alarm that trips told of, as raised and as cleared."""
+
+    since: Number
+    until: Number
+
+
 class Judged(Record):
     """What is kept of a check and subject. There is a latch for each level but the first."""
 
@@ -48,6 +57,8 @@ class Judged(Record):
     """The worst level of the alarm that a trip told of."""
     told_since: Number | None = None
     """The time in that trip's name."""
+    ended: Annotated[tuple[Ended, ...], Field(max_length=MOST_WINDOWS)] = ()
+    """Of what arrives late, in the order in which they were told: more truth of those times tells of them no more."""
 
     @property
     def level(self) -> Level:
@@ -109,7 +120,8 @@ class TripRules:
 
         `filled_in` are of windows that were judged before much of their truth was known, oldest first. They may raise
         an alarm, and clear none: that it was well an older day says nothing of now. One that they raise, and that is
-        over by those windows or newer ones, is told as raised and as cleared.
+        over by those windows or newer ones, is told as raised and as cleared. What was told of a time is not told
+        again for more truth about it.
         """
         fresh = before.version != window.version
         known = {} if fresh else {one.reading.key: one for one in before.judged}
@@ -117,9 +129,9 @@ class TripRules:
         counts = abs(elapsed) >= self.rule.every / 2  # a clock that was set back says nothing of how much time went by
         judged, trips, now = dict(known), list[Trip | None](), {reading.key for reading in readings}
         for key, late in groupby(sorted(map(sound, filled_in), key=lambda one: one.key), key=lambda one: one.key):
-            for one in _behind(judged.get(key), [*late], self.rule):
-                told = {name: getattr(judged[key], name) for name in ("told", "told_since")} if key in judged else {}
-                judged[key], trip = self._tell(one.model_copy(update=told), window)
+            for one, until in _behind(judged.get(key), [*late], self.rule):
+                told = {name: getattr(judged[key], name) for name in TOLD} if key in judged else {}
+                judged[key], trip = self._tell(one.model_copy(update=told), window, until)
                 trips.append(trip)
         for reading in map(sound, readings):
             at = window.until if reading.newest is None else reading.newest
@@ -141,11 +153,16 @@ class TripRules:
         standings.sort(key=_worst_first)
         return Outcome(state=after, standings=tuple(standings), trips=(*ended, *filter(None, trips)))
 
-    def _tell(self, judged: Judged, window: Window) -> tuple[Judged, Trip | None]:
+    def _tell(self, judged: Judged, window: Window, ended: float | None = None) -> tuple[Judged, Trip | None]:
+        """`ended` is when an alarm ended that is cleared: at first since when it is well."""
         level, told = Severity[judged.level], Severity[judged.told]
         if told and not level:
             trip = _cleared(self.model, window.version, judged, window)
-            return judged.model_copy(update={"told": LEVELS[0], "told_since": None}), trip
+            after = judged.model_copy(update={"told": LEVELS[0], "told_since": None})
+            if judged.reading.newest is None:
+                return after, trip
+            one = Ended(since=trip.standing.since, until=judged.since if ended is None else ended)
+            return after.model_copy(update={"ended": (*judged.ended, one)[-MOST_WINDOWS:]}), trip
         if level <= told or self.bypass(judged.reading):
             return judged, None
         since = judged.since if judged.told_since is None else judged.told_since
@@ -200,29 +217,49 @@ def _next(before: Judged | None, reading: Reading, until: float, rule: Monitorin
     return after.model_copy(update={"since": until if turned else min(before.since, until)})
 
 
-def _behind(before: Judged | None, readings: Sequence[Reading], rule: Monitoring) -> Iterator[Judged]:
-    """What windows of older truth make of an alarm that is not so bad yet, and how it was, where that is over: m of n
-    among themselves, for the windows since then are counted already. Nothing where they raise nothing.
+def _behind(before: Judged | None, readings: Sequence[Reading], rule: Monitoring) -> Iterator[tuple[Judged, float]]:
+    """What windows of older truth make of an alarm that is not so bad yet, and how it was, where that is over, with the
+    time up to which they were in alarm: m of n among themselves, for the windows since then are counted already.
+    Nothing where they raise nothing that was not told.
     """
-    one, found = None, before
+    if before is None:
+        began, until = readings[0].newest or 0.0, readings[-1].newest or 0.0
+        before = Judged(reading=readings[-1], since=began, until=until)
+    found = [
+        (one, until)
+        for one, until in _alarms(readings, rule)
+        if Severity[one.level] > Severity[before.level] and not _was_told(before, one.since, until, rule)
+    ]
+    well = before.level == LEVELS[0]
+    for one, until in found if well else found[:1]:  # an alarm that is on gets worse once
+        both = zip(before.latches, one.latches, strict=True)
+        latches = tuple(Latch(on=True) if late.on and not now.on else now for now, late in both)
+        # Up to when truth was judged is not set back.
+        reading = one.reading.model_copy(update={"newest": before.reading.newest})
+        since = one.since if well else min(before.since, one.since)
+        yield before.model_copy(update={"reading": reading, "latches": latches, "since": since}), until
+        if well and (until < (readings[-1].newest or 0.0) or _was_good(before, until, rule)):
+            yield before, until
+
+
+def _alarms(readings: Sequence[Reading], rule: Monitoring) -> Iterator[tuple[Judged, float]]:
+    """The alarms that windows raise by themselves, each at its worst, with the time of its last window in alarm."""
+    one, worst, until = None, None, 0.0
     for reading in readings:
         one = _next(one, reading, reading.newest or 0.0, rule)
-        if Severity[one.level] > Severity[found.level if found else LEVELS[0]]:
-            found = one
-    if one is None or found is None or found is before:
-        return
-    if before is None:
-        yield found
-        return
-    both = zip(before.latches, found.latches, strict=True)
-    latches = tuple(Latch(on=True) if late.on and not now.on else now for now, late in both)
-    # Up to when truth was judged is not set back.
-    reading = found.reading.model_copy(update={"newest": before.reading.newest})
-    well = before.level == LEVELS[0]
-    since = found.since if well else min(before.since, found.since)
-    yield before.model_copy(update={"reading": reading, "latches": latches, "since": since})
-    if well and (one.level == LEVELS[0] or _was_good(before, one.until, rule)):
-        yield before
+        if one.level != LEVELS[0]:
+            worst = one if worst is None or Severity[one.level] > Severity[worst.level] else worst
+            until = one.until
+        elif worst:
+            yield worst, until
+            worst = None
+    if worst:
+        yield worst, until
+
+
+def _was_told(judged: Judged, since: float, until: float, rule: Monitoring) -> bool:
+    """Whether an alarm of that time was told, and is over: by other windows it may be a few of them off."""
+    return any(one.since - rule.of * rule.window < until and since < one.until + rule.window for one in judged.ended)
 
 
 def _was_good(judged: Judged, since: float, rule: Monitoring) -> bool:

@@ -52,7 +52,7 @@ class Truths:
         for read in (self._of_table, self._of_pvs):
             try:
                 those, after = read(watched, until, before, problems), dict[str, Seen]()
-                found += [self._filled_in(truth, watched, until, seen, after) for truth in those]
+                found += [self._filled_in(truth, watched, until, before, seen, after) for truth in those]
                 now |= after
             except BeampermitError as error:
                 problems.append(plain(error))
@@ -97,17 +97,28 @@ class Truths:
         return [self._compared(truth, [output], watched, until, before) for output, truth in truths]
 
     def _filled_in(
-        self, truth: Truth, watched: Watched, until: float, seen: Mapping[str, Seen], after: dict[str, Seen]
+        self,
+        truth: Truth,
+        watched: Watched,
+        until: float,
+        before: RuleState,
+        seen: Mapping[str, Seen],
+        after: dict[str, Seen],
     ) -> Truth:
         """With the windows that a table fills in; `after` gets what is seen then. Of PVs nobody fills in what was."""
-        contract, pvs = watched.contract, {one.name for one in watched.contract.signals.outputs if one.target_pv}
-        for name in truth.values if self._table else truth.values.keys() - pvs:
+        contract, outputs = watched.contract, watched.contract.signals.outputs
+        several = sum(bool(one.target or one.target_pv) for one in outputs) > 1
+        pvs = {one.name for one in outputs if one.target_pv and not self._table}
+        for name in truth.values:
             own = truth.of([name])
-            if found := filled_in(own, seen.get(name), watched.version, contract.monitoring, until):
-                windows = compare_windows(own, self._log, contract, until, found.ends, version=watched.version)
-                note = "; ".join(filter(None, [truth.note, found.note]))
-                truth = replace(truth, filled_in=(*truth.filled_in, *windows), note=note)
-                after[name] = found.seen
+            judged = max(_compared_until(before, watched, [name]), default=-math.inf)
+            found = filled_in(own, seen.get(name), watched.version, contract.monitoring, until, judged)
+            if found is None or name in pvs:
+                continue
+            windows = compare_windows(own, self._log, contract, until, found.ends, version=watched.version)
+            said = filter(None, [found.note(name if several else "")])
+            truth = replace(truth, filled_in=(*truth.filled_in, *windows), late=(*truth.late, *said))
+            after[name] = found.seen
         return truth
 
     def _compared(
@@ -130,10 +141,16 @@ def _judged(before: RuleState, watched: Watched, until: float, outputs: Sequence
     """Up to when predictions of this version were compared with their truth; at first since its promotion, as long as
     truth may be late.
     """
-    of = [one.reading for one in before.judged if one.reading.check == "MON007" and one.reading.subject in outputs]
-    times = [one.newest for one in of if one.newest is not None]
-    if times and before.version == watched.version:
+    if times := _compared_until(before, watched, outputs):
         return min(max(times), until)  # a clock may have been set back
     event = watched.declared.event
     promoted = event.moment.timestamp() if event else until
     return min(max(promoted, until - watched.contract.monitoring.truth_after), until)
+
+
+def _compared_until(before: RuleState, watched: Watched, outputs: Sequence[str]) -> list[float]:
+    """Of each of these outputs that was, the newest truth that was compared with predictions of this version."""
+    if before.version != watched.version:
+        return []
+    of = [one.reading for one in before.judged if one.reading.check == "MON007" and one.reading.subject in outputs]
+    return [one.newest for one in of if one.newest is not None]

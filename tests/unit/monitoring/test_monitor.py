@@ -405,8 +405,8 @@ def test_labels_of_an_older_day_that_come_after_a_newer_one_are_judged(watched: 
     # Of a window that ended more than eleven hours ago, too late: it is said.
     assert judged(0, *late) == []
     assert found["MON007 truth"].endswith(
-        "; 12 rows filled in behind it wait for more of their window;"
-        " 108 rows filled in behind it came later than monitoring.truth_after and did not count"
+        "; 12 rows filled in behind newer truth wait for more of their window;"
+        " 108 rows filled in behind newer truth came later than monitoring.truth_after and did not count"
     )
     # The hours since then were good.
     told = [("MAJOR", False), ("NO_ALARM", True)]

@@ -18,7 +18,7 @@ from beampermit.errors import BadInput
 from beampermit.live.promoted.promoted import Declared
 from beampermit.monitoring.quality import MOST_WINDOWS, Truth, _ends, compare, quality
 from beampermit.monitoring.readings import readings
-from beampermit.monitoring.trip_rules import RuleState
+from beampermit.monitoring.trip_rules import Judged, RuleState
 from beampermit.monitoring.truth_recorder import TruthRecorder
 from beampermit.monitoring.truth_tables import read_table
 from beampermit.monitoring.truths import Truths
@@ -191,6 +191,68 @@ def test_each_output_of_a_table_has_its_own_newest_truth(tmp_path: Path, log: Pa
     assert age.detail == "the newest truth of orbit is so old; 300 newer rows without one"
     assert (of_score.subject, of_score.newest) == ("score", BEGAN + 398)
     assert problems == ["metrics/limits.json has no limit of the distance of orbit from the truth"]
+
+
+@pytest.mark.slow
+def test_labels_of_the_end_of_a_window_that_are_filled_in_are_compared(
+    tmp_path: Path, log: Path, contract_text: str
+) -> None:
+    """As those of whole hours are. What waits is said of each output, and what the table says, once."""
+    contract = monitored_contract(contract_text, window="100s", truth_within="5s")
+    score, orbit = SIGNALS["outputs"]
+    signals = contract.signals.model_validate({**SIGNALS, "outputs": [score, {**orbit, "target": "orbits"}]})
+    contract = contract.model_copy(update={"signals": signals})
+    declared = Declared(3, None, b"", cast(Any, None), contract, tmp_path)
+    limits = usual_limits(contract_text)
+    watched = Watched(declared, limits)
+    judged = [
+        Judged(reading=Reading(check="MON007", subject=name, value=0.0, limit=1.0, newest=at), since=at, until=at)
+        for name, at in (("score", BEGAN + 398), ("orbit", BEGAN + 396))
+    ]
+    before = RuleState(version=3, judged=tuple(judged))
+    truths = Truths(log, tmp_path / "truth.parquet", None, TruthRecorder(tmp_path / "pvs"))
+    newest = table().slice(ROWS - 120)
+    times, fault = newest["time"].to_pylist(), [str(one) for one in newest["fault"].to_pylist()]
+    orbits: list[Any] = [*answers(drawn(ROWS))["orbit"][-120:].tolist()]
+    fault[0], orbits[-3:] = "unsure", [None] * 3
+
+    def read(seen: Any, number: int, of_orbit: int) -> tuple[list[Truth], Any]:
+        at = [BEGAN + 100 + 0.01 * (place // 3) for place in range(number)]
+        columns = {
+            "time": [*times, *at],
+            "device": [*newest["device"].to_pylist(), *(DEVICES[place % 3] for place in range(number))],
+            "fault": pa.array([*fault, *["9.0"] * number]),
+            "orbits": pa.array([*orbits, *[[0.0] * 8] * of_orbit, *[None] * (number - of_orbit)]),
+        }
+        pq.write_table(pa.table(columns), tmp_path / "truth.parquet")
+        found, _, after = truths.read(watched, NOW, before, seen)
+        return sorted(found, key=lambda one: one.newest), after
+
+    _, seen = read({}, 0, 0)
+    (of_orbit, of_score), seen = read(seen, 21, 9)
+    assert of_orbit.filled_in == ()
+    (window,) = of_score.filled_in
+    assert (window.until, len(window.far["score"])) == (BEGAN + 100, 15)
+    assert window.far["score"].mean() > 8
+    (of_orbit, of_score), _ = read(seen, 27, 12)
+    assert next(quality([of_orbit, of_score], contract, limits, NOW)).detail == (
+        "the newest truth of orbit is so old; 3 newer rows without one;"
+        " 1 row of column 'fault' say 'unsure' or the like, which is no number;"
+        " 12 rows of orbit filled in behind newer truth wait for more of their window;"
+        " 6 rows of score filled in behind newer truth wait for more of their window"
+    )
+
+
+@pytest.mark.slow
+def test_truth_of_which_nothing_was_judged_is_not_judged_twice(tmp_path: Path, log: Path, contract_text: str) -> None:
+    """Too few rows at first: all windows are yet to be judged, and none is filled in."""
+    contract = monitored_contract(contract_text, window="100s")
+    watched = Watched(Declared(3, None, b"", cast(Any, None), contract, tmp_path), usual_limits(contract_text))
+    truths, seen = Truths(log, tmp_path / "truth.parquet", None, TruthRecorder(tmp_path / "pvs")), {}
+    for first in (ROWS - 6, 0):
+        pq.write_table(table().slice(first), tmp_path / "truth.parquet")
+        (truth,), _, seen = truths.read(watched, NOW, RuleState(version=3), seen)
+        assert truth.filled_in == ()
 
 
 def labels(fault: Any, **columns: Any) -> pa.Table:
