@@ -37,7 +37,9 @@ class Part:
 class Apart:
     """Asks for rows, which have numbers, and remembers those for which the model raised the last time."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        """`most`: questions that are asked at once to find rows."""
+        self._most = most
         self.reasons: dict[int, Invalid] = {}
         """Of the rows that have no answer because it raised."""
         self._alone: list[int] = []
@@ -52,7 +54,7 @@ class Apart:
         No question is begun after `until`, by the monotonic clock, but for the first. Raises `ModelError` where the
         model does not answer for another reason.
         """
-        questions = _Questions(ask, inputs, until)
+        questions = _Questions(ask, inputs, until, self._most)
         places = np.arange(len(numbers))
         place_of = {number: place for place, number in enumerate(numbers)} if self._alone else {}
         alone = [place_of[number] for number in self._alone if number in place_of]
@@ -76,33 +78,34 @@ class Apart:
             self._alone += numbers
 
 
-def together(parts: Sequence[Part], count: int) -> tuple[dict[str, np.ndarray] | None, np.ndarray | None]:
-    """The answers of all parts in the order of their `count` rows, and which rows have one: None where all have.
+def together(
+    parts: Sequence[Part], count: int, shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[dict[str, np.ndarray] | None, np.ndarray]:
+    """The answers of all parts in the order of their `count` rows, and of each row whether it has one.
 
-    An output that has different shapes is left out. None in place of the answers where no row has one.
+    None in place of the answers where no row has one. `shapes` are those of a row of each output: one that a part gives
+    in another shape is left out, whatever the others have. What one question answered for all rows is as it was given.
     """
     answered = [(part.places, part.answers) for part in parts if not isinstance(part.answers, Invalid)]
-    if not answered:
-        return None, None
-    if len(answered[0][0]) == count:
-        return answered[0][1], None
     has = np.zeros(count, bool)
     for places, _ in answered:
         has[places] = True
-    names = answered[0][1]
-    found = {name: _in_order([(places, answers.get(name)) for places, answers in answered], count) for name in names}
-    return {name: values for name, values in found.items() if values is not None}, None if has.all() else has
+    if not answered:
+        return None, has
+    if len(answered[0][0]) == count:
+        return answered[0][1], has
+    found = {
+        name: _in_order([(places, answers.get(name)) for places, answers in answered], (count, *shape))
+        for name, shape in shapes.items()
+    }
+    return {name: values for name, values in found.items() if values is not None}, has
 
 
-def _in_order(parts: Sequence[tuple[np.ndarray, np.ndarray | None]], count: int) -> np.ndarray | None:
-    """None where two parts have different shapes, or one has not a value for each of its rows."""
-    whole: np.ndarray | None = None
+def _in_order(parts: Sequence[tuple[np.ndarray, np.ndarray | None]], shape: tuple[int, ...]) -> np.ndarray | None:
+    """An array of this shape; None where a part has another. Nothing is made of a shape that a model gave."""
+    whole = np.full(shape, np.nan)
     for places, values in parts:
-        if values is None or len(values) != len(places):
-            return None
-        if whole is None:
-            whole = np.full((count, *values.shape[1:]), np.nan)
-        if values.shape[1:] != whole.shape[1:]:
+        if values is None or values.shape != (len(places), *shape[1:]):
             return None
         whole[places] = values
     return whole
@@ -111,8 +114,8 @@ def _in_order(parts: Sequence[tuple[np.ndarray, np.ndarray | None]], count: int)
 class _Questions:
     """About the same rows, at one time."""
 
-    def __init__(self, ask: Ask, inputs: Mapping[str, np.ndarray], until: float):
-        self._ask, self._inputs, self._until = ask, inputs, until
+    def __init__(self, ask: Ask, inputs: Mapping[str, np.ndarray], until: float, most: int):
+        self._ask, self._inputs, self._until, self._most = ask, inputs, until, most
         self._asked = 0
 
     def in_halves(self, places: np.ndarray) -> list[Part]:
@@ -151,7 +154,7 @@ class _Questions:
 
     @property
     def _spent(self) -> bool:
-        return self._asked >= MOST or self._late
+        return self._asked >= self._most or self._late
 
     def _one(self, places: np.ndarray) -> Part:
         self._asked += 1

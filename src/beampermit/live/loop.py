@@ -53,21 +53,26 @@ class Standing:
 
 @dataclass(frozen=True)
 class _Asked:
-    """The rows that the model was asked for, its answers, which of the rows have one, and how long it took."""
+    """The rows that the model was asked for with their numbers, its answers, which of the rows have one, and how long
+    it took. No answers where none has one.
+    """
 
+    numbers: np.ndarray
     rows: Rows
     answers: dict[str, np.ndarray] | None
-    answered: np.ndarray | None
+    answered: np.ndarray
     took: float
 
-    @property
-    def without_vain(self) -> _Asked | None:
-        """Without rows that were asked for once more in vain: they were told when they were due."""
-        if self.answers is None or self.answered is None:
-            return self if self.answers else None
-        has = self.answered
-        answers = {name: values[has] for name, values in self.answers.items()}
-        return _Asked(self.rows.take(np.flatnonzero(has)), answers, None, self.took)
+    def only(self, some: np.ndarray) -> _Asked | None:
+        """Of `some` of the rows, among which are all that have an answer."""
+        if some.all():
+            return self
+        if not some.any():
+            return None
+        answers = self.answers
+        if answers is not None:
+            answers = {name: values[some] for name, values in answers.items()}
+        return _Asked(self.numbers[some], self.rows.take(np.flatnonzero(some)), answers, self.answered[some], self.took)
 
 
 class Loop:
@@ -93,7 +98,10 @@ class Loop:
         self._began = time.monotonic()
         self._shown: dict[str, Value] = {}
         self._good = {pv: LastGood(plug.signal, contract.fallback) for plug in wiring.outputs for pv in plug.pvs}
+        self._shapes = {plug.signal.name: plug.signal.shape for plug in wiring.outputs}
         self._asked = np.full(len(wiring.rows), -1, np.int64)
+        self._told = np.full(len(wiring.rows), -1, np.int64)
+        """Samples of a row when an update had it last, with an answer or without."""
         self._owed = np.zeros(len(wiring.rows), bool)
         self._expires = np.full(len(wiring.rows), np.inf)
         self._answered: list[dict[str, np.ndarray | Invalid]] = [{} for _ in wiring.rows]
@@ -148,15 +156,14 @@ class Loop:
         rows = assemble(self.wiring, self.latest.read(), self.contract.serving, now, self._elapsed, self.trigger.shot)
         due = self._is_due(rows, due)
         asked = self._ask(rows, due)
-        if asked and not due:
-            asked = asked.without_vain
+        told = self._to_tell(asked, due) if asked else None
         values = self._values(rows, now)
         changed = {pv: value for pv, value in values.items() if _differs(value, self._shown.get(pv))}
         self._shown = values
         health = self._health(rows, values, now)
-        if asked is None:
+        if told is None:
             return Update(changed, health, at=now)
-        return Update(changed, health, asked.rows, asked.answers, asked.answered, asked.took, now)
+        return Update(changed, health, told.rows, told.answers, told.answered, told.took, now)
 
     def _begin_anew(self) -> None:
         """All rows are asked for again, as soon as nothing is wrong with them."""
@@ -191,12 +198,22 @@ class Loop:
                 parts = self._apart.ask(model.ask, new.tolist(), asked.inputs, until)
         except ModelError as error:
             self._failure = Invalid(Status.UDF if isinstance(error, NotLoaded) else Status.CALC, str(error))
-            return _Asked(asked, None, None, time.monotonic() - began)
+            return _Asked(new, asked, None, np.zeros(len(new), bool), time.monotonic() - began)
         for part in parts:
             self._take(rows, new[part.places], part.answers)
         self._failure = self._raises_for_all(rows)
-        answers, answered = together(parts, len(new))
-        return _Asked(asked, answers, answered, time.monotonic() - began)
+        answers, answered = together(parts, len(new), self._shapes)
+        return _Asked(new, asked, answers, answered, time.monotonic() - began)
+
+    def _to_tell(self, asked: _Asked, due: bool) -> _Asked | None:
+        """All rows with an answer; one without, which is asked for in each cycle, where it was due and is new.
+
+        Else one device for which the model raises has a row in the log each time that any other has one.
+        """
+        new = self._told[asked.numbers] != asked.rows.count
+        told = asked.answered | (due & (new | self._makes_all))
+        self._told[asked.numbers[told]] = asked.rows.count[told]
+        return asked.only(told)
 
     def _take(self, rows: Rows, numbers: np.ndarray, answers: dict[str, np.ndarray] | Invalid) -> None:
         """What the model said of rows that it was asked for together."""
@@ -217,13 +234,18 @@ class Loop:
     def _new(self, rows: Rows, due: bool) -> np.ndarray:
         """The rows to ask for: all with something new, or all where a period or a snapshot makes them; and at any time
         those for which the model did not answer."""
-        serving, sound = self.contract.serving, rows.sound
-        if self._failure or (due and (serving.period is not None or serving.snapshot is not None)):
+        sound = rows.sound
+        if self._failure or (due and self._makes_all):
             return sound
         wanted = rows.count[sound] != self._asked[sound] if due else np.zeros(len(sound), bool)
         if self._apart.reasons:
             wanted |= np.isin(sound, list(self._apart.reasons))
         return sound[wanted]
+
+    @property
+    def _makes_all(self) -> bool:
+        """Whether a period or a snapshot makes rows, new or not."""
+        return self.contract.serving.period is not None or self.contract.serving.snapshot is not None
 
     def _values(self, rows: Rows, now: float) -> dict[str, Value]:
         values = {}

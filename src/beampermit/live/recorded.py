@@ -23,7 +23,7 @@ from beampermit.live.answers import first_problem
 from beampermit.live.latest import Fault, Latest, Readings
 from beampermit.live.loop import Loop, Standing
 from beampermit.live.rows import Rows, assemble
-from beampermit.live.sharing import Model
+from beampermit.live.sharing import Model, Raised
 from beampermit.live.update import Value
 from beampermit.live.wiring import Plug, Wire, Wiring
 from beampermit.models.replay import differing_scores
@@ -36,6 +36,25 @@ MOST_NUMBERS = 20_000_000
 """Of all inputs of the rows that are asked for."""
 SECONDS = 5.0
 """For the batches beyond the fewest."""
+
+
+@dataclass
+class _Listened:
+    """A `Model`, and why it raised first: a loop asks on in parts, and nobody sees what that costs each time."""
+
+    model: Model
+    raised: str = ""
+
+    @property
+    def restarts(self) -> int:
+        return self.model.restarts
+
+    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        try:
+            return self.model.ask(inputs)
+        except Raised as error:
+            self.raised = self.raised or str(error)
+            raise
 
 
 @dataclass(frozen=True)
@@ -99,13 +118,13 @@ class RecordedRows:
         chosen = self._chosen(judged.sound, devices)
         where = f"WHERE file_row_number IN ({', '.join(map(str, chosen))})"
         batches = self._batches(where, at_once=devices) if chosen else ()
-        loops: dict[int, Loop] = {}
+        loops, listened = dict[int, Loop](), _Listened(model)
         for asked, batch in enumerate(batches):
             if asked >= FEWEST_BATCHES and time.monotonic() - began > SECONDS:
                 break
             numbers = chosen[asked * devices : (asked + 1) * devices]
             if len(numbers) not in loops:  # the last may be fewer
-                loops[len(numbers)] = self._loop(len(numbers), model)
+                loops[len(numbers)] = self._loop(len(numbers), listened)
             loop = loops[len(numbers)]
             self._put(batch, loop.latest, float(asked))
             loop.cycle(float(asked))
@@ -113,6 +132,9 @@ class RecordedRows:
                 return f"asked for row {numbers[0]}, {loop.failure}"
             if wrong := self._wrong(loop.shown(), numbers, scores):
                 return wrong
+            if listened.raised:
+                at_once = f"asked for {len(numbers)} rows at once, from row {numbers[0]} on"
+                return f"{at_once}, {listened.raised}; asked for fewer at a time, it answers"
         return ""
 
     def _wrong(self, shown: Mapping[str, Value], numbers: list[int], scores: Mapping[str, np.ndarray]) -> str:

@@ -62,16 +62,17 @@ class Health:
 class Update:
     """`values` holds only PVs that changed; `rows` and `answers` are what the model was asked and said, for the log.
 
-    A model that does not answer is asked again five times a second; its rows are here once, when they were due.
+    Rows for which a model does not answer are asked for again in each cycle. They are here once, when they were due,
+    and once more with the answer.
     """
 
     values: Mapping[str, Value]
     health: Health
     rows: Rows | None = None
     answers: Mapping[str, np.ndarray] | None = None
-    """Output -> array of shape (asked rows, *shape); None where the model was not asked or did not answer."""
+    """Output -> array of shape (asked rows, *shape); None where the model was not asked or answered for no row."""
     answered: np.ndarray | None = None
-    """Of each asked row, whether it has answers, for the model raised for the others; None where all have."""
+    """Of each asked row, whether it has answers: a model may raise for some. None where it was not asked."""
     latency: float = 0.0
     """Seconds that the model took."""
     at: float = nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 
 from beampermit.live.apart import MOST, SINGLY, Apart, together
+from beampermit.live.http import inference
 from beampermit.live.rows import Invalid
 from beampermit.live.severity import Severity, Status
 from beampermit.live.sharing import ModelError, Raised
-from support.served import Serve, Served
+from support.served import DEVICES, Serve, Served
 
 RAISES = "the model raised ValueError: no beam"
 TURN = 9.0
@@ -113,6 +115,30 @@ def test_a_model_that_hangs_or_ends_is_asked_no_further() -> None:
     assert len(model.asked) == 1
 
 
+@pytest.mark.parametrize("shape", [(), (0,), (1, 2**20), (1, 0, 2**28, 2**28, 8), (2,)])
+def test_no_shape_that_a_model_gives_costs_other_devices_their_values(serve: Serve, shape: tuple[int, ...]) -> None:
+    """Such as that of `squeeze` on a single row, for which it is asked while another makes it raise."""
+
+    def odd(answers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if len(answers["score"]) > 1:
+            return answers
+        return {**answers, "score": np.broadcast_to(0.0, shape) if np.prod(shape) else np.zeros(shape)}
+
+    served = serve(devices=5)
+    served.model.gives, served.model.raises_for = odd, (TURN,)
+    served.put()
+    served.put((TURN, 0.0, 0.0), device="B1")
+    served.current()
+    update = served.cycle()
+    assert served.says("B1:FAULT") == (Severity.INVALID, Status.CALC, RAISES)
+    assert "in shape" in served.shown("B2:FAULT").message
+    assert served.shown("B5:FAULT").value == 4.0
+    assert update.answers is not None
+    assert update.answers.keys() == {"orbit"}
+    assert update.answered is not None
+    assert update.answered.tolist() == [False, True, True, True, True]
+
+
 def test_answers_of_parts_are_put_together_and_not_where_their_shapes_differ() -> None:
     def odd(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         rows = inputs["row"]
@@ -121,9 +147,8 @@ def test_answers_of_parts_are_put_together_and_not_where_their_shapes_differ() -
         return {"score": rows, "orbit": np.zeros((len(rows), 1 + (0 in rows))), "of all": np.zeros(4)}
 
     parts = Apart().ask(odd, range(4), {"row": np.arange(4.0)}, LATER)
-    answers, answered = together(parts, 4)
+    answers, answered = together(parts, 4, {"score": (), "orbit": (2,), "of all": ()})
     assert answers is not None
-    assert answered is not None
     assert answered.tolist() == [True, False, True, True]
     assert answers.keys() == {"score"}
     assert answers["score"][answered].tolist() == [0.0, 2.0, 3.0]
@@ -144,6 +169,44 @@ def test_a_device_that_makes_it_raise_is_asked_for_again_and_told_once(serving: 
     told = serving.cycle(after=0.2, due=False)
     assert told.rows is not None
     assert (told.rows.names, serving.shown("B2:FAULT").value) == (("B2",), 6.0)
+
+
+def told(served: Served, *devices: str, turn: float = 1.0) -> tuple[str, ...]:
+    """The rows of a cycle in which new turns of these devices have come."""
+    served.at += 0.1
+    for device in devices:
+        served.put((turn, 0.0, 0.0), device=device)
+    rows = served.cycle().rows
+    return rows.names if rows else ()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_row_without_an_answer_is_told_once_though_other_rows_are_due(serving: Served, fails: bool) -> None:
+    """In the log it would have the weight of ten devices, where ten devices send one after another."""
+    serving.model.raises_for = () if fails else (TURN,)
+    serving.model.fails = "the model did not answer within 2 s; its process is started again" if fails else ""
+    if fails:
+        assert told(serving, *DEVICES) == DEVICES
+    assert told(serving, "B2", turn=TURN) == ("B2",)
+    assert [told(serving, device) for device in ("B1", "B3", "B1")] == [("B1",), ("B3",), ("B1",)]
+    assert len(serving.model.asked[-1]["turns"]) == (3 if fails else 1), "it is asked for each time"
+    serving.put((TURN, 0.0, 0.0), device="B2")
+    assert serving.cycle(after=0.1, due=False).rows is None, "it is not due"
+    assert (told(serving), told(serving)) == (("B2",), ()), "what is new is told"
+    serving.model.raises_for, serving.model.fails = (), ""
+    assert "B2" in told(serving, "B1"), "with its answer"
+    serving.model.raises_for = (TURN,)
+    serving.loop.model_is_back()
+    assert told(serving) == ("B1", "B3"), "nothing of it is new to another process"
+
+
+def test_where_a_period_makes_rows_all_are_told_each_time(serve: Serve) -> None:
+    served = serve(serving={"period": "1s"})
+    served.put()
+    served.current()
+    served.model.raises_for = (TURN,)
+    assert [told(served, *devices, turn=TURN) for devices in (["B2"], [], [])] == [DEVICES] * 3
+    assert served.cycle(after=0.2, due=False).rows is None
 
 
 def test_of_rows_that_are_due_those_without_an_answer_are_told_apart(serving: Served) -> None:
@@ -197,3 +260,20 @@ def test_the_time_for_all_questions_is_that_for_an_answer(serve: Serve, monkeypa
     served.put()
     served.cycle()
     assert until[1] == np.inf, "a replay gives the same, however long the model takes"
+
+
+@pytest.mark.parametrize(("bad", "found"), [({5}, [5]), ({1, 20, 40, 60}, [])])
+def test_a_request_over_http_costs_few_questions(serve: Serve, bad: set[int], found: list[int]) -> None:
+    """Of a model that the loop shares. Where rows that make it raise are many, others have no answer either."""
+    served, rows = serve(devices=30), 64
+    served.model.raises_for = (TURN,)
+    turns = [[TURN, 0, 0] if number in bad else [1, 2, 3] for number in range(rows)]
+    inputs = [
+        {"name": "turns", "datatype": "FP64", "shape": [rows, 3], "data": turns},
+        {"name": "current", "datatype": "FP64", "shape": [rows], "data": [300] * rows},
+    ]
+    score = inference.answer(served.loop, json.dumps({"inputs": inputs}).encode())["outputs"][0]
+    assert len(served.model.asked) <= 3 + inference.IN_PARTS
+    missing = [number for number, value in enumerate(score["data"]) if value is None]
+    assert (missing == found) if found else bad < set(missing)
+    assert {score["parameters"]["reason"][number] for number in missing} == {RAISES}

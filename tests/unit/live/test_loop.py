@@ -72,7 +72,7 @@ def test_rows_that_are_asked_for_again_in_vain_are_told_once(serving: Served) ->
     assert [serving.cycle(after=0.2, due=False).rows for _ in range(5)] == [None] * 5
     assert len(serving.model.asked) == before + 5
     serving.put(device="B1")
-    assert serving.cycle().rows is not None, "rows that are due are told each time"
+    assert serving.cycle().rows is not None, "what is new and due is told"
     serving.model.fails = ""
     told = serving.cycle(after=0.2, due=False).rows
     assert told is not None

@@ -55,6 +55,8 @@ class Mean:
     restarts: int = 0
     rows: tuple[int, ...] = ()
     shape: tuple[int, ...] = ()
+    most: int = 1000
+    """Rows that it takes at once."""
 
     def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         turns = inputs["turns"]
@@ -62,6 +64,8 @@ class Mean:
         self.rows += (len(turns),)
         if np.any(turns == 7):
             raise Raised("the model raised ValueError: seven")
+        if len(turns) > self.most:
+            raise Raised(f"the model raised ValueError: {len(turns)} rows")
         return {"score": turns.reshape(len(turns), -1).mean(axis=1) + self.more}
 
 
@@ -149,6 +153,20 @@ def test_a_model_that_does_not_answer_is_said_with_the_row(rows_of: Recording) -
     assert said == "asked for row 1, the model raised ValueError: seven"
     said = rows.differently_served(rows.judge(), scores(1, 7), Mean(), devices=2)
     assert said == "row 1 would be INVALID in service: the model raised ValueError: seven"
+
+
+@pytest.mark.slow
+def test_a_model_that_raises_for_as_many_rows_as_there_are_devices_is_said_though_parts_have_answers(
+    rows_of: Recording,
+) -> None:
+    """In service each cycle would cost the questions of the parts, and nobody would be told."""
+    rows = rows_of(*(row(n, n, n) for n in range(4)))
+    said = rows.differently_served(rows.judge(), scores(0, 1, 2, 3), Mean(most=2), devices=4)
+    assert said == (
+        "asked for 4 rows at once, from row 0 on, the model raised ValueError: 4 rows; asked for fewer at a time, it"
+        " answers"
+    )
+    assert rows.differently_served(rows.judge(), scores(0, 1, 2, 3), Mean(most=2), devices=2) == ""
 
 
 @pytest.mark.slow

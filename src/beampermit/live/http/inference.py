@@ -27,7 +27,9 @@ from beampermit.live.wiring import Plug
 
 LONGEST = 30.0
 """Seconds that an answer may take."""
-
+IN_PARTS = 16
+"""Questions to find the rows of a request that make the model raise, besides one for each batch: one row of 250 is
+found. A request remembers nothing of the one before, so whoever sends such a row again costs them again."""
 
 NOT_ASKED = Invalid(Status.UDF, "the model was not asked")
 
@@ -83,14 +85,18 @@ def _values(
     """
     nothing = [problem or NOT_ASKED for problem in rows.problems]
     values: dict[str, list[Value | Invalid]] = {plug.signal.name: list(nothing) for plug in plugs}
-    sound, raised = rows.sound, np.zeros(len(rows.names), bool)
+    sound, raised, questions = rows.sound, np.zeros(len(rows.names), bool), 0
 
     def ask(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        nonlocal questions
+        questions += 1
         return model.ask_after_the_loop(inputs, until)
 
-    for numbers in np.split(sound, range(together, len(sound), together)) if len(sound) else ():
+    batches = np.split(sound, range(together, len(sound), together)) if len(sound) else ()
+    for before, numbers in enumerate(batches):
         asked = rows.take(numbers)
-        for part in Apart().ask(ask, numbers.tolist(), asked.inputs, until):
+        apart = Apart(1 + IN_PARTS + before - questions)
+        for part in apart.ask(ask, numbers.tolist(), asked.inputs, until):
             raised[numbers[part.places]] = isinstance(part.answers, Invalid)
             for plug in plugs:
                 limits = causes.limits(plug.signal)

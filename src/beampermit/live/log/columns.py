@@ -191,16 +191,11 @@ def _answers(output: Signal, entries: Sequence[Entry]) -> Any:
     """The model's own answers; null where it was not asked, raised, or answered in another shape."""
     answered: list[Any] = []
     for entry in entries:
-        values = (entry.update.answers or {}).get(output.name)
-        if values is None or values.shape != (len(entry.asked), *output.shape):
+        values, has = (entry.update.answers or {}).get(output.name), entry.update.answered
+        if values is None or has is None or values.shape != (len(entry.asked), *output.shape):
             answered += [None] * len(entry.numbers)
             continue
-        has = entry.update.answered
-        of_row = {
-            number: value
-            for place, (number, value) in enumerate(zip(entry.asked, values, strict=True))
-            if has is None or has[place]
-        }
+        of_row = {number: value for number, value, one in zip(entry.asked, values, has, strict=True) if one}
         answered += [of_row.get(number) for number in entry.numbers]
     return _numbers(output, answered)
 

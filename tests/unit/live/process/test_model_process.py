@@ -105,9 +105,8 @@ def test_a_model_that_raises_says_so_and_answers_the_next_time(served: Asked, va
 
 def test_where_it_raises_for_a_row_it_answers_for_the_others(served: Asked) -> None:
     turns = {"turns": np.array([[1.0] * 3, [0.0] * 3, [0.5] * 3])}
-    answers, answered = together(Apart().ask(served.process.ask, range(3), turns, np.inf), 3)
+    answers, answered = together(Apart().ask(served.process.ask, range(3), turns, np.inf), 3, {"score": ()})
     assert answers is not None
-    assert answered is not None
     assert answered.tolist() == [False, True, True]
     assert answers["score"][1:].tolist() == [0.0, 0.5]
 
