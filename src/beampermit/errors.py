@@ -112,9 +112,10 @@ class Outside(BeampermitError):
         file: Path | str | None = None,
         line: int | None = None,
         hint: str = "",
+        also: Sequence[Problem] = (),
         seconds: float = 0.0,
     ):
-        super().__init__(message, file=file, line=line, hint=hint)
+        super().__init__(message, file=file, line=line, hint=hint, also=also)
         self.seconds = seconds
 
 
