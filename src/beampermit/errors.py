@@ -101,7 +101,7 @@ class Conflict(BeampermitError):
 
 
 class Outside(BeampermitError):
-    """Network, registry, remote or GitHub failed; the project may be fine. It may ask to wait `seconds`."""
+    """Network, registry, remote or GitHub failed; the project may be fine."""
 
     exit_code = 4
 
@@ -115,6 +115,7 @@ class Outside(BeampermitError):
         also: Sequence[Problem] = (),
         seconds: float = 0.0,
     ):
+        """`seconds`: to wait, where the other side asks for it."""
         super().__init__(message, file=file, line=line, hint=hint, also=also)
         self.seconds = seconds
 
