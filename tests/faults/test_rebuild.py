@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def fourth(prepared: Callable[..., Laboratory], tmp_path_factory: pytest.TempPat
     def steps(made: Laboratory) -> None:
         run = made.registry.store(MODEL, made.root / "model", "another", {})
         made.registry.create_version(MODEL, run)
+        time.sleep(1)  # events have whole seconds, and are to be later than the run
         made.change(4)
         made.promote()
         made.rollback()
