@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 EXHAUSTED = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP}
@@ -105,19 +105,13 @@ class Outside(BeampermitError):
 
     exit_code = 4
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        file: Path | str | None = None,
-        line: int | None = None,
-        hint: str = "",
-        also: Sequence[Problem] = (),
-        seconds: float = 0.0,
-    ):
-        """`seconds`: to wait, where the other side asks for it."""
-        super().__init__(message, file=file, line=line, hint=hint, also=also)
+    seconds = 0.0
+    """To wait, where the other side asks for it."""
+
+    def after(self, seconds: float) -> Self:
+        """This error, where the other side asks to wait so long."""
         self.seconds = seconds
+        return self
 
 
 def several(faults: Sequence[str], shown: int = 1) -> str:

@@ -238,7 +238,7 @@ class Client:
             return reply
         seconds, down = reply.wait, reply.status >= 500
         if down and reply.method == "POST":
-            raise Unsure(reply.refusal, hint=_hint(reply.status), seconds=seconds or 0.0)
+            raise Unsure(reply.refusal, hint=_hint(reply.status)).after(seconds or 0.0)
         if seconds is None:
             refused = Refused(reply.refusal, reply.status, _hint(reply.status))
             raise _Again(refused) if down else refused

@@ -45,7 +45,7 @@ def open_pull_request(client: Client, *, branch: str, base: str, title: str, bod
         number = _find_number(client, branch, base) if existing else None
         if number is None:
             said = f"no pull request was opened for {branch}: {error.message}"
-            raise Outside(said, hint=error.hint, seconds=error.seconds) from None
+            raise Outside(said, hint=error.hint).after(error.seconds) from None
         answer = client.patch(f"/pulls/{number}", texts)
     if not isinstance(answer, dict) or not isinstance(answer.get("html_url"), str):
         raise Outside(f"GitHub's answer about the pull request for {branch} has no html_url")

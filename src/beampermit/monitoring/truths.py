@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -49,13 +50,13 @@ class Truths:
         with how much.
         """
         found, problems, now = list[Truth](), list[str](), {**seen}
-        for read in (self._of_table, self._of_pvs):
-            try:
-                those, after = read(watched, until, before, problems), dict[str, Seen]()
-                found += [self._filled_in(truth, watched, until, before, seen, after) for truth in those]
+        with _noted(problems):
+            those = self._of_table(watched, until, before, problems)
+            for truth, after in [self._filled_in(one, watched, until, before, seen) for one in those]:
+                found.append(truth)
                 now |= after
-            except BeampermitError as error:
-                problems.append(plain(error))
+        with _noted(problems):
+            found += self._of_pvs(watched, until, before, problems)
         return Known(found, [*problems, *_unlimited(found, watched)], now)
 
     def _of_table(self, watched: Watched, until: float, before: RuleState, problems: list[str]) -> list[Truth]:
@@ -97,35 +98,36 @@ class Truths:
         return [self._compared(truth, [output], watched, until, before) for output, truth in truths]
 
     def _filled_in(
-        self,
-        truth: Truth,
-        watched: Watched,
-        until: float,
-        before: RuleState,
-        seen: Mapping[str, Seen],
-        after: dict[str, Seen],
-    ) -> Truth:
-        """With the windows that a table fills in; `after` gets what is seen then. Of PVs nobody fills in what was."""
-        contract, outputs = watched.contract, watched.contract.signals.outputs
-        several = sum(bool(one.target or one.target_pv) for one in outputs) > 1
-        pvs = {one.name for one in outputs if one.target_pv and not self._table}
+        self, truth: Truth, watched: Watched, until: float, before: RuleState, seen: Mapping[str, Seen]
+    ) -> tuple[Truth, dict[str, Seen]]:
+        """With the windows that a table fills in, and what is seen then. Of PVs nobody fills in what was."""
+        contract, after = watched.contract, dict[str, Seen]()
+        several = sum(bool(one.target or one.target_pv) for one in contract.signals.outputs) > 1
         for name in truth.values:
             own = truth.of([name])
             judged = max(_compared_until(before, watched, [name]), default=-math.inf)
             found = filled_in(own, seen.get(name), watched.version, contract.monitoring, until, judged)
-            if found is None or name in pvs:
+            if found is None:
                 continue
             windows = compare_windows(own, self._log, contract, until, found.ends, version=watched.version)
             said = filter(None, [found.note(name if several else "")])
             truth = replace(truth, filled_in=(*truth.filled_in, *windows), late=(*truth.late, *said))
             after[name] = found.seen
-        return truth
+        return truth, after
 
     def _compared(
         self, truth: Truth, outputs: Sequence[Signal], watched: Watched, until: float, before: RuleState
     ) -> Truth:
         judged = _judged(before, watched, until, [output.name for output in outputs])
         return compare(truth, self._log, watched.contract, until, version=watched.version, judged=judged)
+
+
+@contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except BeampermitError as error:
+        problems.append(plain(error))
 
 
 def _unlimited(truths: Sequence[Truth], watched: Watched) -> list[str]:

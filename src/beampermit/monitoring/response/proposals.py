@@ -157,4 +157,4 @@ def _sha(answer: Any, key: str = "") -> str:
 
 def _plain(error: Outside) -> Outside:
     said = f"the branch with the new limits was not made: {error.message}"
-    return Outside(said, hint=error.hint, seconds=error.seconds)
+    return Outside(said, hint=error.hint).after(error.seconds)

@@ -79,7 +79,7 @@ class Webhook:
         if 200 <= status < 300:
             return None
         asked = seconds_to_wait(said) if status in (429, 503) else None
-        return Outside(f"the webhook answers with {status}", seconds=asked or 0.0)
+        return Outside(f"the webhook answers with {status}").after(asked or 0.0)
 
 
 def body_of(trip: Trip, on: int = 1) -> dict[str, Any]:
