@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -50,10 +50,28 @@ class Readings:
     """Number of an input that is no scalar -> (pvs, *shape)."""
 
 
-class Latest:
-    """Thread-safe. `on_change` is called after each sample, from the thread of its source, with input and PV number."""
+class _Sample(NamedTuple):
+    """What has arrived of a PV and is judged; `number` is None where there is a fault."""
 
-    def __init__(self, wiring: Wiring, on_change: Callable[[int, int], None] | None = None):
+    wire: int
+    pv: int
+    number: object
+    fault: Fault
+    message: str
+    at: float
+    severity: int
+    arrived: float
+    """By the clock of `Latest`."""
+    since: float
+    """By the monotonic clock."""
+
+
+class Latest:
+    """Thread-safe. `on_change` is called after each sample, from the thread of its source or of whoever reads, with
+    input and PV number and when it arrived, by the monotonic clock.
+    """
+
+    def __init__(self, wiring: Wiring, on_change: Callable[[int, int, float], object] = lambda *_: None):
         self._lock = threading.Lock()
         self._on_change = on_change
         self._shapes = [wire.signal.shape for wire in wiring.inputs]
@@ -68,6 +86,10 @@ class Latest:
         self._count = np.zeros(places, np.int64)
         self._messages = [""] * places
         self._unread = [False] * places
+        self._due = False
+        """Whether all that `read` will give is there."""
+        self._next: dict[int, _Sample] = {}
+        """Place of a PV -> its sample that waits for the rows after the next."""
         self._arrays = {
             number: np.full((len(wire.pvs), *wire.signal.shape), np.nan)
             for number, wire in enumerate(wiring.inputs)
@@ -88,32 +110,37 @@ class Latest:
         else:
             plain = not shape and type(value) is float
             number, fault, why = (value, Fault.NONE, "") if plain else as_number(value, shape)
-        place, at, severity = self._first[wire] + pv, float(at), int(severity)
+        now = time.monotonic()
+        sample = _Sample(wire, pv, number, fault, why or message, float(at), int(severity), self.clock(), now)
+        place = self._first[wire] + pv
         with self._lock:
-            if fault == Fault.NONE and shape:
-                self._arrays[wire][pv] = number
-                self._lowest[place], self._highest[place] = np.min(number), np.max(number)  # pyright: ignore
-            elif fault == Fault.NONE:
-                self._lowest[place] = self._highest[place] = number
-            if at != self._time[place]:
-                self._time[place], self._arrivals[place] = at, self.clock()
-            self._severity[place] = severity
-            self._note(place, fault, why or message)
-        if self._on_change:
-            self._on_change(wire, pv)
+            if self._is_of_later_rows(place, sample):
+                if place in self._next:
+                    self._begin_next()
+                self._next[place] = sample
+                return
+            self._store(place, sample)
+        self._on_change(wire, pv, now)
 
     def fail(self, wire: int, pv: int, fault: Fault, message: str = "") -> None:
         """The PV has no value: disconnected, or of a type that is not read."""
+        now = time.monotonic()
         with self._lock:
-            self._note(self._first[wire] + pv, fault, message)
-        if self._on_change:
-            self._on_change(wire, pv)
+            self._note(self._first[wire] + pv, fault, message, now)
+        self._on_change(wire, pv, now)
+
+    def rows_are_due(self) -> None:
+        """What there is now is for the next `read`, and what arrives until then for the one after it."""
+        self._due = True
 
     def read(self) -> Readings:
-        """What there is now; from here on, what is replaced before the next call counts as dropped."""
+        """What there is now; from here on, what is replaced before the next call counts as dropped.
+
+        What waited for the rows after these takes its place.
+        """
         with self._lock:
             self._unread = [False] * len(self._unread)
-            return Readings(
+            readings = Readings(
                 self._lowest.copy(),
                 self._highest.copy(),
                 self._time.copy(),
@@ -124,6 +151,10 @@ class Latest:
                 tuple(self._messages),
                 {number: values.copy() for number, values in self._arrays.items()},
             )
+            self._due, begun = False, self._begin_next()
+        for sample in begun:
+            self._on_change(sample.wire, sample.pv, sample.since)
+        return readings
 
     @property
     def dropped(self) -> int:
@@ -135,12 +166,36 @@ class Latest:
         """When the last sample arrived, by the monotonic clock; 0 before the first."""
         return self._arrived
 
-    def _note(self, place: int, fault: Fault, message: str) -> None:
-        self._dropped += self._unread[place]
+    def _is_of_later_rows(self, place: int, sample: _Sample) -> bool:
+        """What is worse than what it replaces never waits."""
+        if not self._due or not self._unread[place]:
+            return False
+        return sample.fault == Fault.NONE and sample.severity <= self._severity[place]
+
+    def _begin_next(self) -> list[_Sample]:
+        """What waits takes its place; where that was not read, the older rows are lost as a whole."""
+        waiting, self._next = self._next, {}
+        for place, sample in waiting.items():
+            self._store(place, sample)
+        return [*waiting.values()]
+
+    def _store(self, place: int, sample: _Sample) -> None:
+        if sample.fault == Fault.NONE and self._shapes[sample.wire]:
+            number = self._arrays[sample.wire][sample.pv] = sample.number
+            self._lowest[place], self._highest[place] = np.min(number), np.max(number)  # pyright: ignore
+        elif sample.fault == Fault.NONE:
+            self._lowest[place] = self._highest[place] = sample.number
+        if sample.at != self._time[place]:
+            self._time[place], self._arrivals[place] = sample.at, sample.arrived
+        self._severity[place] = sample.severity
+        self._note(place, sample.fault, sample.message, sample.since)
+
+    def _note(self, place: int, fault: Fault, message: str, since: float) -> None:
+        self._dropped += self._unread[place] + (self._next.pop(place, None) is not None)
         self._unread[place] = True
         self._fault[place], self._messages[place] = fault, message
         self._count[place] += 1
-        self._arrived = time.monotonic()
+        self._arrived = since
 
 
 def as_number(value: object, shape: tuple[int, ...]) -> tuple[object, Fault, str]:

@@ -116,6 +116,7 @@ class Loop:
 
     def run(self, stop: threading.Event) -> None:
         """Cycles until `stop` is set. An error of ours makes every output INVALID, and is logged."""
+        self.trigger.on_due = self.latest.rows_are_due
         while not stop.is_set():
             due = self.trigger.wait()
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from math import isnan, nan
 from typing import TYPE_CHECKING
 
@@ -42,17 +43,21 @@ class Trigger:
         """The PV whose changes make rows; none where something else does."""
         self.lost = ""
         """Why that PV makes no rows now; empty where it does."""
+        self.on_due: Callable[[], object] = lambda: None
+        """Called when rows are due, by any thread and maybe more than once."""
 
-    def changed(self, wire: int, pv: int) -> None:
+    def changed(self, wire: int, pv: int, arrived: float) -> None:
+        """`arrived` is by the monotonic clock."""
         if self._serving.period is not None:
             return
         with self._condition:
             self._changed.add((wire, pv))
             if self._event in (None, wire) and not self._first and not self.snapshot:
-                self._first = time.monotonic()
+                self._first = arrived
                 self._condition.notify()
             elif len(self._changed) == self._all and (self._first or self._shots):
                 self._condition.notify()
+            self._look_if_complete()
 
     def snap(self, at: float) -> None:
         """The snapshot PV changed: rows are made once all inputs have changed as well, or after `gather`.
@@ -66,6 +71,7 @@ class Trigger:
         with self._condition:
             self._shots[1:] = [(time.monotonic(), at)]
             self._condition.notify()
+            self._look_if_complete()
 
     def fire(self) -> None:
         """Make rows now: a process of the model is there again, or the loop is to end."""
@@ -90,14 +96,21 @@ class Trigger:
                 self._condition.wait(min(moment, until) - now)
             if self._shots and self._ready <= now:
                 self.shot = self._shots.pop(0)[1]
+            self.on_due()
             self._changed.clear()
             self._first = self._fired = 0.0
             self._last, self.since = now, moment
             return True
 
+    def _look_if_complete(self) -> None:
+        """The loop may be busy with the rows before: what arrives meanwhile is no part of these."""
+        if len(self._changed) == self._all and self._moment() <= time.monotonic():
+            self.on_due()
+
     def _moment(self) -> float:
         """When rows are due, by the monotonic clock; infinite where nothing says so yet."""
-        return max(self._fired or self._ready, self._last + (self._serving.at_most or 0.0))
+        ready, pause = self._fired or self._ready, self._serving.at_most
+        return max(ready, self._last + pause) if pause else ready
 
     @property
     def _ready(self) -> float:

@@ -1,0 +1,148 @@
+"""Rows that are due wait for a busy loop as they are: what arrives meanwhile is of the rows after them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from beampermit.contract.service import Serving
+from beampermit.live.latest import Fault, Latest
+from beampermit.live.severity import Severity
+from beampermit.live.trigger import Trigger
+from beampermit.live.wiring import Wiring, wire
+from support.served import DEVICES, served_contract
+
+PVS = ((0, 0), (0, 1), (0, 2), (1, 0))
+"""Input and number of each PV."""
+LONG = 3600.0
+
+
+class Inputs:
+    """As a loop has them: `tick` is a sample of each PV, `rows` what the loop makes rows of once they are due."""
+
+    def __init__(self, wiring: Wiring, serving: Serving):
+        self.trigger = trigger = Trigger(wiring, serving)
+        self.latest = latest = Latest(wiring, trigger.changed)
+        self._shapes = [wire.signal.shape for wire in wiring.inputs]
+        trigger.on_due = latest.rows_are_due
+
+    def tick(self, number: float, pvs: tuple[tuple[int, int], ...] = PVS, severity: int = 0) -> None:
+        for input_, pv in pvs:
+            self.latest.put(input_, pv, np.full(self._shapes[input_], number), number, severity)
+
+    def rows(self) -> list[float]:
+        assert self.trigger.wait()
+        return self.latest.read().lowest.tolist()
+
+    def no_rows(self) -> bool:
+        return not self.trigger.wait()
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, contract_text: str, request: pytest.FixtureRequest) -> Inputs:
+    """With `serving` of the contract as the test's parameter says."""
+    (tmp_path / "devices.csv").write_text("device\n" + "\n".join(DEVICES) + "\n")
+    contract = served_contract(contract_text, serving={"gather": LONG, **request.param})
+    return Inputs(wire(contract, tmp_path), contract.serving)
+
+
+def serving(**keys: Any) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("inputs", [keys], indirect=True)
+
+
+@serving()
+def test_two_ticks_become_rows_of_their_own_and_nothing_is_dropped(inputs: Inputs) -> None:
+    inputs.tick(1.0)
+    inputs.tick(2.0)
+    assert (inputs.rows(), inputs.rows()) == ([1.0] * 4, [2.0] * 4)
+    assert inputs.latest.dropped == 0
+    assert inputs.no_rows()
+
+
+@serving()
+def test_a_tick_that_has_begun_is_completed_after_the_rows_before_it(inputs: Inputs) -> None:
+    inputs.tick(1.0)
+    inputs.tick(2.0, PVS[:2])
+    assert inputs.rows() == [1.0] * 4
+    assert inputs.no_rows(), "two of the second tick are missing"
+    inputs.tick(2.0, PVS[2:])
+    assert (inputs.rows(), inputs.latest.dropped) == ([2.0] * 4, 0)
+
+
+@serving()
+def test_of_three_ticks_the_oldest_is_dropped_as_a_whole(inputs: Inputs) -> None:
+    inputs.tick(1.0)
+    inputs.tick(2.0)
+    inputs.tick(3.0, PVS[:1])
+    assert inputs.latest.dropped == 4
+    inputs.tick(3.0, PVS[1:])
+    assert (inputs.rows(), inputs.rows(), inputs.latest.dropped) == ([2.0] * 4, [3.0] * 4, 4)
+
+
+@serving()
+def test_the_latency_counts_from_the_arrival_of_what_waited(inputs: Inputs) -> None:
+    inputs.tick(1.0)
+    inputs.tick(2.0)
+    arrived = time.monotonic()
+    inputs.rows()
+    inputs.rows()
+    assert inputs.latest.arrived <= arrived
+    assert inputs.trigger.since <= arrived
+
+
+@serving()
+@pytest.mark.parametrize("severity", [Severity.MINOR, Severity.INVALID])
+def test_what_is_worse_never_waits(inputs: Inputs, severity: Severity) -> None:
+    inputs.tick(1.0)
+    inputs.tick(2.0)
+    inputs.tick(3.0, PVS[:1], severity)
+    inputs.trigger.wait()
+    readings = inputs.latest.read()
+    assert (readings.lowest[0], readings.severity[0]) == (3.0, severity)
+    assert inputs.latest.dropped == 2
+
+
+@serving()
+def test_a_disconnect_never_waits_and_nothing_older_comes_back(inputs: Inputs) -> None:
+    inputs.tick(1.0)
+    inputs.tick(2.0)
+    inputs.latest.fail(*PVS[0], Fault.DISCONNECTED)
+    for _ in range(2):
+        inputs.trigger.wait()
+        assert inputs.latest.read().fault[0] == Fault.DISCONNECTED
+
+
+@serving(at_most=10.0)
+def test_rows_that_may_not_be_made_yet_are_of_the_newest(inputs: Inputs) -> None:
+    inputs.tick(1.0)
+    assert inputs.rows() == [1.0] * 4
+    inputs.tick(2.0)
+    inputs.tick(3.0)
+    assert inputs.latest.read().lowest.tolist() == [3.0] * 4
+
+
+@serving(period=0.01)
+def test_rows_of_a_period_are_of_the_newest(inputs: Inputs) -> None:
+    inputs.tick(1.0)
+    inputs.tick(2.0)
+    assert inputs.rows() == [2.0] * 4
+
+
+@serving(event="current")
+def test_rows_of_an_event_keep_their_inputs(inputs: Inputs) -> None:
+    inputs.tick(1.0)
+    inputs.tick(2.0)
+    assert (inputs.rows(), inputs.rows()) == ([1.0] * 4, [2.0] * 4)
+
+
+@serving(snapshot="RING:SHOT")
+def test_rows_of_a_snapshot_keep_their_inputs(inputs: Inputs) -> None:
+    for shot in (1.0, 2.0):
+        inputs.tick(shot)
+        inputs.trigger.snap(shot)
+    found = [(inputs.rows(), inputs.trigger.shot) for _ in range(2)]
+    assert found == [([1.0] * 4, 1.0), ([2.0] * 4, 2.0)]
