@@ -128,12 +128,10 @@ def on_event(args: cadef.event_handler_args) -> None:
         channel.feed.refuse("ca", f"no value that can be read: {cadef.ca_message(args.status)}")
         return
     try:
-        sample = _sample(channel.layout, args)
+        channel.feed.take("ca", _sample(channel.layout, args))
     except Exception:  # whatever it is: the value before must not stay
         logger.exception("%s: an update that is not understood", channel.feed.name)
         channel.feed.refuse("ca", "an update that is not understood")
-        return
-    channel.feed.take("ca", sample)
 
 
 def _sample(layout: type[ctypes.Structure], args: cadef.event_handler_args) -> Sample:

@@ -161,4 +161,7 @@ class SnapshotReader:
 
 def _read_again(sample: Sample, last: Sample) -> bool:
     """Whether this is no update: the PV is an input too, and was read to see how old it is."""
-    return type(sample.value) in (float, int, str, Choice) and (sample.value, sample.at) == (last.value, last.at)
+    kind = type(sample.value)
+    if kind not in (float, int, str, Choice) or kind is not type(last.value):
+        return False  # an array of one value comes as a number: the one before may have had more
+    return (sample.value, sample.at) == (last.value, last.at)

@@ -92,12 +92,10 @@ class _Monitor:
 
     def _take(self, structure: Value) -> None:
         try:
-            sample = pva_sample(structure)
+            self.feed.take("pva", pva_sample(structure))
         except Exception:  # whatever it is: the value before must not stay
             logger.exception("%s: an update that is not understood", self.feed.name)
             self.feed.refuse("pva", "an update that is not understood")
-            return
-        self.feed.take("pva", sample)
 
     def _read(self) -> None:
         with self._lock:

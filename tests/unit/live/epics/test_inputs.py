@@ -368,6 +368,18 @@ def test_rows_are_made_as_the_snapshot_changes_and_none_are_true_without_it(
         assert not trigger.wait()  # the first value after a connection is no shot
 
 
+@pytest.mark.slow
+def test_a_waveform_is_a_snapshot_however_many_values_it_has(epics: Network, serve: Serve, over: str) -> None:
+    with served_from(epics, serve, {**SOUND, "SHOT": [1.0, 2.0]}, serving={"snapshot": f"{over}SHOT"}) as (served, ioc):
+        trigger = served.loop.trigger
+        until(lambda: not trigger.lost)
+        until(lambda: not trigger.wait())  # what was set at the start is done
+        for values in ([3.0], [4.0], [5.0, 6.0], [7.0]):
+            ioc.set("SHOT", values, timestamp=NOW)
+            until(trigger.wait)
+            assert not trigger.lost
+
+
 def _until_says(served: Any, words: tuple[Severity, Status, str], of: str = "B1:FAULT") -> None:
     def holds() -> bool:
         served.cycle()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from epicscorelibs.ca import cadef
 from p4p import Type, Value
@@ -66,6 +67,11 @@ def at(value: float) -> Sample:
     return Sample(value, 1.8e9, 0, "")
 
 
+def snapshot() -> Trigger:
+    """Of rows that the PV SHOT makes."""
+    return Trigger(Wiring(("",), (), (), Devices((), ((),))), Serving(snapshot="SHOT"))
+
+
 def asked(feed: Feed, after: float = 0.0) -> list[Protocol]:
     """By which protocols the PV is asked for, so many s after it was silent or heard."""
     return [protocol for protocol in ("pva", "ca") if wanted(feed, protocol, feed.silent_since + after)]
@@ -100,7 +106,7 @@ def test_a_pv_is_fresh_for_as_long_as_its_readers_say(feed: Feed) -> None:
 
 
 def test_the_snapshot_makes_rows_at_each_update_whatever_it_says() -> None:
-    trigger = Trigger(Wiring(("",), (), (), Devices((), ((),))), Serving(snapshot="SHOT"))
+    trigger = snapshot()
     snap, fired = trigger.snap, list[float]()
     trigger.snap = lambda at: (fired.append(at), snap(at))  # pyright: ignore[reportAttributeAccessIssue]
     shots = Feed("SHOT", ("pva",), [SnapshotReader(trigger, "SHOT")], lambda: None)
@@ -120,6 +126,16 @@ def test_the_snapshot_makes_rows_at_each_update_whatever_it_says() -> None:
     shots.lose("pva")
     shots.take("pva", at(3.0))
     assert (trigger.lost, len(fired)) == ("", 4)
+
+
+def test_a_snapshot_whose_array_has_one_value_the_next_time_is_a_shot() -> None:
+    trigger, fired = snapshot(), list[float]()
+    reader = SnapshotReader(trigger, "SHOT")
+    trigger.snap = fired.append  # pyright: ignore[reportAttributeAccessIssue]
+    reader.take(at(1.0)._replace(value=np.array([1.0, 2.0])))
+    reader.take(at(1.0))
+    reader.take(at(1.0)._replace(value=np.array([1.0, 2.0])))
+    assert fired == [1.8e9, 1.8e9]
 
 
 class Scripted:
@@ -185,6 +201,29 @@ def test_an_update_that_is_not_understood_does_not_leave_the_value_before(
     pva, _ = scripted([number(1.0), odd, Disconnected()])
     pva.ask(feed)
     assert kept.told == [1.0, "an update that is not understood", "lost"]
+
+
+class Surprised(Kept):
+    """It does not expect this value."""
+
+    def take(self, sample: Sample) -> None:
+        super().take(sample)
+        if sample.value == 2.0:
+            raise ValueError(sample.value)
+
+
+def test_an_update_that_a_reader_does_not_expect_does_not_leave_the_value_before_it(
+    scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Surprised()
+    pva, _ = scripted([number(1.0), number(2.0), number(3.0)])
+    pva.ask(Feed("RING:CURRENT", ("pva",), [kept], lambda: None))
+    over_ca = Surprised()
+    channel = SimpleNamespace(feed=Feed("RING:CURRENT", ("ca",), [over_ca], lambda: None), layout=None, reads=False)
+    for value in (1.0, 2.0, 3.0):
+        monkeypatch.setattr(channel_access, "_sample", lambda *_, value=value: at(value))
+        channel_access.on_event(cadef.event_handler_args(channel, None, 20, 1, None, cadef.ECA_NORMAL))
+    assert kept.told == over_ca.told == [1.0, 2.0, "an update that is not understood", 3.0]
 
 
 @pytest.mark.parametrize(
@@ -291,7 +330,7 @@ def test_one_pv_that_cannot_be_read_leaves_the_others_and_comes_back(
 
 
 def test_the_service_that_cannot_read_a_snapshot_makes_no_rows_and_nobody_else_serves_it() -> None:
-    trigger = Trigger(Wiring(("",), (), (), Devices((), ((),))), Serving(snapshot="SHOT"))
+    trigger = snapshot()
     reader = SnapshotReader(trigger, "SHOT")
     reader.take(at(1.0))
     reader.fail(NO_VALUE)
