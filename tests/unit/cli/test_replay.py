@@ -29,7 +29,7 @@ def replay(project: Project, contract_text: str, tmp_path: Path, monkeypatch: py
     page = yaml.safe_load(contract_text)
     signals = {"inputs": [{**SIGNALS["inputs"][0], "stale_after": "2s"}], "outputs": SIGNALS["outputs"]}
     operations = {**page["operations"], "alarms": ALARMS}
-    page |= {"signals": signals, "operations": operations, "serving": {"timeout": 60}}
+    page |= {"signals": signals, "operations": operations, "serving": {"timeout": 0.05}}
     page["fallback"] = {"on_invalid": "invalid"}
     (project.root / "contract.yaml").write_text(json.dumps(page, default=str))
     (project.root / "model").mkdir()
@@ -49,8 +49,10 @@ def replay(project: Project, contract_text: str, tmp_path: Path, monkeypatch: py
     return run
 
 
-def test_the_table_is_what_operators_would_have_seen(replay: Any, tmp_path: Path) -> None:
-    done = replay()
+@pytest.mark.parametrize("asked", ["pass", "turns[0, 0] == 1 and time.sleep(0.2)"], ids=["at once", "late once"])
+def test_the_table_is_what_operators_would_have_seen(replay: Any, tmp_path: Path, asked: str) -> None:
+    """However long the model takes for an answer here."""
+    done = replay(asked=asked)
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[1:] == [
         "values shown: 3 NO_ALARM, 2 INVALID",
@@ -65,9 +67,22 @@ def test_the_table_is_what_operators_would_have_seen(replay: Any, tmp_path: Path
 
 
 def test_json_counts_what_was_shown(replay: Any, tmp_path: Path) -> None:
-    body = json.loads(replay(str(tmp_path / "rows.parquet"), "--json", asked="os._exit(3)").stdout)
+    raises = 'channel.send("raised", number, text="ValueError: no beam"); continue'
+    body = json.loads(replay(str(tmp_path / "rows.parquet"), "--json", asked=raises).stdout)
     assert body["shown"] == {"INVALID": 4}
-    assert body["reasons"]["the model's process ended: exit status 3"] >= 1
+    assert body["reasons"]["the model raised ValueError: no beam"] >= 1
+
+
+def test_a_model_that_ends_on_the_way_ends_the_replay_and_what_was_written_before_stays(
+    replay: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.parquet"
+    out.write_bytes(b"of an earlier replay")
+    done = replay(asked="turns[0, 0] == 2 and os._exit(3)")
+    assert isinstance(done.exception, Failed)
+    assert str(done.exception) == "the model's process ended: exit status 3"
+    assert out.read_bytes() == b"of an earlier replay"
+    assert [*tmp_path.glob("*.parquet*")] == [out, tmp_path / "rows.parquet"]
 
 
 def test_an_archiver_is_replayed_by_its_address(replay: Any, tmp_path: Path) -> None:
