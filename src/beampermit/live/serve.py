@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 from beampermit.contract import Contract
 from beampermit.errors import BeampermitError, Conflict
 from beampermit.live.challenger import FollowChallenger
+from beampermit.live.epics.access import access_rules
 from beampermit.live.epics.peers import Peer, describe
 from beampermit.live.extra import require_live
 from beampermit.live.http.observed import Observed
 from beampermit.live.http.server import serve_http
 from beampermit.live.lane import Lane
+from beampermit.live.log.open_logs import OpenLogs
 from beampermit.live.loop import Loop, Standing
 from beampermit.live.observation.changes import Changes
 from beampermit.live.observation.metrics import Metrics
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
 
     from beampermit.environments import Environment
     from beampermit.live.epics.records import Records
-    from beampermit.live.log.prediction_log import PredictionLog
     from beampermit.live.process.model_process import ModelProcess
 
 logger = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ def serve(options: Options, progress: Progress = silent) -> None:
     hear_signals()
     require_live()
     load_source(options.inputs)
+    access_rules(options.access)  # the records, which need it, may be made months after the start
     with Promotions(options.wanted) as promotions, ExitStack() as stack:
         assembly = _Assembly(options, promotions, stack, progress)
         try:
@@ -131,9 +133,7 @@ class _Assembly:
         self._records: Records | None = None
         self._served = frozenset[str]()
         """PVs that the records have."""
-        self._logs: dict[int, PredictionLog] = {}
-        self._written: set[PredictionLog] = set()
-        """The logs that are open."""
+        self._logs = OpenLogs()
         self._models: dict[int, ModelProcess] = {}
         self._promoted_by: dict[int, str] = {}
         """Version -> the promotion that it runs by."""
@@ -187,7 +187,7 @@ class _Assembly:
 
     def _observers(self) -> list[Sink]:
         name, vitals = self._options.wanted.model, Vitals(self._log_problem)
-        metrics = Metrics(name, lambda: self._service.loop, self._lost_rows, self._monitor)
+        metrics = Metrics(name, lambda: self._service.loop, lambda: self._logs.lost, self._monitor)
         observed = Observed(name, lambda: self._service.loop, vitals, metrics, self._monitor, self._clients)
         for address, questions in ((self._options.http, True), (self._options.observe, False)):
             if address:
@@ -197,11 +197,8 @@ class _Assembly:
     def _clients(self) -> tuple[Peer, ...]:
         return self._records.clients() if self._records else ()
 
-    def _lost_rows(self) -> int:
-        return sum(log.lost for log in self._logs.values())
-
     def _log_problem(self) -> str:
-        return next((log.problem for log in tuple(self._written) if log.problem), "")
+        return self._logs.problem
 
     def _on_failed(self, version: int, error: BeampermitError) -> None:
         self._follower.gave_up(version, error)
@@ -292,10 +289,8 @@ class _Assembly:
         name, version = promoted.contract.model.name, promoted.version
         shown: Mapping[str, Value] | None = None
         log = PredictionLog(folder, name, version, wiring, shadow=lambda: shown is None, disk=self._options.log_disk)
-        stack.callback(log.close)
-        stack.callback(self._written.discard, log)
-        self._logs[version] = log
-        self._written.add(log)
+        self._logs.add(log)
+        stack.callback(self._logs.close, log)
 
         def both(update: Update) -> Mapping[str, Value] | None:
             nonlocal shown

@@ -100,6 +100,25 @@ def test_for_other_output_pvs_the_same_command_starts_again(
     serve(made)  # the state folder was given free
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "there is no such access security file"), ("ASG(DEFAULT) { RULE(1, READ) }", "lets nobody write")],
+)
+def test_a_wrong_access_file_is_refused_at_the_start_and_not_on_the_day_of_the_first_promotion(
+    options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, said: str
+) -> None:
+    state, file = tmp_path / "state", tmp_path / "access.acf"
+    words = ("--model", "bpm-faults", "--ledger", str(tmp_path), "--state", str(state), "--access", str(file))
+    made = options(*words)
+    monkeypatch.undo()
+    if text:
+        file.write_text(text)
+    monkeypatch.setattr(serving._Assembly, "run", lambda _: None)  # nothing was ever promoted
+    with pytest.raises(BadInput, match=said):
+        serve(made)
+    assert not state.exists()
+
+
 @pytest.mark.parametrize(("version", "said"), [(3, ["no key"]), (4, [])])
 def test_systemd_hears_of_what_shows_and_not_of_what_runs_beside_it(
     options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: int, said: list[str]
@@ -160,6 +179,8 @@ def test_the_log_has_what_was_shown_and_what_ran_beside(
     served, logged = served_in(tmp_path, contract_text), list[tuple[int, bool]]()
 
     class Kept:
+        lost, problem = 2, "no space left on device"
+
         def __init__(self, *_: object, shadow: Callable[[], bool], **__: object):
             self._shadow = shadow
 
@@ -176,7 +197,9 @@ def test_the_log_has_what_was_shown_and_what_ran_beside(
         publish = assembly._logged(one, served.loop.wiring, tmp_path, lambda _: answers.pop(0), stack)
         for _ in range(3):
             publish(served.loop.cycle(served.at))
+        assert (assembly._logs.lost, assembly._log_problem()) == (2, "no space left on device")
     assert logged == [(0, True), (6, False), (0, False)]
+    assert (assembly._logs.lost, assembly._log_problem()) == (2, ""), "it is closed"
 
 
 @pytest.mark.slow
