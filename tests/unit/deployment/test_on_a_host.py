@@ -65,7 +65,7 @@ def test_systemd_has_nothing_to_say_of_the_units(made: dict[str, str], tmp_path:
 class Placed:
     """The service of the generated configuration, with the folders of a host in `tmp_path`, and an empty ledger."""
 
-    def __init__(self, text: str, folder: Path):
+    def __init__(self, text: str, access: str, folder: Path):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -74,7 +74,7 @@ class Placed:
             place.mkdir()
         subprocess.run(["git", "init", "--bare", folder / "ledger"], check=True)
         (self.etc / "serve.env").write_text(f"REGISTRY=sqlite:///{folder}/mlflow.db\nLEDGER={folder}/ledger\n")
-        (self.etc / "access.acf").write_text("ASG(DEFAULT) { RULE(1, READ) }\n")
+        (self.etc / "access.acf").write_text(access)
         (line,) = re.findall(r"# Without manage-procs: (procServ .*)", text)
         (command,) = re.findall(r"(?m)^command = (.*)$", text)
         program = folder / "beampermit"
@@ -115,7 +115,7 @@ class Placed:
 def test_procserv_starts_the_service_again_and_its_console_ends_it_in_order(
     made: dict[str, str], tmp_path: Path, epics: Network
 ) -> None:
-    placed = Placed(made["bpm-faults.procserv.conf"], tmp_path)
+    placed = Placed(made["bpm-faults.procserv.conf"], made["access.acf"], tmp_path)
     with placed.run({**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}) as server:
         until(placed.alive, 60)
         (first,) = server.children()
