@@ -17,7 +17,6 @@ from beampermit.contract import Contract
 from beampermit.errors import BeampermitError, Conflict
 from beampermit.live.challenger import FollowChallenger
 from beampermit.live.epics.access import access_rules
-from beampermit.live.epics.access import access_rules
 from beampermit.live.epics.peers import Peer, describe
 from beampermit.live.extra import require_live
 from beampermit.live.http.observed import Observed

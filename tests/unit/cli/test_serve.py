@@ -119,25 +119,6 @@ def test_a_wrong_access_file_is_refused_at_the_start_and_not_on_the_day_of_the_f
     assert not state.exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [(None, "there is no such access security file"), ("ASG(DEFAULT) { RULE(1, READ) }", "lets nobody write")],
-)
-def test_a_wrong_access_file_is_refused_at_the_start_and_not_on_the_day_of_the_first_promotion(
-    options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None, said: str
-) -> None:
-    state, file = tmp_path / "state", tmp_path / "access.acf"
-    words = ("--model", "bpm-faults", "--ledger", str(tmp_path), "--state", str(state), "--access", str(file))
-    made = options(*words)
-    monkeypatch.undo()
-    if text:
-        file.write_text(text)
-    monkeypatch.setattr(serving._Assembly, "run", lambda _: None)  # nothing was ever promoted
-    with pytest.raises(BadInput, match=said):
-        serve(made)
-    assert not state.exists()
-
-
 @pytest.mark.parametrize(("version", "said"), [(3, ["no key"]), (4, [])])
 def test_systemd_hears_of_what_shows_and_not_of_what_runs_beside_it(
     options: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: int, said: list[str]
