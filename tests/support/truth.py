@@ -174,6 +174,7 @@ SITUATIONS = {
         derived="no answer is missing while it does",
     ),
     "answers nan": _invalid("the model answers NaN", Status.CALC, "the model gave NaN for <output>"),
+    "answers infinity": _invalid("the model answers infinity", Status.CALC, "the model gave infinity for <output>"),
     "answers outside": _invalid(
         "the model answers outside the output's range",
         Status.CALC,

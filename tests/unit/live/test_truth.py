@@ -316,6 +316,7 @@ def test_a_model_that_raises_for_one_device_of_120(serve: Serve, truth: Situatio
     "outputs",
     [
         truth_case("answers nan", {"score": np.full(3, np.nan)}),
+        truth_case("answers infinity", {"score": np.full(3, -np.inf)}),
         truth_case("answers outside", {"score": np.full(3, 100.1)}),
         truth_case("answers shape", {"score": np.zeros((3, 1))}),
         truth_case("answers nothing", {"score": None}),

@@ -214,6 +214,7 @@ BAD = (1.0, np.nan, 3.0)
         truth_case("raises", {}, fails, measured=True),
         truth_case("raises for another", {}, fails_for_another, measured=True),
         truth_case("answers nan", {}, lambda running: running.answer(np.nan), measured=True),
+        truth_case("answers infinity", {}, lambda running: running.answer(np.inf), measured=True),
         truth_case("answers outside", {}, lambda running: running.answer(100.1), measured=True),
         truth_case("answers shape", {}, has_another_shape, measured=True),
         truth_case("answers nothing", {}, leaves_out, measured=True),

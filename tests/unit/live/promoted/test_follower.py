@@ -960,6 +960,13 @@ def test_what_could_not_begin_in_the_service_is_said_and_handed_over_again(servi
 # Keys
 
 
+def without_keys(service: Followed) -> None:
+    git = service.lab.git
+    git("rm", "--quiet", ".github/permit.pub")
+    git("commit", "--quiet", "--message", "No keys")
+    git("push", "--quiet", "origin", "main")
+
+
 @pytest.mark.truth("key gone")
 def test_a_key_that_is_taken_out_ends_what_it_signed_until_it_is_signed_again(
     serving: Followed, serve: Serve, truth: Situation
@@ -986,8 +993,9 @@ def test_a_key_that_is_taken_out_ends_what_it_signed_until_it_is_signed_again(
 @pytest.mark.parametrize(
     "act",
     [
-        truth_case("no permit", lambda on: on.lab.trust(on.lab.public, prefix=EXPIRED), measured=True),
+        truth_case("no permit", without_keys, measured=True),
         truth_case("key gone", lambda on: on.lab.trust(on.lab.new_key("new")[1]), measured=True),
+        truth_case("key gone", lambda on: on.lab.trust(on.lab.public, prefix=EXPIRED), measured=True),
         truth_case("retired", lambda on: on.write("retire"), measured=True),
     ],
 )
@@ -1020,19 +1028,20 @@ def test_a_champion_whose_key_is_taken_out_while_it_is_prepared_is_not_handed_ov
     assert "signed with an untrusted key" in serving.follower.standing.refused
 
 
-def test_a_key_vouches_for_what_was_issued_until_its_last_day(serving: Followed) -> None:
+@pytest.mark.truth("key gone")
+def test_a_key_vouches_for_what_was_issued_until_its_last_day(
+    serving: Followed, serve: Serve, truth: Situation
+) -> None:
     today = datetime.now(UTC)
     for day, refused in ((today, False), (today - timedelta(days=1), True)):
         serving.lab.trust(serving.lab.public, prefix=f"not-after: {day:%Y-%m-%d}\n")
         standing = serving.look()
         assert ("is valid until" in standing.refused) is refused, standing
+    shows_nothing_but_why(answered(serve), truth, standing)
 
 
 def test_no_key_at_all_ends_the_service(serving: Followed) -> None:
-    git = serving.lab.git
-    git("rm", "--quiet", ".github/permit.pub")
-    git("commit", "--quiet", "--message", "No keys")
-    git("push", "--quiet", "origin", "main")
+    without_keys(serving)
     assert serving.look().refused.startswith("no permit of the ledger can be verified")
 
 
