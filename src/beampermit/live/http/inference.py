@@ -26,7 +26,7 @@ from beampermit.live.update import Value
 from beampermit.live.wiring import Plug
 
 LONGEST = 30.0
-"""Seconds that an answer may take."""
+"""Seconds that an answer may take, from when the question begins to arrive."""
 IN_PARTS = 16
 """Questions to find the rows of a request that make the model raise, besides one for each batch: one row of 250 is
 found. A request remembers nothing of the one before, so whoever sends such a row again costs them again."""
@@ -50,15 +50,14 @@ def describe(loop: Loop) -> dict[str, Any]:
     }
 
 
-def answer(loop: Loop, content: bytes) -> dict[str, Any]:
-    """The answer to a question.
+def answer(loop: Loop, content: bytes, until: float) -> dict[str, Any]:
+    """The answer to a question; the model is not asked after `until`, by the monotonic clock.
 
     Raises `Refused`, `BadInput` for a question that does not hold, `ModelError` where the model does not answer, and
     `Busy` where it has no time.
     """
     if loop.standing.refused:
         raise Refused(loop.standing.refused)
-    until = time.monotonic() + LONGEST
     question = read_question(content, loop.wiring, loop.contract.serving, time.time())
     plugs = _asked_for(loop.wiring.outputs, question.outputs)
     values = _values(loop.model, question.rows, loop.wiring.outputs, max(len(loop.wiring.rows), 1), until)

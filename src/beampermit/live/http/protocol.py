@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -112,14 +113,21 @@ class _Infer:
         if self._waiting >= MOST_WAITING:
             return error_of(503, f"{MOST_WAITING} questions wait already", LATER)
         self._waiting += 1
+        until = time.monotonic() + inference.LONGEST
         try:
             content = await asyncio.wait_for(_content(request), PATIENCE)
-            running = asyncio.get_running_loop()
-            return await running.run_in_executor(self._answerer, _answer, self._observed, request, content)
+            return await self._answer(request, content, until)
         except TimeoutError:
             return error_of(408, f"the question has not arrived within {PATIENCE:g} s")
         finally:
             self._waiting -= 1
+
+    async def _answer(self, request: Request, content: bytes, until: float) -> Response:
+        """What is not begun in its time is never begun: those before it may each take all of theirs."""
+        job = self._answerer.submit(_answer, self._observed, request, content, until)
+        answered = asyncio.wrap_future(job)
+        await asyncio.wait([answered], timeout=until - time.monotonic())
+        return _no_time() if job.cancel() else await answered
 
 
 async def _content(request: Request) -> bytes:
@@ -132,11 +140,11 @@ async def _content(request: Request) -> bytes:
     return bytes(content)
 
 
-def _answer(observed: Observed, request: Request, content: bytes) -> Response:
+def _answer(observed: Observed, request: Request, content: bytes, until: float) -> Response:
     """By the version that is in service now: another one may have been when the question arrived."""
     loop = _asked_for(observed, request)
     try:
-        return json_of(inference.answer(loop, content))
+        return json_of(inference.answer(loop, content, until))
     except BadInput as error:
         return error_of(400, error)
     except inference.Refused as error:
@@ -146,4 +154,8 @@ def _answer(observed: Observed, request: Request, content: bytes) -> Response:
             return error_of(503, "another version came into service while the model was asked", LATER)
         return error_of(500, error)
     except Busy:
-        return error_of(503, f"the model had no time within {inference.LONGEST:g} s", LATER)
+        return _no_time()
+
+
+def _no_time() -> Response:
+    return error_of(503, f"the model had no time within {inference.LONGEST:g} s", LATER)

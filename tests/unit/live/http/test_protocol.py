@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -20,6 +20,30 @@ from support.http_service import CURRENT, TURNS, Browse, Browsed
 from support.served import Serve, Served
 
 MODEL = "/v2/models/bpm-faults"
+
+
+@pytest.fixture
+def held(serving: Served, browse: Browse) -> Iterator[tuple[Browsed, threading.Event]]:
+    """A question is being answered until the event is set, and others wait."""
+    http = browse(serving)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        assert go_on.wait(60)  # longer than the client waits
+
+    assert http.server._answerer
+    http.server._answerer.submit(hold)
+    assert begun.wait(20)
+    yield http, go_on
+    go_on.set()
+
+
+def until_waiting(http: Browsed, questions: int = 1) -> None:
+    assert http.server._answerer
+    until = time.monotonic() + 20
+    while http.server._answerer._work_queue.qsize() < questions and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def test_the_service_and_its_model_are_described(serving: Served, browse: Browse) -> None:
@@ -182,28 +206,17 @@ def test_no_answer_is_given_of_a_version_that_is_refused_while_it_is_asked(servi
 
 @pytest.mark.slow
 def test_a_question_that_waits_over_a_switch_is_answered_by_the_new_version(
-    serving: Served, serve: Serve, browse: Browse
+    serving: Served, serve: Serve, held: tuple[Browsed, threading.Event]
 ) -> None:
-    http = browse(serving)
+    http, go_on = held
     others = serve(Standing(4, "sha256:q"))
-    begun, go_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        begun.set()
-        assert go_on.wait(20)
-
-    assert http.server._answerer
-    http.server._answerer.submit(hold)  # the question before
-    assert begun.wait(20)
     answers: list[dict[str, Any]] = []
     waiting = [
         threading.Thread(target=lambda ask=ask: answers.append(ask().json())) for ask in (http.ask, of_three(http))
     ]
     for thread in waiting:
         thread.start()
-    until = time.monotonic() + 20
-    while http.server._answerer._work_queue.qsize() < 2 and time.monotonic() < until:
-        time.sleep(0.01)
+    until_waiting(http, 2)
     http.loops[:] = [others.loop]
     serving.model.fails = "the model's process ended"
     go_on.set()
@@ -326,6 +339,37 @@ def test_a_question_that_the_loop_leaves_no_time_for_is_sent_away(
     refused = http.ask()
     assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
     assert refused.json() == {"error": "the model had no time within 0.01 s"}
+
+
+def test_a_question_that_waits_longer_than_its_time_is_sent_away_and_never_asked(
+    serving: Served, held: tuple[Browsed, threading.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http, go_on = held
+    before = len(serving.model.asked)
+    monkeypatch.setattr(inference, "LONGEST", 0.1)
+    refused = http.ask()
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert refused.json() == {"error": "the model had no time within 0.1 s"}
+    monkeypatch.setattr(inference, "LONGEST", 20.0)
+    go_on.set()
+    assert http.ask().status_code == 200
+    assert len(serving.model.asked) == before + 1
+
+
+def test_the_time_of_a_question_begins_when_it_arrives(
+    held: tuple[Browsed, threading.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    http, go_on = held
+    ends: list[float] = []
+    answer = inference.answer
+    monkeypatch.setattr(inference, "answer", lambda *question: (ends.append(question[-1]), answer(*question))[1])
+    asking = threading.Thread(target=http.ask)
+    asking.start()
+    until_waiting(http)
+    waits = time.monotonic()
+    go_on.set()
+    asking.join(20)
+    assert ends[0] <= waits + inference.LONGEST
 
 
 def test_a_question_that_does_not_arrive_is_given_up(
