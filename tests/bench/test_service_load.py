@@ -118,21 +118,24 @@ def _model(service: Process) -> psutil.Process:
 
 
 @contextmanager
-def serving(network: Network, root: Path) -> Iterator[tuple[Machine, Process]]:
-    with machine(network, PVS) as posting, running(network, "service_child.py", str(root)) as service:
+def serving(network: Network, *folders: Path) -> Iterator[tuple[Machine, Process]]:
+    with machine(network, PVS) as posting, running(network, "service_child.py", *map(str, folders)) as service:
         post_until_seen(posting, "SCORE")
         yield posting, service
 
 
-def test_five_hundred_pvs_at_fifteen_hertz(say: Say, epics: Network, tmp_path: Path, contract_text: str) -> None:
+@pytest.mark.parametrize("log", [(), ("log",)], ids=["alone", "with log and metrics"])
+def test_five_hundred_pvs_at_fifteen_hertz(
+    say: Say, epics: Network, tmp_path: Path, contract_text: str, log: tuple[str, ...]
+) -> None:
     scalars(tmp_path, contract_text, PVS)
-    with serving(epics, tmp_path) as (posting, service):
+    with serving(epics, tmp_path, *(tmp_path / one for one in log)) as (posting, service):
         loaded(posting, service, RATE, 5.0)
         processes = {"service": service.seen, MODEL: _model(service)}
         before = {who: process.memory_info().rss for who, process in processes.items()}
         load = loaded(posting, service, RATE, SECONDS)
         grown = {who: (process.memory_info().rss - before[who]) / 2**20 for who, process in processes.items()}
-    say(f"{PVS} PVs at {RATE:g} Hz for {SECONDS:g} s: {load}")
+    say(f"{PVS} PVs at {RATE:g} Hz for {SECONDS:g} s{', with log and metrics' if log else ''}: {load}")
     say("memory: " + ", ".join(f"{who} {before[who] / 2**20:.0f} MiB {of:+.1f}" for who, of in grown.items()))
 
 

@@ -1,8 +1,9 @@
 """The service of the benches: its parts as `beampermit serve` puts them together, without ledger, permit and registry.
 
-    python service_child.py FOLDER
+    python service_child.py FOLDER [LOG]
 
-FOLDER has contract, device table and model. Each line of its input promotes the next version, which has the same model.
+FOLDER has contract, device table and model. With a folder LOG it writes the prediction log there and serves HTTP. Each
+line of its input promotes the next version, which has the same model.
 """
 
 from __future__ import annotations
@@ -18,24 +19,31 @@ from beampermit.contract import load_contract
 from beampermit.environments import Environment
 from beampermit.live.epics.inputs import EpicsInputs
 from beampermit.live.epics.records import Records
+from beampermit.live.http.observed import Observed
+from beampermit.live.http.server import serve_http
 from beampermit.live.lane import Lane
+from beampermit.live.log.prediction_log import PredictionLog
 from beampermit.live.loop import Loop, Standing
+from beampermit.live.observation.metrics import Metrics
+from beampermit.live.observation.vitals import Vitals
 from beampermit.live.process.model_process import ModelProcess
 from beampermit.live.promoted.promoted import Declared
 from beampermit.live.service import Service
 from beampermit.live.switch import Switch
-from beampermit.live.update import Update
+from beampermit.live.update import Sink, Update
 from beampermit.live.wiring import wire
 
 
 class Bench:
     """The records, once there is a version."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, log: Path | None):
         self._root, self._contract = root, load_contract(root)
         self._wiring = wire(self._contract, root)
         self._records: Records | None = None
-        self._service = Service(Switch([self]), self._lane, fits=lambda _: True, adopt=self._adopt)
+        self._service = Service(
+            Switch([self, *self._observers(log)]), self._lane, fits=lambda _: True, adopt=self._adopt
+        )
 
     def run(self) -> None:
         threading.Thread(target=self._promote, daemon=True).start()
@@ -47,6 +55,13 @@ class Bench:
 
     def close(self) -> None:
         """A sink has it."""
+
+    def _observers(self, log: Path | None) -> list[Sink]:
+        if log is None:
+            return []
+        name, vitals, metrics = self._contract.model.name, Vitals(), Metrics("bench", lambda: self._service.loop)
+        serve_http("127.0.0.1:0", Observed(name, lambda: self._service.loop, vitals, metrics), questions=True)
+        return [vitals, metrics, PredictionLog(log, name, 1, self._wiring)]
 
     def _promote(self) -> None:
         for version in itertools.count(1):
@@ -74,4 +89,5 @@ class Bench:
 
 
 if __name__ == "__main__":
-    Bench(Path(sys.argv[1])).run()
+    folder, *log = map(Path, sys.argv[1:])
+    Bench(folder, next(iter(log), None)).run()
