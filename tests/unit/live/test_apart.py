@@ -272,7 +272,7 @@ def test_a_request_over_http_costs_few_questions(serve: Serve, bad: set[int], fo
         {"name": "turns", "datatype": "FP64", "shape": [rows, 3], "data": turns},
         {"name": "current", "datatype": "FP64", "shape": [rows], "data": [300] * rows},
     ]
-    score = inference.answer(served.loop, json.dumps({"inputs": inputs}).encode())["outputs"][0]
+    score = inference.answer(served.loop, json.dumps({"inputs": inputs}).encode(), time.monotonic() + 30)["outputs"][0]
     assert len(served.model.asked) <= 3 + inference.IN_PARTS
     missing = [number for number, value in enumerate(score["data"]) if value is None]
     assert (missing == found) if found else bad < set(missing)
