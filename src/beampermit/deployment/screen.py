@@ -118,7 +118,7 @@ def _head(drawing: _Drawing, deployment: Deployment) -> None:
         y,
         {"type": "write_pv", "pv_name": restart, "value": "1"},
         pv_name=restart,
-        confirm_dialog="true",
+        show_confirm_dialog="true",
         confirm_message="The process of the model is replaced by a new one. Outputs go on meanwhile.",
     )
 

@@ -25,6 +25,7 @@ from beampermit.live.access_groups import WRITABLE
 from beampermit.live.status_pvs import STATUS_PVS
 from beampermit.project import Project
 from support.deployed_project import deployed, deployed_repository
+from support.phoebus_screen import unknown_on_screen
 
 __all__ = ["deployed", "deployed_repository"]
 
@@ -35,8 +36,6 @@ com = ctypes.CDLL(get_lib("Com"))
 sys.exit(com.asInitFile(sys.argv[1].encode(), None))
 """
 """Has EPICS itself read an access security file."""
-WIDGETS = {"label": "2.0.0", "textupdate": "2.0.0", "action_button": "3.0.0", "xyplot": "3.0.0"}
-"""Type -> version, as Phoebus 4.7 stores them."""
 SURROGATE: dict[str, Any] = {
     "inputs": [
         {"name": "charge", "pv": "INJ:CHARGE", "unit": "pC", "range": [0, 500], "stale_after": "5s"},
@@ -144,13 +143,48 @@ def test_epics_reads_the_access_file_in_which_nobody_may_write(made: dict[str, s
     assert [group.upper() for group, _ in groups] == list(WRITABLE)
 
 
-def test_the_screen_has_widgets_of_phoebus_that_lie_side_by_side(made: dict[str, str], surrogate: Deployment) -> None:
+def test_each_name_on_the_screen_is_one_that_another_program_writes_for_phoebus(
+    made: dict[str, str], surrogate: Deployment
+) -> None:
+    for text in (made["bpm-faults.bob"], files.texts(surrogate)["bpm_faults.bob"]):
+        assert not unknown_on_screen(text)
+
+
+@pytest.mark.parametrize(
+    ("ours", "other"),
+    [
+        ('<display version="2.0.0">', '<display version="3.0.0">'),
+        ('type="action_button" version="3.0.0"', 'type="action_button" version="2.0.0"'),
+        ('type="textupdate"', 'type="textUpdate"'),
+        ("pv_name>", "pv>"),
+        ("show_confirm_dialog>", "confirm_dialog>"),
+        ("<format>6<", "<format>5<"),
+        ('style="BOLD"', 'style="bold"'),
+        ('<action type="open_file">', '<action type="open">'),
+        ("file>", "path>"),
+        ("url>", "link>"),
+        ("y_axis>", "axis>"),
+        ("autoscale>", "auto_scale>"),
+        ("y_pv>", "y>"),
+    ],
+)
+def test_a_name_that_phoebus_would_pass_over_is_found(surrogate: Deployment, ours: str, other: str) -> None:
+    text = files.texts(surrogate)["bpm_faults.bob"]
+    assert ours in text
+    assert unknown_on_screen(text.replace(ours, other))
+
+
+def test_the_button_that_starts_the_model_again_asks_first(made: dict[str, str]) -> None:
+    (button,) = (one for one in widgets(made["bpm-faults.bob"]) if one.of("pv_name") == "BPM-FAULTS:RESTART")
+    assert button.of("show_confirm_dialog") == "true"
+    assert button.of("confirm_message").startswith("The process of the model is replaced")
+
+
+def test_widgets_of_the_screen_lie_side_by_side(made: dict[str, str], surrogate: Deployment) -> None:
     for text in (made["bpm-faults.bob"], files.texts(surrogate)["bpm_faults.bob"]):
         root = read_xml(text, "screen")
-        assert (root.tag, root.attributes) == ("display", {"version": "2.0.0"})
         places = Counter[tuple[int, int]]()
         for widget in widgets(text):
-            assert widget.attributes["version"] == WIDGETS[widget.attributes["type"]]
             x, y, width, height = (int(widget.of(tag)) for tag in ("x", "y", "width", "height"))
             assert x + width <= int(root.of("width"))
             assert y + height <= int(root.of("height"))

@@ -16,6 +16,7 @@ from beampermit.documents.facts import gather_facts
 from beampermit.documents.runbook import runbook
 from beampermit.errors import BadInput
 from beampermit.project import Project
+from support.phoebus_tree import unread_in_tree
 from support.planted_results import commit, write
 
 TABLE = "device,plane\nBPM.1,X\nBPM.1,Y\n"
@@ -82,6 +83,36 @@ def test_phoebus_shows_at_every_pv_what_the_runbook_says(table: Project) -> None
         assert f"{alarm.severity}: {alarm.condition}" in said
         assert alarm.meaning in book
         assert all(step in book for step in alarm.action)
+
+
+@pytest.mark.parametrize(
+    ("ours", "other"),
+    [
+        ("config", "tree"),
+        ("component", "group"),
+        ("pv", "PV"),
+        ("guidance", "help"),
+        ("title", "name"),
+        ("details", "detail"),
+        ("description", "text"),
+        ("enabled", "enable"),
+        ("latching", "latch"),
+        ("annunciating", "annunciate"),
+    ],
+)
+def test_phoebus_reads_each_element_and_would_pass_over_one_of_another_name(
+    table: Project, ours: str, other: str
+) -> None:
+    text = phoebus(alarm_tree(table))
+    assert not unread_in_tree(text)
+    root = ET.fromstring(text)  # noqa: S314 - our own
+    for element in root.iter(ours):
+        element.tag = other
+    assert unread_in_tree(ET.tostring(root, encoding="unicode"))
+
+
+def test_phoebus_would_pass_over_another_attribute(table: Project) -> None:
+    assert unread_in_tree(phoebus(alarm_tree(table)).replace("<pv name=", "<pv id=")) == {"pv@id"}
 
 
 def test_jaws_has_an_action_for_each_output_and_an_instance_for_each_pv(table: Project) -> None:

@@ -17,6 +17,7 @@ from beampermit.project import Project
 from beampermit.registry.event import Event
 from beampermit.registry.ledger import Ledger
 from support.forked_commands import beampermit
+from support.phoebus_tree import unread_in_tree
 from support.planted_results import write
 from support.registry_project import append_promotion
 
@@ -42,6 +43,7 @@ def test_every_entry_is_there_and_disabled_with_reason_and_successor(
     assert [pv.attrib for pv in after.iter("pv")] == [pv.attrib for pv in before.iter("pv")]
     assert {one.text for one in before.iter("enabled")} == {"true"}
     assert {one.text for one in after.iter("enabled")} == {"false"}
+    assert not unread_in_tree(made)
     first = after.find("component/guidance")
     assert first is not None
     said = first.findtext("details", "")
