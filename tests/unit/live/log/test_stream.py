@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -23,21 +22,42 @@ from support.served import Served
 SCHEMA = pa.schema([("number", pa.int64())])
 AT = datetime(2026, 11, 29, 15, tzinfo=UTC)
 CHILD = """
-import sys
+import sys, time
 from pathlib import Path
-import pytest
-from beampermit.live.log import prediction_log
-from support.served import served_in
+import pandas  # pyarrow does it for the first batch: in service that is while the model is being loaded
+from beampermit.live.lane import Lane
+from beampermit.live.log.prediction_log import PredictionLog
+from beampermit.live.loop import Loop, Standing
+from beampermit.live.wiring import wire
+from support.served import Doubling, served_contract
 
-prediction_log.EVERY = 0.02
-served = served_in(Path(sys.argv[1]), Path(sys.argv[2]).read_text())
-log = prediction_log.PredictionLog(Path(sys.argv[1], "log"), "toy-model", 3, served.loop.wiring)
-served.current()
+folder = Path(sys.argv[1])
+contract = served_contract(Path(folder, "contract.yaml").read_text())
+wiring = wire(contract, folder)
+log = PredictionLog(folder / "log", "toy-model", 3, wiring)
+
+def publish(update):
+    log.publish(update)
+    rows = len(update.rows.names) if update.rows else 0
+    print(update.at, update.health.cycles, rows, log.written, flush=True)
+
+loop = Loop(contract, wiring, Doubling(), Standing(3, "sha256:p"), publish)
+lane = Lane("version 3", loop, [], lambda: None)
 while True:
-    served.put()
-    log.publish(served.cycle(after=0.001))
-    print(log.written, len(served.model.asked) * 3, flush=True)
+    now = time.time()
+    for device in range(3):
+        loop.latest.put(0, device, (1.0, 2.0, 3.0), now, 0)
+    loop.latest.put(1, 0, 300.0, now, 0)
+    if not lane.alive:
+        lane.start()
+    time.sleep(0.02)
 """
+LOST = 1.0
+"""Seconds of rows that a kill may cost, as docs/service.md says it."""
+BUSY = 0.75
+"""Seconds more on a machine that does much beside the test; a disk that takes 2 s for a batch is still seen."""
+RUNS = 3.0
+"""Seconds until the kill: some batches."""
 
 
 def batch(*numbers: int) -> pa.RecordBatch:
@@ -116,29 +136,54 @@ def test_small_batches_become_few_groups(tmp_path: Path, monkeypatch: pytest.Mon
     assert file.num_row_groups == 3
 
 
+class Told(NamedTuple):
+    """Of an update: its time, the number of its cycle, its rows, and how many rows the log had written before it."""
+
+    at: float
+    cycle: int
+    rows: int
+    written: int
+
+
 @pytest.mark.slow
-def test_killed_with_the_whole_process_the_log_has_all_that_it_had_written(
+def test_killed_with_the_whole_process_the_log_lacks_the_last_second_at_most(
     serving: Served, logged: Logged, tmp_path: Path, contract_text: str
 ) -> None:
+    """A loop in its thread, and the log as it is in service."""
     (tmp_path / "contract.yaml").write_text(contract_text)
     tests = str(Path(__file__).parents[3])
     child = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(CHILD), str(tmp_path), str(tmp_path / "contract.yaml")],
+        [sys.executable, "-c", CHILD, str(tmp_path)],
         stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": tests},
     )  # fmt: skip
     assert child.stdout
-    line = "0 0"
-    while int(line.split(maxsplit=1)[0]) < 300:
-        line = child.stdout.readline()
-    child.send_signal(signal.SIGKILL)
-    said = (line + child.stdout.read()).rpartition("\n")[0].splitlines()
-    written, published = map(int, said[-1].split())
+    try:
+        said = [child.stdout.readline()]
+        while float(said[-1].split()[0]) - float(said[0].split()[0]) < RUNS:
+            said.append(child.stdout.readline())
+    finally:
+        child.kill()
+    said += child.stdout.read().splitlines(keepends=True)
     child.wait()
+    told = [_told(line) for line in said if line.endswith("\n")]
     logged(serving).close()  # the next start
-    cycles = [row["served.cycle"] for row in rows(tmp_path / "log", "served.cycle")]
-    assert written <= len(cycles) <= published + 3
-    assert cycles == [cycle for cycle in range(1, len(cycles) // 3 + 1) for _ in range(3)]
+    found = rows(tmp_path / "log", "served.at", "served.cycle")
+    cycles, expected = [row["served.cycle"] for row in found], [one.cycle for one in told for _ in range(one.rows)]
+    assert cycles[: len(expected)] == expected[: len(cycles)], "whole batches, in order"
+    assert told[-1].written <= len(cycles) <= len(expected) + 3
+    assert told[-1].at - found[-1]["served.at"] <= LOST + BUSY
+    assert max(one.at - _newest(found, one.written, told[0].at) for one in told) <= LOST + BUSY, "killed at any update"
     assert not [*tmp_path.rglob("*.arrow")]
+
+
+def _told(line: str) -> Told:
+    at, *counts = line.split()
+    return Told(float(at), *map(int, counts))
+
+
+def _newest(found: list[dict[str, Any]], written: int, began: float) -> float:
+    """The time of the newest row of so many."""
+    return found[written - 1]["served.at"] if written else began
 
 
 def test_after_a_power_cut_the_log_has_all_that_it_had_written(
