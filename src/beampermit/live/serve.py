@@ -143,7 +143,14 @@ class _Assembly:
         self._notifier = Notifier()
         stack.callback(self._notifier.close)
         switch = Switch([self, *self._observers(), self._notifier], self._on_shown, self._log_problem)
-        self._service = Service(switch, self._make_lane, fits=self._fits, adopt=self._adopt, failed=self._on_failed)
+        self._service = Service(
+            switch,
+            self._make_lane,
+            fits=self._fits,
+            adopt=self._adopt,
+            failed=self._on_failed,
+            idle=lambda: self._notifier.wait(ready=self._follower.waits),
+        )
         self._challenger = FollowChallenger(promotions, self._service.challenge, self._service.end_challenge)
         self._follower = Follower(
             promotions,

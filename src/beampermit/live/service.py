@@ -66,6 +66,7 @@ class Service:
 
     `fits` says whether the records that are served are those of another version; `adopt` is told which loop shows from
     here on. `failed` is told of a version that could not begin or whose loop ended, and why; another one goes on.
+    `idle` is called at least every `WATCH` s while there is no loop.
     """
 
     def __init__(
@@ -76,9 +77,10 @@ class Service:
         fits: Callable[[Declared], bool],
         adopt: Callable[[Loop], None],
         failed: Callable[[int, BeampermitError], None] = lambda *_: None,
+        idle: Callable[[], None] = lambda: None,
     ):
         self._switch, self._make_lane = switch, make_lane
-        self._fits, self._adopt, self._failed = fits, adopt, failed
+        self._fits, self._adopt, self._failed, self._idle = fits, adopt, failed, idle
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._current: _Running | None = None
         self._next: _Running | None = None
@@ -155,6 +157,8 @@ class Service:
     def _next_order(self) -> _Order | None:
         while True:
             self._look_at_lanes()
+            if self._current is None:
+                self._idle()
             with suppress(queue.Empty):
                 return self._orders.get(timeout=WATCH)
 

@@ -17,7 +17,7 @@ from beampermit.errors import BadInput
 from beampermit.live.lane import Lane
 from beampermit.live.latest import Latest
 from beampermit.live.loop import Loop, Standing
-from beampermit.live.service import LoopEnded, Service, StartAgain
+from beampermit.live.service import LoopEnded, Publish, Service, StartAgain
 from beampermit.live.switch import Switch
 from beampermit.live.trigger import Trigger
 from beampermit.live.update import Update
@@ -61,6 +61,8 @@ class Playing:
     fits: list[bool] = field(default_factory=lambda: [True])
     ended: list[BaseException | None] = field(default_factory=list)
     failed: list[tuple[int, str]] = field(default_factory=list)
+    idle: list[int] = field(default_factory=list)
+    """How many loops had been shown each time that the service said that it has none."""
     thread: threading.Thread | None = None
 
     def run(self) -> None:
@@ -91,7 +93,7 @@ def playing(tmp_path: Path, contract_text: str) -> Iterator[Playing]:
     def promoted(version: int) -> Any:
         return SimpleNamespace(version=version, contract=contract, root=tmp_path)
 
-    def make_lane(promoted: Any, standing: Standing, publish: Callable[[Update], None]) -> Lane:
+    def make_lane(promoted: Any, standing: Standing, publish: Publish) -> Lane:
         if error := getattr(promoted, "fails", None):
             raise error
         model = models.setdefault(promoted.version, Doubling())
@@ -105,6 +107,7 @@ def playing(tmp_path: Path, contract_text: str) -> Iterator[Playing]:
         fits=lambda promoted: fits[0],
         adopt=lambda loop: adopted.append(loop.standing.version),
         failed=lambda version, error: one.failed.append((version, str(error))),
+        idle=lambda: one.idle.append(len(adopted)),
     )
     one = Playing(service, promoted, models, updates, closed, adopted, fits)
     one.thread = threading.Thread(target=one.run, daemon=True)
@@ -135,6 +138,11 @@ def test_a_rollback_goes_the_same_way(playing: Playing) -> None:
     playing.service.promote(playing.promoted(3), Standing(3, "sha256:3"))
     playing.until(lambda: playing.serves(3))
     playing.until(lambda: playing.adopted == [3, 3, 4, 3])
+
+
+def test_it_is_idle_until_a_version_begins(playing: Playing) -> None:
+    """Nobody else can say that it lives, and the loop alone can once there is one."""
+    assert set(playing.idle) == {0}
 
 
 def test_a_rollback_while_the_new_version_takes_over(playing: Playing) -> None:

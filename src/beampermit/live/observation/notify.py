@@ -20,9 +20,10 @@ EVERY = 2.0
 
 
 class Notifier:
-    """A sink, the last one: `READY=1` says that the first update is out. Nothing is sent where nobody listens.
+    """A sink, the last one: `READY=1` says that the first update is out, or that there is nothing to show yet.
 
-    Signs of life come from the cycles themselves, so they end where the inference loop stands.
+    Signs of life come from the cycles themselves, so they end where the inference loop stands. Before there is one,
+    they come from the thread that begins it. Nothing is sent where nobody listens.
     """
 
     def __init__(self, variables: Mapping[str, str] | None = None, *, monotonic: Callable[[], float] = time.monotonic):
@@ -36,17 +37,30 @@ class Notifier:
             self._socket.setblocking(False)
         self._next = 0.0
         self._ready = False
+        self._status = ""
         self._heard = True
 
     def say(self, status: str) -> None:
         """What the service does, before the first update."""
-        self._send([f"STATUS={_one_line(status)}"])
+        self._status = _one_line(status)
+        self._send([f"STATUS={self._status}"])
+
+    def wait(self, *, ready: bool) -> None:
+        """A sign of life where there is no loop. `ready`: the ledger has nothing that could be shown, which may stay so
+        for months; whoever starts the service is not to wait for that, and a start has a limit of time.
+        """
+        if ready or self._ready:
+            self._tell(self._status)
 
     def publish(self, update: Update) -> None:
+        self._tell(_describe(update.health))
+
+    def _tell(self, status: str) -> None:
+        """No oftener than anybody needs it."""
         if self._ready and self._monotonic() < self._next:
             return
         self._next = self._monotonic() + self._every
-        lines = [*["READY=1"][self._ready :], *["WATCHDOG=1"] * self._watched, f"STATUS={_describe(update.health)}"]
+        lines = [*["READY=1"][self._ready :], *["WATCHDOG=1"] * self._watched, f"STATUS={status}"]
         self._ready = self._send(lines) or self._ready
 
     def start_again(self) -> None:

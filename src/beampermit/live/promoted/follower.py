@@ -63,6 +63,8 @@ class Follower:
         """Of `current`."""
         self.pvs_ended = False
         """Whether nothing is in service, and nothing has PVs any more."""
+        self.waits = False
+        """Whether the last look found nothing to show and nothing to prepare: no version that can be believed."""
         self._promotions, self._progress, self._every, self._clock = promotions, progress, every, clock
         self._now = now
         self._on_champion, self._on_standing, self._on_declared = on_champion, on_standing, on_declared
@@ -124,6 +126,7 @@ class Follower:
             self._collect(self._state)
             self._begin(self._state)
         self._say(self._standings(self._state, unread))
+        self.waits = self.current is None and self._job is None and not self._pvs_shown.is_set()
 
     def settle(self, timeout: float) -> bool:
         """Wait until what is being prepared is ready or failed, and what was asked is known; whether there is news."""
@@ -363,8 +366,7 @@ class Follower:
     def _faults(self, state: ModelState | None, unread: BeampermitError | None, beside: Standing | None) -> list[str]:
         """Notes of what is not as it should be."""
         shown = self._version_shown
-        faults = self._reach.notes(shown, unread)
-        champion = self._champion(state)
+        faults, champion = self._reach.notes(shown, unread), self._champion(state)
         if champion and (reason := self._why_not(champion, beside)):
             what = f"version {champion.version}, champion since {champion.at}, cannot be served"
             faults.append(f"{what}: {reason}; {shown} goes on")

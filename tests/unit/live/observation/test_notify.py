@@ -87,6 +87,29 @@ def test_invalid_outputs_are_a_first_update_too(systemd: socket.socket, name: st
     assert told(systemd) == ["READY=1", "STATUS=STARTING, B1:TBT has sent nothing yet (6 of 6 outputs)"]
 
 
+def test_where_there_is_nothing_to_show_it_is_ready_and_lives(
+    systemd: socket.socket, name: str, serving: Served
+) -> None:
+    clock = [50.0]
+    notifier = Notifier({"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "4000000"}, monotonic=lambda: clock[0])
+    notifier.wait(ready=False)
+    assert nothing(systemd), "a version may be there, and its PVs in a moment"
+    notifier.say("no version was ever promoted")
+    assert told(systemd) == ["STATUS=no version was ever promoted"]
+    notifier.wait(ready=True)
+    assert told(systemd) == ["READY=1", "WATCHDOG=1", "STATUS=no version was ever promoted"]
+    notifier.wait(ready=True)
+    assert nothing(systemd)
+    clock[0] += 1.1  # more than a quarter of the time of the watchdog
+    notifier.say("version 3 is being prepared")
+    notifier.wait(ready=False)
+    assert told(systemd) == ["STATUS=version 3 is being prepared"]
+    assert told(systemd) == ["WATCHDOG=1", "STATUS=version 3 is being prepared"]
+    clock[0] += 1.1
+    notifier.publish(serving.cycle())
+    assert told(systemd) == ["WATCHDOG=1", "STATUS=version 3: SERVING"]
+
+
 @pytest.mark.parametrize(
     "variables",
     [{}, {"WATCHDOG_USEC": "0"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "4000000", "WATCHDOG_PID": "1"}],

@@ -24,6 +24,7 @@ import pytest
 
 from beampermit.live.promoted import Wanted
 from beampermit.live.promoted.served import read_served
+from beampermit.permit.keys import generate_keys
 from support.epics import Network, epics, pva_server, soft_ioc, until
 from support.epics import client as a_client
 from support.loopback import free_port
@@ -113,6 +114,42 @@ def test_it_ends_with_3_where_an_output_is_served_already(wanted: Wanted, follow
         assert "end that server, or serve from one machine only" in hint
         assert ("`pvinfo B2:Y:FAULT` says where it is" in hint) is ("over PVA" in said)
     assert not (state / "models").exists() or not any((state / "models").iterdir()), "nothing was fetched before"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ledger", ["empty", "not there"])
+def test_a_service_that_has_nothing_to_follow_has_started_and_lives(
+    tmp_path: Path, epics: Network, ledger: str
+) -> None:
+    """systemd would end a start after 15 minutes, again and again, until something is promoted."""
+    if ledger == "empty":
+        begin_repository(tmp_path / "ledger")
+    words = ["--model", MODEL, "--ledger", str(tmp_path / "ledger"), "--state", str(tmp_path / "state")]
+    command = [sys.executable, "-m", "beampermit.cli.main", "serve", *words, "--follow", "0.5"]
+    status = f"STATUS=no version of {MODEL} was ever promoted"
+    if ledger == "not there":
+        status = "STATUS=no champion could be verified: "
+    with epics.place() as place, systemd() as (variables, told):
+        service = subprocess.Popen(command, env={**epics.server(place), **variables})
+        try:
+            until(lambda: told.count("WATCHDOG=1") > 2 or service.poll() is not None, PATIENCE)
+            service.send_signal(signal.SIGTERM)
+            assert service.wait(PATIENCE) == 0
+        finally:
+            service.kill()
+            service.wait()
+    assert [line for line in told if line in STATES] == ["READY=1", "STOPPING=1"]
+    assert told[told.index("READY=1") + 2].startswith(status), "systemctl status says what it waits for"
+
+
+def begin_repository(folder: Path) -> None:
+    """With a key, by which no permit was ever signed."""
+    _, public = generate_keys(folder.with_name("keys"))
+    (folder / ".github").mkdir(parents=True)
+    shutil.copy(public, folder / ".github/permit.pub")
+    who = ("-c", "user.name=Ada Operator", "-c", "user.email=ada@lab.example")
+    for words in (("init", "--quiet", "--initial-branch", "main"), ("add", "."), (*who, "commit", "-qm", "Begin")):
+        subprocess.run(["git", *words], cwd=folder, check=True)
 
 
 @contextmanager
