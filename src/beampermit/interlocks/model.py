@@ -322,7 +322,7 @@ class MDL005(Interlock):
         object for both: fitted in training, saved with the model, without state between rows. Then run `dvc repro`.
         `evaluation.scores` in `contract.yaml` names the scores of training, a Parquet file that evaluation writes with
         the columns of `{scores}`, and that the manifest lists. A row that `beampermit serve` would ask the model for
-        has an answer that it would show: finite, and within the output's `range`."""
+        has an answer that it would show: of the output's shape, finite, and within its `range`."""
         from beampermit.models.replay import compare_scores
 
         recorded = contract.evaluation.scores
@@ -353,9 +353,9 @@ def _in_service(contract: Contract, examined: Examined) -> tuple[str, str]:
 
     if examined.inputs is None:
         return "", ""
-    rows = RecordedRows(contract, examined.inputs)
+    rows, scores = RecordedRows(contract, examined.inputs), read_scores(examined.scores)
     judged = rows.judge()
-    problem = rows.not_shown(judged, read_scores(examined.scores))
+    problem = rows.not_shown(judged, scores) or rows.differently_served(judged, scores)
     refusals = f"; a service would not ask for {judged.refused} of them, such as {judged.refusal}"
     return problem, refusals if judged.refused else ""
 

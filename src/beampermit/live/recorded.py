@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,17 @@ import numpy as np
 
 from beampermit.contract import Contract
 from beampermit.contract.service import Fallback
-from beampermit.contract.words import word_of
+from beampermit.contract.signals import Signal
 from beampermit.datasets.arrays import depth_of, flattened
 from beampermit.datasets.devices import Devices
 from beampermit.datasets.tables import connect, parquet, quoted
 from beampermit.errors import Failed
 from beampermit.live.answers import first_problem
-from beampermit.live.latest import Fault, Latest, Readings
+from beampermit.live.latest import Fault, Readings
+from beampermit.live.log.columns import AT, ROW
 from beampermit.live.loop import Loop, Standing
+from beampermit.live.replay.moments import Recorded
+from beampermit.live.replay.replay import replay
 from beampermit.live.rows import Rows, assemble
 from beampermit.live.sharing import Model, Raised
 from beampermit.live.update import Value
@@ -33,28 +37,63 @@ AT_ONCE, NUMBERS_AT_ONCE = 1024, 4_000_000
 """Rows in memory, and numbers of their inputs."""
 MOST_BATCHES, FEWEST_BATCHES = 100, 5
 MOST_NUMBERS = 20_000_000
-"""Of all inputs of the rows that are asked for."""
+"""Of all inputs of the rows that are asked for, beyond the fewest batches."""
 SECONDS = 5.0
 """For the batches beyond the fewest."""
+WITHOUT_MODEL = 1, 2_000_000
+"""The fewest batches and the most numbers where no model answers: they are read within a second."""
+NUMBER = Signal(name="file_row_number", pv="file_row_number", unit="1", range=(0, 2.0**53))
+"""One more input: which row of the table it is."""
 
 
 @dataclass
-class _Listened:
-    """A `Model`, and why it raised first: a loop asks on in parts, and nobody sees what that costs each time."""
+class _Answers:
+    """Those of `model`, or without one the `scores` of the rows that it would be asked for."""
 
-    model: Model
+    model: Model | None
+    scores: Mapping[str, np.ndarray]
     raised: str = ""
-
-    @property
-    def restarts(self) -> int:
-        return self.model.restarts
+    """Why the model raised first: a loop asks on in parts, and nobody sees what that costs each time."""
+    restarts: int = 0
 
     def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self.model is None:
+            numbers = inputs[NUMBER.name].astype(int)
+            return {name: values[numbers] for name, values in self.scores.items()}
         try:
-            return self.model.ask(inputs)
+            return self.model.ask({name: values for name, values in inputs.items() if name != NUMBER.name})
         except Raised as error:
             self.raised = self.raised or str(error)
             raise
+
+
+@dataclass(frozen=True)
+class _Served:
+    """What outputs showed of rows."""
+
+    wiring: Wiring
+    numbers: list[int] = field(default_factory=list)
+    values: dict[str, list[float | np.ndarray]] = field(default_factory=dict)
+
+    def take(self, numbers: list[int], shown: Mapping[str, Value]) -> str:
+        """Rows with these numbers, one a device; the first for which no answer is shown, and why."""
+        for plug in self.wiring.outputs:
+            values = [shown[pv] for pv in plug.pvs[: len(numbers)]]
+            for number, value in zip(numbers, values, strict=True):
+                if value.origin != "model":
+                    return _in_service(number, value.message)
+            self.values.setdefault(plug.signal.name, []).extend(value.value for value in values)
+        self.numbers.extend(numbers)
+        return ""
+
+    def differently(self, scores: Mapping[str, np.ndarray]) -> str:
+        """Where that is farther than allowed from the scores of all rows of the table."""
+        if not self.numbers:
+            return ""
+        served = {name: np.array(values) for name, values in self.values.items()}
+        outputs = [plug.signal for plug in self.wiring.outputs]
+        difference = differing_scores(scores, served, self.numbers, outputs)
+        return f"{difference.describe('as scored', 'as served')}, {difference.allowed} allowed" if difference else ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +115,7 @@ class RecordedRows:
 
     def __init__(self, contract: Contract, file: Path):
         self._contract, self._file = contract, file
-        self._signals = contract.signals.inputs
+        self._signals = (*contract.signals.inputs, NUMBER)
         self._read = [signal for signal in self._signals if signal.source != "constant"]
         self._wirings: dict[int, Wiring] = {}
 
@@ -107,71 +146,59 @@ class RecordedRows:
         return ""
 
     def differently_served(
-        self, judged: Judged, scores: Mapping[str, np.ndarray], model: Model, devices: int = 1
+        self, judged: Judged, scores: Mapping[str, np.ndarray], model: Model | None = None, devices: int = 1
     ) -> str:
-        """What is wrong with what the service would show of `model`, in batches of `devices` rows, or how far that is
-        from the scores of the row; empty where nothing is. Rows are from the whole table.
+        """What is wrong with what the service would show of `model`, or how far that is from the scores of the row;
+        empty where nothing is. Without a model, the scores are its answers.
 
-        Each batch is a cycle of the service's loop, as in a replay; its rows came just now, as a table has no ages.
+        Rows of the whole table are replayed, at each moment as many as there are `devices`.
         """
-        began = time.monotonic()
-        chosen = self._chosen(judged.sound, devices)
-        where = f"WHERE file_row_number IN ({', '.join(map(str, chosen))})"
-        batches = self._batches(where, at_once=devices) if chosen else ()
-        loops, listened = dict[int, Loop](), _Listened(model)
-        for asked, batch in enumerate(batches):
-            if asked >= FEWEST_BATCHES and time.monotonic() - began > SECONDS:
-                break
-            numbers = chosen[asked * devices : (asked + 1) * devices]
-            if len(numbers) not in loops:  # the last may be fewer
-                loops[len(numbers)] = self._loop(len(numbers), listened)
-            loop = loops[len(numbers)]
-            self._put(batch, loop.latest, float(asked))
-            loop.cycle(float(asked))
-            if loop.failure:
-                return f"asked for row {numbers[0]}, {loop.failure}"
-            if wrong := self._wrong(loop.shown(), numbers, scores):
-                return wrong
-            if listened.raised:
-                at_once = f"asked for {len(numbers)} rows at once, from row {numbers[0]} on"
-                return f"{at_once}, {listened.raised}; asked for fewer at a time, it answers"
-        return ""
+        began, fewest, most = time.monotonic(), *((FEWEST_BATCHES, MOST_NUMBERS) if model else WITHOUT_MODEL)
+        chosen = self._chosen(judged.sound, devices, fewest, most)
+        batches = [chosen[first : first + devices] for first in range(0, len(chosen), devices)]
+        wiring, answers = self._wired(devices), _Answers(model, scores)
+        loop, shown, served = self._loop(wiring, answers), dict[str, Value](), _Served(wiring)
+        with closing(connect()) as connection:
+            moments = self._recorded(connection, chosen, wiring).moments()
+            for numbers, update in zip(batches, replay(loop, moments), strict=True):
+                shown |= update.values
+                if loop.failure:
+                    return f"asked for row {numbers[0]}, {loop.failure}"
+                if hidden := served.take(numbers, shown):
+                    return hidden
+                if answers.raised:
+                    at_once = f"asked for {len(numbers)} rows at once, from row {numbers[0]} on"
+                    return f"{at_once}, {answers.raised}; asked for fewer at a time, it answers"
+                if len(served.numbers) >= fewest * devices and time.monotonic() - began > SECONDS:
+                    break
+        return served.differently(scores)
 
-    def _wrong(self, shown: Mapping[str, Value], numbers: list[int], scores: Mapping[str, np.ndarray]) -> str:
-        outputs, served = self._contract.signals.outputs, {}
-        for output, plug in zip(outputs, self._wired(len(numbers)).outputs, strict=True):
-            values = [shown[pv] for pv in plug.pvs]
-            for row, value in zip(numbers, values, strict=True):
-                if value.origin != "model":
-                    return _in_service(row, value.message)
-            served[output.name] = np.stack([np.asarray(value.value) for value in values])
-        difference = differing_scores(scores, served, numbers, outputs)
-        return f"{difference.describe('as scored', 'as served')}, {difference.allowed} allowed" if difference else ""
-
-    def _loop(self, count: int, model: Model) -> Loop:
-        """Of the service, for so many rows; what is no answer is shown as such, whatever stands in for it."""
+    def _loop(self, wiring: Wiring, model: Model) -> Loop:
+        """Of the service; what is no answer is shown as such, whatever stands in for it."""
         contract = self._contract.model_copy(update={"fallback": Fallback(on_invalid="invalid")})
-        return Loop(contract, self._wired(count), model, Standing(0, ""), lambda _: None)
+        return Loop(contract, wiring, model, Standing(0, ""), lambda _: None)
 
-    def _put(self, batch: Readings, latest: Latest, at: float) -> None:
-        """As samples that come now."""
-        latest.clock = lambda: at
-        for place, signal in enumerate(self._read):
-            number, count = self._signals.index(signal), len(batch.lowest) // len(self._read)
-            scalars = batch.lowest[place * count : (place + 1) * count].tolist()
-            for row, value in enumerate(batch.arrays[number] if signal.shape else scalars):
-                word = word_of(value, signal.words) if signal.words else None
-                latest.put(number, row, value if word is None else word, at, 0)
+    def _recorded(self, connection: Any, chosen: list[int], wiring: Wiring) -> Recorded:
+        """These rows as a table with times: each batch comes a microsecond after the one before, so that nothing is
+        ever old.
+        """
+        place, devices = "row_number() OVER (ORDER BY file_row_number) - 1", len(wiring.rows)
+        columns = [f"make_timestamp(({place}) // {devices}) AS {quoted(AT)}", f"({place}) % {devices} AS {quoted(ROW)}"]
+        columns += [f"{self._numbers(signal.name)} AS {quoted(signal.name)}" for signal in self._read]
+        among = ", ".join(map(str, chosen or [-1]))
+        rows = f"{parquet(self._file, numbered=True)} WHERE file_row_number IN ({among})"
+        names = {AT: "TIMESTAMP", ROW: "BIGINT", **{signal.name: "DOUBLE" for signal in self._read}}
+        source = f"(SELECT {', '.join(columns)} FROM {rows})"
+        return Recorded(source, names, AT, AT, None, connection, wiring, self._file, ())
 
-    def _chosen(self, sound: np.ndarray, devices: int) -> list[int]:
-        """Numbers of rows that are evenly spread."""
-        size = sum(math.prod(signal.shape) for signal in self._read)
-        most = max(FEWEST_BATCHES * devices, min(MOST_BATCHES * devices, MOST_NUMBERS // max(size, 1)))
+    def _chosen(self, sound: np.ndarray, devices: int, fewest: int, most: int) -> list[int]:
+        """Numbers of rows that are evenly spread: `fewest` batches, and more while they have not the `most` numbers."""
+        most = max(fewest * devices, min(MOST_BATCHES * devices, most // self._size))
         places = np.linspace(0, len(sound) - 1, min(len(sound), most)).round().astype(int)
         return sound[np.unique(places)].tolist()
 
     def _assembled(self, batch: Readings) -> Rows:
-        count = len(batch.lowest) // max(len(self._read), 1)
+        count = len(batch.lowest) // len(self._read)
         return assemble(self._wired(count), batch, self._contract.serving, now=0.0)
 
     def _wired(self, count: int) -> Wiring:
@@ -190,53 +217,51 @@ class RecordedRows:
         plugs = (
             Plug(output, tuple(f"{output.name} {name}" for name in names)) for output in self._contract.signals.outputs
         )
-        return Wiring(names, wires, tuple(plugs), Devices((), ()))
+        return Wiring(names, wires, tuple(plugs), Devices((ROW,), tuple((name,) for name in names)))
 
-    def _batches(self, where: str = "", at_once: int = 0) -> Iterator[Readings]:
-        """The rows in their order, so many at once; without a number, they have the lowest and highest of each array,
-        and not the others.
-        """
-        size = sum(math.prod(signal.shape) for signal in self._read)
-        whole, at_once = bool(at_once), at_once or max(1, min(AT_ONCE, NUMBERS_AT_ONCE // max(size, 1)))
-        columns = [part for signal in self._read for part in self._columns(signal.name, signal.shape, whole)]
-        sql = f"SELECT {', '.join(columns)} FROM {parquet(self._file, numbered=True)} {where} ORDER BY file_row_number"
-        connection = connect()
-        try:
+    def _batches(self) -> Iterator[Readings]:
+        """The rows in their order, with the lowest and highest of each array."""
+        at_once = max(1, min(AT_ONCE, NUMBERS_AT_ONCE // self._size))
+        columns = [part for signal in self._read for part in self._columns(signal)]
+        sql = f"SELECT {', '.join(columns)} FROM {parquet(self._file, numbered=True)} ORDER BY file_row_number"
+        with closing(connect()) as connection:
             found = _run(connection, sql, self._file)
             while rows := found.fetchmany(at_once):
                 yield self._readings(list(zip(*rows, strict=True)), len(rows))
-        finally:
-            connection.close()
 
-    def _columns(self, name: str, shape: tuple[int, ...], whole: bool) -> list[str]:
-        """SQL of the lowest and the highest number of an input, how many it has, and all of them."""
-        depth = self._depths[name]
-        column = quoted(name)
-        if depth is None or bool(depth) != bool(shape):
-            return ["NULL", "NULL", "-1", "NULL"]
+    def _columns(self, signal: Signal) -> list[str]:
+        """SQL of the lowest and the highest number of an input, and how many it has."""
+        depth = self._depths[signal.name]
+        if depth is None or bool(depth) != bool(signal.shape):
+            return ["NULL", "NULL", "-1"]
+        numbers = self._numbers(signal.name)
         if not depth:
-            return [f"CAST({column} AS DOUBLE)"] * 2 + ["1", "NULL"]
-        numbers = f"CAST({flattened(column, depth)} AS DOUBLE[])"
+            part_of_one = f"coalesce({numbers} <> trunc({numbers}), false)" if signal.words else "false"
+            return [numbers, numbers, f"CASE WHEN {part_of_one} THEN 0 ELSE 1 END"]
         complete = f"list_count({numbers}) = len({numbers})"  # a null is no number
         ends = [f"CASE WHEN {complete} THEN list_{end}({numbers}) END" for end in ("min", "max")]
-        return [*ends, f"coalesce(len({numbers}), 0)", numbers if whole else "NULL"]
+        return [*ends, f"coalesce(len({numbers}), 0)"]
+
+    def _numbers(self, name: str) -> str:
+        """SQL of the number of an input, or of all its numbers in a list."""
+        depth = self._depths[name] or 0
+        return f"CAST({flattened(quoted(name), depth)} AS DOUBLE{'[]' if depth else ''})"
+
+    @property
+    def _size(self) -> int:
+        """Numbers of the inputs of a row."""
+        return sum(math.prod(signal.shape) for signal in self._read)
 
     def _readings(self, columns: Sequence[Sequence[Any]], count: int) -> Readings:
-        lowest, highest, faults, messages, arrays = [], [], [], [], {}
+        lowest, highest, faults, messages = [], [], [], []
         for place, signal in enumerate(self._read):
-            low, high, lengths, values = columns[4 * place : 4 * place + 4]
+            low, high, lengths = columns[3 * place : 3 * place + 3]
             lowest.append(np.array(low, float))
             highest.append(np.array(high, float))
-            expected = math.prod(signal.shape)
-            right = np.array(lengths) == expected
+            right = np.array(lengths) == math.prod(signal.shape)
             faults.append(np.where(right, Fault.NONE, Fault.WRONG_SHAPE))
-            messages += [
-                "" if sound else f"something else than {shape_in_words(signal.shape)}" for sound in right.tolist()
-            ]
-            if signal.shape:
-                number = self._signals.index(signal)
-                plain = np.array(values, float) if values[0] is not None else np.broadcast_to(np.nan, (count, expected))
-                arrays[number] = plain.reshape(count, *signal.shape)
+            expected = "the number of a word" if signal.words else shape_in_words(signal.shape)
+            messages += ["" if sound else f"something else than {expected}" for sound in right.tolist()]
         places = count * len(self._read)
         return Readings(
             lowest=np.concatenate(lowest),
@@ -247,17 +272,19 @@ class RecordedRows:
             fault=np.concatenate(faults),
             count=np.ones(places, np.int64),
             messages=tuple(messages),
-            arrays=arrays,
+            arrays={
+                number: np.broadcast_to(np.nan, (count, *signal.shape))
+                for number, signal in enumerate(self._signals)
+                if signal.shape
+            },
         )
 
     @cached_property
     def _depths(self) -> dict[str, int | None]:
         """Of each input's column: 0 for numbers, 1 for lists of numbers; None for what is no number."""
-        connection = connect()
-        try:
-            described = _run(connection, f"DESCRIBE SELECT * FROM {parquet(self._file)}", self._file).fetchall()
-        finally:
-            connection.close()
+        sql = f"DESCRIBE SELECT * FROM {parquet(self._file, numbered=True)}"
+        with closing(connect()) as connection:
+            described = _run(connection, sql, self._file).fetchall()
         kinds = {name: kind for name, kind, *_ in described}
         if missing := [signal.name for signal in self._read if signal.name not in kinds]:
             raise Failed(f"there is no column {missing[0]!r}", file=self._file)

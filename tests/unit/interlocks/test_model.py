@@ -24,6 +24,7 @@ from beampermit.environments.backend import Lock, Package
 from beampermit.interlocks.families import select_interlocks
 from beampermit.interlocks.model import MDL003, MDL004, MDL005, Examined
 from beampermit.interlocks.runner import check
+from beampermit.live.replay.moments import Moment
 from beampermit.models import SavedModel
 from beampermit.models.mlmodel import unlocked
 from beampermit.models.scoring import Description, Field, Scores, ValueRange, single_row_scores
@@ -877,6 +878,35 @@ def test_scores_are_compared_within_the_tolerance_of_the_base_branch(
     assert MDL005().check(project, parse_contract(head), parse_contract(base), seen).outcome is outcome
 
 
+Served = Callable[..., Any]
+
+
+@pytest.fixture
+def served(contract_text: str, project: Project) -> Served:
+    """The finding of MDL005 for two rows, of which the second is refused in service, and these answers to them.
+
+    `output` and `turns` are keys of the contract's signals.
+    """
+
+    def find(first: float, second: float, output: Any = (), **turns: Any) -> Any:
+        scores, inputs = project.root / "scores.parquet", project.root / "inputs.parquet"
+        for file in (scores, project.root / "training.parquet"):
+            table(file, "score", (first,), (second,))
+        alone = [(row, turn, answer) for turn in (0, 1) for row, answer in enumerate((first, second))]
+        table(single_row_scores(scores), '"beampermit.row", "beampermit.round", score', *alone)
+        with duckdb.connect() as connection:
+            connection.sql("SELECT * FROM (VALUES ([1, 2]), ([1, 33])) t(turns)").write_parquet(str(inputs))
+        page = yaml.safe_load(contract_text)
+        (own,), (score,) = page["signals"]["inputs"], page["signals"]["outputs"]
+        page["signals"]["inputs"] = [{**own, "name": "turns", "shape": [2], "range": [-20, 20], **turns}]
+        page["signals"]["outputs"] = [{**score, **dict(output)}]
+        page["evaluation"]["scores"] = "training.parquet"
+        contract = parse_contract(yaml.safe_dump(page))
+        return MDL005().check(project, contract, contract, Examined(LOADED, SCORED, scores, "", inputs))
+
+    return find
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("answers", "reason"),
@@ -896,23 +926,44 @@ def test_scores_are_compared_within_the_tolerance_of_the_base_branch(
     ],
 )
 def test_an_answer_that_the_service_would_not_show_fails_where_it_would_ask_for_the_row(
-    contract_text: str, project: Project, answers: tuple[float, float], reason: str
+    served: Served, answers: tuple[float, float], reason: str
 ) -> None:
-    scores, inputs = project.root / "scores.parquet", project.root / "inputs.parquet"
-    for file in (scores, project.root / "training.parquet"):
-        table(file, "score", *((answer,) for answer in answers))
-    alone = [(row, turn, answer) for turn in (0, 1) for row, answer in enumerate(answers)]
-    table(single_row_scores(scores), '"beampermit.row", "beampermit.round", score', *alone)
-    with duckdb.connect() as connection:
-        connection.sql("SELECT * FROM (VALUES ([1, 2]), ([1, 33])) t(turns)").write_parquet(str(inputs))
-    page = yaml.safe_load(contract_text)
-    (turns,) = page["signals"]["inputs"]
-    page["signals"]["inputs"] = [{**turns, "name": "turns", "shape": [2], "range": [-20, 20]}]
-    page["evaluation"]["scores"] = "training.parquet"
-    contract = parse_contract(yaml.safe_dump(page))
-    finding = MDL005().check(project, contract, contract, Examined(LOADED, SCORED, scores, "", inputs))
+    finding = served(*answers)
     assert finding.reason == reason
     assert finding.outcome is (Outcome.PASSED if "training" in reason else Outcome.FAILED)
+
+
+@pytest.mark.plants("MDL005")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("output", "reason"),
+    [
+        ({"shape": [2]}, "the model gave score in shape (1,) instead of (1, 2)"),
+        ({"name": "losses"}, "the model gave no losses"),
+    ],
+    ids=["another shape", "another output"],
+)
+def test_an_answer_that_the_loop_of_the_service_would_not_show_fails(
+    served: Served, output: dict[str, Any], reason: str
+) -> None:
+    finding = served(1.0, 5.0, output)
+    assert finding.reason == f"row 0 would be INVALID in service: {reason}"
+    assert finding.outcome is Outcome.FAILED
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stale_after", "outcome"), [(61, Outcome.PASSED), (59, Outcome.FAILED)], ids=["just inside", "just outside"]
+)
+def test_rows_are_judged_in_a_replay(
+    served: Served, monkeypatch: pytest.MonkeyPatch, stale_after: float, outcome: Outcome
+) -> None:
+    """The clock by which a replay's samples arrive, which nothing else reads, is planted a minute behind."""
+    monkeypatch.setattr(Moment, "clock", lambda moment: moment.at - 60)
+    finding = served(1.0, 5.0, stale_after=stale_after)
+    assert finding.outcome is outcome
+    if outcome is Outcome.FAILED:
+        assert finding.reason == "row 0 would be INVALID in service: turns is older than 59 s"
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from beampermit.errors import Failed
 from beampermit.live import recorded
 from beampermit.live.answers import shown
 from beampermit.live.recorded import RecordedRows
+from beampermit.live.replay.moments import Moment
 from beampermit.live.sharing import Raised
 from beampermit.live.update import Value
 from support.planted_processes import SIGNALS, asked_contract
@@ -29,16 +30,18 @@ Recording = Callable[..., RecordedRows]
 def rows_of(tmp_path: Path, contract_text: str) -> Recording:
     """Recorded rows of turns, as SQL; `inputs` are those of the contract."""
 
-    def made(*turns: str, inputs: Any = (TURNS,), columns: str = "turns", **output: Any) -> RecordedRows:
+    def made(
+        *turns: str, inputs: Any = (TURNS,), columns: str = "turns", serving: Any = (), **output: Any
+    ) -> RecordedRows:
         file = tmp_path / "rows.parquet"
         with duckdb.connect() as connection:
             values = ", ".join(f"({row})" for row in turns)
             connection.execute(f"COPY (SELECT * FROM (VALUES {values}) t({columns})) TO '{file}'")
         signals = {"inputs": [*inputs], "outputs": [{**SCORE, **output}]}
-        return RecordedRows(contract(signals), file)
+        return RecordedRows(contract(signals, {"timeout": 30, **dict(serving)}), file)
 
-    def contract(signals: Any) -> Contract:
-        return asked_contract(contract_text, signals=signals)
+    def contract(signals: Any, serving: Any) -> Contract:
+        return asked_contract(contract_text, signals=signals, serving=serving)
 
     return made
 
@@ -61,6 +64,7 @@ class Mean:
     def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         turns = inputs["turns"]
         assert turns.dtype == np.float64
+        assert "file_row_number" not in inputs
         self.rows += (len(turns),)
         if np.any(turns == 7):
             raise Raised("the model raised ValueError: seven")
@@ -186,16 +190,84 @@ def test_rows_are_asked_in_batches_of_the_devices_from_the_whole_table(
     assert rows.differently_served(judged, {"score": expected}, Mean(), devices=4) == ""  # only the fewest batches
 
 
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of each moment of a replay, by which samples arrive, is a minute behind; nothing else reads it."""
+    monkeypatch.setattr(Moment, "clock", lambda moment: moment.at - 60)
+
+
 @pytest.mark.slow
-def test_images_integers_and_constants_are_asked_as_numbers(rows_of: Recording) -> None:
+@pytest.mark.parametrize("model", [Mean(), None], ids=["a model", "its scores"])
+def test_rows_come_as_the_samples_of_a_replay(rows_of: Recording, late: None, model: Mean | None) -> None:
+    """Whatever a replay does to its samples is seen: here they are old when they arrive."""
+    rows = rows_of(row(1, 1, 1), row(2, 2, 2), inputs=({**TURNS, "stale_after": 59},))
+    said = rows.differently_served(rows.judge(), scores(1, 2), model, devices=2)
+    assert said == "row 0 would be INVALID in service: turns is older than 59 s"
+    rows = rows_of(row(1, 1, 1), row(2, 2, 2), inputs=({**TURNS, "stale_after": 61},))
+    assert rows.differently_served(rows.judge(), scores(1, 2), model, devices=2) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [1, 2, 3, 7])
+@pytest.mark.parametrize(
+    "serving", [{}, {"period": 0.5}, {"snapshot": "SHOT"}, {"event": "turns", "at_most": 1, "within": 1e-6}], ids=str
+)
+def test_whatever_makes_rows_in_service_each_is_asked_for_and_none_is_old(
+    rows_of: Recording, serving: dict[str, Any], devices: int
+) -> None:
+    """Rows that are the same are asked for again: nothing says that they were not measured again."""
+    rows = rows_of(*["[2.0, 2.0, 2.0]"] * 4, row(3, 3, 3), serving=serving, inputs=({**TURNS, "stale_after": 1e-6},))
+    judged, model = rows.judge(), Mean()
+    for answers in (model, None):
+        assert rows.differently_served(judged, scores(2, 2, 2, 2, 3), answers, devices) == ""
+    assert sum(model.rows) >= 5
+    said = rows.differently_served(judged, scores(2, 2, 2, 2, 4), Mean(), devices)
+    assert said == "score of row 4 is 4 as scored and 3 as served, 0.01% of 2 allowed"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ({"score": np.array([1.0, 2.0])}, ""),
+        ({"score": np.array([1.0, 11.0])}, "the model gave 11 for score, outside its range [-10, 10]"),
+        ({"score": np.array([[1.0], [2.0]])}, "the model gave score in shape (1, 1) instead of (1,)"),
+        ({"other": np.array([1.0, 2.0])}, "the model gave no score"),
+    ],
+)
+def test_without_a_model_its_scores_are_answers_that_the_loop_judges(
+    rows_of: Recording, answers: dict[str, np.ndarray], problem: str
+) -> None:
+    rows = rows_of(row(1, 1, 1), row(2, 2, 2))
+    number = 1 if "11" in problem else 0
+    said = f"row {number} would be INVALID in service: {problem}" if problem else ""
+    assert rows.differently_served(rows.judge(), answers) == said
+
+
+@pytest.mark.slow
+def test_without_a_model_each_row_has_its_own_score(rows_of: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of(*(row(1, 1, 11 if n in (0, 3) else 1) for n in range(9)), shape=[2])
+    judged, own = rows.judge(), {"score": np.arange(18.0).reshape(9, 2) / 2}
+    assert judged.sound.tolist() == [1, 2, 4, 5, 6, 7, 8]
+    for devices in (1, 3):
+        assert rows.differently_served(judged, own, devices=devices) == ""
+    monkeypatch.setattr("beampermit.live.loop.shown", lambda answer, *others: shown(answer[::-1], *others))
+    said = "score[0] of row 1 is 1 as scored and 1.5 as served, 0.01% of 8.5 allowed"
+    assert rows.differently_served(judged, own, devices=3) == said
+
+
+@pytest.mark.slow
+def test_images_integers_constants_and_what_is_derived_are_asked_as_numbers(rows_of: Recording) -> None:
     image = {**TURNS, "shape": [2, 2]}
     mode = {"name": "mode", "pv": "MODE", "unit": "1", "range": [0, 3]}
     gain = {"name": "gain", "source": "constant", "value": 2.0, "unit": "1", "range": [0, 10]}
-    given = [f"[[{n}, 2], [3, 4]], {n}" for n in (1, 2, 4)]
-    rows, model = rows_of(*given, inputs=(image, mode, gain), columns="turns, mode"), Mean()
+    total = {"name": "total", "source": "derived", "unit": "1", "range": [0, 100]}
+    given = [f"[[{n}, 2], [3, 4]], {n}, {n + 9}" for n in (1, 2, 4)]
+    rows, model = rows_of(*given, inputs=(image, mode, gain, total), columns="turns, mode, total"), Mean()
     judged = rows.judge()
     assert (judged.sound.tolist(), judged.refusal) == ([0, 1], "row 2: mode is 4, outside its range [0, 3]")
-    assert rows.differently_served(judged, scores(2.5, 2.75, 0), model) == ""
+    for answers in (model, None):
+        assert rows.differently_served(judged, scores(2.5, 2.75, 0), answers) == ""
 
 
 @pytest.mark.slow
@@ -222,13 +294,16 @@ def test_numbers_of_words_come_as_their_words(rows_of: Recording) -> None:
     """As a table has them, and as a source says them."""
     valve = {"name": "valve", "pv": "VALVE", "words": ["OUT", "MOVING", "IN"]}
     rows, model = (
-        rows_of(*(f"{row(n, n, n)}, {n}" for n in range(4)), inputs=(TURNS, valve), columns="turns, valve"),
+        rows_of(*(f"{row(n, n, n)}, {n}" for n in (0, 1, 2, 3, 0.5)), inputs=(TURNS, valve), columns="turns, valve"),
         Mean(),
     )
     judged = rows.judge()
-    assert (judged.sound.tolist(), judged.refused) == ([0, 1, 2], 1)
-    assert rows.differently_served(judged, scores(0, 1, 2, 0), model, devices=2) == ""
+    assert (judged.sound.tolist(), judged.refused) == ([0, 1, 2], 2)
+    for answers in (model, None):
+        assert rows.differently_served(judged, scores(0, 1, 2, 0, 0), answers, devices=2) == ""
     assert model.rows == (2, 1)
+    halves = rows_of(f"{row(0, 0, 0)}, 0.5", inputs=(TURNS, valve), columns="turns, valve")
+    assert halves.judge().refusal == "row 0: valve has something else than the number of a word"
 
 
 @pytest.mark.slow

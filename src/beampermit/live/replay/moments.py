@@ -19,6 +19,9 @@ from beampermit.live.log.columns import AT, TIME, WORST
 from beampermit.live.log.reading import Selection, closed_files
 from beampermit.live.wiring import Wiring
 
+AT_ONCE, NUMBERS_AT_ONCE = 1000, 4_000_000
+"""Rows in memory, and numbers of their inputs."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -97,7 +100,8 @@ class Recorded:
             f"SELECT {', '.join(columns)} FROM {self.source} WHERE {quoted(self.at)} IS NOT NULL"
             f" AND {quoted(self.time)} IS NOT NULL ORDER BY ALL"
         )
-        while batch := found.fetchmany(1000):
+        numbers = sum(math.prod(wire.signal.shape) for wire in self.wiring.inputs if wire.pvs)
+        while batch := found.fetchmany(max(1, min(AT_ONCE, NUMBERS_AT_ONCE // numbers))):
             yield from batch
 
     def _severity_of(self, name: str) -> str:

@@ -18,6 +18,7 @@ import pytest
 from beampermit.errors import BadInput
 from beampermit.live.log.reading import Selection
 from beampermit.live.loop import Loop
+from beampermit.live.replay import moments
 from beampermit.live.replay.moments import Moment, Sample, open_recorded
 from beampermit.live.replay.replay import replay
 from beampermit.live.replay.results import Summary, write_results
@@ -150,6 +151,17 @@ def test_two_runs_give_the_same_bytes(serve: Serve, recording: Recording, tmp_pa
     for name in ("one", "two"):
         played(serve(), file, tmp_path / f"{name}.parquet")
     assert (tmp_path / "one.parquet").read_bytes() == (tmp_path / "two.parquet").read_bytes()
+
+
+@pytest.mark.slow
+def test_rows_are_read_in_parts_where_they_are_large(
+    serve: Serve, recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, one, other = serve(), tmp_path / "one.parquet", tmp_path / "other.parquet"
+    played(served, recording(*ROWS), one)
+    monkeypatch.setattr(moments, "NUMBERS_AT_ONCE", 1)
+    played(served, recording(*ROWS), other)
+    assert one.read_bytes() == other.read_bytes()
 
 
 @pytest.mark.slow
