@@ -380,6 +380,54 @@ def test_a_waveform_is_a_snapshot_however_many_values_it_has(epics: Network, ser
             assert not trigger.lost
 
 
+PAUSE = 0.5
+"""s between rows."""
+PLACES = {"B1:TBT": 0, "RING:CURRENT": len(DEVICES)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("serving", "pause"),
+    [
+        pytest.param({"event": "current"}, 0.0, id="event"),
+        pytest.param({"period": PAUSE}, PAUSE, id="period"),
+        pytest.param({"at_most": PAUSE}, PAUSE, id="at_most"),
+    ],
+)
+def test_rows_of_pvs_are_made_as_the_contract_says(
+    epics: Network, serve: Serve, serving: dict[str, Any], pause: float
+) -> None:
+    with served_from(epics, serve, serving=serving) as (served, ioc):
+        trigger, due = served.loop.trigger, list[float]()
+
+        def post(pv: str, value: Any) -> None:
+            ioc.set(pv, value, timestamp=NOW)
+            until(lambda: served.loop.latest.read().highest[PLACES[pv]] == np.max(value))
+
+        def look() -> bool:
+            if made := trigger.wait():
+                due.append(trigger.since)
+            return made
+
+        until(lambda: not trigger.wait())  # what was set at the start is done
+        for step in range(1, 4):
+            post("B1:TBT", [10.0 + step] * 3)
+            assert not look() or pause, "it is not the event"
+            post("RING:CURRENT", 310.0 + step)
+            if pause:
+                look()
+            else:
+                until(look)
+        post("RING:CURRENT", 320.0)
+        until(look)
+        assert np.diff(due).min() > pause - 1e-6, "however often the PVs change"
+        served.cycle()
+        assert served.shown("B1:FAULT").value == 26.0
+        assert set(served.model.asked[-1]["current"]) == {320.0}
+        if serving.get("period"):
+            until(look)  # though nothing changes
+
+
 def _until_says(served: Any, words: tuple[Severity, Status, str], of: str = "B1:FAULT") -> None:
     def holds() -> bool:
         served.cycle()
