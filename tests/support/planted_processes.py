@@ -17,9 +17,11 @@ import yaml
 
 from beampermit.contract import Contract, parse_contract
 from beampermit.environments import Environment
-from beampermit.live.loop import ModelError
+from beampermit.live.loop import Loop, ModelError, Standing
 from beampermit.live.process import frames, model_process, starting
 from beampermit.live.process.model_process import ModelProcess
+from beampermit.live.update import Value
+from beampermit.live.wiring import wire
 from support.planted_models import THIS_ENVIRONMENT
 
 PATIENCE = 60.0
@@ -137,6 +139,20 @@ def plant(ask: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plant:
         return ask(tmp_path, **options)
 
     return start
+
+
+def loop_of(asked: Asked) -> Loop:
+    """The inference loop of its service, without a network."""
+    contract = asked.process._contract
+    return Loop(contract, wire(contract, asked.folder), asked.process, Standing(1, "sha256:p"), lambda _: None)
+
+
+def shown(loop: Loop, turns: float = 0.0) -> Value:
+    """What the output shows in the cycle after these turns have arrived."""
+    now = time.time()
+    loop.latest.put(0, 0, (turns,) * 3, now, 0)
+    loop.cycle(now, elapsed=time.monotonic())
+    return loop.shown()["BPM:SCORE"]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

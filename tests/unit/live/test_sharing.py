@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from beampermit.live.loop import ModelError
-from beampermit.live.sharing import Busy, SharedModel
+from beampermit.live.sharing import Busy, Gone, Paused, SharedModel
 
 ROW = {"turns": np.zeros((1, 3))}
 SOON = 20.0
@@ -106,3 +106,49 @@ def test_a_model_that_fails_is_free_for_the_next_question() -> None:
             ask_as_the_loop(shared)
         with pytest.raises(ModelError):
             shared.ask_after_the_loop(ROW, time.monotonic() + SOON)
+
+
+class Costly:
+    """Each question costs its process."""
+
+    restarts = 0
+    recovers_in = 60.0
+    asked = 0
+
+    def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.asked += 1
+        raise Gone("the model's process ended")
+
+
+def test_after_a_question_that_costs_the_process_others_wait_and_the_loop_does_not() -> None:
+    model = Costly()
+    shared, until = SharedModel(model), time.monotonic() + SOON
+    with pytest.raises(Gone):
+        shared.ask_after_the_loop(ROW, until)
+    with pytest.raises(Paused) as paused:
+        shared.ask_after_the_loop(ROW, until)
+    assert (str(paused.value), paused.value.left) == (
+        "the model answers no questions until it has recovered from one before: the model's process ended",
+        60.0,
+    )
+    with pytest.raises(Gone):
+        ask_as_the_loop(shared)
+    assert model.asked == 2
+    model.recovers_in = 0.0
+    with pytest.raises(Gone):
+        shared.ask_after_the_loop(ROW, until)
+
+
+def test_what_the_loop_itself_costs_stops_no_others() -> None:
+    model = Costly()
+    shared, until = SharedModel(model), time.monotonic() + SOON
+    with pytest.raises(Gone):
+        ask_as_the_loop(shared)
+    assert shared.pause() == 0.0
+    with pytest.raises(Gone):
+        shared.ask_after_the_loop(ROW, until)
+    model.recovers_in = 0.0  # it has recovered, before the loop costs the next process
+    with pytest.raises(Gone):
+        ask_as_the_loop(shared)
+    model.recovers_in = 60.0
+    assert shared.pause() == 0.0

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from math import ceil
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,7 +21,7 @@ from beampermit.live.http.observed import Observed
 from beampermit.live.http.question import MOST_BYTES
 from beampermit.live.http.replies import error_of, json_of
 from beampermit.live.loop import Loop
-from beampermit.live.sharing import Busy, ModelError
+from beampermit.live.sharing import Busy, ModelError, Paused
 
 MOST_WAITING = 16
 """Questions at a time: one is answered, the others wait."""
@@ -82,7 +83,9 @@ def routes(observed: Observed, answerer: ThreadPoolExecutor) -> list[Route]:
 
 
 def _can_answer(loop: Loop | None) -> bool:
-    return loop is not None and not loop.standing.refused and not loop.failure and loop.model.ready
+    if loop is None or loop.standing.refused or loop.failure:
+        return False
+    return loop.model.ready and not loop.model.pause()
 
 
 def _asked_for(observed: Observed, request: Request) -> Loop:
@@ -127,7 +130,7 @@ class _Infer:
         job = self._answerer.submit(_answer, self._observed, request, content, until)
         answered = asyncio.wrap_future(job)
         await asyncio.wait([answered], timeout=until - time.monotonic())
-        return _no_time() if job.cancel() else await answered
+        return _no_time(Busy()) if job.cancel() else await answered
 
 
 async def _content(request: Request) -> bytes:
@@ -153,9 +156,11 @@ def _answer(observed: Observed, request: Request, content: bytes, until: float) 
         if observed.current() is not loop:  # its process has ended
             return error_of(503, "another version came into service while the model was asked", LATER)
         return error_of(500, error)
-    except Busy:
-        return _no_time()
+    except Busy as error:
+        return _no_time(error)
 
 
-def _no_time() -> Response:
+def _no_time(error: Busy) -> Response:
+    if isinstance(error, Paused):
+        return error_of(503, error, {"Retry-After": str(ceil(error.left))})
     return error_of(503, f"the model had no time within {inference.LONGEST:g} s", LATER)

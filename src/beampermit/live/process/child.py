@@ -21,7 +21,7 @@ from beampermit.errors import several
 from beampermit.live.process import frames
 from beampermit.live.process.starting import Start, Started
 from beampermit.live.promoted.words import plain
-from beampermit.live.sharing import ModelError, Raised
+from beampermit.live.sharing import Gone, ModelError, Raised
 from beampermit.models.scoring import Description, Field
 from beampermit.models.signature import signature_problems
 from beampermit.processes import signal_name, stop
@@ -43,10 +43,6 @@ PAUSE = 0.05
 """Seconds between two looks at what a model prints: one that prints without an end waits, and not the server."""
 
 
-class Gone(ModelError):
-    """The process ended, or has to be."""
-
-
 class _Ready(Record):
     inputs: tuple[Field, ...]
     outputs: tuple[Field, ...]
@@ -63,7 +59,6 @@ class Child:
         """`started`: the process itself, where it is there already."""
         self._signals, self._timeout = contract.signals, contract.serving.timeout
         self._number = 0
-        self._first_answer = self._last_answer = 0.0
         started = started or Start.of(environment, contract).begin(scratch)
         self._process, self._channel = started.process, started.channel
         self._printed = _Printed(cast("IO[Any]", self._process.stdout))
@@ -95,22 +90,14 @@ class Child:
     def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As `Model.ask`. Raises `Gone` where the process is of no more use."""
         try:
-            answers = self._ask(inputs, time.monotonic() + self._timeout)
+            return self._ask(inputs, time.monotonic() + self._timeout)
         except TimeoutError:
             # What it started may keep the channel open, so that its end is not seen there.
             raise Gone(self.ended or f"the model did not answer within {self._timeout:g} s") from None
-        self._last_answer = time.monotonic()
-        self._first_answer = self._first_answer or self._last_answer
-        return answers
 
     @property
     def process_id(self) -> int:
         return self._process.pid
-
-    @property
-    def answered_for(self) -> float:
-        """Seconds from the first answer to the last."""
-        return self._last_answer - self._first_answer
 
     @property
     def ended(self) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from beampermit.errors import BeampermitError
-from beampermit.live.process.child import Child, Gone
-from beampermit.live.process.policy import next_wait, too_much_memory
+from beampermit.live.process.child import Child
+from beampermit.live.process.policy import GOOD, next_wait, too_much_memory
 from beampermit.live.process.starting import Start
 from beampermit.live.promoted.words import plain
-from beampermit.live.sharing import ModelError, NotLoaded
+from beampermit.live.sharing import Gone, ModelError, NotLoaded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +57,8 @@ class ModelProcess:
         self._changed = threading.Condition()
         """Guards what follows; taken after `_asking` where both are."""
         self._child: Child | None = None
+        self._ready_since = 0.0
+        """When it became ready, by the monotonic clock."""
         self._loading: Child | None = None
         self._dead: list[Child] = []
         self._problem = LOADS
@@ -78,6 +80,15 @@ class ModelProcess:
     def ready(self) -> bool:
         """Whether a process is there that has loaded the model."""
         return self._child is not None
+
+    @property
+    def recovers_in(self) -> float:
+        """Seconds until a process has been ready for long enough that failures before are forgotten."""
+        return max(GOOD - self._ready_for, 0.0)
+
+    @property
+    def _ready_for(self) -> float:
+        return time.monotonic() - self._ready_since if self._child else 0.0
 
     @property
     def closed(self) -> bool:
@@ -112,7 +123,7 @@ class ModelProcess:
             try:
                 return child.ask(inputs)
             except Gone as error:
-                raise ModelError(self._lose(child, str(error))) from None
+                raise Gone(self._lose(child, str(error))) from None
 
     def restart(self) -> None:
         """Replace the process; the one that answers goes on until the other is ready."""
@@ -135,14 +146,17 @@ class ModelProcess:
         child.kill()
         with self._changed:
             if self._child is child:
-                self._child = None
-                self._dead.append(child)
-                self._fail(reason, child.answered_for)
+                self._end(child, reason)
                 self._changed.notify()
             return self._problem
 
-    def _fail(self, reason: str, answered_for: float = 0.0) -> None:
-        self._waited = next_wait(self._waited, answered_for)
+    def _end(self, child: Child, reason: str) -> None:
+        ready_for, self._child = self._ready_for, None
+        self._dead.append(child)
+        self._fail(reason, ready_for)
+
+    def _fail(self, reason: str, ready_for: float = 0.0) -> None:
+        self._waited = next_wait(self._waited, ready_for)
         self._next_start = time.monotonic() + self._waited
         logger.warning("%s; a start follows in %g s", reason, self._waited)
         if self._child is None:
@@ -181,9 +195,7 @@ class ModelProcess:
             return
         if ended := child.ended:
             child.kill()
-            self._child = None
-            self._dead.append(child)
-            self._fail(ended, child.answered_for)
+            self._end(child, ended)
         elif not self._replace:
             self._replace = too_much_memory(child.resident(), self._settled, self._contract.budget.memory)
 
@@ -206,7 +218,7 @@ class ModelProcess:
         with self._asking, self._changed:
             if self._child is not None:
                 self._dead.append(self._child)
-            self._child, self._loading = child, None
+            self._child, self._loading, self._ready_since = child, None, time.monotonic()
             self._replace, self._settled = "", child.resident()
             ready = self._saved
         if ready:

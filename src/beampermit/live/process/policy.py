@@ -5,14 +5,14 @@ from __future__ import annotations
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds before a process is started again: the first time, and after many failures."""
 GOOD = 60.0
-"""Seconds of answers after which the failures before them are forgotten."""
+"""Seconds with a process that is ready, after which the failures before it are forgotten."""
 MIB = 2**20
 FACTOR = 2.0
 
 
-def next_wait(last: float, answered: float) -> float:
-    """Seconds to wait now; `last` is what was waited before, 0 at first, `answered` how long there were answers."""
-    if not last or answered >= GOOD:
+def next_wait(last: float, ready: float) -> float:
+    """Seconds to wait now; `last` is what was waited before, 0 at first, `ready` how long the process was ready."""
+    if not last or ready >= GOOD:
         return FIRST_WAIT
     return min(2 * last, LONGEST_WAIT)
 

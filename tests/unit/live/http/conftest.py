@@ -1,5 +1,6 @@
 """Fixtures of the HTTP server."""
 
 from support.http_service import browse
+from support.planted_processes import ask, plant
 
-__all__ = ["browse"]
+__all__ = ["ask", "browse", "plant"]

@@ -13,13 +13,10 @@ import pytest
 
 from beampermit.environments import Environment
 from beampermit.errors import Failed
-from beampermit.live.loop import Loop, Standing
 from beampermit.live.process import model_process, policy
 from beampermit.live.process.policy import too_much_memory
-from beampermit.live.update import Value
-from beampermit.live.wiring import wire
 from support.attacks import attack_case
-from support.planted_processes import Asked, Plant, runs, wait_for
+from support.planted_processes import Plant, loop_of, runs, shown, wait_for
 from support.truth import ALLOWANCE, Situation, truth_case
 
 AGAIN = "; its process is started again"
@@ -29,20 +26,6 @@ TELLS = "open(options['--model'] + '/pid', 'w').write(str(os.getpid()))"
 SHORT = {"serving": {"timeout": "0.3s"}}
 NOTHING_HELD = {"fallback": {"on_invalid": "invalid"}}
 ENDED = "the model's process ended: "
-
-
-def loop_of(asked: Asked) -> Loop:
-    """The inference loop of its service, without a network."""
-    contract = asked.process._contract
-    return Loop(contract, wire(contract, asked.folder), asked.process, Standing(1, "sha256:p"), lambda _: None)
-
-
-def shown(loop: Loop, turns: float = 0.0) -> Value:
-    """What the output shows in the cycle after these turns have arrived."""
-    now = time.time()
-    loop.latest.put(0, 0, (turns,) * 3, now, 0)
-    loop.cycle(now, elapsed=time.monotonic())
-    return loop.shown()["BPM:SCORE"]
 
 
 @pytest.mark.slow

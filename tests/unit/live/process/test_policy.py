@@ -15,7 +15,7 @@ def test_waits_double_up_to_a_minute() -> None:
     assert next_wait(60.0, 0.0) == 60.0
 
 
-def test_failures_before_a_minute_of_answers_are_forgotten() -> None:
+def test_failures_before_a_process_that_was_ready_for_a_minute_are_forgotten() -> None:
     assert next_wait(8.0, GOOD - 0.1) == 16.0
     assert next_wait(8.0, GOOD) == 0.5
 
