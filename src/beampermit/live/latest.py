@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -68,10 +69,11 @@ class _Sample(NamedTuple):
 
 class Latest:
     """Thread-safe. `on_change` is called after each sample, from the thread of its source or of whoever reads, with
-    input and PV number and when it arrived, by the monotonic clock.
+    input and PV number, the time of the source, s since 1970, and when it arrived, by the monotonic clock. Of a PV that
+    has no value, that time is infinite: there is nothing to wait for.
     """
 
-    def __init__(self, wiring: Wiring, on_change: Callable[[int, int, float], object] = lambda *_: None):
+    def __init__(self, wiring: Wiring, on_change: Callable[[int, int, float, float], object] = lambda *_: None):
         self._lock = threading.Lock()
         self._on_change = on_change
         self._shapes = [wire.signal.shape for wire in wiring.inputs]
@@ -120,14 +122,14 @@ class Latest:
                 self._next[place] = sample
                 return
             self._store(place, sample)
-        self._on_change(wire, pv, now)
+        self._on_change(wire, pv, sample.at, now)
 
     def fail(self, wire: int, pv: int, fault: Fault, message: str = "") -> None:
         """The PV has no value: disconnected, or of a type that is not read."""
         now = time.monotonic()
         with self._lock:
             self._note(self._first[wire] + pv, fault, message, now)
-        self._on_change(wire, pv, now)
+        self._on_change(wire, pv, inf, now)
 
     def rows_are_due(self) -> None:
         """What there is now is for the next `read`, and what arrives until then for the one after it."""
@@ -153,7 +155,7 @@ class Latest:
             )
             self._due, begun = False, self._begin_next()
         for sample in begun:
-            self._on_change(sample.wire, sample.pv, sample.since)
+            self._on_change(sample.wire, sample.pv, sample.at, sample.since)
         return readings
 
     @property

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from math import isnan, nan
+from math import inf, isinf, isnan, nan
 from typing import TYPE_CHECKING
+
+from beampermit.live.gathered import Gathered
 
 if TYPE_CHECKING:
     from beampermit.contract.service import Serving
@@ -23,11 +25,12 @@ class Trigger:
         self._serving = serving
         names = [wire.signal.name for wire in wiring.inputs]
         self._event = names.index(serving.event) if serving.event else None
-        self._all = sum(len(wire.pvs) for wire in wiring.inputs)
-        self._changed: set[tuple[int, int]] = set()
+        self._gathered = Gathered(wiring, serving.within)
         self._first = 0.0
-        """When the first of those changed; 0 where the moment to make rows has not begun."""
+        """When the first input changed, or that of the event; 0 where the moment to make rows has not begun."""
         self._last = 0.0
+        self._late = False
+        """Whether an input has come that rows were made without."""
         self._fired = 0.0
         """When `fire` was called last; 0 where rows were made since."""
         self._shots: list[tuple[float, float]] = []
@@ -46,18 +49,22 @@ class Trigger:
         self.on_due: Callable[[], object] = lambda: None
         """Called when rows are due, by any thread and maybe more than once."""
 
-    def changed(self, wire: int, pv: int, arrived: float) -> None:
-        """`arrived` is by the monotonic clock."""
+    def changed(self, wire: int, pv: int, at: float, arrived: float) -> None:
+        """`at` is by the clock of the source, s since 1970; `arrived` by the monotonic clock."""
         if self._serving.period is not None:
             return
         with self._condition:
-            self._changed.add((wire, pv))
-            if self._event in (None, wire) and not self._first and not self.snapshot:
+            self._late |= self._gathered.take((wire, pv), at)
+            begins = self._event in (None, wire) and not self._first and not self.snapshot
+            if begins:
                 self._first = arrived
+                if self._event is not None:
+                    self._gathered.begin(at)
+            complete = self._gathered.complete and bool(self._first or self._shots)
+            if begins or complete or self._late:
                 self._condition.notify()
-            elif len(self._changed) == self._all and (self._first or self._shots):
-                self._condition.notify()
-            self._look_if_complete()
+            if complete:
+                self._look_if_due()
 
     def snap(self, at: float) -> None:
         """The snapshot PV changed: rows are made once all inputs have changed as well, or after `gather`.
@@ -69,9 +76,12 @@ class Trigger:
             return
         self.find()
         with self._condition:
+            if not self._shots:
+                self._gathered.begin(at)
             self._shots[1:] = [(time.monotonic(), at)]
             self._condition.notify()
-            self._look_if_complete()
+            if self._gathered.complete:
+                self._look_if_due()
 
     def fire(self) -> None:
         """Make rows now: a process of the model is there again, or the loop is to end."""
@@ -87,24 +97,28 @@ class Trigger:
         self.lost = ""
 
     def wait(self) -> bool:
-        """True when rows are due; False after `WATCH` without."""
+        """True when rows are due; False after `WATCH` without, and once an input comes that they had to do without."""
         with self._condition:
             until = time.monotonic() + WATCH
             while (moment := self._moment()) > (now := time.monotonic()):
-                if now >= until:
+                if now >= until or (self._late and isinf(moment)):
+                    self._late = False
                     return False
                 self._condition.wait(min(moment, until) - now)
             if self._shots and self._ready <= now:
                 self.shot = self._shots.pop(0)[1]
             self.on_due()
-            self._changed.clear()
+            self._gathered.clear()
+            if self._shots:
+                self._gathered.begin(self._shots[0][1])
             self._first = self._fired = 0.0
+            self._late = False
             self._last, self.since = now, moment
             return True
 
-    def _look_if_complete(self) -> None:
+    def _look_if_due(self) -> None:
         """The loop may be busy with the rows before: what arrives meanwhile is no part of these."""
-        if len(self._changed) == self._all and self._moment() <= time.monotonic():
+        if self._moment() <= time.monotonic():
             self.on_due()
 
     def _moment(self) -> float:
@@ -120,5 +134,5 @@ class Trigger:
             return self._last + serving.period
         first = self._shots[0][0] if self._shots else self._first
         if not first:
-            return float("inf")
-        return first if len(self._changed) == self._all else first + serving.gather
+            return inf
+        return first if self._gathered.complete else first + serving.gather

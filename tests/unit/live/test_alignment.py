@@ -66,6 +66,26 @@ def test_a_snapshot_that_comes_last_makes_whole_rows_from_the_first_shot_on(
             assert served.says("B1:FAULT")[0] == Severity.NO_ALARM
 
 
+@pytest.mark.parametrize("within", [{}, {"within": 0.05}], ids=["", "within"])
+def test_a_snapshot_that_overtakes_its_inputs_makes_whole_rows_from_the_first_shot_on(
+    serve: Serve, within: dict[str, float]
+) -> None:
+    served = serve(serving={"gather": 3600.0, **SNAPSHOT, **within})
+    for shot in range(4):  # what a subscription gives at first is no shot
+        served.at = NOW + shot
+        if shot:
+            served.loop.trigger.snap(served.at)
+            assert not served.loop.trigger.wait(), "its inputs are not there"
+        served.put([float(shot)] * 3)
+        served.current(float(shot))
+        if shot:
+            assert served.loop.trigger.wait()
+            served.cycle()
+            asked = served.model.asked[-1]
+            assert {*asked["turns"].flat, *asked["current"].flat} == {shot}
+            assert served.says("B1:FAULT")[0] == Severity.NO_ALARM
+
+
 def test_columns_of_one_table_are_of_one_shot(tmp_path: Path, contract_text: str) -> None:
     inputs = [
         {"name": name, "pv": f"RING:ORBIT#{name}", "shape": [2], "unit": "mm", "range": [-9, 9], "stale_after": "5s"}

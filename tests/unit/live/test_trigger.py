@@ -33,9 +33,9 @@ def serving(**keys: Any) -> pytest.MarkDecorator:
 @serving(gather=LONG)
 def test_rows_are_made_as_soon_as_all_inputs_have_changed(trigger: Trigger) -> None:
     for pv in ALL[:-1]:
-        trigger.changed(*pv, time.monotonic())
+        trigger.changed(*pv, 1.0, time.monotonic())
     assert not trigger.wait(), "one is missing, and is waited for"
-    trigger.changed(*CURRENT, time.monotonic())
+    trigger.changed(*CURRENT, 1.0, time.monotonic())
     assert trigger.wait()
     assert not trigger.wait(), "nothing has changed since"
 
@@ -43,16 +43,16 @@ def test_rows_are_made_as_soon_as_all_inputs_have_changed(trigger: Trigger) -> N
 @serving(gather=0.05)
 def test_others_are_waited_for_no_longer_than_the_contract_says(trigger: Trigger) -> None:
     began = time.monotonic()
-    trigger.changed(*FIRST_TURNS, time.monotonic())
+    trigger.changed(*FIRST_TURNS, 1.0, time.monotonic())
     assert trigger.wait()
     assert time.monotonic() - began >= 0.05
 
 
 @serving(event="current", gather=0.001)
 def test_an_event_makes_rows_and_no_other_input_does(trigger: Trigger) -> None:
-    trigger.changed(*FIRST_TURNS, time.monotonic())
+    trigger.changed(*FIRST_TURNS, 1.0, time.monotonic())
     assert not trigger.wait()
-    trigger.changed(*CURRENT, time.monotonic())
+    trigger.changed(*CURRENT, 1.0, time.monotonic())
     assert trigger.wait()
 
 
@@ -60,7 +60,7 @@ def test_an_event_makes_rows_and_no_other_input_does(trigger: Trigger) -> None:
 def test_a_period_makes_rows_whatever_arrives(trigger: Trigger) -> None:
     assert trigger.wait()
     began = time.monotonic()
-    trigger.changed(*FIRST_TURNS, time.monotonic())
+    trigger.changed(*FIRST_TURNS, 1.0, time.monotonic())
     assert trigger.wait()
     assert time.monotonic() - began >= 0.04
 
@@ -68,7 +68,7 @@ def test_a_period_makes_rows_whatever_arrives(trigger: Trigger) -> None:
 @serving(snapshot="RING:SHOT")
 def test_a_snapshot_makes_rows_and_no_input_does(trigger: Trigger) -> None:
     for pv in ALL:
-        trigger.changed(*pv, time.monotonic())
+        trigger.changed(*pv, 1.0, time.monotonic())
     assert not trigger.wait()
     trigger.snap(1.0)
     assert trigger.wait()
@@ -79,13 +79,13 @@ def test_a_snapshot_makes_rows_and_no_input_does(trigger: Trigger) -> None:
 def test_a_snapshot_that_overtakes_an_input_waits_for_it(trigger: Trigger) -> None:
     trigger.snap(1.0)
     for pv in ALL[:-1]:
-        trigger.changed(*pv, time.monotonic())
+        trigger.changed(*pv, 1.0, time.monotonic())
     assert not trigger.wait(), "one has not changed since the rows before"
     trigger.fire()
     assert trigger.wait()
     assert math.isnan(trigger.shot), "rows for another reason are not those of the snapshot"
     for pv in ALL:
-        trigger.changed(*pv, time.monotonic())
+        trigger.changed(*pv, 1.0, time.monotonic())
     assert trigger.wait()
     assert trigger.shot == 1.0
 
@@ -118,7 +118,7 @@ def test_a_snapshot_without_a_time_makes_no_rows_where_times_are_compared(trigge
 def test_rows_are_never_closer_than_at_most_says(trigger: Trigger) -> None:
     def due() -> float:
         for pv in ALL:
-            trigger.changed(*pv, time.monotonic())
+            trigger.changed(*pv, 1.0, time.monotonic())
         if trigger.snapshot:
             trigger.snap(1.0)
         while not trigger.wait():
@@ -149,3 +149,39 @@ def test_rows_are_due_since_their_moment_and_not_since_the_loop_looked(trigger: 
     before = time.monotonic()
     assert trigger.wait()
     assert fired < trigger.since <= before - 0.04, "the period was over before the loop came to wait"
+
+
+@serving(snapshot="RING:SHOT", within=0.05, gather=0.001)
+def test_an_input_that_rows_were_made_without_has_the_loop_look_at_once(trigger: Trigger) -> None:
+    for pv in ALL[:-1]:
+        trigger.changed(*pv, 1.0, time.monotonic())
+    trigger.snap(1.0)
+    assert trigger.wait(), "the last one was waited for long enough"
+    trigger.changed(*CURRENT, 1.0, time.monotonic())
+    began = time.monotonic()
+    assert not trigger.wait()
+    assert time.monotonic() - began < WATCH
+    assert trigger.shot == 1.0
+
+
+@serving(snapshot="RING:SHOT", within=0.05, gather=LONG)
+def test_inputs_of_the_shot_before_make_no_rows_of_this_one(trigger: Trigger) -> None:
+    for shot in (1.0, 2.0):
+        trigger.snap(shot)
+        assert not trigger.wait()
+        for pv in ALL:
+            trigger.changed(*pv, shot, time.monotonic())
+        assert (trigger.wait(), trigger.shot) == (True, shot)
+        for pv in ALL:
+            trigger.changed(*pv, shot, time.monotonic())
+
+
+@serving(event="current", gather=LONG)
+def test_an_event_that_overtakes_its_inputs_waits_for_them(trigger: Trigger) -> None:
+    for event in (1.0, 2.0, 3.0):
+        trigger.changed(*CURRENT, event, time.monotonic())
+        assert not trigger.wait()
+        for pv in ALL[:-1]:
+            trigger.changed(*pv, event, time.monotonic())
+        assert trigger.wait()
+        trigger.changed(*FIRST_TURNS, event, time.monotonic())

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from beampermit.contract.service import Serving
+from beampermit.live.gathered import Gathered
 from beampermit.live.replay.moments import Moment, Sample
 from beampermit.live.trigger import WATCH
 from beampermit.live.wiring import Wiring
@@ -21,11 +22,10 @@ class RowTimes:
         self._serving = serving
         names = [wire.signal.name for wire in wiring.inputs]
         self._event = names.index(serving.event) if serving.event else None
-        self._all = len(wiring.layout.pvs)
+        self._gathered = Gathered(wiring, serving.within)
         self._waiting: list[Sample] = []
         self._since = math.inf
         """Since when they wait to be judged."""
-        self._changed: set[tuple[int, int]] = set()
         self._ready = math.inf
         """When rows are due by what has changed."""
         self._last = -math.inf
@@ -40,7 +40,7 @@ class RowTimes:
         """
         self._start, self._periods = start, 0
         self._waiting, self._since, self._ready = [], math.inf, math.inf
-        self._changed.clear()
+        self._gathered.clear()
         for at, sample in arrivals:
             yield from self._before(at)
             self._take(at, sample)
@@ -56,18 +56,20 @@ class RowTimes:
         moment = Moment(at, tuple(self._waiting), due)
         self._waiting, self._since = [], math.inf
         if due:
-            self._changed.clear()
+            self._gathered.clear()
             self._ready, self._last = math.inf, at
             self._periods += 1
         return moment
 
     def _take(self, at: float, sample: Sample) -> None:
         self._waiting.append(sample)
-        self._since = min(self._since, at)
-        self._changed.add((sample.wire, sample.pv))
+        late = self._gathered.take((sample.wire, sample.pv), math.inf if sample.lost else sample.time)
+        self._since = min(self._since, at - WATCH if late else at)
         if self._event in (None, sample.wire):
+            if self._event is not None and math.isinf(self._ready):
+                self._gathered.begin(sample.time)
             self._ready = min(self._ready, at + self._serving.gather)
-        if len(self._changed) == self._all:
+        if self._gathered.complete:
             self._ready = min(self._ready, at)
 
     def _due(self) -> float:

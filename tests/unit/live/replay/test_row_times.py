@@ -45,6 +45,24 @@ ALL = [(0.0, TURNS, 0), (0.0, TURNS, 1), (0.0, TURNS, 2), (0.0, CURRENT, 0)]
             id="an event, and what comes without one",
         ),
         pytest.param(
+            [*ALL, *[(at + 1.0, *pv) for at, *pv in ALL[::-1]]],
+            {"event": "current", "gather": 0.1},
+            [(0.0, True, 4), (1.0, True, 4)],
+            id="an event that comes before its inputs",
+        ),
+        pytest.param(
+            [*ALL, (0.15, TURNS, 0), (1.0, CURRENT, 0), (1.0, TURNS, 1), (1.0, TURNS, 2), (1.05, TURNS, 0)],
+            {"event": "current", "gather": 0.1},
+            [(0.0, True, 4), (0.35, False, 1), (1.05, True, 4)],
+            id="an event, and an input that changed before it",
+        ),
+        pytest.param(
+            [*ALL, (1.0, CURRENT, 0), (1.0, TURNS, 1), (1.0, TURNS, 2), (1.15, TURNS, 0)],
+            {"event": "current", "gather": 0.1, "within": 0.2},
+            [(0.0, True, 4), (1.1, True, 3), (1.15, False, 1)],
+            id="what rows had to do without is judged at once",
+        ),
+        pytest.param(
             [*ALL, (0.7, TURNS, 0)],
             {"period": 0.4},
             [(0.0, True, 4), (0.4, True, 0), (0.8, True, 1), (1.2, True, 0)],
