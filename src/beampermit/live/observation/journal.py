@@ -1,6 +1,7 @@
 """The service's own log on stderr: a line of JSON or of text for each event.
 
-Nothing waits for whoever reads it: a terminal that is stopped, or a pipe that is full, costs lines and no cycle.
+Nothing waits for whoever reads it: a terminal that is stopped, or a pipe that is full, costs lines and no cycle. Writes
+of clients and changes of status are lost last, and whatever is lost is said.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from beampermit.live.promoted.words import plain
 
 Form = Literal["json", "text"]
 AUDIT = frozenset({"beampermit.puts"})
-"""Loggers all of whose lines are kept."""
+"""Loggers all of whose lines are kept, as those are that are marked `always`."""
 MOST, EVERY = 20, 60.0
 """So many lines of a kind in so many seconds."""
 MOST_KINDS = 1000
 MOST_WAITING = 1000
+MOST_KEPT_WAITING = 100_000
+"""Lines that may wait where all of their kind are kept: some 50 MB."""
 PATIENCE = 2.0
 """Seconds for the last lines at the end."""
 LONGEST = 2000
@@ -46,24 +49,36 @@ def start_journal(form: Form | None = None, stream: TextIO | None = None) -> Jou
 
 
 class Journal(logging.Handler):
-    """Formats a record where it is logged, and writes it in a thread of its own. `lost` lines found no place."""
+    """Formats a record where it is logged, and writes it in a thread of its own."""
 
     def __init__(self, stream: TextIO, form: Form):
         super().__init__()
         self.lost = 0
+        """Lines that found no place or could not be written; the next one that finds a place says how many."""
+        self._said = 0
+        """How many of them a line has said."""
         self._stream = stream
-        self._lines: queue.Queue[str] = queue.Queue(MOST_WAITING)
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._counting = threading.RLock()  # what is formatted may log
         self.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
         self.addFilter(Bounded())
         threading.Thread(target=self._write, name="beampermit-journal", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._lines.put_nowait(self.format(record) + "\n")
-        except queue.Full:
-            self.lost += 1
+            with self._counting:
+                self._queue(record)
         except Exception:
             self.handleError(record)
+
+    def _queue(self, record: logging.LogRecord) -> None:
+        if self._lines.qsize() >= (MOST_KEPT_WAITING if _is_kept(record) else MOST_WAITING):
+            self.lost += 1
+            return
+        lost = self.lost
+        record.lost = lost - self._said
+        self._lines.put_nowait(self.format(record) + "\n")
+        self._said = lost
 
     def flush(self) -> None:
         """Wait for what was logged so far, but not for long."""
@@ -77,8 +92,9 @@ class Journal(logging.Handler):
             try:
                 self._stream.write(line)
                 self._stream.flush()
-            except (OSError, ValueError):
-                self.lost += 1  # whoever read it has gone
+            except (OSError, ValueError):  # whoever read it has gone
+                with self._counting:
+                    self.lost += 1
             finally:
                 self._lines.task_done()
 
@@ -98,6 +114,8 @@ class JsonFormatter(logging.Formatter):
             line["hint"] = hint
         if left_out := getattr(record, "left_out", 0):
             line["left_out"] = left_out
+        if lost := getattr(record, "lost", 0):
+            line["lost"] = lost
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)[-LONGEST_TRACE:]
         return json.dumps(line, default=str)
@@ -111,6 +129,8 @@ class TextFormatter(logging.Formatter):
         line = f"{_time(record).astimezone():%H:%M:%S} {level}{plain(record.getMessage(), LONGEST)}"
         if left_out := getattr(record, "left_out", 0):
             line += f" ({left_out} such lines were left out)"
+        if lost := getattr(record, "lost", 0):
+            line += f" ({lost} lines before this one were lost: nobody read them)"
         if hint := getattr(record, "hint", ""):
             line += f"\n         next: {plain(hint, LONGEST)}"
         if record.exc_info:
@@ -139,7 +159,7 @@ class Bounded(logging.Filter):
         self._windows: dict[tuple[str, str], _Window] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name in AUDIT or getattr(record, "always", False):
+        if _is_kept(record):
             return True
         with self._lock:
             return self._passes(record)
@@ -156,6 +176,15 @@ class Bounded(logging.Filter):
         passes = window.lines <= MOST
         window.left_out += not passes
         return passes
+
+
+def lost_lines() -> int:
+    """How many lines of the service's log are lost since it began."""
+    return sum(handler.lost for handler in logging.getLogger().handlers if isinstance(handler, Journal))
+
+
+def _is_kept(record: logging.LogRecord) -> bool:
+    return record.name in AUDIT or getattr(record, "always", False)
 
 
 def _time(record: logging.LogRecord) -> datetime:

@@ -10,6 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, get_args
 
 from beampermit import __version__
+from beampermit.live.observation.journal import lost_lines
 from beampermit.live.severity import Severity
 from beampermit.live.update import Health, State
 
@@ -68,6 +69,7 @@ class Metrics:
         if self._health is not None:
             yield from self._of_health(self._health)
         yield self._counter("log_lost_rows", "Rows that the prediction log has lost", self._lost())
+        yield self._counter("service_log_lost_lines", "Lines that the service's log has lost", lost_lines())
         if loop := self._current():
             yield self._severities(loop)
             yield self._bypasses(loop)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from beampermit.live.bypassed import Bypassed
 from beampermit.live.loop import Standing
+from beampermit.live.observation.journal import Journal
 from beampermit.live.observation.metrics import Metrics
 from beampermit.live.observation.monitoring import MonitorResults
 from beampermit.live.observation.vitals import GRACE
@@ -44,6 +47,16 @@ def test_before_the_first_cycle_the_service_is_alive_and_not_ready(browse: Brows
         "reason": "there was no cycle yet",
     }
     assert metric(http, "beampermit_log_lost_rows_total") == 7
+
+
+def test_lines_that_the_services_log_has_lost_are_counted(browse: Browse) -> None:
+    journal = Journal(io.StringIO(), "json")
+    journal.lost = 3
+    logging.getLogger().addHandler(journal)
+    try:
+        assert metric(browse(), "beampermit_service_log_lost_lines_total") == 3
+    finally:
+        logging.getLogger().removeHandler(journal)
 
 
 @pytest.mark.slow

@@ -7,13 +7,16 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TextIO
 
 import pytest
 
 from beampermit.live.epics.puts import Put, _log
+from beampermit.live.observation import journal as journal_module
 from beampermit.live.observation.changes import Changes
 from beampermit.live.observation.journal import EVERY, MOST, MOST_WAITING, Bounded, Form, Journal, start_journal
 from support.served import Serve, Served
@@ -174,18 +177,69 @@ def test_what_was_left_out_stands_in_the_line() -> None:
         assert said in written(journal, stream)[0]
 
 
-def test_nobody_waits_for_a_pipe_that_is_full() -> None:
+@contextmanager
+def unread(form: Form = "json") -> Iterator[tuple[Journal, Callable[[], list[str]]]]:
+    """A journal whose reader stands still, and what reads all of it at last."""
     read, write = os.pipe()
     with os.fdopen(read), os.fdopen(write, "w") as stream:
-        journal = Journal(stream, "text")
+        journal = Journal(stream, form)
         fill(stream)
+        journal.emit(line("the first"))
+        until = time.monotonic() + 20
+        while journal._lines.qsize() and time.monotonic() < until:
+            time.sleep(0.001)  # it is with the thread that writes
+
+        def written() -> list[str]:
+            os.set_blocking(read, False)
+            text = b""
+            while True:
+                waiting = journal._lines.unfinished_tasks
+                try:
+                    text += os.read(read, 2**16)
+                except BlockingIOError:
+                    if not waiting:
+                        return text.decode().lstrip("x").splitlines()
+
+        try:
+            yield journal, written
+        finally:
+            written()  # else the thread that writes never lets go of the stream
+
+
+def test_nobody_waits_for_a_pipe_that_is_full_and_what_is_lost_is_said() -> None:
+    with unread() as (journal, written):
         for number in range(MOST_WAITING + 10):
             journal.emit(line(str(number)))
-        lost = journal.lost
-        os.set_blocking(read, False)
-        os.read(read, 2**20)  # the writer goes on
-        journal.flush()
-    assert lost >= 9  # one may be with the thread that writes
+        assert journal.lost == 10
+        lines = [json.loads(each) for each in written()]
+        assert [each["message"] for each in lines] == ["the first", *map(str, range(MOST_WAITING))]
+        assert not any("lost" in each for each in lines)
+        for message in ("later", "later still"):
+            journal.emit(line(message))
+        assert [json.loads(each).get("lost") for each in written()] == [10, None]
+
+
+def test_writes_of_clients_and_changes_of_status_are_kept_where_others_find_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(journal_module, "MOST_KEPT_WAITING", MOST_WAITING + 6)
+    change = line("SERVING")
+    change.always = True
+    with unread("text") as (journal, written):
+        for number in range(MOST_WAITING + 3):
+            journal.emit(line(str(number)))
+        for number in range(5):
+            journal.emit(line(f"put {number}", "beampermit.puts"))
+        journal.emit(change)
+        assert journal.lost == 3
+        journal.emit(line("put 5", "beampermit.puts"))
+        assert journal.lost == 4, "a reader that never comes does not fill the memory"
+        said = [each[9:] for each in written()][-6:]
+    assert said == [
+        "put 0 (3 lines before this one were lost: nobody read them)",
+        *(f"put {number}" for number in range(1, 5)),
+        "SERVING",
+    ]
 
 
 def fill(stream: TextIO) -> None:
