@@ -54,17 +54,30 @@ class _Answers:
     scores: Mapping[str, np.ndarray]
     raised: str = ""
     """Why the model raised first: a loop asks on in parts, and nobody sees what that costs each time."""
+    fastest: dict[int, float] = field(default_factory=dict)
+    """Rows that the model was asked for at once -> seconds of its fastest answer."""
     restarts: int = 0
 
     def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.model is None:
             numbers = inputs[NUMBER.name].astype(int)
             return {name: values[numbers] for name, values in self.scores.items()}
+        rows, began = len(inputs[NUMBER.name]), time.monotonic()
         try:
-            return self.model.ask({name: values for name, values in inputs.items() if name != NUMBER.name})
+            answers = self.model.ask({name: values for name, values in inputs.items() if name != NUMBER.name})
         except Raised as error:
             self.raised = self.raised or str(error)
             raise
+        self.fastest[rows] = min(time.monotonic() - began, self.fastest.get(rows, math.inf))
+        return answers
+
+    def too_slow(self, timeout: float) -> str:
+        """How long the most rows at once take, where a service would wait for none of their answers."""
+        rows, fastest = max(self.fastest.items(), default=(0, 0.0))
+        if fastest <= timeout:
+            return ""
+        at_once = f"asked for {rows} rows at once" if rows > 1 else "asked for one row"
+        return f"{at_once}, the model takes {fastest:.2g} s, and serving.timeout allows {timeout:g} s"
 
 
 @dataclass(frozen=True)
@@ -171,7 +184,7 @@ class RecordedRows:
                     return f"{at_once}, {answers.raised}; asked for fewer at a time, it answers"
                 if len(served.numbers) >= fewest * devices and time.monotonic() - began > SECONDS:
                     break
-        return served.differently(scores)
+        return answers.too_slow(self._contract.serving.timeout) or served.differently(scores)
 
     def _loop(self, wiring: Wiring, model: Model) -> Loop:
         """Of the service; what is no answer is shown as such, whatever stands in for it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,11 +61,14 @@ class Mean:
     shape: tuple[int, ...] = ()
     most: int = 1000
     """Rows that it takes at once."""
+    seconds: tuple[float, ...] = ()
+    """Of its first answers."""
 
     def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         turns = inputs["turns"]
         assert turns.dtype == np.float64
         assert "file_row_number" not in inputs
+        time.sleep(dict(enumerate(self.seconds)).get(len(self.rows), 0.0))
         self.rows += (len(turns),)
         if np.any(turns == 7):
             raise Raised("the model raised ValueError: seven")
@@ -171,6 +175,18 @@ def test_a_model_that_raises_for_as_many_rows_as_there_are_devices_is_said_thoug
         " answers"
     )
     assert rows.differently_served(rows.judge(), scores(0, 1, 2, 3), Mean(most=2), devices=2) == ""
+
+
+@pytest.mark.slow
+def test_a_model_for_whose_answers_a_service_would_not_wait_is_said(rows_of: Recording) -> None:
+    """One late answer is a busy machine; that it is always late is the model."""
+    rows = rows_of(*(row(n, n, n) for n in range(5)), serving={"timeout": 0.1})
+    judged, expected = rows.judge(), scores(0, 1, 2, 3, 4)
+    slow = (0.11, 0.12, 0.13)  # the last batch has one row
+    said = rows.differently_served(judged, expected, Mean(seconds=slow), devices=2)
+    assert said.startswith("asked for 2 rows at once, the model takes 0.1")
+    assert said.endswith(" s, and serving.timeout allows 0.1 s")
+    assert rows.differently_served(judged, expected, Mean(seconds=(0.11, 0.0, 0.13)), devices=2) == ""
 
 
 @pytest.mark.slow
