@@ -44,7 +44,7 @@ def start(say: Say, epics: Network, served: ServedProject, what: str) -> None:
     served.said.unlink(missing_ok=True)
     with epics.place() as place:
         began = time.time()
-        with served.service(epics, place) as service:
+        with served.service(epics, place, "--follow", "15s") as service:
             seen = first_valid(epics) - began
             until(lambda: any(status in VALID for _, status in statuses(served)), PATIENCE)
             cpu = seconds_of_cpu(psutil.Process(service.pid))

@@ -14,6 +14,7 @@ from beampermit.digest import digest_folder
 from beampermit.environments import Environment
 from beampermit.live.loop import Standing
 from beampermit.live.promoted import Declared, Follower, Promoted, Promotions, Repository, Wanted, from_registry
+from beampermit.registry import answering
 from beampermit.registry.event import Event, Kind, provenance
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
@@ -174,7 +175,7 @@ def lab(
 def in_this_process(monkeypatch: pytest.MonkeyPatch, lab: Laboratory) -> None:
     """The registry is asked here, where MLflow is imported already."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", lab.uri)
-    monkeypatch.setattr(from_registry, "_ask", lambda _, request: from_registry._answer(request))
+    monkeypatch.setattr(from_registry, "_ask", lambda _, request: answering.answer(request))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+from contextlib import AbstractContextManager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ import typer
 from beampermit.cli.output import Folder
 
 if TYPE_CHECKING:
+    from beampermit.live.process.ahead import Ahead
     from beampermit.live.promoted.wanted import Wanted
 
 logger = logging.getLogger("beampermit.serve")
@@ -121,9 +123,11 @@ def serve(
     is wrong, or another service has the state folder, 3 somebody serves one of the PVs, 4 an address cannot be listened
     at, or EPICS does not start.
     """
-    from beampermit.live.process.ahead import started_ahead
+    from beampermit.registry.asking import registry_process
 
-    with started_ahead(_usual_state(model, state, project)) as ahead:  # before the imports, which take a second
+    usual = _usual_state(model, state, project)
+    # Before the imports, which take a second. The first start has to ask the registry.
+    with registry_process(wanted=not any(usual.glob("models/*"))) as begun, _ahead(usual, model, project) as ahead:
         from beampermit.live.observation.journal import start_journal
         from beampermit.live.serve import Options
         from beampermit.live.serve import serve as run
@@ -132,7 +136,9 @@ def serve(
         gc.freeze()  # what is imported stays, and no cycle of the loop may wait for a long look at the rest
         gc.set_threshold(700, 10, 10)
         options = Options(
-            wanted=wanted_of(model, ledger, project, state, registry=registry, bundle=bundle, variant=variant),
+            wanted=wanted_of(
+                model, ledger, project, state, registry=registry, bundle=bundle, variant=variant, begun=begun
+            ),
             inputs=inputs,
             follow=seconds_of(follow, "--follow"),
             log=log.absolute() if log else None,
@@ -146,6 +152,12 @@ def serve(
         )
         run(options, lambda line, *_: logger.info("%s", line))
     _leave()
+
+
+def _ahead(state: Path, model: str, project: Path) -> AbstractContextManager[Ahead]:
+    from beampermit.live.process.ahead import started_ahead
+
+    return started_ahead(state, None if model else project.resolve())
 
 
 def _usual_state(model: str, state: Path | None, project: Path) -> Path:

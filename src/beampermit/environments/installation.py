@@ -50,6 +50,15 @@ def shared_prefix(lock: Lock) -> Path:
     return shared_environments() / "-".join(filter(None, parts))
 
 
+def prefix_for(lock: Lock) -> Path:
+    """The environment that `BEAMPERMIT_ENVIRONMENT` names where it is of this lock, as in a container; else the one
+    that all checkouts with this lock share."""
+    named = os.environ.get(VARIABLE)
+    if named and Path(named).is_absolute() and stamp_of(Path(named)) == lock.stamp:
+        return Path(named)
+    return shared_prefix(lock)
+
+
 def install(backend: Backend, root: Path, prefix: Path, *, reuse: bool = False, progress: Progress) -> Installation:
     """Install the lock of the project at `root` into `prefix`.
 

@@ -30,6 +30,8 @@ SQLITE = "sqlite:///"
 DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:")
 ADDRESS = re.compile(r"databricks(-uc)?|(?!(?i:file):)[A-Za-z][\w+.-]*:\S+")
 """Without a scheme, or with `file:`, MLflow would make a folder."""
+CHALLENGER = "challenger"
+"""Alias of the version that was registered last, and maybe not promoted."""
 PREFIX = "beampermit."
 IDENTITY = "identity"
 """Tag of the registered model that tells its registry from any other; the ledger records it."""

@@ -22,14 +22,13 @@ from beampermit.progress import Progress
 from beampermit.project import Project
 from beampermit.registry.ancestry import is_ancestor
 from beampermit.registry.event import Event, Retires, provenance
+from beampermit.registry.fetching import download_verified
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
-from beampermit.registry.mlflow import Registry, Version
-from beampermit.registry.models import download_verified
+from beampermit.registry.mlflow import CHALLENGER, Registry, Version
 from beampermit.registry.operations import Result, require_not_frozen, update_registry
 from beampermit.registry.reconcile import require_same_registry, require_version
 
-CHALLENGER = "challenger"
 Deploy = Callable[[Path], None]
 """Tests a model folder as downloaded from the registry; raises where it is not what was judged."""
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from beampermit.errors import Conflict, Outside
 from beampermit.progress import Progress
 from beampermit.registry.event import Event
+from beampermit.registry.fetching import download_verified
 from beampermit.registry.ledger import Ledger
 from beampermit.registry.ledger_state import ModelState
 from beampermit.registry.mlflow import IDENTITY, Registry, Run, Version, export
-from beampermit.registry.models import download_verified
 from beampermit.registry.refusals import is_denied
 
 CHAMPION, NOT_BELIEVED = "champion", "not believed"

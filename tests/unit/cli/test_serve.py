@@ -36,6 +36,7 @@ def options(monkeypatch: pytest.MonkeyPatch) -> Serve:
     made: list[Options] = []
     monkeypatch.setattr("beampermit.live.serve.serve", lambda options, _: made.append(options))
     monkeypatch.setattr("beampermit.live.observation.journal.start_journal", lambda form: None)
+    monkeypatch.setattr("beampermit.registry.asking.RegistryProcess", lambda: SimpleNamespace(end=lambda: None))
 
     def run(*words: str) -> Options:
         app(["serve", *words], standalone_mode=False)
@@ -52,6 +53,15 @@ def test_a_project_serves_its_own_model_and_keeps_its_state_beside_it(options: S
     assert made.wanted.state == project.root / ".beampermit/serve"
     assert (made.follow, made.log_disk) == (60.0, 500_000_000)
     assert made.log == Path("log").absolute()
+
+
+def test_a_process_for_the_registry_is_begun_where_no_model_is_there(options: Serve, tmp_path: Path) -> None:
+    words = ("--model", "bpm-faults", "--ledger", "https://git.lab.example/ml.git", "--state", str(tmp_path))
+    assert options(*words).wanted.begun is not None
+    (tmp_path / "models").mkdir()
+    assert options(*words).wanted.begun is not None
+    (tmp_path / "models/0123").mkdir()
+    assert options(*words).wanted.begun is None
 
 
 def test_without_a_checkout_model_ledger_and_registry_are_named(options: Serve, tmp_path: Path) -> None:

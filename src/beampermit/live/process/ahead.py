@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from beampermit.environments.environment import VARIABLE, shared_environments, stamp_of
+from beampermit.environments.environment import VARIABLE, Environment, shared_environments, stamp_of
 from beampermit.errors import BeampermitError
 from beampermit.files import write_json
 from beampermit.live.process.starting import Start, Started
@@ -23,6 +23,8 @@ from beampermit.reading import read_json
 from beampermit.record import Record
 
 FILE = "ahead.json"
+UNTAKEN = 120.0
+"""Seconds after which no version is expected any more: what waits has hundreds of MB in memory."""
 
 
 class _Kept(Record):
@@ -63,25 +65,50 @@ def keep_start(state: Path, start: Start) -> None:
 
 
 @contextmanager
-def started_ahead(state: Path) -> Iterator[Ahead]:
-    """By the thread that calls it, with which the process ends. No process where the last service left no word, or its
-    environment is gone."""
+def started_ahead(state: Path, checkout: Path | None = None) -> Iterator[Ahead]:
+    """By the thread that calls it, with which the process ends.
+
+    As the last service in `state` needed it; at the very first start, as the project in `checkout` would. No process
+    where neither says it, or the environment is not there.
+    """
     with tempfile.TemporaryDirectory(prefix="beampermit-", ignore_cleanup_errors=True) as folder:
-        ahead = _begin(state, Path(folder))
+        ahead = _begin(state, checkout, Path(folder))
+        timer = threading.Timer(UNTAKEN, ahead.end)
+        timer.daemon = True
+        timer.start()
         try:
             yield ahead
         finally:
+            timer.cancel()
             ahead.end()
 
 
-def _begin(state: Path, folder: Path) -> Ahead:
+def _begin(state: Path, checkout: Path | None, folder: Path) -> Ahead:
     try:
-        kept = _Kept.model_validate(read_json(state / FILE))
-        if _is_ours(kept.start.prefix) and stamp_of(kept.start.prefix) == kept.stamp:
+        kept = _Kept.model_validate(read_json(state / FILE)) if (state / FILE).exists() else _expected(checkout)
+        if kept and _is_ours(kept.start.prefix) and stamp_of(kept.start.prefix) == kept.stamp:
             return Ahead(kept.start, kept.start.begin(folder))
     except (BeampermitError, OSError, ValidationError):
         pass  # it only takes longer, and who needs the environment says what is wrong with it
     return Ahead()
+
+
+def _expected(checkout: Path | None) -> _Kept | None:
+    """By contract and lock of a checkout, of which nothing is believed: its version in service mostly has the same.
+
+    None where they let variables of ours through.
+    """
+    if checkout is None:
+        return None
+    from beampermit.environments.choice import backend_of
+    from beampermit.environments.installation import prefix_for
+    from beampermit.project import Project
+
+    project = Project.find(checkout)
+    contract, lock = project.contract, backend_of(project.root).read(project.root)
+    if contract.environment.variables:
+        return None
+    return _Kept(start=Start.of(Environment(prefix_for(lock)), contract), stamp=lock.stamp)
 
 
 def _is_ours(prefix: Path) -> bool:

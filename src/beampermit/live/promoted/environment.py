@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,8 +11,8 @@ from beampermit.environments import Environment
 from beampermit.environments.backend import Backend, Lock
 from beampermit.environments.bundle import opened
 from beampermit.environments.choice import backend_for
-from beampermit.environments.environment import VARIABLE, stamp_of
-from beampermit.environments.installation import complete, install, shared_prefix
+from beampermit.environments.environment import stamp_of
+from beampermit.environments.installation import complete, install, prefix_for
 from beampermit.environments.platforms import driver_version
 from beampermit.errors import BadInput, Failed
 from beampermit.git import Git
@@ -61,15 +60,6 @@ def machine_variant(contract: Contract) -> str:
     except Failed:
         return ""
     return CUDA
-
-
-def prefix_for(lock: Lock) -> Path:
-    """The environment that `BEAMPERMIT_ENVIRONMENT` names where it is of this lock, as in a container; else the one
-    that all checkouts with this lock share."""
-    named = os.environ.get(VARIABLE)
-    if named and Path(named).is_absolute() and stamp_of(Path(named)) == lock.stamp:
-        return Path(named)
-    return shared_prefix(lock)
 
 
 def _backend(declared: Declared, wanted: Wanted, bundle: Path | None = None) -> tuple[Backend, Lock]:

@@ -26,9 +26,9 @@ from beampermit.permit.statement import Statement
 from beampermit.permit.verification import DIFFERS, verify_name
 from beampermit.progress import Progress, silent
 from beampermit.registry.event import Event
+from beampermit.registry.fetching import FETCHING
 from beampermit.registry.ledger import PATIENCE
 from beampermit.registry.ledger_state import ModelState
-from beampermit.registry.models import FETCHING
 from beampermit.registry.trust import require_committed, verify_promotion
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from beampermit.errors import BadInput
 from beampermit.project import Project
+from beampermit.registry.asking import RegistryProcess
 
 OF_CONNECTIONS = re.compile(
     r"(credential|http|protocol|url)\.|core\.(sshcommand|askpass|gitproxy)$|remote\.origin\.proxy"
@@ -68,3 +69,5 @@ class Wanted:
     """Folder or tar that packages are taken from, instead of an index."""
     variant: str = ""
     """Accelerator variant of the lock; where empty, that of this machine."""
+    begun: RegistryProcess | None = field(default=None, compare=False)
+    """A process that waits to ask the registry for the first version."""

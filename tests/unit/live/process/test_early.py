@@ -7,15 +7,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
-from beampermit.environments.environment import shared_environments
+from beampermit.environments.environment import STAMP, Environment, shared_environments
+from beampermit.environments.uv import Uv
+from beampermit.live.process import ahead as ahead_module
 from beampermit.live.process import starting
 from beampermit.live.process.ahead import FILE, Ahead, keep_start, started_ahead
 from beampermit.live.process.early import EarlyProcess
 from beampermit.live.process.model_process import ModelProcess
 from beampermit.live.process.starting import Start
+from beampermit.project import Project
 from support.planted_models import THIS_ENVIRONMENT
 from support.planted_processes import SPEAKS, asked_contract, runs, wait_for
+from support.promoted_project import LOCK, PYPROJECT
 
 
 def version(number: int, contract_text: str, permit: str = "") -> Any:
@@ -140,6 +145,63 @@ def test_nothing_is_started_ahead_in_an_environment_that_we_did_not_install(
     (left / FILE).write_text((left / FILE).read_text().replace('"stamp": ""', '"stamp": "sha256:another lock"'))
     with started_ahead(left) as ahead:
         assert ahead._started is None, "the environment is another by now"
+
+
+@pytest.fixture
+def checkout(left: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a lock and its environment, and a service that never started there."""
+    (left / FILE).unlink()
+    (project.root / "pyproject.toml").write_text(PYPROJECT)
+    (project.root / "uv.lock").write_text(LOCK)
+    (project.root / "prefix/bin").mkdir(parents=True)
+    (project.root / "prefix/bin/python").symlink_to(THIS_ENVIRONMENT.python)
+    (project.root / "prefix" / STAMP).write_text(Uv().read(project.root).stamp)
+    monkeypatch.setenv("BEAMPERMIT_ENVIRONMENT", str(project.root / "prefix"))
+    return project.root
+
+
+def test_the_very_first_start_expects_what_the_checkout_has(left: Path, checkout: Path) -> None:
+    with started_ahead(left, checkout) as ahead:
+        number = process_of(ahead)
+        expected = Start.of(Environment(checkout / "prefix"), Project(checkout).contract)
+        taken = ahead.take(expected)
+        assert taken is not None
+        assert taken.process.pid == number
+        taken.end()
+    with started_ahead(left, checkout) as ahead:
+        number = process_of(ahead)
+        assert ahead.take(expected.model_copy(update={"device": "cuda"})) is None
+        assert not runs(number), "the permit asks for another process"
+    with started_ahead(left) as ahead:
+        assert ahead._started is None, "it was started for a model that is named, and no checkout"
+
+
+def test_a_checkout_of_which_nothing_is_believed_gets_no_variable_of_ours(left: Path, checkout: Path) -> None:
+    """A branch may list those that log in."""
+    contract = checkout / "contract.yaml"
+    page = yaml.safe_load(contract.read_text())
+    page["environment"]["variables"] = ["MLFLOW_TRACKING_PASSWORD"]
+    contract.write_text(yaml.safe_dump(page))
+    with started_ahead(left, checkout) as ahead:
+        assert ahead._started is None
+
+
+def test_a_checkout_without_its_environment_costs_nothing_but_time(left: Path, checkout: Path) -> None:
+    (checkout / "prefix" / STAMP).write_text("sha256:another lock")
+    with started_ahead(left, checkout) as ahead:
+        assert ahead._started is None
+    (checkout / "uv.lock").unlink()
+    with started_ahead(left, checkout) as ahead:
+        assert ahead._started is None
+
+
+@pytest.mark.slow
+def test_a_process_that_no_version_takes_ends_after_a_time(left: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has hundreds of MB in memory, and there may be no champion for months."""
+    monkeypatch.setattr(ahead_module, "UNTAKEN", 0.1)
+    with started_ahead(left) as ahead:
+        number = process_of(ahead)
+        wait_for(lambda: not runs(number))
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"start": {}}', b"\xff"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -155,22 +154,6 @@ def test_a_permit_of_any_size_is_not_read(
     lab: Laboratory, promotions: Promotions, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register(lab, 3)
-    monkeypatch.setattr("beampermit.live.promoted.from_registry.LARGEST", 100)
+    monkeypatch.setattr("beampermit.registry.answering.LARGEST", 100)
     with pytest.raises(Outside, match=said):
         promotions.challenger()
-
-
-def test_the_process_that_asks_the_registry_answers_in_json(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    from io import StringIO
-
-    from beampermit.live.promoted import from_registry
-
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    monkeypatch.setattr("sys.stdin", StringIO(json.dumps({"model": MODEL, "address": "https://registry.lab.example"})))
-    from_registry.main()
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["error"] == "MLFLOW_TRACKING_URI is not set, so it is not known which registry is meant"
-    assert answer["hint"] == "export MLFLOW_TRACKING_URI=https://registry.lab.example"
-    assert answer["code"] == 2

@@ -15,12 +15,12 @@ from beampermit.contract import parse_contract
 from beampermit.environments import Environment, choice
 from beampermit.environments.backend import Lock
 from beampermit.environments.environment import STAMP, shared_environments
-from beampermit.environments.installation import shared_prefix
+from beampermit.environments.installation import prefix_for, shared_prefix
 from beampermit.environments.uv import Uv
 from beampermit.errors import BadInput, Failed
 from beampermit.live.promoted import Declared
 from beampermit.live.promoted import environment as environments
-from beampermit.live.promoted.environment import complete_environment, install_environment, machine_variant, prefix_for
+from beampermit.live.promoted.environment import complete_environment, install_environment, machine_variant
 from beampermit.permit.statement import BoundFile
 from beampermit.progress import silent
 from support.package_index import PYTHON, Index, uv_settings
