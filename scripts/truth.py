@@ -17,7 +17,8 @@ from support.truth import ALLOWANCE, SITUATIONS, Situation  # noqa: E402
 HEAD = """# What the service shows
 
 What the PV of an output shows in each situation: value, severity, alarm status and message, and how soon. A held or
-default value is MAJOR, so that nobody takes it for an answer.
+default value is MAJOR, so that nobody takes it for an answer. An answer has the time of its newest input, all else the
+time from which it is shown ([times](service.md#times)).
 
 Each row has a test. It asserts value, severity, status and message of an output as the inference loop shows it, also
 where a process of the model or the ledger is at fault. A cycle begins when rows are due, and inputs are judged again

@@ -45,7 +45,7 @@ def _fields() -> str:
             (f"{field}, {severity}", f"the alarm limit `{name}`, and its severity {SEVERITIES[name]}", "NaN, NO_ALARM")
             for name, (field, severity) in LIMIT_FIELDS.items()
         ),
-        ("TIME", "that of the newest input", ""),
+        ("TIME", "that of the newest input; of a value without an answer, from when on it is shown", "1990 to 2126"),
         ("SEVR, STAT, AMSG", "alarm of this very value", "AMSG is cut at 39 bytes"),
     ]
     return table(("field", "from", "limit, or where it is not set"), rows)

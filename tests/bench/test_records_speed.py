@@ -29,7 +29,8 @@ wiring = wire(contract, root)
 records = measured("start", lambda: Records(contract, wiring, Limits(wiring), "", print, state=root))
 health = Health(1, "", "SERVING", "", 1, 0.0, 0.0, 0.0, 0, 0)
 for at in range(5):
-    values = {pv: Value(float(at), Severity.NO_ALARM, Status.NO_ALARM, "", 1e9 + at) for pv in wiring.output_pvs}
+    value = Value(float(at), Severity.NO_ALARM, Status.NO_ALARM, "", 1e9 + at, time=1e9 + at)
+    values = dict.fromkeys(wiring.output_pvs, value)
     measured("update", lambda: records.publish(Update(values, health)))
 """
 THEIRS = """\

@@ -78,7 +78,8 @@ def _update(values: Request, health: Request) -> Update:
             Severity[one.get("severity", "NO_ALARM")],
             Status[one.get("status", "NO_ALARM")],
             one.get("message", ""),
-            one.get("time", math.nan),
+            math.nan,
+            time=one.get("time", math.nan),
         )
         for pv, one in values.items()
     }

@@ -26,17 +26,19 @@ class LastGood:
         """`now` is in s, by a clock that nobody sets."""
         self._value, self._at = value, now
 
-    def instead(self, problem: Invalid, time: float, now: float) -> Value:
-        """What is shown because of `problem`; `time` is that of the newest input. Held and default values are MAJOR."""
+    def instead(self, problem: Invalid, newest: float, now: float) -> Value:
+        """What is shown because of `problem`; `newest` is the time of the newest input. Held and default values are
+        MAJOR.
+        """
         choice = self._choice(problem, now)
         if choice == "held" and self._value is not None:
             held = self._value
             words = f"held, because {problem.message}"
-            return Value(held.value, Severity.MAJOR, problem.status, words, held.time, "held")
+            return Value(held.value, Severity.MAJOR, problem.status, words, held.newest, "held")
         if choice == "default" and self._output.default is not None:
             words = f"default, because {problem.message}"
-            return Value(self._filled(self._output.default), Severity.MAJOR, problem.status, words, time, "default")
-        return Value(self._filled(np.nan), Severity.INVALID, problem.status, problem.message, time, "none")
+            return Value(self._filled(self._output.default), Severity.MAJOR, problem.status, words, newest, "default")
+        return Value(self._filled(np.nan), Severity.INVALID, problem.status, problem.message, newest, "none")
 
     def _choice(self, problem: Invalid, now: float) -> str:
         if problem.status in NOTHING_TO_SAY:

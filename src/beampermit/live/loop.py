@@ -23,6 +23,7 @@ from beampermit.live.limits import Limits, alarm
 from beampermit.live.rows import Invalid, Rows, assemble
 from beampermit.live.severity import Severity, Status
 from beampermit.live.sharing import Model, ModelError, NotLoaded, SharedModel
+from beampermit.live.times import timed
 from beampermit.live.trigger import Trigger
 from beampermit.live.update import Health, State, Update, Value
 from beampermit.live.wiring import Wiring
@@ -97,6 +98,8 @@ class Loop:
         self._publish, self._clock = publish, clock
         self._began = time.monotonic()
         self._shown: dict[str, Value] = {}
+        self._since = -inf
+        """Times before are of what another process showed; by the clock. None are in a replay."""
         self._good = {pv: LastGood(plug.signal, contract.fallback) for plug in wiring.outputs for pv in plug.pvs}
         self._shapes = {plug.signal.name: plug.signal.shape for plug in wiring.outputs}
         self._asked = np.full(len(wiring.rows), -1, np.int64)
@@ -116,7 +119,7 @@ class Loop:
 
     def run(self, stop: threading.Event) -> None:
         """Cycles until `stop` is set. An error of ours makes every output INVALID, and is logged."""
-        self.trigger.on_due = self.latest.rows_are_due
+        self.trigger.on_due, self._since = self.latest.rows_are_due, self._clock()
         while not stop.is_set():
             due = self.trigger.wait()
             try:
@@ -136,6 +139,15 @@ class Loop:
     def shown(self) -> dict[str, Value]:
         """All output PVs as they are."""
         return dict(self._shown)
+
+    def go_on_from(self, shown: Mapping[str, Value], now: float) -> dict[str, Value]:
+        """All output PVs as they are, where another version has `shown` until `now`: no time of a PV falls back.
+
+        By the thread of the cycles.
+        """
+        before = {pv: value.time for pv, value in shown.items()}
+        self._shown = {pv: timed(value, before.get(pv, self._since), now) for pv, value in self._shown.items()}
+        return self.shown()
 
     @property
     def failure(self) -> str:
@@ -158,10 +170,8 @@ class Loop:
         due = self._is_due(rows, due)
         asked = self._ask(rows, due)
         told = self._to_tell(asked, due) if asked else None
-        values = self._values(rows, now)
-        changed = {pv: value for pv, value in values.items() if _differs(value, self._shown.get(pv))}
-        self._shown = values
-        health = self._health(rows, values, now)
+        changed = self._show(self._values(rows, now), now)
+        health = self._health(rows, self._shown, now)
         if told is None:
             return Update(changed, health, at=now)
         return Update(changed, health, told.rows, told.answers, told.answered, told.took, now)
@@ -258,6 +268,17 @@ class Loop:
                 values[pv] = value
         return values
 
+    def _show(self, values: Mapping[str, Value], now: float) -> dict[str, Value]:
+        """Those that say something else than before; the others keep their times."""
+        before = {pv: self._shown.get(pv) for pv in values}
+        changed = {
+            pv: timed(value, shown.time if (shown := before[pv]) else self._since, now)
+            for pv, value in values.items()
+            if _differs(value, before[pv])
+        }
+        self._shown = {**self._shown, **changed}
+        return changed
+
     def _value(self, output: str, pv: str, row: int, rows: Rows, now: float) -> Value:
         problem = self._problem(rows, row)
         answer = self._answered[row].get(output)
@@ -303,9 +324,7 @@ class Loop:
         now = self._clock()
         nothing = Fallback(on_invalid="invalid")
         outputs = {pv: LastGood(plug.signal, nothing) for plug in self.wiring.outputs for pv in plug.pvs}
-        values = {pv: output.instead(problem, now, now) for pv, output in outputs.items()}
-        changed = {pv: value for pv, value in values.items() if _differs(value, self._shown.get(pv))}
-        self._shown = values
+        changed = self._show({pv: output.instead(problem, now, now) for pv, output in outputs.items()}, now)
         dropped, restarts = self.latest.dropped, self.model.restarts
         health = Health(
             0, self.standing.permit, "INVALID", problem.message, self._cycles, 0.0, nan, nan, dropped, restarts
@@ -353,7 +372,7 @@ def _differs(value: Value, shown: Value | None) -> bool:
     """A transition is published once, and a number of the model each time that its inputs changed."""
     if shown is None or value.origin != shown.origin:
         return True
-    if value.origin == "model" and value.time != shown.time:
+    if value.origin == "model" and value.newest != shown.newest:
         return True
     same = (value.severity, value.status, value.message) == (shown.severity, shown.status, shown.message)
     return not same or not np.array_equal(value.value, shown.value, equal_nan=True)

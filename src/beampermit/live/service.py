@@ -296,5 +296,5 @@ class Service:
     def _made(self, promoted: Declared, standing: Standing, serves: bool = True) -> _Running:
         channel = self._switch.channel()
         lane = self._make_lane(promoted, standing, channel.publish)
-        channel.shown = lane.loop.shown
+        channel.shown, channel.go_on_from = lane.loop.shown, lane.loop.go_on_from
         return _Running(promoted, lane, channel, serves)

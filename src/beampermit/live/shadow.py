@@ -44,10 +44,10 @@ class Shadow:
         self.cycles, self.failure = self.cycles + 1, ""
 
     def compare(self, values: Mapping[str, Value], others: Mapping[str, Value]) -> None:
-        """New values of one of both versions with those that the other one shows: of the same PV and the same time."""
+        """New values of one of both versions with those that the other one shows: of the same PV and inputs."""
         for pv, value in values.items():
             other = others.get(pv)
-            if other and value.time == other.time and value.origin == other.origin == "model":
+            if other and value.newest == other.newest and value.origin == other.origin == "model":
                 self._compare(pv, value, other)
 
     def look(self, shown: Mapping[str, Value], in_service: Mapping[str, Value]) -> None:

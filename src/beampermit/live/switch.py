@@ -30,6 +30,8 @@ class Switch:
         self._began, self._updates = time.monotonic(), 0
         self._dropped = self._restarts = 0
         """While they were in service, by all versions since the service began."""
+        self._shown: dict[str, Value] = {}
+        """What the sinks have of each PV, of whatever version."""
         self._current: Channel | None = None
         self._beside: Channel | None = None
 
@@ -70,7 +72,8 @@ class Switch:
     def _forward(self, channel: Channel, update: Update) -> Mapping[str, Value]:
         if not channel.began:
             # In the update that carries its first value, a version shows all of them.
-            update, channel.began = replace(update, values=channel.shown()), True
+            update, channel.began = replace(update, values=channel.go_on_from(self._shown, update.at)), True
+        self._shown.update(update.values)
         self._updates += 1
         dropped, restarts = channel.counted(update)
         self._dropped, self._restarts = self._dropped + dropped, self._restarts + restarts
@@ -121,7 +124,9 @@ class Channel:
     def __init__(self, switch: Switch):
         self._switch = switch
         self.shown: Callable[[], Mapping[str, Value]] = dict
-        """All values of the version as they are; to be set before its first update."""
+        """All values of the version as they are; to be set before its first update, as what follows."""
+        self.go_on_from: Callable[[Mapping[str, Value], float], Mapping[str, Value]] = lambda *_: self.shown()
+        """The same where another version has shown these until then, by the thread of its updates."""
         self.began = False
         self.shadow: Shadow | None = None
         self.take_over: Callable[[], None] | None = None

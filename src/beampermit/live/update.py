@@ -21,15 +21,18 @@ State = Literal["STARTING", "SERVING", "DEGRADED", "INVALID", "RETIRED"]
 
 @dataclass(frozen=True)
 class Value:
-    """Of one output PV. NaN where nothing true can be said; `time` is that of the newest input, s since 1970."""
+    """Of one output PV. NaN where nothing true can be said; times are in s since 1970."""
 
     value: float | np.ndarray
     severity: Severity
     status: Status
     message: str
     """Why; empty for a plain answer of the model."""
-    time: float
+    newest: float
+    """Time of its newest input; of a held value, of those that it was answered for. NaN before the first."""
     origin: Literal["model", "held", "default", "none"] = "model"
+    time: float = nan
+    """Under which it is shown: see `times.py`. NaN is now."""
 
 
 @dataclass(frozen=True)

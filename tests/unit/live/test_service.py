@@ -121,6 +121,9 @@ def playing(tmp_path: Path, contract_text: str) -> Iterator[Playing]:
     one.service.stop()
     one.thread.join(PATIENCE)
     assert not one.thread.is_alive()
+    for pv in {pv for update in updates for pv in update.values}:
+        times = [update.values[pv].time for update in updates if pv in update.values]
+        assert times == sorted(set(times)), f"an archiver would drop values of {pv}"
 
 
 def test_a_new_champion_takes_over_and_the_old_one_ends(playing: Playing) -> None:

@@ -59,7 +59,8 @@ def two(serve: Serve) -> Make:
         kept, taken, shown = Kept(), list[bool](), list[int]()
         switch = Switch([kept], shown.append)
         channels = switch.channel(), switch.channel()
-        channels[0].shown, channels[1].shown = old.loop.shown, new.loop.shown
+        for channel, loop in zip(channels, (old.loop, new.loop), strict=True):
+            channel.shown, channel.go_on_from = loop.shown, loop.go_on_from
         switch.begin(channels[0])
         both = Two(old, new, switch, kept, taken, channels, shown)
         switch.beside(channels[1], Shadow(4, needed), lambda: taken.append(True), lambda: None)
@@ -79,6 +80,40 @@ def test_the_new_version_takes_over_after_the_cycles_of_the_contract(two: Make) 
     first = both.kept.updates[3]
     assert first.values.keys() == both.new.loop.shown().keys()
     assert first.health.permit == "sha256:new"
+
+
+def test_no_time_of_a_pv_falls_back_where_a_version_takes_over(two: Make) -> None:
+    """An archiver keeps nothing as old as what it has; and both answer the same inputs."""
+    both = two(needed=2)
+    both.cycle()
+    both.old.put(device="B1", age=-5.0)  # by a clock that is ahead
+    both.channels[0].publish(both.old.cycle())
+    both.cycle()
+    both.cycle()
+    both.new.disconnect("B1")
+    both.channels[1].publish(both.new.cycle())
+    updates = both.kept.updates
+    assert [update.health.version for update in updates] == [3, 3, 3, 4, 4, 4]
+    for pv, value in both.new.loop.shown().items():
+        times = [update.values[pv].time for update in updates if pv in update.values]
+        assert times == sorted(set(times))
+        assert value.time == times[-1], "as HTTP shows it"
+        assert (times[-1] > both.new.at) == pv.startswith("B1")
+    assert updates[-1].values["B1:FAULT"].origin == "none"
+
+
+def test_what_a_version_has_no_value_of_is_shown_from_its_switch_on(two: Make) -> None:
+    both = two(needed=9)
+    both.new.cycle()
+    since = both.new.shown("B2:FAULT").time
+    both.old.put()
+    both.old.current()
+    both.channels[0].publish(both.old.cycle(after=0.1))
+    both.switch.begin(both.channels[1])
+    both.channels[1].publish(both.new.cycle(after=1.0))
+    value = both.kept.updates[-1].values["B2:FAULT"]
+    assert (value.origin, value.time) == ("none", both.new.at)
+    assert value.time > since
 
 
 def test_the_heartbeat_goes_on_through_a_switch(two: Make) -> None:

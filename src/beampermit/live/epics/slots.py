@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 EPOCH = 631152000
 """1990, from which EPICS counts seconds, in s since 1970."""
+LATEST = EPOCH + 2**32 - 1
+"""The last second that a record can hold, s since 1970."""
 MESSAGE = 39
 """Bytes of an alarm's message (AMSG), without its end."""
 
@@ -43,13 +45,15 @@ class Slot(ABC):
         message: str = "",
         at: float = math.nan,
     ) -> None:
-        """Clients get all of it as one update. `at` is in s since 1970; NaN is now."""
-        seconds, part = divmod(time.time() if math.isnan(at) else at, 1)
+        """Clients get all of it as one update. `at` is in s since 1970; NaN is now. A time that a record cannot hold
+        becomes the first or the last one that it can.
+        """
+        seconds, part = divmod(min(max(time.time() if math.isnan(at) else at, EPOCH), LATEST), 1)
         alarm = severity, status, shortened(message, MESSAGE)
         self._base.lock(self._record)
         try:
             self._write(value)
-            self._time[:] = max(int(seconds) - EPOCH, 0), int(part * 1e9)
+            self._time[:] = int(seconds) - EPOCH, int(part * 1e9)
             self._raise(*alarm)
             self._undefined.value = severity == Severity.INVALID
             self._base.process(self._record)

@@ -115,15 +115,15 @@ def _repeat(entries: Sequence[Entry], of: Callable[[Entry], Any]) -> list[Any]:
 
 
 def _newest(entry: Entry, wiring: Wiring) -> list[float]:
-    """The time of each row's newest input; of one that was not asked, as its outputs show it."""
+    """The time of each row's newest input; of one that was not asked, as its outputs have it."""
     rows = entry.update.rows
     of_asked = dict(zip(entry.asked, rows.time.tolist(), strict=True)) if rows else {}
-    return [of_asked[number] if number in of_asked else _shown_time(entry, wiring, number) for number in entry.numbers]
+    return [of_asked[number] if number in of_asked else _of_outputs(entry, wiring, number) for number in entry.numbers]
 
 
-def _shown_time(entry: Entry, wiring: Wiring, number: int) -> float:
+def _of_outputs(entry: Entry, wiring: Wiring, number: int) -> float:
     shown = (entry.shown.get(plug.pvs[number]) for plug in wiring.outputs)
-    return max((value.time for value in shown if value and math.isfinite(value.time)), default=math.nan)
+    return max((value.newest for value in shown if value and math.isfinite(value.newest)), default=math.nan)
 
 
 def _times(seconds: np.ndarray) -> Any:

@@ -20,10 +20,11 @@ from beampermit.deployment.screen import FIELDS, screen, screen_statements
 from beampermit.deployment.statements import PV
 from beampermit.documents.alarm_tree import Tree
 from beampermit.files import write_json
+from beampermit.live.epics.slots import EPOCH, LATEST
 from beampermit.live.status_pvs import STATUS_PVS
 from beampermit.live.wiring import wire
 from support.epics import Client, Network, client, until
-from support.served import NOW
+from support.served import NOW, Serve
 from support.served_records import (
     ORBIT,
     PROMOTION,
@@ -190,6 +191,52 @@ def test_monitors_see_each_update_also_of_the_same_value(served: Records, pva: C
         for second in range(3):
             served.show(SCORE, 12.5, time=NOW + second)
             until(lambda second=second: NOW + second in times)
+
+
+def test_each_update_of_an_output_reaches_a_client_under_a_later_time(
+    served: Records, serve: Serve, pva: Context
+) -> None:
+    """What an archiver asks for, or it drops the value that says that something is wrong."""
+    looped, seen = serve(), list[tuple[int, str, int]]()
+
+    def see(one: Any) -> None:
+        stamp = one.raw.timeStamp
+        seen.append((one.severity, one.raw.alarm.message, 10**9 * stamp.secondsPastEpoch + stamp.nanoseconds))
+
+    def shown(after: float) -> None:
+        value, before = looped.cycle(after=after).values["B3:FAULT"], len(seen)
+        said = {"severity": value.severity.name, "status": value.status.name, "message": value.message}
+        served.show("B3:FAULT", value.value, **said, time=value.time)
+        until(lambda: len(seen) > before)
+
+    looped.at = NOW + 60
+    with closing(pva.monitor("B3:FAULT", see)):
+        until(lambda: seen)
+        before = seen.pop()
+        looped.put()
+        looped.current()
+        shown(0.0)
+        looped.disconnect("B3")
+        shown(0.1)
+        looped.put(age=0.1)
+        shown(0.1)
+        looped.put(age=-1200.0)
+        shown(0.1)
+    gone, future = "B3:TBT is disconnected", "B3:TBT has a time more than 10 s in ..."
+    assert [each[:2] for each in seen] == [(0, ""), (INVALID, gone), (0, ""), (INVALID, future)]
+    times = [each[2] for each in (before, *seen)]
+    assert times == sorted(set(times))
+    assert times[-1] == pytest.approx((NOW + 60.3) * 1e9, abs=1e3)
+
+
+@pytest.mark.parametrize(
+    ("at", "held"), [(0.0, EPOCH), (-math.inf, EPOCH), (LATEST + 0.5, LATEST), (2.0**33, LATEST), (math.inf, LATEST)]
+)
+def test_a_time_that_no_record_can_hold_is_the_nearest_that_it_can(
+    served: Records, aioca: Client, at: float, held: float
+) -> None:
+    served.show(UNTOUCHED, 12.5, time=at)
+    assert aioca.get(UNTOUCHED)["timestamp"] == held
 
 
 @pytest.mark.attack(

@@ -24,7 +24,7 @@ def test_a_row_has_inputs_answers_and_all_that_was_shown(serve: Serve, logged: L
     served = serve()
     log = logged(served)
     served.put([1.0, 2.0, 3.0], age=0.5)
-    served.put([0.1, 0.2, np.nan], device="B2")
+    served.put([0.1, 0.2, np.nan], device="B2", age=0.25)
     served.current(300.0, age=1, severity=1, message="HIGH")
     log.publish(served.cycle())
     log.close()
@@ -43,6 +43,7 @@ def test_a_row_has_inputs_answers_and_all_that_was_shown(serve: Serve, logged: L
     assert (bad["served.asked"], bad["served.worst"], bad["turns"], bad["score"]) == (False, None, None, None)
     assert np.isnan(bad["score.shown"])
     assert [bad[f"score.{name}"] for name in details] == [3, "READ", "B2:TBT is NaN", "none"]
+    assert bad["served.time"] == NOW - 0.25, "of its newest input, whatever time its outputs are shown under"
     assert (log.written, log.lost, log.problem) == (3, 0, "")
 
 
