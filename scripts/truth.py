@@ -21,12 +21,14 @@ default value is MAJOR, so that nobody takes it for an answer. An answer has the
 time from which it is shown ([times](service.md#times)).
 
 Each row has a test. It asserts value, severity, status and message of an output as the inference loop shows it, also
-where a process of the model or the ledger is at fault. A cycle begins when rows are due, and inputs are judged again
-every 0.2 s. `within` is measured as well: from the fault, as its source, the model's process or the ledger has it, to
-the update of the loop; no update since the fault shows an answer where there is to be none. The tests allow a loaded
-machine {allowance:g} s more. From the update to a client it is [milliseconds](performance.md). Where nothing can be
-measured, the row says why. In the PV itself AMSG is cut at 39 bytes; `REASON` has the whole message of the worst. The
-tests stand below `tests/unit/live`. This page is written from them: `python scripts/truth.py > docs/truth.md`.
+where a process of the model or the ledger is at fault. Much of what is wrong with an input is read from PVs of a
+running service as well, by clients over CA and PVA: `test_serve.py::test_a_watch`. A cycle begins when rows are due,
+and inputs are judged again every 0.2 s. `within` is measured as well: from the fault, as its source, the model's
+process or the ledger has it, to the update of the loop; no update since the fault shows an answer where there is to
+be none. The tests allow a loaded machine {allowance:g} s more. From the update to a client it is
+[milliseconds](performance.md). Where nothing can be measured, the row says why. In the PV itself AMSG is cut at 39
+bytes; `REASON` has the whole message of the worst. The tests stand below `tests/unit/live`. This page is written from
+them: `python scripts/truth.py > docs/truth.md`.
 
 | situation | value | severity | status | message | within | test |
 |---|---|---|---|---|---|---|

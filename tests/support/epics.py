@@ -171,6 +171,14 @@ class Client(Child):
     def put(self, name: str, value: Any) -> None:
         self.ask(put=name, value=value)
 
+    def watch(self, *names: str) -> None:
+        """Of caproto: hear each update of these PVs from now on."""
+        self.ask(watch=names)
+
+    def heard(self) -> list[tuple[str, Any]]:
+        """Name and value of all updates so far, in the order in which their server sent them."""
+        return [(name, value) for name, value in self.ask(heard=True)]
+
 
 @contextmanager
 def _ended(child: Any) -> Iterator[Any]:

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -170,8 +170,11 @@ _CA_LIMITS = {
 
 
 def caproto(_: Request) -> Answer:
-    """A client over CA that shares no line with EPICS' own."""
+    """A client over CA that shares no line with EPICS' own. It watches, for it says in which order updates came."""
     from caproto.sync import client
+
+    heard: list[tuple[str, Any]] = []
+    kept: list[Any] = []  # caproto refers to what it calls only weakly
 
     def get(name: str) -> Request:
         read = client.read(name, data_type="time", timeout=PATIENCE, repeater=False)
@@ -191,7 +194,22 @@ def caproto(_: Request) -> Answer:
         if answer.status.name != "ECA_NORMAL":
             raise PermissionError(answer.status.description)
 
-    return _client(get, put)
+    def watch(names: list[str]) -> None:
+        from caproto.threading.client import Context
+
+        for pv in Context(timeout=PATIENCE).get_pvs(*names):  # of one server: over one connection
+            pv.wait_for_connection(timeout=PATIENCE)
+            hear = partial(_hear, heard, pv.name)
+            subscription = pv.subscribe()
+            subscription.add_callback(hear)
+            kept.extend((pv, subscription, hear))
+
+    return _client(get, put, watch, heard)
+
+
+def _hear(heard: list[tuple[str, Any]], name: str, _: Any, update: Any) -> None:
+    """Called by one thread, update after update."""
+    heard.append((name, _plain(update.data[0])))
 
 
 def pvapy(_: Request) -> Answer:
@@ -255,8 +273,17 @@ def _handed_on() -> int:
     return asked.getsockname()[1]
 
 
-def _client(get: Callable[[str], Request], put: Callable[[str, Any], None]) -> Answer:
+def _client(
+    get: Callable[[str], Request],
+    put: Callable[[str, Any], None],
+    watch: Callable[[list[str]], None] | None = None,
+    heard: list[tuple[str, Any]] | None = None,
+) -> Answer:
     def answer(request: Request) -> Any:
+        if watch and "watch" in request:
+            return watch(request["watch"])
+        if "heard" in request:
+            return list(heard or ())
         return put(request["put"], request["value"]) if "put" in request else get(request["get"])
 
     return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -11,8 +12,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from beampermit.digest import digest_folder
+from beampermit.contract import FILE_NAME as CONTRACT
+from beampermit.digest import digest_folder, manifest
 from beampermit.errors import Failed
+from beampermit.files import write_json
+from beampermit.models.packaged import PACKAGED_CONTRACT
 from beampermit.permit import keys
 from beampermit.permit.assemble import assemble
 from beampermit.permit.envelope import Signed, sign_statement
@@ -20,11 +24,14 @@ from beampermit.project import Project
 from beampermit.registry.mlflow import Registry
 from beampermit.registry.promotion import Promotion
 from beampermit.verdicts.evidence import Gate, Gates
+from support.dvc_repositories import replace
 from support.epics import Network, Place
 from support.registry_project import INTERLOCKS, Laboratory, verdicts
 from support.trained_project import SLUG
 
 PATIENCE = 120.0
+HOLDS = "fallback: {on_invalid: hold, hold_for: 10s, then: invalid}"
+"""In the contract of the trained project."""
 
 
 @dataclass
@@ -44,11 +51,23 @@ class ServedProject:
             self.promote_again(refuse)
 
     def promote_again(self, deploy: Callable[[Path], None] = lambda _: None) -> None:
-        """The same model as the next version."""
+        """The model as the next version: the same again, unless it was changed."""
         lab = self.lab
-        lab.git("commit", "--quiet", "--allow-empty", "--message", "The same model again")
+        lab.git("commit", "--quiet", "--allow-empty", "--message", "A version")
         lab.git("push", "--quiet", "origin", "main")
         Promotion(lab.project, lab.ledger, lab.registry, _signed(lab), deploy, lambda *_: None).run()
+
+    def change_the_model(self) -> None:
+        """Another one without a training: its scores are half as high, and without an answer it shows nothing."""
+        root, model = self.lab.root, self.lab.root / "model"
+        replace(root / CONTRACT, HOLDS, "fallback: {on_invalid: invalid}")
+        shutil.copy(root / CONTRACT, model / PACKAGED_CONTRACT)
+        replace(model / "code/bpm_faults/model.py", 'return {"score": scores}', 'return {"score": scores / 2}')
+        kept = json.loads((root / "manifest.json").read_text())
+        kept["files"] |= {f"model/{path}": digest for path, digest in manifest(model).items()}
+        write_json(root / "manifest.json", kept)
+        self.lab.git("add", "--all")
+        self.have_the_model()
 
     def have_the_model(self) -> None:
         """Its bytes on this machine: that a service fetches them is shown by `promoted/test_start.py`."""
@@ -81,10 +100,11 @@ class ServedProject:
 
 
 @contextmanager
-def machine(network: Network, root: Path) -> Iterator[subprocess.Popen[str]]:
-    """An IOC that plays the project's data."""
+def machine(network: Network, root: Path, devices: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """An IOC that plays the project's data, for the contract and the devices of a folder: by default, the project's."""
     with network.place() as place:
-        command = [sys.executable, "-m", "beampermit.demo.machine", str(root / "data/raw.parquet"), str(root)]
+        words = str(root / "data/raw.parquet"), str(devices or root)
+        command = [sys.executable, "-m", "beampermit.demo.machine", *words]
         process = subprocess.Popen(command, env=network.server(place), stdin=subprocess.PIPE, text=True)
         try:
             yield process
