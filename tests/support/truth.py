@@ -101,7 +101,9 @@ SITUATIONS = {
     "future": _invalid(
         "an input's time is in the future", Status.TIMEOUT, "<PV> has a time more than <ahead> s in the future"
     ),
-    "no time": _invalid("an input's source gives no time", Status.TIMEOUT, "<PV> has no time"),
+    "no time": _invalid(
+        "an input's source gives no time (over EPICS, the input is INVALID)", Status.TIMEOUT, "<PV> has no time"
+    ),
     "apart": _invalid(
         "the inputs of a row are further apart in time than `serving.within`",
         Status.TIMEOUT,
