@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from support.epics import Network, epics, until
-from support.timed_service import machine, post_until_seen, read, running, scalars, watching, waveforms
+from support.timed_service import hearing, machine, post_until_seen, read, running, scalars, watching, waveforms
 
 __all__ = ["epics"]
 pytestmark = pytest.mark.bench
@@ -28,6 +28,18 @@ CHILDREN = {"plain": "plain_child.py", "service": "service_child.py"}
 def test_a_hundred_scalars_at_ten_hertz(say: Say, epics: Network, tmp_path: Path, contract_text: str) -> None:
     scalars(tmp_path, contract_text, 100)
     compare(say, epics, tmp_path, (100, 0), "SCORE", "100 scalars, one row")
+
+
+def test_a_client_alone(say: Say, epics: Network) -> None:
+    """What of the way is p4p's: the aim of a service cannot be below it."""
+    pvs = [f"X:{number}" for number in range(100)]
+    with machine(epics, len(pvs)) as posting, hearing(pvs) as ages:
+        posting.post(RATE, 3.0)
+        ages.clear()
+        posted = posting.post(RATE, SECONDS)
+        time.sleep(0.5)
+    p50, p99 = np.percentile(np.array(ages) * 1000, [50, 99])
+    say(f"100 scalars heard by p4p and nobody else: {len(ages)} of {posted} ticks, p50 {p50:.2f} ms, p99 {p99:.2f} ms")
 
 
 def test_a_batch_of_waveforms(say: Say, epics: Network, tmp_path: Path, contract_text: str) -> None:

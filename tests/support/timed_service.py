@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,6 +126,37 @@ def watching(pv: str) -> Iterator[Seen]:
 
     with Context("pva") as client, client.monitor(pv, take):
         yield seen
+
+
+@contextmanager
+def hearing(pvs: list[str]) -> Iterator[list[float]]:
+    """Seconds from each tick until a client that does nothing else has it of all PVs."""
+    from p4p import Value
+    from p4p.client.raw import Context, Subscription
+
+    ages: list[float] = []
+    heard: Counter[float] = Counter()
+
+    def hear(subscription: Subscription) -> None:
+        while (event := subscription.pop()) is not None:
+            if not isinstance(event, Value):
+                continue
+            heard[tick := event["value"]] += 1
+            if heard[tick] == len(pvs):
+                at = event["timeStamp.secondsPastEpoch"] + event["timeStamp.nanoseconds"] * 1e-9
+                ages.append(time.time() - at)
+
+    client = Context("pva", useenv=True, nt=False)
+    subscriptions: dict[str, Subscription] = {}
+    for pv in pvs:
+        # It may be called before the subscription is ours; the next update calls it again.
+        subscriptions[pv] = client.monitor(pv, lambda pv=pv: pv in subscriptions and hear(subscriptions[pv]))
+    try:
+        yield ages
+    finally:
+        for subscription in subscriptions.values():
+            subscription.close()
+        client.close()
 
 
 def post_until_seen(posting: Machine, pv: str) -> None:
