@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, isfinite, isnan, nan
+from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ class Gathered:
         self._times: dict[Place, float] = {}
         self._missing = set(self._all)
         self._oldest = -inf
-        self._shot = self._before = nan
-        """The times of the last two shots."""
         self._late: set[Place] = set()
         self._late_oldest = inf
 
@@ -45,16 +43,16 @@ class Gathered:
         self._late.discard(place)
         return True
 
-    def begin(self, shot: float) -> None:
-        """Rows are to be made of a shot or an event of this time, s since 1970; NaN where it has none."""
+    def begin(self, shot: float, before: float) -> None:
+        """Rows are to be made of a shot or an event of the time `shot`; the last one was `before`: s since 1970, NaN
+        where it has no time, or there was none.
+        """
         if not isfinite(shot):
             return
-        if shot != self._shot:
-            self._before, self._shot = self._shot, shot
         if self._within is not None:
             self._oldest = shot - self._within
         else:
-            self._oldest = shot if isnan(self._before) else (shot + self._before) / 2
+            self._oldest = (shot + before) / 2 if isfinite(before) else shot
         self._missing = {place for place in self._all if self._times.get(place, -inf) < self._oldest}
 
     def clear(self) -> None:

@@ -89,7 +89,9 @@ class Latest:
         self._messages = [""] * places
         self._unread = [False] * places
         self._due = False
-        """Whether all that `read` will give is there."""
+        """Whether all that the next rows are made of is there."""
+        self._coming: set[int] = set()
+        """Places of PVs with a sample of which no rows were made."""
         self._next: dict[int, _Sample] = {}
         """Place of a PV -> its sample that waits for the rows after the next."""
         self._arrays = {
@@ -117,9 +119,7 @@ class Latest:
         place = self._first[wire] + pv
         with self._lock:
             if self._is_of_later_rows(place, sample):
-                if place in self._next:
-                    self._begin_next()
-                self._next[place] = sample
+                self._wait(place, sample)
                 return
             self._store(place, sample)
         self._on_change(wire, pv, sample.at, now)
@@ -132,13 +132,13 @@ class Latest:
         self._on_change(wire, pv, inf, now)
 
     def rows_are_due(self) -> None:
-        """What there is now is for the next `read`, and what arrives until then for the one after it."""
+        """What there is now is for the rows of the next `read`, and what arrives until then for those after them."""
         self._due = True
 
-    def read(self) -> Readings:
+    def read(self, due: bool = True) -> Readings:
         """What there is now; from here on, what is replaced before the next call counts as dropped.
 
-        What waited for the rows after these takes its place.
+        Where rows are `due`, they are made of it: what waited for the rows after them takes its place.
         """
         with self._lock:
             self._unread = [False] * len(self._unread)
@@ -153,6 +153,9 @@ class Latest:
                 tuple(self._messages),
                 {number: values.copy() for number, values in self._arrays.items()},
             )
+            if not due:
+                return readings
+            self._coming.clear()
             self._due, begun = False, self._begin_next()
         for sample in begun:
             self._on_change(sample.wire, sample.pv, sample.at, sample.since)
@@ -170,12 +173,21 @@ class Latest:
 
     def _is_of_later_rows(self, place: int, sample: _Sample) -> bool:
         """What is worse than what it replaces never waits."""
-        if not self._due or not self._unread[place]:
+        if not self._due or place not in self._coming:
             return False
         return sample.fault == Fault.NONE and sample.severity <= self._severity[place]
 
+    def _wait(self, place: int, sample: _Sample) -> None:
+        """Where another one waits, the oldest rows are lost: as a whole, once each of their PVs has one that waits."""
+        if place in self._next:
+            if len(self._next) < len(self._coming):
+                self._dropped += 1
+            else:
+                self._begin_next()
+        self._next[place] = sample
+
     def _begin_next(self) -> list[_Sample]:
-        """What waits takes its place; where that was not read, the older rows are lost as a whole."""
+        """What waits takes its place."""
         waiting, self._next = self._next, {}
         for place, sample in waiting.items():
             self._store(place, sample)
@@ -195,6 +207,7 @@ class Latest:
     def _note(self, place: int, fault: Fault, message: str, since: float) -> None:
         self._dropped += self._unread[place] + (self._next.pop(place, None) is not None)
         self._unread[place] = True
+        self._coming.add(place)
         self._fault[place], self._messages[place] = fault, message
         self._count[place] += 1
         self._arrived = since

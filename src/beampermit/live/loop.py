@@ -166,7 +166,8 @@ class Loop:
         self._complete = max(self.latest.arrived, self.trigger.since if due else time.monotonic())
         if self._begins_anew:
             self._begin_anew()
-        rows = assemble(self.wiring, self.latest.read(), self.contract.serving, now, self._elapsed, self.trigger.shot)
+        readings = self.latest.read(due)
+        rows = assemble(self.wiring, readings, self.contract.serving, now, self._elapsed, self.trigger.shot)
         due = self._is_due(rows, due)
         asked = self._ask(rows, due)
         told = self._to_tell(asked, due) if asked else None

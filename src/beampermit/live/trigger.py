@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from math import inf, isinf, isnan, nan
-from typing import TYPE_CHECKING
+from math import inf, isfinite, isinf, isnan, nan
+from typing import TYPE_CHECKING, NamedTuple
 
 from beampermit.live.gathered import Gathered
 
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 WATCH = 0.2
 """Seconds after which inputs are judged again although nothing arrived: that is how silence is seen."""
+
+
+class _Shot(NamedTuple):
+    arrived: float
+    """By the monotonic clock."""
+    at: float
+    """By the clock of its source, s since 1970; NaN where it has no time."""
+    before: float
+    """The same of the one before it."""
 
 
 class Trigger:
@@ -33,10 +42,10 @@ class Trigger:
         """Whether an input has come that rows were made without."""
         self._fired = 0.0
         """When `fire` was called last; 0 where rows were made since."""
-        self._shots: list[tuple[float, float]] = []
-        """Updates of the snapshot PV of which no rows were made: when they arrived, by the monotonic clock, and their
-        own time. Two at most: the one that the next rows are of, and the newest.
-        """
+        self._shots: list[_Shot] = []
+        """Updates of the snapshot PV of which no rows were made, two at most: that of the next rows, and the newest."""
+        self._seen = nan
+        """The time of the last snapshot or event, s since 1970."""
         self.shot = nan
         """The time of the snapshot that rows were made of last, s since 1970; NaN where it has none."""
         self.since = 0.0
@@ -58,8 +67,10 @@ class Trigger:
             begins = self._event in (None, wire) and not self._first and not self.snapshot
             if begins:
                 self._first = arrived
-                if self._event is not None:
-                    self._gathered.begin(at)
+            if self._event == wire:
+                if begins:
+                    self._gathered.begin(at, self._seen)
+                self._seen = at if isfinite(at) else self._seen
             complete = self._gathered.complete and bool(self._first or self._shots)
             if begins or complete or self._late:
                 self._condition.notify()
@@ -77,8 +88,9 @@ class Trigger:
         self.find()
         with self._condition:
             if not self._shots:
-                self._gathered.begin(at)
-            self._shots[1:] = [(time.monotonic(), at)]
+                self._gathered.begin(at, self._seen)
+            self._shots[1:] = [_Shot(time.monotonic(), at, self._seen)]
+            self._seen = at if isfinite(at) else self._seen
             self._condition.notify()
             if self._gathered.complete:
                 self._look_if_due()
@@ -105,16 +117,20 @@ class Trigger:
                     self._late = False
                     return False
                 self._condition.wait(min(moment, until) - now)
-            if self._shots and self._ready <= now:
-                self.shot = self._shots.pop(0)[1]
             self.on_due()
-            self._gathered.clear()
-            if self._shots:
-                self._gathered.begin(self._shots[0][1])
-            self._first = self._fired = 0.0
-            self._late = False
+            if self._ready <= now:  # else they are for another reason, and what is gathered goes on
+                self._begin_next()
+            self._fired, self._late = 0.0, False
             self._last, self.since = now, moment
             return True
+
+    def _begin_next(self) -> None:
+        if self._shots:
+            self.shot = self._shots.pop(0).at
+        self._gathered.clear()
+        self._first = 0.0
+        if self._shots:
+            self._gathered.begin(self._shots[0].at, self._shots[0].before)
 
     def _look_if_due(self) -> None:
         """The loop may be busy with the rows before: what arrives meanwhile is no part of these."""
@@ -132,7 +148,7 @@ class Trigger:
         serving = self._serving
         if serving.period is not None:
             return self._last + serving.period
-        first = self._shots[0][0] if self._shots else self._first
+        first = self._shots[0].arrived if self._shots else self._first
         if not first:
             return inf
         return first if self._gathered.complete else first + serving.gather

@@ -29,8 +29,8 @@ def take(gathered: Gathered, at: float, places: tuple[tuple[int, int], ...] = PV
 
 
 def shot(gathered: Gathered, at: float) -> bool:
-    """Whether its inputs are there."""
-    gathered.begin(at)
+    """Whether its inputs are there; shots come every second, from 1 on."""
+    gathered.begin(at, at - 1.0 if at > 1.0 else nan)
     return gathered.complete
 
 
@@ -53,7 +53,7 @@ def test_inputs_of_the_shot_before_are_not_those_of_this_one(gathered: Gathered)
 
 @within(None, 0.05)
 def test_an_input_that_was_late_once_is_waited_for_again(gathered: Gathered) -> None:
-    gathered.begin(1.0)
+    gathered.begin(1.0, nan)
     take(gathered, 1.0, PVS[:-1])
     gathered.clear()  # `gather` is over
     take(gathered, 1.0, (LATE,))
@@ -67,7 +67,7 @@ def test_an_input_that_was_late_once_is_waited_for_again(gathered: Gathered) -> 
 
 @within(0.05)
 def test_an_input_that_rows_were_made_without_is_told_once(gathered: Gathered) -> None:
-    gathered.begin(1.0)
+    gathered.begin(1.0, nan)
     take(gathered, 1.0, PVS[:-1])
     gathered.clear()
     assert take(gathered, 0.5, (LATE,)) == [False], "it is of an earlier shot"
@@ -77,7 +77,7 @@ def test_an_input_that_rows_were_made_without_is_told_once(gathered: Gathered) -
 
 @within(None)
 def test_rows_that_were_answered_without_an_input_wait_for_none(gathered: Gathered) -> None:
-    gathered.begin(1.0)
+    gathered.begin(1.0, nan)
     gathered.clear()
     assert take(gathered, 1.0) == [False] * 4
 
@@ -97,7 +97,7 @@ def test_rows_of_changes_ask_for_no_time(gathered: Gathered) -> None:
 @within(None, 0.05)
 @pytest.mark.parametrize("lost", [nan, inf])
 def test_a_shot_without_a_time_spoils_none_after_it(gathered: Gathered, lost: float) -> None:
-    gathered.begin(lost)
+    gathered.begin(lost, nan)
     gathered.clear()
     assert not shot(gathered, 1.0)
     take(gathered, 1.0)
@@ -109,15 +109,15 @@ def test_a_shot_without_a_time_spoils_none_after_it(gathered: Gathered, lost: fl
 
 @within(None, 0.05)
 def test_what_has_no_value_is_not_waited_for(gathered: Gathered) -> None:
-    gathered.begin(1.0)
+    gathered.begin(1.0, nan)
     take(gathered, inf)
     assert gathered.complete
 
 
 @within(None)
-def test_rows_for_another_reason_leave_the_shot_as_it_is(gathered: Gathered) -> None:
-    gathered.begin(1.0)
-    gathered.begin(2.0)
-    gathered.clear()
-    take(gathered, 1.9)
-    assert shot(gathered, 2.0)
+def test_a_shot_is_told_from_the_one_before_it(gathered: Gathered) -> None:
+    take(gathered, 3.0)
+    gathered.begin(4.0, 3.0)
+    assert not gathered.complete
+    take(gathered, 3.6)
+    assert gathered.complete

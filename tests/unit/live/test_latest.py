@@ -84,6 +84,28 @@ def test_of_three_ticks_the_oldest_is_dropped_as_a_whole(inputs: Inputs) -> None
 
 
 @serving()
+def test_of_three_ticks_that_are_not_in_step_the_rows_that_are_due_stay_whole(inputs: Inputs) -> None:
+    inputs.tick(1.0)
+    inputs.tick(2.0, PVS[:1])
+    inputs.tick(3.0, PVS[:1])
+    assert inputs.latest.dropped == 1
+    assert inputs.rows() == [1.0] * 4
+    inputs.tick(3.0, PVS[1:])
+    assert (inputs.rows(), inputs.latest.dropped) == ([3.0] * 4, 1)
+
+
+@serving()
+def test_a_look_at_the_inputs_makes_no_rows_of_them(inputs: Inputs) -> None:
+    inputs.tick(1.0, PVS[:1])
+    inputs.latest.read(due=False)
+    inputs.tick(1.0, PVS[1:])
+    inputs.tick(2.0, PVS[:2])
+    assert inputs.latest.read(due=False).lowest.tolist() == [1.0] * 4
+    inputs.tick(2.0, PVS[2:])
+    assert (inputs.rows(), inputs.rows(), inputs.latest.dropped) == ([1.0] * 4, [2.0] * 4, 0)
+
+
+@serving()
 def test_the_latency_counts_from_the_arrival_of_what_waited(inputs: Inputs) -> None:
     inputs.tick(1.0)
     inputs.tick(2.0)

@@ -185,3 +185,24 @@ def test_an_event_that_overtakes_its_inputs_waits_for_them(trigger: Trigger) -> 
             trigger.changed(*pv, event, time.monotonic())
         assert trigger.wait()
         trigger.changed(*FIRST_TURNS, event, time.monotonic())
+
+
+@serving(snapshot="RING:SHOT", gather=LONG)
+def test_inputs_of_a_shot_that_was_passed_over_are_not_those_of_the_newest(trigger: Trigger) -> None:
+    for shot in (1.0, 2.0, 3.0, 4.0):
+        trigger.snap(shot)
+    for shot, is_due in ((1.0, True), (3.0, False), (4.0, True)):
+        for pv in ALL:
+            trigger.changed(*pv, shot, time.monotonic())
+        assert trigger.wait() is is_due
+    assert trigger.shot == 4.0
+
+
+@serving(event="current", gather=LONG)
+def test_rows_for_another_reason_are_not_those_of_an_event(trigger: Trigger) -> None:
+    trigger.changed(*CURRENT, 1.0, time.monotonic())
+    trigger.fire()
+    assert trigger.wait()
+    for pv in ALL[:-1]:
+        trigger.changed(*pv, 1.0, time.monotonic())
+    assert trigger.wait(), "those of the event are still to be made"

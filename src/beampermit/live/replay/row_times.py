@@ -26,6 +26,8 @@ class RowTimes:
         self._waiting: list[Sample] = []
         self._since = math.inf
         """Since when they wait to be judged."""
+        self._seen = math.nan
+        """The time of the last event."""
         self._ready = math.inf
         """When rows are due by what has changed."""
         self._last = -math.inf
@@ -63,11 +65,14 @@ class RowTimes:
 
     def _take(self, at: float, sample: Sample) -> None:
         self._waiting.append(sample)
-        late = self._gathered.take((sample.wire, sample.pv), math.inf if sample.lost else sample.time)
+        time = math.inf if sample.lost else sample.time
+        late = self._gathered.take((sample.wire, sample.pv), time)
         self._since = min(self._since, at - WATCH if late else at)
         if self._event in (None, sample.wire):
-            if self._event is not None and math.isinf(self._ready):
-                self._gathered.begin(sample.time)
+            if self._event is not None:
+                if math.isinf(self._ready):
+                    self._gathered.begin(time, self._seen)
+                self._seen = time if math.isfinite(time) else self._seen
             self._ready = min(self._ready, at + self._serving.gather)
         if self._gathered.complete:
             self._ready = min(self._ready, at)
