@@ -27,7 +27,7 @@ from beampermit.live.loop import Loop, Standing
 from beampermit.live.replay.moments import Recorded
 from beampermit.live.replay.replay import replay
 from beampermit.live.rows import Rows, assemble
-from beampermit.live.sharing import Model, Raised
+from beampermit.live.sharing import Model, ModelError, Raised
 from beampermit.live.update import Value
 from beampermit.live.wiring import Plug, Wire, Wiring
 from beampermit.models.replay import differing_scores
@@ -42,6 +42,8 @@ SECONDS = 5.0
 """For the batches beyond the fewest."""
 WITHOUT_MODEL = 1, 2_000_000
 """The fewest batches and the most numbers where no model answers: they are read within a second."""
+AGAIN = 3
+"""Times that a model is asked for all devices before it is said to be too slow."""
 NUMBER = Signal(name="file_row_number", pv="file_row_number", unit="1", range=(0, 2.0**53))
 """One more input: which row of the table it is."""
 
@@ -52,32 +54,52 @@ class _Answers:
 
     model: Model | None
     scores: Mapping[str, np.ndarray]
+    devices: int
     raised: str = ""
     """Why the model raised first: a loop asks on in parts, and nobody sees what that costs each time."""
-    fastest: dict[int, float] = field(default_factory=dict)
-    """Rows that the model was asked for at once -> seconds of its fastest answer."""
+    asked: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """What the model was asked last."""
+    fastest: float = math.inf
+    """Seconds of its fastest answer for all devices."""
     restarts: int = 0
 
     def ask(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if self.model is None:
             numbers = inputs[NUMBER.name].astype(int)
             return {name: values[numbers] for name, values in self.scores.items()}
-        rows, began = len(inputs[NUMBER.name]), time.monotonic()
+        self.asked = {name: values for name, values in inputs.items() if name != NUMBER.name}
         try:
-            answers = self.model.ask({name: values for name, values in inputs.items() if name != NUMBER.name})
+            return self._timed(self.model)
         except Raised as error:
             self.raised = self.raised or str(error)
             raise
-        self.fastest[rows] = min(time.monotonic() - began, self.fastest.get(rows, math.inf))
-        return answers
 
     def too_slow(self, timeout: float) -> str:
-        """How long the most rows at once take, where a service would wait for none of their answers."""
-        rows, fastest = max(self.fastest.items(), default=(0, 0.0))
-        if fastest <= timeout:
+        """How long the model takes for all devices, where a service would wait for none of its answers.
+
+        One late answer may be this machine's, so it is asked again; where the table has fewer rows, for some twice.
+        """
+        if self.model is None or not self.asked:
             return ""
-        at_once = f"asked for {rows} rows at once" if rows > 1 else "asked for one row"
-        return f"{at_once}, the model takes {fastest:.2g} s, and serving.timeout allows {timeout:g} s"
+        rows, again = np.arange(self.devices), AGAIN
+        self.asked = {name: np.take(values, rows, axis=0, mode="wrap") for name, values in self.asked.items()}
+        at_once = f"asked for {self.devices} rows at once" if self.devices > 1 else "asked for one row"
+        while self.fastest > timeout and again:
+            again -= 1
+            try:
+                self._timed(self.model)
+            except ModelError as error:
+                return f"{at_once}, {error}"
+        if self.fastest <= timeout:
+            return ""
+        return f"{at_once}, the model takes {self.fastest:.2g} s, and serving.timeout allows {timeout:g} s"
+
+    def _timed(self, model: Model) -> dict[str, np.ndarray]:
+        began = time.monotonic()
+        answers = model.ask(self.asked)
+        if len(next(iter(self.asked.values()))) == self.devices:
+            self.fastest = min(self.fastest, time.monotonic() - began)
+        return answers
 
 
 @dataclass(frozen=True)
@@ -169,7 +191,7 @@ class RecordedRows:
         began, fewest, most = time.monotonic(), *((FEWEST_BATCHES, MOST_NUMBERS) if model else WITHOUT_MODEL)
         chosen = self._chosen(judged.sound, devices, fewest, most)
         batches = [chosen[first : first + devices] for first in range(0, len(chosen), devices)]
-        wiring, answers = self._wired(devices), _Answers(model, scores)
+        wiring, answers = self._wired(devices), _Answers(model, scores, devices)
         loop, shown, served = self._loop(wiring, answers), dict[str, Value](), _Served(wiring)
         with closing(connect()) as connection:
             moments = self._recorded(connection, chosen, wiring).moments()

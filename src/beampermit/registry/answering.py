@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import signal
 import sys
 import tempfile
 from contextlib import suppress
@@ -24,8 +23,6 @@ from beampermit.registry.mlflow import BOUNDS, Registry, registry_uri
 PERMIT = "permit.dsse.json"
 """What a promotion stores beside the model."""
 LARGEST = 16 * 2**20
-UNASKED = 120
-"""Seconds after which nobody will ask: what waits has MLflow in memory."""
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -57,14 +54,13 @@ def import_ahead() -> None:
     os.environ.update(BOUNDS)  # some count only while it is imported
     with suppress(Exception):
         import mlflow.artifacts  # noqa: F401
+    gc.enable()
 
 
 def main() -> None:
     hide_memory()
-    signal.alarm(UNASKED)
     import_ahead()
     request = json.loads(sys.stdin.read() or "null")
-    signal.alarm(0)
     if request is None:
         return  # whoever started it is gone
     os.environ.update(request.pop("variables", {}))

@@ -17,6 +17,8 @@ from beampermit.processes import Finished, clean_variables, start, stop
 PROGRAM = "beampermit.registry.answering"
 PATIENCE = 1800.0
 """Seconds that a download may take."""
+UNTAKEN = 120.0
+"""Seconds after which no question is expected any more: what waits has MLflow in memory."""
 
 
 class RegistryProcess:
@@ -26,12 +28,16 @@ class RegistryProcess:
         pipe = subprocess.PIPE
         # A folder that is always there: its own one comes with the question.
         command, folder = [sys.executable, "-P", "-m", PROGRAM], Path("/")
-        self._untaken = threading.Lock()
+        self._untaken, self._running = threading.Lock(), threading.Lock()
         self._process = start(command, cwd=folder, env=clean_variables(), stdin=pipe, stdout=pipe, stderr=pipe)
 
     def take(self) -> bool:
-        """True for the first one who calls it, to ask; not where it has ended, as it does if nobody asks for long."""
+        """True for the first one who calls it, to ask; not where it has ended."""
         return self._untaken.acquire(blocking=False) and self._process.poll() is None
+
+    def end_untaken(self) -> None:
+        if self._untaken.acquire(blocking=False):
+            self.end()
 
     def ask(self, folder: Path, request: dict[str, Any], variables: dict[str, str]) -> dict[str, Any]:
         """What it answers; `variables` are those that MLflow reads, `folder` is where its paths count from.
@@ -49,8 +55,10 @@ class RegistryProcess:
         return answer
 
     def end(self) -> None:
-        with self._process:
-            stop(self._process)
+        """Once: the number of a process that has ended may be another one's."""
+        if self._running.acquire(blocking=False):
+            with self._process:
+                stop(self._process)
 
     def _finished(self, question: str) -> Finished:
         try:
@@ -64,10 +72,16 @@ class RegistryProcess:
 
 @contextmanager
 def registry_process(*, wanted: bool) -> Iterator[RegistryProcess | None]:
-    """A process that is begun now, and ended with the block where nobody asked it; none where none is wanted."""
-    begun = RegistryProcess() if wanted else None
+    """A process that is begun now, and ended where nobody has asked it for long; none where none is wanted."""
+    if not wanted:
+        yield None
+        return
+    begun = RegistryProcess()
+    timer = threading.Timer(UNTAKEN, begun.end_untaken)
+    timer.daemon = True
+    timer.start()
     try:
         yield begun
     finally:
-        if begun:
-            begun.end()
+        timer.cancel()
+        begun.end()

@@ -182,11 +182,26 @@ def test_a_model_for_whose_answers_a_service_would_not_wait_is_said(rows_of: Rec
     """One late answer is a busy machine; that it is always late is the model."""
     rows = rows_of(*(row(n, n, n) for n in range(5)), serving={"timeout": 0.1})
     judged, expected = rows.judge(), scores(0, 1, 2, 3, 4)
-    slow = (0.11, 0.12, 0.13)  # the last batch has one row
+    slow = (0.11,) * 9
     said = rows.differently_served(judged, expected, Mean(seconds=slow), devices=2)
     assert said.startswith("asked for 2 rows at once, the model takes 0.1")
     assert said.endswith(" s, and serving.timeout allows 0.1 s")
-    assert rows.differently_served(judged, expected, Mean(seconds=(0.11, 0.0, 0.13)), devices=2) == ""
+    once = Mean(seconds=(0.11, 0.11, 0.11))
+    assert rows.differently_served(judged, expected, once, devices=2) == ""
+    assert once.rows == (2, 2, 1, 2)
+
+
+@pytest.mark.slow
+def test_a_table_with_fewer_rows_than_devices_shows_what_as_many_would_cost(rows_of: Recording) -> None:
+    rows = rows_of(row(1, 1, 1), row(2, 2, 2), serving={"timeout": 0.1})
+    judged, expected = rows.judge(), scores(1, 2)
+    sound = Mean()
+    assert rows.differently_served(judged, expected, sound, devices=5) == ""
+    assert sound.rows == (2, 5)
+    said = rows.differently_served(judged, expected, Mean(seconds=(0.0, *(0.11,) * 9)), devices=5)
+    assert said.startswith("asked for 5 rows at once, the model takes 0.1")
+    said = rows.differently_served(judged, expected, Mean(most=2), devices=5)
+    assert said == "asked for 5 rows at once, the model raised ValueError: 5 rows"
 
 
 @pytest.mark.slow

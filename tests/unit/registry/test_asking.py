@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import psutil
 import pytest
 
-from beampermit.registry import answering
+from beampermit.errors import BadInput
+from beampermit.processes import stop
+from beampermit.registry import answering, asking
 from beampermit.registry.asking import registry_process
 from support.planted_processes import runs, wait_for
 
@@ -25,7 +28,7 @@ def test_a_process_that_nobody_asks_is_not_left_over() -> None:
 
 
 @pytest.mark.slow
-def test_it_ends_with_a_service_that_is_killed_and_after_a_time() -> None:
+def test_it_ends_with_a_service_that_is_killed() -> None:
     script = "import time; from beampermit.registry.asking import *; print(RegistryProcess()._process.pid, flush=True)"
     command = [sys.executable, "-c", f"{script}; time.sleep(600)"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as service:
@@ -34,9 +37,30 @@ def test_it_ends_with_a_service_that_is_killed_and_after_a_time() -> None:
         assert psutil.pid_exists(number)
         service.kill()
         wait_for(lambda: not runs(number))
-    script = "import beampermit.registry.answering as it; it.UNASKED = 1; it.import_ahead = lambda: None; it.main()"
-    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as waits:
-        assert waits.wait(60) == -signal.SIGALRM
+
+
+@pytest.mark.slow
+def test_where_nobody_asks_for_long_it_ends_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "UNTAKEN", 0.1)
+    with registry_process(wanted=True) as begun:
+        assert begun is not None
+        wait_for(lambda: not psutil.pid_exists(begun._process.pid))
+        assert not begun.take()
+
+
+@pytest.mark.slow
+def test_one_that_is_asked_in_time_stays_and_is_ended_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number may be that of another group of processes by the end of the service."""
+    ended: list[object] = []
+    monkeypatch.setattr(asking, "UNTAKEN", 0.1)
+    monkeypatch.setattr(asking, "stop", lambda process: (ended.append(process), stop(process)))
+    with registry_process(wanted=True) as begun:
+        assert begun is not None
+        assert begun.take()
+        time.sleep(0.3)
+        with pytest.raises(BadInput, match="MLFLOW_TRACKING_URI is not set"):
+            begun.ask(Path.cwd(), {"model": "m", "address": "", "alias": "challenger"}, {})
+    assert len(ended) == 1
 
 
 def test_it_starts_without_what_only_the_service_needs() -> None:

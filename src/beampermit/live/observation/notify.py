@@ -17,6 +17,8 @@ LONGEST = 500
 """Characters of a status."""
 EVERY = 2.0
 """Seconds between two signs of life, where systemd asks for none more often; a status is as old at most."""
+BEGINS = 300.0
+"""Seconds without a sign of life in which a first version may begin: it asks for its PVs, and starts an IOC."""
 
 
 class Notifier:
@@ -38,6 +40,8 @@ class Notifier:
         self._next = 0.0
         self._ready = False
         self._status = ""
+        self._limit = self._usual = _seconds(variables.get("WATCHDOG_USEC", ""))
+        """Seconds that systemd waits for a sign of life, as it was told last, and once there is a loop."""
         self._heard = True
 
     def say(self, status: str) -> None:
@@ -50,18 +54,20 @@ class Notifier:
         for months; whoever starts the service is not to wait for that, and a start has a limit of time.
         """
         if ready or self._ready:
-            self._tell(self._status)
+            self._tell(self._status, max(self._usual, BEGINS))
 
     def publish(self, update: Update) -> None:
-        self._tell(_describe(update.health))
+        self._tell(_describe(update.health), self._usual)
 
-    def _tell(self, status: str) -> None:
-        """No oftener than anybody needs it."""
-        if self._ready and self._monotonic() < self._next:
+    def _tell(self, status: str, limit: float) -> None:
+        """No oftener than anybody needs it; `limit` is how long systemd has to wait for the next one, in s."""
+        another = self._watched and limit != self._limit
+        if self._ready and not another and self._monotonic() < self._next:
             return
         self._next = self._monotonic() + self._every
-        lines = [*["READY=1"][self._ready :], *["WATCHDOG=1"] * self._watched, f"STATUS={status}"]
-        self._ready = self._send(lines) or self._ready
+        watched = ["WATCHDOG=1", *[f"WATCHDOG_USEC={round(limit * 1e6)}"] * another] if self._watched else []
+        if self._send([*["READY=1"][self._ready :], *watched, f"STATUS={status}"]):
+            self._ready, self._limit = True, limit
 
     def start_again(self) -> None:
         """This process goes on as a new one, which will say that it is ready; after `STOPPING=1` it would be killed."""

@@ -123,7 +123,8 @@ class ModelProcess:
             try:
                 return child.ask(inputs)
             except Gone as error:
-                raise Gone(self._lose(child, str(error))) from None
+                problem = self._lose(child, str(error))
+                raise (ModelError if self._closed else Gone)(problem) from None
 
     def restart(self) -> None:
         """Replace the process; the one that answers goes on until the other is ready."""
@@ -218,7 +219,8 @@ class ModelProcess:
         with self._asking, self._changed:
             if self._child is not None:
                 self._dead.append(self._child)
-            self._child, self._loading, self._ready_since = child, None, time.monotonic()
+            self._ready_since = time.monotonic()  # before anybody sees the process
+            self._child, self._loading = child, None
             self._replace, self._settled = "", child.resident()
             ready = self._saved
         if ready:

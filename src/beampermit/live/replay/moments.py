@@ -101,7 +101,7 @@ class Recorded:
             f" AND {quoted(self.time)} IS NOT NULL ORDER BY ALL"
         )
         numbers = sum(math.prod(wire.signal.shape) for wire in self.wiring.inputs if wire.pvs)
-        while batch := found.fetchmany(max(1, min(AT_ONCE, NUMBERS_AT_ONCE // numbers))):
+        while batch := found.fetchmany(max(1, min(AT_ONCE, NUMBERS_AT_ONCE // max(numbers, 1)))):
             yield from batch
 
     def _severity_of(self, name: str) -> str:

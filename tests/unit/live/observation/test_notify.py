@@ -97,7 +97,7 @@ def test_where_there_is_nothing_to_show_it_is_ready_and_lives(
     notifier.say("no version was ever promoted")
     assert told(systemd) == ["STATUS=no version was ever promoted"]
     notifier.wait(ready=True)
-    assert told(systemd) == ["READY=1", "WATCHDOG=1", "STATUS=no version was ever promoted"]
+    assert told(systemd) == ["READY=1", "WATCHDOG=1", "WATCHDOG_USEC=300000000", "STATUS=no version was ever promoted"]
     notifier.wait(ready=True)
     assert nothing(systemd)
     clock[0] += 1.1  # more than a quarter of the time of the watchdog
@@ -107,7 +107,7 @@ def test_where_there_is_nothing_to_show_it_is_ready_and_lives(
     assert told(systemd) == ["WATCHDOG=1", "STATUS=version 3 is being prepared"]
     clock[0] += 1.1
     notifier.publish(serving.cycle())
-    assert told(systemd) == ["WATCHDOG=1", "STATUS=version 3: SERVING"]
+    assert told(systemd) == ["WATCHDOG=1", "WATCHDOG_USEC=4000000", "STATUS=version 3: SERVING"]
 
 
 @pytest.mark.parametrize(
