@@ -36,7 +36,8 @@ def options(monkeypatch: pytest.MonkeyPatch) -> Serve:
     made: list[Options] = []
     monkeypatch.setattr("beampermit.live.serve.serve", lambda options, _: made.append(options))
     monkeypatch.setattr("beampermit.live.observation.journal.start_journal", lambda form: None)
-    monkeypatch.setattr("beampermit.registry.asking.RegistryProcess", lambda: SimpleNamespace(end=lambda: None))
+    none = SimpleNamespace(end=lambda: None, end_untaken=lambda: None)
+    monkeypatch.setattr("beampermit.registry.asking.RegistryProcess", lambda: none)
 
     def run(*words: str) -> Options:
         app(["serve", *words], standalone_mode=False)
