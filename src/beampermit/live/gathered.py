@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class Gathered:
         self._times: dict[Place, float] = {}
         self._missing = set(self._all)
         self._oldest = -inf
+        self._shot = nan
+        """The time of the last shot or event."""
         self._late: set[Place] = set()
         self._late_oldest = inf
 
@@ -42,6 +44,13 @@ class Gathered:
             return False
         self._late.discard(place)
         return True
+
+    def see(self, shot: float) -> float:
+        """A shot or an event has come, whether rows are made of it or not. Gives the time of the one before it."""
+        before = self._shot
+        if isfinite(shot):
+            self._shot = shot
+        return before
 
     def begin(self, shot: float, before: float) -> None:
         """Rows are to be made of a shot or an event of the time `shot`; the last one was `before`: s since 1970, NaN

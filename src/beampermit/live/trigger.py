@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from math import inf, isfinite, isinf, isnan, nan
+from math import inf, isinf, isnan, nan
 from typing import TYPE_CHECKING, NamedTuple
 
 from beampermit.live.gathered import Gathered
@@ -44,8 +44,6 @@ class Trigger:
         """When `fire` was called last; 0 where rows were made since."""
         self._shots: list[_Shot] = []
         """Updates of the snapshot PV of which no rows were made, two at most: that of the next rows, and the newest."""
-        self._seen = nan
-        """The time of the last snapshot or event, s since 1970."""
         self.shot = nan
         """The time of the snapshot that rows were made of last, s since 1970; NaN where it has none."""
         self.since = 0.0
@@ -68,9 +66,9 @@ class Trigger:
             if begins:
                 self._first = arrived
             if self._event == wire:
+                before = self._gathered.see(at)
                 if begins:
-                    self._gathered.begin(at, self._seen)
-                self._seen = at if isfinite(at) else self._seen
+                    self._gathered.begin(at, before)
             complete = self._gathered.complete and bool(self._first or self._shots)
             if begins or complete or self._late:
                 self._condition.notify()
@@ -87,10 +85,10 @@ class Trigger:
             return
         self.find()
         with self._condition:
+            before = self._gathered.see(at)
             if not self._shots:
-                self._gathered.begin(at, self._seen)
-            self._shots[1:] = [_Shot(time.monotonic(), at, self._seen)]
-            self._seen = at if isfinite(at) else self._seen
+                self._gathered.begin(at, before)
+            self._shots[1:] = [_Shot(time.monotonic(), at, before)]
             self._condition.notify()
             if self._gathered.complete:
                 self._look_if_due()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from beampermit.errors import BadInput, Outside
-from beampermit.processes import Finished, clean_variables, start, stop
+from beampermit.processes import Finished, called_after, clean_variables, start, stop
 
 PROGRAM = "beampermit.registry.answering"
 PATIENCE = 1800.0
@@ -77,11 +77,8 @@ def registry_process(*, wanted: bool) -> Iterator[RegistryProcess | None]:
         yield None
         return
     begun = RegistryProcess()
-    timer = threading.Timer(UNTAKEN, begun.end_untaken)
-    timer.daemon = True
-    timer.start()
     try:
-        yield begun
+        with called_after(UNTAKEN, begun.end_untaken):
+            yield begun
     finally:
-        timer.cancel()
         begun.end()

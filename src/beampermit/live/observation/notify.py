@@ -31,8 +31,11 @@ class Notifier:
     def __init__(self, variables: Mapping[str, str] | None = None, *, monotonic: Callable[[], float] = time.monotonic):
         variables = os.environ if variables is None else variables
         self._address = _address(variables.get("NOTIFY_SOCKET", ""))
-        self._watched = _watched(variables)
-        self._every = min(EVERY, _seconds(variables.get("WATCHDOG_USEC", "")) / 4) if self._watched else EVERY
+        self._limit = self._usual = _seconds(variables.get("WATCHDOG_USEC", ""))
+        """Seconds that systemd waits for a sign of life, as it was told last, and once there is a loop."""
+        # Where systemd names a process, it listens to that one alone.
+        self._watched = self._usual > 0 and variables.get("WATCHDOG_PID", "") in ("", str(os.getpid()))
+        self._every = min(EVERY, self._usual / 4) if self._watched else EVERY
         self._monotonic = monotonic
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if self._address else None
         if self._socket:
@@ -40,8 +43,6 @@ class Notifier:
         self._next = 0.0
         self._ready = False
         self._status = ""
-        self._limit = self._usual = _seconds(variables.get("WATCHDOG_USEC", ""))
-        """Seconds that systemd waits for a sign of life, as it was told last, and once there is a loop."""
         self._heard = True
 
     def say(self, status: str) -> None:
@@ -104,12 +105,6 @@ def _address(name: str) -> str:
     if name.startswith("@"):
         return f"\0{name[1:]}"
     return name if name.startswith("/") else ""
-
-
-def _watched(variables: Mapping[str, str]) -> bool:
-    """Whether systemd waits for signs of life, of this process."""
-    process = variables.get("WATCHDOG_PID", "")
-    return _seconds(variables.get("WATCHDOG_USEC", "")) > 0 and process in ("", str(os.getpid()))
 
 
 def _seconds(microseconds: str) -> float:

@@ -19,6 +19,7 @@ from beampermit.environments.environment import VARIABLE, Environment, shared_en
 from beampermit.errors import BeampermitError
 from beampermit.files import write_json
 from beampermit.live.process.starting import Start, Started
+from beampermit.processes import called_after
 from beampermit.reading import read_json
 from beampermit.record import Record
 
@@ -73,13 +74,10 @@ def started_ahead(state: Path, checkout: Path | None = None) -> Iterator[Ahead]:
     """
     with tempfile.TemporaryDirectory(prefix="beampermit-", ignore_cleanup_errors=True) as folder:
         ahead = _begin(state, checkout, Path(folder))
-        timer = threading.Timer(UNTAKEN, ahead.end)
-        timer.daemon = True
-        timer.start()
         try:
-            yield ahead
+            with called_after(UNTAKEN, ahead.end):
+                yield ahead
         finally:
-            timer.cancel()
             ahead.end()
 
 

@@ -26,8 +26,6 @@ class RowTimes:
         self._waiting: list[Sample] = []
         self._since = math.inf
         """Since when they wait to be judged."""
-        self._seen = math.nan
-        """The time of the last event."""
         self._ready = math.inf
         """When rows are due by what has changed."""
         self._last = -math.inf
@@ -70,9 +68,9 @@ class RowTimes:
         self._since = min(self._since, at - WATCH if late else at)
         if self._event in (None, sample.wire):
             if self._event is not None:
+                before = self._gathered.see(time)
                 if math.isinf(self._ready):
-                    self._gathered.begin(time, self._seen)
-                self._seen = time if math.isfinite(time) else self._seen
+                    self._gathered.begin(time, before)
             self._ready = min(self._ready, at + self._serving.gather)
         if self._gathered.complete:
             self._ready = min(self._ready, at)
