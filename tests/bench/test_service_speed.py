@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
+from beampermit.live.epics import lasting
 from support.epics import Network, epics, until
+from support.read_inputs import reading
 from support.timed_service import hearing, machine, post_until_seen, read, running, scalars, watching, waveforms
 
 __all__ = ["epics"]
@@ -40,6 +44,28 @@ def test_a_client_alone(say: Say, epics: Network) -> None:
         time.sleep(0.5)
     p50, p99 = np.percentile(np.array(ages) * 1000, [50, 99])
     say(f"100 scalars heard by p4p and nobody else: {len(ages)} of {posted} ticks, p50 {p50:.2f} ms, p99 {p99:.2f} ms")
+
+
+@pytest.mark.parametrize("protocol", ["pva", "ca"])
+def test_a_sample_of_a_scalar(
+    say: Say, epics: Network, monkeypatch: pytest.MonkeyPatch, protocol: Literal["pva", "ca"]
+) -> None:
+    """From the socket to what keeps the newest, beside threads that Python makes a state for at each call."""
+    pvs = {f"{protocol}://X:{number}": () for number in range(500)}
+    found = {}
+    with machine(epics, len(pvs)) as posting:
+        for kept in (True, False):
+            if not kept:
+                monkeypatch.setattr(lasting, "_left", threading.Semaphore(0))
+            with reading(pvs) as inputs:
+                inputs.wait()
+                posting.post(15.0, 1.0)
+                before, samples = time.process_time(), inputs.latest.read().count.sum()
+                posting.post(15.0, 10.0)
+                used, samples = time.process_time() - before, inputs.latest.read().count.sum() - samples
+                found[kept] = 1e6 * used / samples
+    ratio = found[True] / found[False]
+    say(f"a sample of a scalar over {protocol}: {found[True]:.1f} : {found[False]:.1f} us of CPU = {ratio:.2f}")
 
 
 def test_a_batch_of_waveforms(say: Say, epics: Network, tmp_path: Path, contract_text: str) -> None:

@@ -11,6 +11,7 @@ from epicscorelibs.ca import cadef, dbr
 
 from beampermit.live.epics.addresses import Protocol
 from beampermit.live.epics.feed import Feed
+from beampermit.live.epics.lasting import keep_state
 from beampermit.live.epics.sample import EPICS_EPOCH, Sample, make_sample
 
 logger = logging.getLogger(__name__)
@@ -120,6 +121,7 @@ def _on_connection(args: cadef.ca_connection_handler_args) -> None:
 
 @cadef.event_handler
 def on_event(args: cadef.event_handler_args) -> None:
+    keep_state()
     channel: _Channel = args.usr
     channel.reads = False
     if args.status == cadef.ECA_DISCONN:

@@ -12,6 +12,7 @@ from p4p.client.raw import Context, Disconnected, Subscription
 
 from beampermit.live.epics.addresses import Protocol
 from beampermit.live.epics.feed import Feed
+from beampermit.live.epics.lasting import keep_state
 from beampermit.live.epics.values import pva_sample
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class _Monitor:
         self._operation: Any = None
         self._reads = False
         """Whether an answer is waited for."""
-        subscription = context.monitor(feed.name, self._read, request=REQUEST)
+        subscription = context.monitor(feed.name, self._hear, request=REQUEST)
         with self._lock:
             self._subscription = subscription
         self._read()
@@ -96,6 +97,11 @@ class _Monitor:
         except Exception:  # whatever it is: the value before must not stay
             logger.exception("%s: an update that is not understood", self.feed.name)
             self.feed.refuse("pva", "an update that is not understood")
+
+    def _hear(self) -> None:
+        """By p4p's thread, at each sample."""
+        keep_state()
+        self._read()
 
     def _read(self) -> None:
         with self._lock:
