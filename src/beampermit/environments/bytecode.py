@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +18,19 @@ SECONDS = 2.0
 def bytecode_folder() -> Path:
     """Where the Pythons that we start keep compiled modules."""
     return cache_folder() / "bytecode"
+
+
+def is_compiled_by_its_owner(prefix: Path) -> bool:
+    """Whether an environment has compiled modules beside its sources that may be read: those of somebody else's, where
+    nobody but him may write, such as an image's. Who could have put others there could have changed the sources too.
+    """
+    try:
+        found = prefix.stat()
+    except OSError:
+        return False
+    if found.st_uid == os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return False
+    return any(True for _ in prefix.glob("lib/python*/site-packages/*/__pycache__"))
 
 
 def forget_gone(seconds: float = SECONDS) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from beampermit.environments.bytecode import is_compiled_by_its_owner
 from beampermit.environments.environment import Environment
 from beampermit.live.process import frames
 from beampermit.processes import REPEATABLE, start, stop
@@ -79,7 +80,10 @@ class Start(Record):
     def _variables(self) -> dict[str, str]:
         """None of ours but those that every process of the project's code gets; it sees a GPU only by its contract."""
         hidden = {} if self.sees_gpu else {"CUDA_VISIBLE_DEVICES": ""}
-        return {**Environment(self.prefix, self.passed).clean_variables(None), **REPEATABLE, **hidden}
+        # Nothing is written beside the model's own code, whose bytes are verified.
+        beside = {"PYTHONPYCACHEPREFIX": "", "PYTHONDONTWRITEBYTECODE": "1"}
+        compiled = beside if is_compiled_by_its_owner(self.prefix) else {}
+        return {**Environment(self.prefix, self.passed).clean_variables(None), **REPEATABLE, **hidden, **compiled}
 
 
 @dataclass(frozen=True)
