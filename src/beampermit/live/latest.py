@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -16,6 +18,11 @@ from beampermit.contract.words import listed, number_of, unknown
 
 if TYPE_CHECKING:
     from beampermit.live.wiring import Wiring
+
+WAITING = 8
+"""Rows that may wait: what arrives in half a second at 15 Hz."""
+ROOM = 64 * 2**20
+"""Bytes of them, where their arrays are large."""
 
 
 class Fault(IntEnum):
@@ -90,10 +97,14 @@ class Latest:
         self._unread = [False] * places
         self._due = False
         """Whether all that the next rows are made of is there."""
+        self._begins = False
+        """Whether rows that waited have begun, of which it is not known yet."""
         self._coming: set[int] = set()
         """Places of PVs with a sample of which no rows were made."""
-        self._next: dict[int, _Sample] = {}
-        """Place of a PV -> its sample that waits for the rows after the next."""
+        self._waiting: deque[dict[int, _Sample]] = deque()
+        """Rows after the next, while those are due: place of a PV -> its sample."""
+        numbers = sum(len(wire.pvs) * math.prod(wire.signal.shape) for wire in wiring.inputs)
+        self._most = max(1, min(WAITING, ROOM // (8 * max(numbers, 1))))
         self._arrays = {
             number: np.full((len(wire.pvs), *wire.signal.shape), np.nan)
             for number, wire in enumerate(wiring.inputs)
@@ -121,24 +132,28 @@ class Latest:
             if self._is_of_later_rows(place, sample):
                 self._wait(place, sample)
                 return
+            self._forget_waiting(place)
             self._store(place, sample)
         self._on_change(wire, pv, sample.at, now)
 
     def fail(self, wire: int, pv: int, fault: Fault, message: str = "") -> None:
         """The PV has no value: disconnected, or of a type that is not read."""
         now = time.monotonic()
+        place = self._first[wire] + pv
         with self._lock:
-            self._note(self._first[wire] + pv, fault, message, now)
+            self._forget_waiting(place)
+            self._note(place, fault, message, now)
         self._on_change(wire, pv, inf, now)
 
     def rows_are_due(self) -> None:
         """What there is now is for the rows of the next `read`, and what arrives until then for those after them."""
-        self._due = True
+        with self._lock:
+            self._due = True
 
     def read(self, due: bool = True) -> Readings:
         """What there is now; from here on, what is replaced before the next call counts as dropped.
 
-        Where rows are `due`, they are made of it: what waited for the rows after them takes its place.
+        Where rows are `due`, they are made of it: the rows that waited after them take its place, until some are due.
         """
         with self._lock:
             self._unread = [False] * len(self._unread)
@@ -156,9 +171,10 @@ class Latest:
             if not due:
                 return readings
             self._coming.clear()
-            self._due, begun = False, self._begin_next()
-        for sample in begun:
-            self._on_change(sample.wire, sample.pv, sample.at, sample.since)
+            self._due = False
+        while begun := self._begun():
+            for sample in begun:
+                self._on_change(sample.wire, sample.pv, sample.at, sample.since)
         return readings
 
     @property
@@ -173,25 +189,42 @@ class Latest:
 
     def _is_of_later_rows(self, place: int, sample: _Sample) -> bool:
         """What is worse than what it replaces never waits."""
-        if not self._due or place not in self._coming:
+        if not (self._due or self._begins) or place not in self._coming:
             return False
         return sample.fault == Fault.NONE and sample.severity <= self._severity[place]
 
+    def _begun(self) -> list[_Sample]:
+        """The next of the rows that wait; none where rows are due, or none waits."""
+        with self._lock:
+            self._begins = bool(self._waiting) and not self._due
+            return self._begin_next() if self._begins else []
+
     def _wait(self, place: int, sample: _Sample) -> None:
-        """Where another one waits, the oldest rows are lost: as a whole, once each of their PVs has one that waits."""
-        if place in self._next:
-            if len(self._next) < len(self._coming):
-                self._dropped += 1
-            else:
-                self._begin_next()
-        self._next[place] = sample
+        """Where as many wait as may, the oldest rows are lost: as a whole, once the last ones are complete."""
+        for rows in self._waiting:
+            if place not in rows:
+                rows[place] = sample
+                return
+        if self._waiting and len(last := self._waiting[-1]) < len(self._coming):
+            self._dropped += 1
+            last[place] = sample
+            return
+        if len(self._waiting) == self._most:
+            self._begin_next()
+        self._waiting.append({place: sample})
+
+    def _forget_waiting(self, place: int) -> None:
+        if not self._waiting:
+            return
+        self._dropped += sum(rows.pop(place, None) is not None for rows in self._waiting)
+        self._waiting = deque(filter(None, self._waiting))
 
     def _begin_next(self) -> list[_Sample]:
-        """What waits takes its place."""
-        waiting, self._next = self._next, {}
-        for place, sample in waiting.items():
+        """The first rows that wait take their place."""
+        begun = self._waiting.popleft()
+        for place, sample in begun.items():
             self._store(place, sample)
-        return [*waiting.values()]
+        return [*begun.values()]
 
     def _store(self, place: int, sample: _Sample) -> None:
         if sample.fault == Fault.NONE and self._shapes[sample.wire]:
@@ -205,7 +238,7 @@ class Latest:
         self._note(place, sample.fault, sample.message, sample.since)
 
     def _note(self, place: int, fault: Fault, message: str, since: float) -> None:
-        self._dropped += self._unread[place] + (self._next.pop(place, None) is not None)
+        self._dropped += self._unread[place]
         self._unread[place] = True
         self._coming.add(place)
         self._fault[place], self._messages[place] = fault, message

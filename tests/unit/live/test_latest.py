@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from beampermit.contract.service import Serving
-from beampermit.live.latest import Fault, Latest
+from beampermit.live import latest
+from beampermit.live.latest import WAITING, Fault, Latest
 from beampermit.live.severity import Severity
 from beampermit.live.trigger import Trigger
 from beampermit.live.wiring import Wiring, wire
@@ -25,10 +26,14 @@ class Inputs:
     """As a loop has them: `tick` is a sample of each PV, `rows` what the loop makes rows of once they are due."""
 
     def __init__(self, wiring: Wiring, serving: Serving):
-        self.trigger = trigger = Trigger(wiring, serving)
-        self.latest = latest = Latest(wiring, trigger.changed)
+        self._wiring, self._serving = wiring, serving
         self._shapes = [wire.signal.shape for wire in wiring.inputs]
-        trigger.on_due = latest.rows_are_due
+        self.begin()
+
+    def begin(self) -> None:
+        self.trigger = Trigger(self._wiring, self._serving)
+        self.latest = Latest(self._wiring, self.trigger.changed)
+        self.trigger.on_due = self.latest.rows_are_due
 
     def tick(self, number: float, pvs: tuple[tuple[int, int], ...] = PVS, severity: int = 0) -> None:
         for input_, pv in pvs:
@@ -55,10 +60,11 @@ def serving(**keys: Any) -> pytest.MarkDecorator:
 
 
 @serving()
-def test_two_ticks_become_rows_of_their_own_and_nothing_is_dropped(inputs: Inputs) -> None:
-    inputs.tick(1.0)
-    inputs.tick(2.0)
-    assert (inputs.rows(), inputs.rows()) == ([1.0] * 4, [2.0] * 4)
+def test_ticks_that_wait_become_rows_of_their_own_and_nothing_is_dropped(inputs: Inputs) -> None:
+    ticks = [float(number) for number in range(1 + WAITING)]
+    for tick in ticks:
+        inputs.tick(tick)
+    assert [inputs.rows() for _ in ticks] == [[tick] * 4 for tick in ticks]
     assert inputs.latest.dropped == 0
     assert inputs.no_rows()
 
@@ -74,13 +80,51 @@ def test_a_tick_that_has_begun_is_completed_after_the_rows_before_it(inputs: Inp
 
 
 @serving()
-def test_of_three_ticks_the_oldest_is_dropped_as_a_whole(inputs: Inputs) -> None:
+def test_of_one_tick_more_the_oldest_is_dropped_as_a_whole(inputs: Inputs) -> None:
+    ticks = [float(number) for number in range(2 + WAITING)]
+    for tick in ticks[:-1]:
+        inputs.tick(tick)
+    inputs.tick(ticks[-1], PVS[:1])
+    assert inputs.latest.dropped == 4
+    inputs.tick(ticks[-1], PVS[1:])
+    assert [inputs.rows() for _ in ticks[1:]] == [[tick] * 4 for tick in ticks[1:]]
+    assert inputs.latest.dropped == 4
+
+
+@serving()
+def test_of_large_arrays_fewer_rows_wait(inputs: Inputs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latest, "ROOM", 1)
+    inputs.begin()
+    for tick in (1.0, 2.0, 3.0):
+        inputs.tick(tick)
+    assert (inputs.rows(), inputs.rows(), inputs.latest.dropped) == ([2.0] * 4, [3.0] * 4, 4)
+
+
+@serving(gather=0.01)
+def test_what_waits_is_passed_over_as_soon_as_rows_wait_for_a_pv_that_is_lost(inputs: Inputs) -> None:
+    for tick in (1.0, 2.0, 3.0):
+        inputs.tick(tick)
+    inputs.latest.fail(*PVS[3], Fault.DISCONNECTED)
+    inputs.trigger.wait()
+    inputs.latest.read()
+    inputs.trigger.wait()
+    assert inputs.latest.read().lowest.tolist()[:3] == [3.0] * 3, "else each row would be of two ticks before, for ever"
+
+
+@serving()
+def test_what_comes_as_rows_that_waited_begin_is_of_the_rows_after_them(inputs: Inputs) -> None:
     inputs.tick(1.0)
     inputs.tick(2.0)
-    inputs.tick(3.0, PVS[:1])
-    assert inputs.latest.dropped == 4
-    inputs.tick(3.0, PVS[1:])
-    assert (inputs.rows(), inputs.rows(), inputs.latest.dropped) == ([2.0] * 4, [3.0] * 4, 4)
+    told = inputs.trigger.changed
+
+    def next_tick(*change: Any) -> None:
+        inputs.latest._on_change = told
+        inputs.tick(3.0)
+        told(*change)
+
+    inputs.latest._on_change = next_tick
+    assert [inputs.rows() for _ in range(3)] == [[1.0] * 4, [2.0] * 4, [3.0] * 4]
+    assert inputs.latest.dropped == 0
 
 
 @serving()
@@ -168,3 +212,12 @@ def test_rows_of_a_snapshot_keep_their_inputs(inputs: Inputs) -> None:
         inputs.trigger.snap(shot)
     found = [(inputs.rows(), inputs.trigger.shot) for _ in range(2)]
     assert found == [([1.0] * 4, 1.0), ([2.0] * 4, 2.0)]
+
+
+@serving(snapshot="RING:SHOT")
+def test_of_many_shots_the_rows_of_the_newest_follow_those_that_were_due(inputs: Inputs) -> None:
+    for shot in (1.0, 2.0, 3.0, 4.0):
+        inputs.tick(shot)
+        inputs.trigger.snap(shot)
+    found = [(inputs.rows(), inputs.trigger.shot) for _ in range(2)]
+    assert found == [([1.0] * 4, 1.0), ([4.0] * 4, 4.0)]
