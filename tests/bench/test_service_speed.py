@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -12,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from beampermit.live.epics import lasting
+from beampermit.live.epics import channel_access, pv_access
 from support.epics import Network, epics, until
 from support.read_inputs import reading
 from support.timed_service import hearing, machine, post_until_seen, read, running, scalars, watching, waveforms
@@ -56,7 +55,8 @@ def test_a_sample_of_a_scalar(
     with machine(epics, len(pvs)) as posting:
         for kept in (True, False):
             if not kept:
-                monkeypatch.setattr(lasting, "_left", threading.Semaphore(0))
+                for client in (channel_access, pv_access):
+                    monkeypatch.setattr(client, "keep_state", lambda *_: None)
             with reading(pvs) as inputs:
                 inputs.wait()
                 posting.post(15.0, 1.0)

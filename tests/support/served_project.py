@@ -80,10 +80,13 @@ class ServedProject:
         return self.state.parent / "service.log"
 
     @contextmanager
-    def service(self, network: Network, place: Place, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-        """`beampermit serve` with a log; it must have ended by SIGTERM in order."""
-        said = self.said
-        command = [sys.executable, "-m", "beampermit.cli.main", "serve", "--project", str(self.lab.root)]
+    def service(
+        self, network: Network, place: Place, *options: str, checkout: bool = True
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """`beampermit serve` with a log, in a checkout or anywhere; it must have ended by SIGTERM in order."""
+        said, origin = self.said, self.lab.git("remote", "get-url", "origin")
+        where = ["--project", str(self.lab.root)] if checkout else ["--model", SLUG, "--ledger", origin]
+        command = [sys.executable, "-m", "beampermit.cli.main", "serve", *where]
         command += ["--state", str(self.state), "--registry", self.lab.uri, "--follow", "0.5", *options]
         with said.open("ab") as log:
             process = subprocess.Popen(command, env=network.server(place), stdout=log, stderr=log)

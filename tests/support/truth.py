@@ -251,7 +251,7 @@ SITUATIONS = {
         "the start",
     ),
     "overload": Situation(
-        "more arrives than the model can answer: the newest is answered, and `DROPPED` counts the rest",
+        "more arrives than the model can answer: what waits for half a second is passed over; `DROPPED` counts it",
         MODELS,
         Severity.NO_ALARM,
         Status.NO_ALARM,

@@ -20,17 +20,22 @@ def bytecode_folder() -> Path:
     return cache_folder() / "bytecode"
 
 
-def is_compiled_by_its_owner(prefix: Path) -> bool:
-    """Whether an environment has compiled modules beside its sources that may be read: those of somebody else's, where
-    nobody but him may write, such as an image's. Who could have put others there could have changed the sources too.
+def is_compiled_by_root(prefix: Path) -> bool:
+    """Whether modules lie compiled beside the sources of an environment where only root could put them, as in an image.
+
+    False for root itself, who also runs what other users have written.
     """
     try:
-        found = prefix.stat()
+        compiled = next(prefix.glob("lib/python*/site-packages/*/__pycache__"), None)
+        folders = (prefix, compiled.parents[1], compiled) if compiled else ()
+        return os.geteuid() != 0 and bool(folders) and all(_is_roots(folder) for folder in folders)
     except OSError:
         return False
-    if found.st_uid == os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        return False
-    return any(True for _ in prefix.glob("lib/python*/site-packages/*/__pycache__"))
+
+
+def _is_roots(folder: Path) -> bool:
+    found = folder.stat()
+    return found.st_uid == 0 and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def forget_gone(seconds: float = SECONDS) -> None:

@@ -9,8 +9,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from beampermit.live.wiring import Wiring
 
 WAITING = 8
-"""Rows that may wait: what arrives in half a second at 15 Hz."""
+"""Rows that may wait: at 15 Hz, those of half a second."""
 ROOM = 64 * 2**20
-"""Bytes of them, where their arrays are large."""
+"""Bytes of their arrays; one row may wait however large they are."""
+WAITS = 0.5
+"""Seconds that rows wait while newer ones are there: a model that is too slow for good shows what is not much older."""
 
 
 class Fault(IntEnum):
@@ -80,13 +83,21 @@ class Latest:
     has no value, that time is infinite: there is nothing to wait for.
     """
 
-    def __init__(self, wiring: Wiring, on_change: Callable[[int, int, float, float], object] = lambda *_: None):
+    def __init__(
+        self,
+        wiring: Wiring,
+        on_change: Callable[[int, int, float, float], object] = lambda *_: None,
+        *,
+        newest: bool = False,
+    ):
+        """`newest`: of the rows that wait, those before the newest are passed over, as of snapshots."""
         self._lock = threading.Lock()
         self._on_change = on_change
         self._shapes = [wire.signal.shape for wire in wiring.inputs]
         self._words = [wire.signal.words for wire in wiring.inputs]
-        self._first = wiring.layout.first
-        places = len(wiring.layout.pvs)
+        layout = wiring.layout
+        self._first, self._low, self._high = layout.first, layout.low.tolist(), layout.high.tolist()
+        places = len(layout.pvs)
         self.clock: Callable[[], float] = time.monotonic
         """Arrivals are by this clock, which nobody sets; of a replay it is the recorded one."""
         self._lowest, self._highest, self._time, self._arrivals = (np.full(places, np.nan) for _ in range(4))
@@ -105,6 +116,8 @@ class Latest:
         """Rows after the next, while those are due: place of a PV -> its sample."""
         numbers = sum(len(wire.pvs) * math.prod(wire.signal.shape) for wire in wiring.inputs)
         self._most = max(1, min(WAITING, ROOM // (8 * max(numbers, 1))))
+        self._newest = newest
+        self._patience = float(np.min(layout.stale_after, initial=2 * WAITS)) / 2
         self._arrays = {
             number: np.full((len(wire.pvs), *wire.signal.shape), np.nan)
             for number, wire in enumerate(wiring.inputs)
@@ -132,7 +145,7 @@ class Latest:
             if self._is_of_later_rows(place, sample):
                 self._wait(place, sample)
                 return
-            self._forget_waiting(place)
+            self._catch_up(place)
             self._store(place, sample)
         self._on_change(wire, pv, sample.at, now)
 
@@ -141,7 +154,7 @@ class Latest:
         now = time.monotonic()
         place = self._first[wire] + pv
         with self._lock:
-            self._forget_waiting(place)
+            self._catch_up(place)
             self._note(place, fault, message, now)
         self._on_change(wire, pv, inf, now)
 
@@ -172,9 +185,15 @@ class Latest:
                 return readings
             self._coming.clear()
             self._due = False
-        while begun := self._begun():
-            for sample in begun:
-                self._on_change(sample.wire, sample.pv, sample.at, sample.since)
+            begun = self._begin_rows()
+        try:
+            while begun:
+                for sample in begun:
+                    self._on_change(sample.wire, sample.pv, sample.at, sample.since)
+                with self._lock:
+                    begun = self._begin_rows()
+        finally:
+            self._begins = False
         return readings
 
     @property
@@ -188,16 +207,36 @@ class Latest:
         return self._arrived
 
     def _is_of_later_rows(self, place: int, sample: _Sample) -> bool:
-        """What is worse than what it replaces never waits."""
+        """What is worse than what came before it never waits."""
         if not (self._due or self._begins) or place not in self._coming:
             return False
-        return sample.fault == Fault.NONE and sample.severity <= self._severity[place]
+        before = next((rows[place] for rows in reversed(self._waiting) if place in rows), None)
+        if before:
+            worse, sound = sample.severity > before.severity, self._is_sound(place, before)
+        else:
+            within = self._is_in_range(place, self._lowest[place], self._highest[place])
+            worse, sound = sample.severity > self._severity[place], self._fault[place] == Fault.NONE and within
+        return not worse and (not sound or self._is_sound(place, sample))
 
-    def _begun(self) -> list[_Sample]:
+    def _is_sound(self, place: int, sample: _Sample) -> bool:
+        return sample.fault == Fault.NONE and self._is_in_range(place, *_ends(sample))
+
+    def _is_in_range(self, place: int, lowest: float, highest: float) -> bool:
+        return self._low[place] <= lowest and highest <= self._high[place]  # NaN is neither
+
+    def _begin_rows(self) -> list[_Sample]:
         """The next of the rows that wait; none where rows are due, or none waits."""
-        with self._lock:
-            self._begins = bool(self._waiting) and not self._due
-            return self._begin_next() if self._begins else []
+        self._begins = bool(self._waiting) and not self._due
+        if not self._begins:
+            return []
+        while len(self._waiting) > 1 and self._is_passed_over(*islice(self._waiting, 2)):
+            self._dropped += len(self._waiting.popleft())
+        return self._begin_next()
+
+    def _is_passed_over(self, rows: dict[int, _Sample], after: dict[int, _Sample]) -> bool:
+        """Whether rows have waited for long, and those after them are whole."""
+        late = time.monotonic() - min(sample.since for sample in rows.values()) > self._patience
+        return len(after) >= len(rows) and (late or self._newest)
 
     def _wait(self, place: int, sample: _Sample) -> None:
         """Where as many wait as may, the oldest rows are lost: as a whole, once the last ones are complete."""
@@ -213,11 +252,14 @@ class Latest:
             self._begin_next()
         self._waiting.append({place: sample})
 
-    def _forget_waiting(self, place: int) -> None:
-        if not self._waiting:
-            return
-        self._dropped += sum(rows.pop(place, None) is not None for rows in self._waiting)
-        self._waiting = deque(filter(None, self._waiting))
+    def _catch_up(self, place: int) -> None:
+        """What waits takes its place: rows with something worse are of the newest of all PVs. They are due already, so
+        nobody is told."""
+        while self._waiting and len(self._waiting[0]) >= len(self._coming):
+            self._begin_next()
+        if self._waiting and self._waiting[0].pop(place, None):
+            self._dropped += 1
+            self._waiting = deque(filter(None, self._waiting))
 
     def _begin_next(self) -> list[_Sample]:
         """The first rows that wait take their place."""
@@ -228,10 +270,9 @@ class Latest:
 
     def _store(self, place: int, sample: _Sample) -> None:
         if sample.fault == Fault.NONE and self._shapes[sample.wire]:
-            number = self._arrays[sample.wire][sample.pv] = sample.number
-            self._lowest[place], self._highest[place] = np.min(number), np.max(number)  # pyright: ignore
-        elif sample.fault == Fault.NONE:
-            self._lowest[place] = self._highest[place] = sample.number
+            self._arrays[sample.wire][sample.pv] = sample.number
+        if sample.fault == Fault.NONE:
+            self._lowest[place], self._highest[place] = _ends(sample)
         if sample.at != self._time[place]:
             self._time[place], self._arrivals[place] = sample.at, sample.arrived
         self._severity[place] = sample.severity
@@ -244,6 +285,12 @@ class Latest:
         self._fault[place], self._messages[place] = fault, message
         self._count[place] += 1
         self._arrived = since
+
+
+def _ends(sample: _Sample) -> tuple[float, float]:
+    """The smallest and the largest number."""
+    number: Any = sample.number
+    return (number, number) if isinstance(number, float) else (np.min(number), np.max(number))
 
 
 def as_number(value: object, shape: tuple[int, ...]) -> tuple[object, Fault, str]:

@@ -94,7 +94,7 @@ class Loop:
         self.standing = standing
         self.limits = limits or Limits(wiring)
         self.trigger = Trigger(wiring, contract.serving)
-        self.latest = Latest(wiring, self.trigger.changed)
+        self.latest = Latest(wiring, self.trigger.changed, newest=contract.serving.snapshot is not None)
         self._publish, self._clock = publish, clock
         self._began = time.monotonic()
         self._shown: dict[str, Value] = {}

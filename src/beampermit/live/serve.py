@@ -140,7 +140,7 @@ class _Assembly:
         self._early = EarlyProcess(options.ahead)
         stack.callback(self._early.close)
         self._monitor = MonitorResults(options.monitor or monitor_folder(options.wanted.state), options.wanted.model)
-        self._notifier = Notifier()
+        self._notifier, self._vitals = Notifier(), Vitals(self._log_problem)
         stack.callback(self._notifier.close)
         switch = Switch([self, *self._observers(), self._notifier], self._on_shown, self._log_problem)
         self._service = Service(
@@ -149,7 +149,7 @@ class _Assembly:
             fits=self._fits,
             adopt=self._adopt,
             failed=self._on_failed,
-            idle=lambda: self._notifier.wait(ready=self._follower.waits),
+            idle=self._wait,
         )
         self._challenger = FollowChallenger(promotions, self._service.challenge, self._service.end_challenge)
         self._follower = Follower(
@@ -192,8 +192,13 @@ class _Assembly:
     def close(self) -> None:
         """There is nothing to close."""
 
+    def _wait(self) -> None:
+        """While no version has begun."""
+        self._vitals.wait()
+        self._notifier.wait(ready=self._follower.waits)
+
     def _observers(self) -> list[Sink]:
-        name, vitals = self._options.wanted.model, Vitals(self._log_problem)
+        name, vitals = self._options.wanted.model, self._vitals
         metrics = Metrics(name, lambda: self._service.loop, lambda: self._logs.lost, self._monitor)
         observed = Observed(name, lambda: self._service.loop, vitals, metrics, self._monitor, self._clients)
         for address, questions in ((self._options.http, True), (self._options.observe, False)):

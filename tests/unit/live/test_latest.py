@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +28,14 @@ class Inputs:
     """As a loop has them: `tick` is a sample of each PV, `rows` what the loop makes rows of once they are due."""
 
     def __init__(self, wiring: Wiring, serving: Serving):
-        self._wiring, self._serving = wiring, serving
+        self.wiring, self._serving = wiring, serving
         self._shapes = [wire.signal.shape for wire in wiring.inputs]
         self.begin()
 
     def begin(self) -> None:
-        self.trigger = Trigger(self._wiring, self._serving)
-        self.latest = Latest(self._wiring, self.trigger.changed)
+        self.trigger = Trigger(self.wiring, self._serving)
+        newest = self._serving.snapshot is not None
+        self.latest = Latest(self.wiring, self.trigger.changed, newest=newest)
         self.trigger.on_due = self.latest.rows_are_due
 
     def tick(self, number: float, pvs: tuple[tuple[int, int], ...] = PVS, severity: int = 0) -> None:
@@ -53,6 +56,21 @@ def inputs(tmp_path: Path, contract_text: str, request: pytest.FixtureRequest) -
     (tmp_path / "devices.csv").write_text("device\n" + "\n".join(DEVICES) + "\n")
     contract = served_contract(contract_text, serving={"gather": LONG, **request.param})
     return Inputs(wire(contract, tmp_path), contract.serving)
+
+
+class Contended:
+    """A lock for which another thread waits: that has it as soon as it is free."""
+
+    def __init__(self, then: Callable[[], object]):
+        self._lock, self._then = threading.Lock(), then
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        then, self._then = self._then, lambda: None
+        then()
 
 
 def serving(**keys: Any) -> pytest.MarkDecorator:
@@ -112,6 +130,17 @@ def test_what_waits_is_passed_over_as_soon_as_rows_wait_for_a_pv_that_is_lost(in
 
 
 @serving()
+def test_what_comes_as_soon_as_rows_were_read_is_of_the_rows_after_them(inputs: Inputs) -> None:
+    for tick in (1.0, 2.0, 3.0):
+        inputs.tick(tick)
+    inputs.trigger.wait()
+    inputs.latest._lock = Contended(lambda: inputs.tick(4.0))  # pyright: ignore
+    inputs.latest.read()
+    assert [inputs.rows() for _ in range(3)] == [[2.0] * 4, [3.0] * 4, [4.0] * 4]
+    assert inputs.latest.dropped == 0
+
+
+@serving()
 def test_what_comes_as_rows_that_waited_begin_is_of_the_rows_after_them(inputs: Inputs) -> None:
     inputs.tick(1.0)
     inputs.tick(2.0)
@@ -161,15 +190,61 @@ def test_the_latency_counts_from_the_arrival_of_what_waited(inputs: Inputs) -> N
 
 
 @serving()
-@pytest.mark.parametrize("severity", [Severity.MINOR, Severity.INVALID])
-def test_what_is_worse_never_waits(inputs: Inputs, severity: Severity) -> None:
+@pytest.mark.parametrize(
+    ("value", "severity"),
+    [(3.0, Severity.MINOR), (3.0, Severity.INVALID), (np.nan, 0), (np.inf, 0), (1e12, 0), ("a text", 0)],
+)
+def test_what_is_worse_never_waits(inputs: Inputs, value: Any, severity: int) -> None:
     inputs.tick(1.0)
     inputs.tick(2.0)
-    inputs.tick(3.0, PVS[:1], severity)
+    inputs.latest.put(1, 0, value, 3.0, severity)
     inputs.trigger.wait()
     readings = inputs.latest.read()
-    assert (readings.lowest[0], readings.severity[0]) == (3.0, severity)
-    assert inputs.latest.dropped == 2
+    assert readings.time[3] == 3.0
+    assert (readings.severity[3], readings.fault[3] != Fault.NONE) == (severity, isinstance(value, str))
+    assert inputs.latest.dropped == 5, "the first tick, and one sample of the second"
+
+
+@serving()
+def test_what_is_worse_makes_rows_of_the_newest_of_all(inputs: Inputs) -> None:
+    for tick in (1.0, 2.0, 3.0, 4.0):
+        inputs.tick(tick)
+    inputs.tick(5.0, PVS[:1], Severity.MINOR)
+    inputs.tick(6.0, PVS[:1], Severity.MINOR)
+    assert inputs.rows() == [5.0, 4.0, 4.0, 4.0]
+
+
+@serving()
+def test_what_is_worse_than_what_waits_does_not_wait_behind_it(inputs: Inputs) -> None:
+    for tick, severity in ((1.0, Severity.MINOR), (2.0, 0), (3.0, 0), (4.0, Severity.MINOR)):
+        inputs.tick(tick, severity=severity)
+    assert inputs.rows() == [4.0] * 4
+
+
+@serving()
+def test_a_device_that_is_always_bad_leaves_the_rows_of_the_others_whole(inputs: Inputs) -> None:
+    for tick in (1.0, 2.0, 3.0):
+        inputs.tick(tick, PVS[:3])
+        inputs.latest.put(1, 0, np.nan, tick, 0)
+    assert [inputs.rows()[:3] for _ in range(3)] == [[1.0] * 3, [2.0] * 3, [3.0] * 3]
+    assert inputs.latest.dropped == 0
+
+
+@serving()
+@pytest.mark.parametrize(
+    ("stale_after", "waited", "follows"), [(5.0, 0.4, 2.0), (5.0, 0.6, 4.0), (0.4, 0.15, 2.0), (0.4, 0.25, 4.0)]
+)
+def test_what_has_waited_for_long_is_passed_over_for_the_newest(
+    inputs: Inputs, monkeypatch: pytest.MonkeyPatch, stale_after: float, waited: float, follows: float
+) -> None:
+    inputs.wiring.layout.stale_after[:] = stale_after
+    inputs.begin()
+    for tick in (1.0, 2.0, 3.0, 4.0):
+        inputs.tick(tick)
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + waited)
+    assert [inputs.rows(), inputs.rows()] == [[1.0] * 4, [follows] * 4]
+    assert inputs.latest.dropped == 4 * (follows - 2.0)
 
 
 @serving()
@@ -215,9 +290,9 @@ def test_rows_of_a_snapshot_keep_their_inputs(inputs: Inputs) -> None:
 
 
 @serving(snapshot="RING:SHOT")
-def test_of_many_shots_the_rows_of_the_newest_follow_those_that_were_due(inputs: Inputs) -> None:
+@pytest.mark.parametrize("timed", [True, False])
+def test_of_many_shots_the_rows_of_the_newest_follow_those_that_were_due(inputs: Inputs, timed: bool) -> None:
     for shot in (1.0, 2.0, 3.0, 4.0):
         inputs.tick(shot)
-        inputs.trigger.snap(shot)
-    found = [(inputs.rows(), inputs.trigger.shot) for _ in range(2)]
-    assert found == [([1.0] * 4, 1.0), ([4.0] * 4, 4.0)]
+        inputs.trigger.snap(shot if timed else np.nan)
+    assert (inputs.rows(), inputs.rows()) == ([1.0] * 4, [4.0] * 4)

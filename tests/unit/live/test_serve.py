@@ -234,9 +234,10 @@ def troubled(screen: Screen, own: OneMonitor) -> None:
 def ended_with_another_limit(
     served: ServedProject, epics: Network, place: Place, access: Path, screen: Screen
 ) -> Iterator[None]:
-    """A service ran before, from the same state folder, and an operator changed a limit of it."""
-    with served.service(epics, place, "--access", str(access)):
+    """A service ran before, in the same state folder, without a checkout, and an operator changed a limit of it."""
+    with served.service(epics, place, "--access", str(access), checkout=False):
         screen.wait(lambda: screen.aioca.get(PV)["limits"]["high"] == 0.5)
+        screen.wait(screen.is_good)
         screen.aioca.put(f"{PV}.HIGH", 0.75)
         until((served.state / "limits.json").exists)
     served.said.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -20,6 +21,8 @@ WORDS = (
     "SCAN", "LINK", "SOFT", "BAD_SUB", "UDF", "DISABLE", "SIMM", "READ_ACCESS", "WRITE_ACCESS",
 )  # fmt: skip
 """Words of the status numbers of channel access."""
+KEPT = threading.Semaphore(1000)
+"""Threads that keep their Python state: libca has a new one for each connection to a server."""
 EVENTS = cadef.DBE_VALUE | cadef.DBE_ALARM
 
 
@@ -121,7 +124,7 @@ def _on_connection(args: cadef.ca_connection_handler_args) -> None:
 
 @cadef.event_handler
 def on_event(args: cadef.event_handler_args) -> None:
-    keep_state()
+    keep_state(KEPT)
     channel: _Channel = args.usr
     channel.reads = False
     if args.status == cadef.ECA_DISCONN:

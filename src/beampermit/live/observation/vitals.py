@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from beampermit.live.observation.notify import BEGINS
+
 if TYPE_CHECKING:
     from beampermit.live.update import Health, Update
 
@@ -38,6 +40,8 @@ class Vitals:
         self._log_problem, self._clock, self._monotonic = log_problem, clock, monotonic
         self.report: Report | None = None
         """None before the first cycle."""
+        self._waited = monotonic()
+        """When the thread that begins the first version was last seen to wait."""
 
     def publish(self, update: Update) -> None:
         before, health = self.report, update.health
@@ -48,9 +52,15 @@ class Vitals:
     def close(self) -> None:
         """There is nothing to close."""
 
+    def wait(self) -> None:
+        """A sign of life where there is no loop, by the thread that begins it."""
+        self._waited = self._monotonic()
+
     def alive(self, timeout: float) -> bool:
-        """Whether the loop runs, or has not begun; `timeout` is the time that the model may take, in s."""
-        return self.report is None or self._monotonic() - self.report.beat <= timeout + GRACE
+        """Whether the loop runs, or a first one may still begin; `timeout` is the time that the model may take, s."""
+        if self.report is None:
+            return self._monotonic() - self._waited <= BEGINS
+        return self._monotonic() - self.report.beat <= timeout + GRACE
 
     def describe(self, name: str, timeout: float) -> dict[str, Any]:
         """As JSON; ages and latencies in s, null where they are not known."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from beampermit.environments.bytecode import is_compiled_by_its_owner
+from beampermit.environments.bytecode import is_compiled_by_root
 from beampermit.environments.environment import Environment
 from beampermit.live.process import frames
 from beampermit.processes import REPEATABLE, start, stop
@@ -82,7 +82,7 @@ class Start(Record):
         hidden = {} if self.sees_gpu else {"CUDA_VISIBLE_DEVICES": ""}
         # Nothing is written beside the model's own code, whose bytes are verified.
         beside = {"PYTHONPYCACHEPREFIX": "", "PYTHONDONTWRITEBYTECODE": "1"}
-        compiled = beside if is_compiled_by_its_owner(self.prefix) else {}
+        compiled = beside if is_compiled_by_root(self.prefix) else {}
         return {**Environment(self.prefix, self.passed).clean_variables(None), **REPEATABLE, **hidden, **compiled}
 
 

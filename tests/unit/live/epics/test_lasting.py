@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from beampermit.live.epics import lasting
+from beampermit.live.epics import channel_access
 from beampermit.live.epics.addresses import Protocol, parse_address
 from beampermit.live.epics.feed import Feed
+from beampermit.live.epics.lasting import keep_state
 from beampermit.live.epics.sample import Sample
 from beampermit.live.epics.subscriptions import Subscriptions
 from support.epics import Network, soft_ioc, until
@@ -90,6 +91,15 @@ def test_the_thread_that_brings_samples_is_the_same_to_python_each_time(epics: N
     assert reader.counts[-3:] == [first + 1, first + 2, first + 3]
 
 
+def test_over_ca_no_more_threads_keep_one_than_may(epics: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_access, "KEPT", threading.Semaphore(0))
+    with soft_ioc(epics, PV) as ioc, subscribed("ca") as reader:
+        until(lambda: reader.value == 0.0)
+        ioc.set("LASTS", 1.0)
+        until(lambda: reader.value == 1.0)
+    assert set(reader.counts) == {1}
+
+
 def test_a_server_that_comes_and_goes_leaves_nothing_over_pva(epics: Network) -> None:
     with soft_ioc(epics, PV) as ioc, subscribed("pva") as reader:
         until(lambda: reader.value == 0.0)
@@ -101,9 +111,8 @@ def test_a_server_that_comes_and_goes_leaves_nothing_over_pva(epics: Network) ->
         until(lambda: states() <= before)
 
 
-def test_connections_of_ca_without_end_keep_a_bounded_number_of_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lasting, "_left", threading.Semaphore(2))
-    before = states()
+def test_connections_without_end_keep_a_bounded_number_of_states() -> None:
+    left, before = threading.Semaphore(2), states()
     for _ in range(4):
-        in_a_thread_of_c(lasting.keep_state)
+        in_a_thread_of_c(lambda: keep_state(left))
     assert states() - before == 2
