@@ -254,7 +254,9 @@ class Latest:
 
     def _catch_up(self, place: int) -> None:
         """What waits takes its place: rows with something worse are of the newest of all PVs. They are due already, so
-        nobody is told."""
+        nobody is told. What is late for the rows that are due leaves what waits."""
+        if place not in self._coming:
+            return
         while self._waiting and len(self._waiting[0]) >= len(self._coming):
             self._begin_next()
         if self._waiting and self._waiting[0].pop(place, None):

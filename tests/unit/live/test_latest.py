@@ -129,6 +129,15 @@ def test_what_waits_is_passed_over_as_soon_as_rows_wait_for_a_pv_that_is_lost(in
     assert inputs.latest.read().lowest.tolist()[:3] == [3.0] * 3, "else each row would be of two ticks before, for ever"
 
 
+@serving(gather=0.01)
+def test_what_is_late_for_the_rows_that_are_due_leaves_what_waits(inputs: Inputs) -> None:
+    inputs.tick(1.0, PVS[:3])
+    assert inputs.trigger.wait()
+    inputs.tick(2.0, PVS[:3])
+    inputs.tick(1.0, PVS[3:])
+    assert (inputs.latest.read().lowest.tolist(), inputs.latest.dropped) == ([1.0] * 4, 0)
+
+
 @serving()
 def test_what_comes_as_soon_as_rows_were_read_is_of_the_rows_after_them(inputs: Inputs) -> None:
     for tick in (1.0, 2.0, 3.0):
