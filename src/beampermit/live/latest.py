@@ -88,9 +88,11 @@ class Latest:
         wiring: Wiring,
         on_change: Callable[[int, int, float, float], object] = lambda *_: None,
         *,
-        newest: bool = False,
+        newest: Callable[[], bool] | None = None,
     ):
-        """`newest`: of the rows that wait, those before the newest are passed over, as of snapshots."""
+        """`newest`, of snapshots: whether the newest of the rows that wait are those of the shot that is to come; else
+        their times say it. Of no snapshots, rows that have waited for long are passed over.
+        """
         self._lock = threading.Lock()
         self._on_change = on_change
         self._shapes = [wire.signal.shape for wire in wiring.inputs]
@@ -234,9 +236,12 @@ class Latest:
         return self._begin_next()
 
     def _is_passed_over(self, rows: dict[int, _Sample], after: dict[int, _Sample]) -> bool:
-        """Whether rows have waited for long, and those after them are whole."""
-        late = time.monotonic() - min(sample.since for sample in rows.values()) > self._patience
-        return len(after) >= len(rows) and (late or self._newest)
+        """Whether rows are not wanted any more, and those after them are whole."""
+        if len(after) < len(rows):
+            return False
+        if self._newest:
+            return self._newest()
+        return time.monotonic() - min(sample.since for sample in rows.values()) > self._patience
 
     def _wait(self, place: int, sample: _Sample) -> None:
         """Where as many wait as may, the oldest rows are lost: as a whole, once the last ones are complete."""
@@ -259,8 +264,8 @@ class Latest:
             return
         while self._waiting and len(self._waiting[0]) >= len(self._coming):
             self._begin_next()
-        if self._waiting and self._waiting[0].pop(place, None):
-            self._dropped += 1
+        if self._waiting:  # nothing of this PV that is older comes after it
+            self._dropped += sum(rows.pop(place, None) is not None for rows in self._waiting)
             self._waiting = deque(filter(None, self._waiting))
 
     def _begin_next(self) -> list[_Sample]:

@@ -94,7 +94,8 @@ class Loop:
         self.standing = standing
         self.limits = limits or Limits(wiring)
         self.trigger = Trigger(wiring, contract.serving)
-        self.latest = Latest(wiring, self.trigger.changed, newest=contract.serving.snapshot is not None)
+        newest = self.trigger.has_no_time if contract.serving.snapshot else None
+        self.latest = Latest(wiring, self.trigger.changed, newest=newest)
         self._publish, self._clock = publish, clock
         self._began = time.monotonic()
         self._shown: dict[str, Value] = {}

@@ -93,6 +93,10 @@ class Trigger:
             if self._gathered.complete:
                 self._look_if_due()
 
+    def has_no_time(self) -> bool:
+        """Whether the next shot has none, so that nothing says which inputs are of it."""
+        return bool(self._shots) and isnan(self._shots[0].at)
+
     def fire(self) -> None:
         """Make rows now: a process of the model is there again, or the loop is to end."""
         with self._condition:

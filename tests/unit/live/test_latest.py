@@ -34,7 +34,7 @@ class Inputs:
 
     def begin(self) -> None:
         self.trigger = Trigger(self.wiring, self._serving)
-        newest = self._serving.snapshot is not None
+        newest = self.trigger.has_no_time if self._serving.snapshot else None
         self.latest = Latest(self.wiring, self.trigger.changed, newest=newest)
         self.trigger.on_due = self.latest.rows_are_due
 
@@ -305,3 +305,27 @@ def test_of_many_shots_the_rows_of_the_newest_follow_those_that_were_due(inputs:
         inputs.tick(shot)
         inputs.trigger.snap(shot if timed else np.nan)
     assert (inputs.rows(), inputs.rows()) == ([1.0] * 4, [4.0] * 4)
+
+
+@serving(snapshot="RING:SHOT")
+def test_a_shot_has_its_own_rows_where_newer_ones_came_before_their_shot(inputs: Inputs) -> None:
+    for shot in (1.0, 2.0, 3.0):
+        inputs.tick(shot)
+        inputs.trigger.snap(shot)
+    inputs.tick(4.0)
+    assert (inputs.rows(), inputs.rows(), inputs.trigger.shot) == ([1.0] * 4, [3.0] * 4, 3.0)
+    inputs.trigger.snap(4.0)
+    assert (inputs.rows(), inputs.trigger.shot) == ([4.0] * 4, 4.0)
+
+
+@serving(gather=0.01)
+def test_nothing_older_comes_after_a_disconnect_where_another_input_was_late(inputs: Inputs) -> None:
+    inputs.tick(1.0, PVS[:3])
+    assert inputs.trigger.wait()
+    inputs.tick(2.0, PVS[:3])
+    inputs.tick(3.0, PVS[:3])
+    inputs.tick(1.0, PVS[3:])
+    inputs.latest.fail(*PVS[0], Fault.DISCONNECTED)
+    for _ in range(3):
+        assert inputs.latest.read().fault[0] == Fault.DISCONNECTED
+        inputs.trigger.wait()
