@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice
-from math import inf
+from math import inf, nan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -67,6 +67,9 @@ class _Sample(NamedTuple):
     wire: int
     pv: int
     number: object
+    lowest: float
+    """The smallest of its numbers; NaN where there is a fault."""
+    highest: float
     fault: Fault
     message: str
     at: float
@@ -140,8 +143,9 @@ class Latest:
         else:
             plain = not shape and type(value) is float
             number, fault, why = (value, Fault.NONE, "") if plain else as_number(value, shape)
+        ends = _ends(number) if fault == Fault.NONE else (nan, nan)  # before the lock, which others wait for
         now = time.monotonic()
-        sample = _Sample(wire, pv, number, fault, why or message, float(at), int(severity), self.clock(), now)
+        sample = _Sample(wire, pv, number, *ends, fault, why or message, float(at), int(severity), self.clock(), now)
         place = self._first[wire] + pv
         with self._lock:
             if self._is_of_later_rows(place, sample):
@@ -214,17 +218,17 @@ class Latest:
             return False
         before = next((rows[place] for rows in reversed(self._waiting) if place in rows), None)
         if before:
-            worse, sound = sample.severity > before.severity, self._is_sound(place, before)
+            severity, sound = before.severity, self._is_sound(place, before.fault, before.lowest, before.highest)
         else:
-            within = self._is_in_range(place, self._lowest[place], self._highest[place])
-            worse, sound = sample.severity > self._severity[place], self._fault[place] == Fault.NONE and within
-        return not worse and (not sound or self._is_sound(place, sample))
+            severity = self._severity[place]
+            sound = self._is_sound(place, self._fault[place], self._lowest[place], self._highest[place])
+        if sample.severity > severity:
+            return False
+        return not sound or self._is_sound(place, sample.fault, sample.lowest, sample.highest)
 
-    def _is_sound(self, place: int, sample: _Sample) -> bool:
-        return sample.fault == Fault.NONE and self._is_in_range(place, *_ends(sample))
-
-    def _is_in_range(self, place: int, lowest: float, highest: float) -> bool:
-        return self._low[place] <= lowest and highest <= self._high[place]  # NaN is neither
+    def _is_sound(self, place: int, fault: int, lowest: float, highest: float) -> bool:
+        # NaN is neither.
+        return fault == Fault.NONE and self._low[place] <= lowest and highest <= self._high[place]
 
     def _begin_rows(self) -> list[_Sample]:
         """The next of the rows that wait; none where rows are due, or none waits."""
@@ -276,10 +280,10 @@ class Latest:
         return [*begun.values()]
 
     def _store(self, place: int, sample: _Sample) -> None:
-        if sample.fault == Fault.NONE and self._shapes[sample.wire]:
-            self._arrays[sample.wire][sample.pv] = sample.number
         if sample.fault == Fault.NONE:
-            self._lowest[place], self._highest[place] = _ends(sample)
+            if self._shapes[sample.wire]:
+                self._arrays[sample.wire][sample.pv] = sample.number
+            self._lowest[place], self._highest[place] = sample.lowest, sample.highest
         if sample.at != self._time[place]:
             self._time[place], self._arrivals[place] = sample.at, sample.arrived
         self._severity[place] = sample.severity
@@ -294,9 +298,8 @@ class Latest:
         self._arrived = since
 
 
-def _ends(sample: _Sample) -> tuple[float, float]:
+def _ends(number: Any) -> tuple[float, float]:
     """The smallest and the largest number."""
-    number: Any = sample.number
     return (number, number) if isinstance(number, float) else (np.min(number), np.max(number))
 
 

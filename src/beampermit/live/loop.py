@@ -94,7 +94,7 @@ class Loop:
         self.standing = standing
         self.limits = limits or Limits(wiring)
         self.trigger = Trigger(wiring, contract.serving)
-        newest = self.trigger.has_no_time if contract.serving.snapshot else None
+        newest = self.trigger.next_shot_is_untimed if contract.serving.snapshot else None
         self.latest = Latest(wiring, self.trigger.changed, newest=newest)
         self._publish, self._clock = publish, clock
         self._began = time.monotonic()

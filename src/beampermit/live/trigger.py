@@ -93,7 +93,7 @@ class Trigger:
             if self._gathered.complete:
                 self._look_if_due()
 
-    def has_no_time(self) -> bool:
+    def next_shot_is_untimed(self) -> bool:
         """Whether the next shot has none, so that nothing says which inputs are of it."""
         return bool(self._shots) and isnan(self._shots[0].at)
 

@@ -34,7 +34,7 @@ class Inputs:
 
     def begin(self) -> None:
         self.trigger = Trigger(self.wiring, self._serving)
-        newest = self.trigger.has_no_time if self._serving.snapshot else None
+        newest = self.trigger.next_shot_is_untimed if self._serving.snapshot else None
         self.latest = Latest(self.wiring, self.trigger.changed, newest=newest)
         self.trigger.on_due = self.latest.rows_are_due
 
